@@ -1,0 +1,192 @@
+//! Scenarios in virtual time, 20 ms a packet, and properties over random ones.
+
+use proptest::prelude::*;
+
+use super::*;
+
+const FRAME: Duration = Duration::from_millis(20);
+
+/// Sources that send one packet each 20 ms at a level of their own.
+struct Talkers {
+    selector: Selector,
+    now: Duration,
+    changes: Vec<(Duration, Change)>,
+}
+
+impl Talkers {
+    fn new(slots: usize) -> Talkers {
+        Talkers {
+            selector: Selector::new(Params::with_slots(slots)),
+            now: Duration::ZERO,
+            changes: Vec::new(),
+        }
+    }
+
+    /// Everybody named sends for `ms` milliseconds at their level in dBov.
+    fn send(&mut self, ms: u64, levels: &[(u32, i8)]) -> &mut Self {
+        for _ in 0..ms / 20 {
+            self.now += FRAME;
+            for &(source, dbov) in levels {
+                let packet = Observation::Packet { level: Level::from_dbov(dbov), voice: Some(true) };
+                let changes = self.selector.observe(self.now, SourceId(source), packet);
+                self.changes.extend(changes.into_iter().map(|c| (self.now, c)));
+            }
+            let changes = self.selector.tick(self.now);
+            self.changes.extend(changes.into_iter().map(|c| (self.now, c)));
+        }
+        self
+    }
+
+    fn main(&self) -> Vec<u32> {
+        let positions = self.selector.positions();
+        let mut ids: Vec<u32> = positions[..self.selector.slots()].iter().flatten().map(|s| s.0).collect();
+        ids.sort();
+        ids
+    }
+
+    fn reserve(&self) -> Option<u32> {
+        self.selector.positions()[self.selector.slots()].map(|s| s.0)
+    }
+}
+
+#[test]
+fn first_packet_of_a_talker_takes_a_free_position() {
+    let mut room = Talkers::new(3);
+    room.send(20, &[(1, -25)]);
+    assert_eq!(room.main(), [1]);
+}
+
+#[test]
+fn a_quiet_room_has_no_speakers() {
+    let mut room = Talkers::new(3);
+    room.send(5_000, &[(1, -70), (2, -90), (3, -127)]);
+    assert!(room.changes.is_empty());
+}
+
+#[test]
+fn three_silent_holders_do_not_lock_out_a_fourth() {
+    let mut room = Talkers::new(3);
+    room.send(1_000, &[(1, -20), (2, -20), (3, -20)]);
+    room.send(460, &[(1, -90), (2, -90), (3, -90)]);
+    room.send(20, &[(4, -40), (1, -90), (2, -90), (3, -90)]);
+    assert!(room.main().contains(&4));
+}
+
+#[test]
+fn a_speaker_keeps_the_position_while_speaking() {
+    let mut room = Talkers::new(3);
+    room.send(2_000, &[(1, -25), (2, -25), (3, -25)]);
+    room.changes.clear();
+    room.send(10_000, &[(1, -25), (2, -25), (3, -25), (4, -22)]);
+    assert_eq!(room.main(), [1, 2, 3]);
+    assert_eq!(room.reserve(), Some(4));
+}
+
+#[test]
+fn a_whisper_does_not_take_a_position_from_talkers() {
+    let mut room = Talkers::new(3);
+    room.send(2_000, &[(1, -25), (2, -25), (3, -25)]);
+    room.send(5_000, &[(1, -25), (2, -25), (3, -25), (4, -50)]);
+    assert_eq!(room.main(), [1, 2, 3]);
+}
+
+#[test]
+fn louder_talker_takes_the_quietest_position() {
+    let mut room = Talkers::new(3);
+    room.send(2_000, &[(1, -20), (2, -40), (3, -25)]);
+    room.send(600, &[(1, -20), (2, -40), (3, -25), (4, -22)]);
+    assert_eq!(room.main(), [1, 3, 4]);
+    assert_eq!(room.reserve(), Some(2));
+}
+
+#[test]
+fn a_level_is_refreshed_while_its_source_holds_a_position() {
+    let mut room = Talkers::new(3);
+    room.send(2_000, &[(1, -15), (2, -30), (3, -30)]);
+    // 1 was the loudest; it fell to the quietest while holding its position.
+    room.send(2_000, &[(1, -50), (2, -30), (3, -30)]);
+    room.send(600, &[(1, -50), (2, -30), (3, -30), (4, -28)]);
+    assert_eq!(room.main(), [2, 3, 4]);
+}
+
+#[test]
+fn silence_frees_a_position() {
+    let mut room = Talkers::new(3);
+    room.send(1_000, &[(1, -25)]);
+    room.send(1_180, &[(1, -90)]);
+    assert_eq!(room.main(), [1]);
+    room.send(20, &[(1, -90)]);
+    assert!(room.main().is_empty());
+}
+
+#[test]
+fn a_source_that_stops_sending_is_released_by_the_timeout() {
+    let mut room = Talkers::new(3);
+    room.send(200, &[(1, -25)]);
+    let due = room.selector.next_timeout().expect("a position is held");
+    assert!(room.selector.tick(due - Duration::from_millis(1)).is_empty());
+    assert_eq!(room.selector.tick(due).as_slice(), [Change { position: 0, source: None }]);
+}
+
+#[test]
+fn a_muted_source_leaves_at_once() {
+    let mut room = Talkers::new(3);
+    room.send(200, &[(1, -25)]);
+    let changes = room.selector.observe(room.now, SourceId(1), Observation::Silence);
+    assert_eq!(changes.as_slice(), [Change { position: 0, source: None }]);
+}
+
+#[test]
+fn the_reserve_moves_up_when_a_position_becomes_free() {
+    let mut room = Talkers::new(3);
+    room.send(1_000, &[(1, -25), (2, -25), (3, -25), (4, -25)]);
+    assert_eq!(room.reserve(), Some(4));
+    room.selector.remove(SourceId(2));
+    room.send(20, &[(1, -25), (3, -25), (4, -25)]);
+    assert_eq!(room.main(), [1, 3, 4]);
+    assert_eq!(room.reserve(), None);
+}
+
+#[test]
+fn an_unvoiced_packet_has_to_be_louder() {
+    let mut selector = Selector::new(Params::with_slots(1));
+    let noise = |dbov| Observation::Packet { level: Level::from_dbov(dbov), voice: Some(false) };
+    assert!(selector.observe(FRAME, SourceId(1), noise(-41)).is_empty());
+    assert_eq!(selector.observe(FRAME * 2, SourceId(1), noise(-40)).len(), 1);
+}
+
+fn observations() -> impl Strategy<Value = Vec<(u64, u32, Option<i8>, Option<bool>)>> {
+    let one = (0u64..400, 0u32..14, prop::option::weighted(0.95, -127i8..=0), any::<Option<bool>>());
+    prop::collection::vec(one, 0..400)
+}
+
+proptest! {
+    #[test]
+    fn nobody_holds_two_positions_and_replays_agree(slots in 1usize..=8, events in observations()) {
+        let mut selector = Selector::new(Params::with_slots(slots));
+        let mut again = Selector::new(Params::with_slots(slots));
+        let mut now = Duration::ZERO;
+        let mut followed: Positions = selector.positions();
+        for (wait_ms, source, level, voice) in events {
+            now += Duration::from_millis(wait_ms);
+            let observation = match level {
+                Some(dbov) => Observation::Packet { level: Level::from_dbov(dbov), voice },
+                None => Observation::Silence,
+            };
+            let changes = selector.observe(now, SourceId(source), observation);
+            prop_assert_eq!(&changes, &again.observe(now, SourceId(source), observation));
+            for change in changes {
+                followed[change.position] = change.source;
+            }
+            let positions = selector.positions();
+            prop_assert_eq!(&positions, &followed);
+            let mut held: Vec<_> = positions.iter().flatten().collect();
+            held.sort();
+            held.dedup();
+            prop_assert_eq!(held.len(), positions.iter().flatten().count());
+            if level.is_none() {
+                prop_assert!(!positions.contains(&Some(SourceId(source))));
+            }
+        }
+    }
+}

@@ -1,0 +1,29 @@
+//! Rooms, tracks, endpoints and slots: what a node decides, without I/O and without a clock.
+//!
+//! Data flows one way, and the modules stand in that order:
+//!
+//! ```text
+//! RTP of a publisher ─▶ Ingest ─▶ AudioPacket ─▶ RoomShard ─▶ Forward ─▶ the listener's transport
+//!                      (gate,                    (selector,   (slot, rewritten
+//!                       numbering)                positions)   header, same payload)
+//! ```
+//!
+//! A [`RoomShard`] is the part of a room that lives on one worker; a [`Room`] is who is in it and
+//! what they may do, of which the node has one. Time is passed in as `now`, and nothing here is
+//! random, so a test replays a room exactly.
+
+mod allowance;
+mod ids;
+mod ingest;
+mod packet;
+mod room;
+mod shard;
+mod slot;
+
+pub use allowance::Allowance;
+pub use ids::{EndpointId, ParticipantId, RoomId, SessionId};
+pub use ingest::{Dropped, Gate, IncomingRtp, Ingest};
+pub use packet::{AudioPacket, Encoding, StreamEpoch};
+pub use room::{Participant, Refusal, Room, RoomSettings};
+pub use shard::{Arrival, Forward, Origin, RoomShard, Speaker};
+pub use slot::{Rewritten, Slot};

@@ -1,0 +1,271 @@
+//! Who is in a room and what they may do: requests in, the changed participant or a refusal out.
+
+use std::collections::BTreeMap;
+
+use selector::SourceId;
+use tercet_protocol::Role;
+
+use crate::{Gate, ParticipantId, RoomId};
+
+/// What a room allows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RoomSettings {
+    /// How many others a participant hears at once, 1 to 8.
+    pub slots: u8,
+    /// How many may be in it.
+    pub participants_max: u32,
+}
+
+/// Somebody in the room.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Participant {
+    /// Unique in the room.
+    pub id: ParticipantId,
+    /// The name to show.
+    pub name: String,
+    /// What they may do.
+    pub role: Role,
+    /// Whether their audio is withheld.
+    pub muted: bool,
+    /// Whether they ask to speak.
+    pub hand_raised: bool,
+    /// Their audio track, and its CSRC in the slots of others.
+    pub source: SourceId,
+    /// Whether audio of theirs arrives.
+    pub publishing: bool,
+}
+
+impl Participant {
+    /// Whether their audio may be heard.
+    pub fn gate(&self) -> Gate {
+        match (self.role.may_speak(), self.muted) {
+            (false, _) => Gate::ListenOnly,
+            (true, true) => Gate::Muted,
+            (true, false) => Gate::Open,
+        }
+    }
+}
+
+/// Why a request was not carried out: the requester's doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// As many are in the room as it may have.
+    #[error("the room is full")]
+    RoomFull,
+    /// Nobody of that id is in the room.
+    #[error("nobody of that id is in the room")]
+    NoSuchParticipant,
+    /// Only moderators may do this.
+    #[error("only moderators may do this")]
+    NotModerator,
+}
+
+/// One conference.
+#[derive(Debug)]
+pub struct Room {
+    id: RoomId,
+    settings: RoomSettings,
+    participants: BTreeMap<ParticipantId, Participant>,
+    source_next: u32,
+}
+
+impl Room {
+    /// An empty room.
+    pub fn new(id: RoomId, settings: RoomSettings) -> Room {
+        Room { id, settings, participants: BTreeMap::new(), source_next: 1 }
+    }
+
+    /// Its name.
+    pub fn id(&self) -> &RoomId {
+        &self.id
+    }
+
+    /// What it allows.
+    pub fn settings(&self) -> RoomSettings {
+        self.settings
+    }
+
+    /// Everybody in it, in the order of their ids.
+    pub fn participants(&self) -> impl ExactSizeIterator<Item = &Participant> {
+        self.participants.values()
+    }
+
+    /// Somebody in it.
+    pub fn participant(&self, id: &ParticipantId) -> Option<&Participant> {
+        self.participants.get(id)
+    }
+
+    /// Somebody comes in. Whoever had the id before has to leave first.
+    ///
+    /// # Errors
+    /// [`Refusal::RoomFull`].
+    pub fn enter(&mut self, id: ParticipantId, name: String, role: Role) -> Result<&Participant, Refusal> {
+        if self.participants.len() >= self.settings.participants_max as usize {
+            return Err(Refusal::RoomFull);
+        }
+        let source = SourceId(self.source_next);
+        self.source_next += 1;
+        let participant = Participant {
+            id: id.clone(),
+            name,
+            role,
+            muted: false,
+            hand_raised: false,
+            source,
+            publishing: false,
+        };
+        Ok(self.participants.entry(id).or_insert(participant))
+    }
+
+    /// Somebody leaves.
+    pub fn leave(&mut self, id: &ParticipantId) -> Option<Participant> {
+        self.participants.remove(id)
+    }
+
+    /// Whether nobody is left.
+    pub fn is_empty(&self) -> bool {
+        self.participants.is_empty()
+    }
+
+    /// Audio of somebody's begins or ends. `None` if nothing changed.
+    pub fn set_publishing(&mut self, id: &ParticipantId, publishing: bool) -> Option<&Participant> {
+        let participant = self.participants.get_mut(id)?;
+        let changed = participant.publishing != publishing;
+        participant.publishing = publishing;
+        changed.then_some(participant)
+    }
+
+    /// Somebody mutes themselves, or speaks again.
+    ///
+    /// # Errors
+    /// [`Refusal::NoSuchParticipant`].
+    pub fn set_muted(&mut self, id: &ParticipantId, muted: bool) -> Result<&Participant, Refusal> {
+        let participant = self.known(id)?;
+        participant.muted = muted;
+        Ok(participant)
+    }
+
+    /// Somebody asks to speak, or withdraws.
+    ///
+    /// # Errors
+    /// [`Refusal::NoSuchParticipant`].
+    pub fn raise_hand(&mut self, id: &ParticipantId, raised: bool) -> Result<&Participant, Refusal> {
+        let participant = self.known(id)?;
+        participant.hand_raised = raised;
+        Ok(participant)
+    }
+
+    /// A moderator mutes somebody. There is no counterpart: nobody's microphone is opened from afar.
+    ///
+    /// # Errors
+    /// [`Refusal::NotModerator`], [`Refusal::NoSuchParticipant`].
+    pub fn mute_participant(
+        &mut self,
+        actor: &ParticipantId,
+        id: &ParticipantId,
+    ) -> Result<&Participant, Refusal> {
+        self.authorize(actor)?;
+        self.set_muted(id, true)
+    }
+
+    /// A moderator lowers somebody's hand.
+    ///
+    /// # Errors
+    /// [`Refusal::NotModerator`], [`Refusal::NoSuchParticipant`].
+    pub fn lower_hand(&mut self, actor: &ParticipantId, id: &ParticipantId) -> Result<&Participant, Refusal> {
+        self.authorize(actor)?;
+        self.raise_hand(id, false)
+    }
+
+    /// A moderator promotes or demotes somebody. A promotion answers the raised hand.
+    ///
+    /// # Errors
+    /// [`Refusal::NotModerator`], [`Refusal::NoSuchParticipant`].
+    pub fn set_role(
+        &mut self,
+        actor: &ParticipantId,
+        id: &ParticipantId,
+        role: Role,
+    ) -> Result<&Participant, Refusal> {
+        self.authorize(actor)?;
+        let participant = self.known(id)?;
+        let promoted = role.may_speak() && !participant.role.may_speak();
+        participant.role = role;
+        participant.hand_raised &= !promoted;
+        Ok(participant)
+    }
+
+    /// Whether somebody may remove somebody.
+    ///
+    /// # Errors
+    /// [`Refusal::NotModerator`], [`Refusal::NoSuchParticipant`].
+    pub fn may_remove(&mut self, actor: &ParticipantId, id: &ParticipantId) -> Result<(), Refusal> {
+        self.authorize(actor)?;
+        self.known(id).map(|_| ())
+    }
+
+    fn authorize(&self, actor: &ParticipantId) -> Result<(), Refusal> {
+        let role = self.participants.get(actor).map(|p| p.role);
+        if role == Some(Role::Moderator) { Ok(()) } else { Err(Refusal::NotModerator) }
+    }
+
+    fn known(&mut self, id: &ParticipantId) -> Result<&mut Participant, Refusal> {
+        self.participants.get_mut(id).ok_or(Refusal::NoSuchParticipant)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn room() -> (Room, ParticipantId, ParticipantId) {
+        let settings = RoomSettings { slots: 3, participants_max: 2 };
+        let mut room = Room::new("town-hall".into(), settings);
+        let (ada, ben) = (ParticipantId::from("ada"), ParticipantId::from("ben"));
+        room.enter(ada.clone(), "Ada".into(), Role::Moderator).expect("room is empty");
+        room.enter(ben.clone(), "Ben".into(), Role::Listener).expect("room has place for two");
+        (room, ada, ben)
+    }
+
+    #[test]
+    fn a_full_room_refuses_the_next() {
+        let (mut room, _, _) = room();
+        let refused = room.enter("cyd".into(), "Cyd".into(), Role::Speaker).map(|p| p.id.clone());
+        assert_eq!(refused, Err(Refusal::RoomFull));
+    }
+
+    #[test]
+    fn a_promotion_opens_the_gate_and_lowers_the_hand() {
+        let (mut room, ada, ben) = room();
+        room.raise_hand(&ben, true).expect("ben is there");
+        assert_eq!(room.participant(&ben).map(Participant::gate), Some(Gate::ListenOnly));
+        let ben = room.set_role(&ada, &ben, Role::Speaker).expect("ada is a moderator");
+        assert_eq!((ben.gate(), ben.hand_raised), (Gate::Open, false));
+    }
+
+    #[test]
+    fn only_moderators_moderate() {
+        let (mut room, ada, ben) = room();
+        assert_eq!(room.mute_participant(&ben, &ada).map(|_| ()), Err(Refusal::NotModerator));
+        assert_eq!(room.set_role(&ben, &ben, Role::Speaker).map(|_| ()), Err(Refusal::NotModerator));
+        assert_eq!(room.may_remove(&ben, &ada), Err(Refusal::NotModerator));
+        assert_eq!(room.may_remove(&ada, &"cyd".into()), Err(Refusal::NoSuchParticipant));
+    }
+
+    #[test]
+    fn whoever_was_muted_by_a_moderator_can_unmute_themselves() {
+        let (mut room, ada, ben) = room();
+        room.set_role(&ada, &ben, Role::Speaker).expect("ada is a moderator");
+        assert_eq!(room.mute_participant(&ada, &ben).map(Participant::gate), Ok(Gate::Muted));
+        assert_eq!(room.set_muted(&ben, false).map(Participant::gate), Ok(Gate::Open));
+    }
+
+    #[test]
+    fn two_participants_never_share_a_source() {
+        let (mut room, ada, ben) = room();
+        let first = room.leave(&ben).expect("ben was there").source;
+        let again = room.enter(ben, "Ben".into(), Role::Speaker).expect("there is place").source;
+        let ada = room.participant(&ada).expect("ada is there").source;
+        assert!(first != again && again != ada);
+    }
+}

@@ -1,0 +1,109 @@
+//! One speaker's packets after another's in; one continuous stream out.
+
+use std::time::{Duration, Instant};
+
+use selector::SourceId;
+
+use crate::{AudioPacket, StreamEpoch};
+
+const CLOCK_HZ: u128 = 48_000;
+/// 20 ms at 48 kHz: what a receiver takes for the distance of two packets when it knows no better.
+const FRAME_TICKS: u32 = 960;
+
+/// The numbers under which a listener gets a packet. Payload, level and voice bit stay as they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rewritten {
+    /// Sequence number without roll-over; starts below 2^16.
+    pub seq: u64,
+    /// RTP timestamp, 48 kHz.
+    pub timestamp: u32,
+    /// Set on the first packet of each speaker.
+    pub marker: bool,
+}
+
+/// A fixed downstream position of a listener: one m-line, one SSRC, one speaker at a time.
+///
+/// When another speaker takes the slot, sequence numbers go on by one and the timestamp by the time
+/// that has passed, so that the receiver's jitter buffer sees neither loss nor a jump. The former
+/// speaker keeps the slot until the first packet of the successor (make before break); what
+/// arrives of the former one afterwards is dropped.
+#[derive(Clone, Debug)]
+pub struct Slot {
+    current: Option<Current>,
+    last: Option<Last>,
+    first_seq: u64,
+    first_timestamp: u32,
+}
+
+/// Whose packets pass now, and by how much their numbers are moved.
+#[derive(Clone, Debug)]
+struct Current {
+    tenure: u64,
+    source: SourceId,
+    epoch: StreamEpoch,
+    first_in_seq: u64,
+    first_out_seq: u64,
+    timestamp_offset: u32,
+}
+
+#[derive(Clone, Debug)]
+struct Last {
+    seq: u64,
+    timestamp: u32,
+    at: Instant,
+}
+
+impl Slot {
+    /// A slot that begins with these numbers. RFC 3550, section 5.1, wants both random.
+    pub fn new(first_seq: u16, first_timestamp: u32) -> Slot {
+        Slot { current: None, last: None, first_seq: u64::from(first_seq), first_timestamp }
+    }
+
+    /// The packet's numbers in this slot, or `None` for one from before the switch to its speaker.
+    ///
+    /// `tenure` tells one occupation of the position from the next, also by the same speaker.
+    pub fn rewrite(&mut self, now: Instant, tenure: u64, packet: &AudioPacket) -> Option<Rewritten> {
+        let continues = self.current.as_ref().is_some_and(|current| {
+            current.tenure == tenure && current.source == packet.source && current.epoch == packet.epoch
+        });
+        if !continues {
+            self.switch(now, tenure, packet);
+        }
+        let current = self.current.as_ref().expect("switched above");
+        let seq = current.first_out_seq + packet.seq.checked_sub(current.first_in_seq)?;
+        let timestamp = packet.timestamp.wrapping_add(current.timestamp_offset);
+        if self.last.as_ref().is_none_or(|last| seq > last.seq) {
+            self.last = Some(Last { seq, timestamp, at: now });
+        }
+        Some(Rewritten { seq, timestamp, marker: packet.marker || !continues })
+    }
+
+    fn switch(&mut self, now: Instant, tenure: u64, packet: &AudioPacket) {
+        let (seq, timestamp) = match &self.last {
+            None => (self.first_seq, self.first_timestamp),
+            Some(last) => {
+                let elapsed = now.saturating_duration_since(last.at);
+                (last.seq + 1, last.timestamp.wrapping_add(elapsed_ticks(elapsed)))
+            }
+        };
+        self.current = Some(Current {
+            tenure,
+            source: packet.source,
+            epoch: packet.epoch,
+            first_in_seq: packet.seq,
+            first_out_seq: seq,
+            timestamp_offset: timestamp.wrapping_sub(packet.timestamp),
+        });
+    }
+}
+
+/// Elapsed time on the RTP clock, in whole frames and at least one: two packets of a stream never
+/// share a timestamp.
+fn elapsed_ticks(elapsed: Duration) -> u32 {
+    let ticks = elapsed.as_micros() * CLOCK_HZ / 1_000_000;
+    let frames = (ticks + u128::from(FRAME_TICKS) / 2) / u128::from(FRAME_TICKS);
+    (frames.max(1) as u32).wrapping_mul(FRAME_TICKS)
+}
+
+#[cfg(test)]
+mod tests;

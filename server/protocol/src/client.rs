@@ -1,0 +1,97 @@
+//! What a client sends.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::Role;
+
+/// One message from a client: a request, and a number by which the reply refers to it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ClientMessage {
+    /// Chosen by the client; the reply (`ok`, `answer`, `error`, ...) repeats it as `re`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<u32>,
+    /// What is asked for.
+    #[serde(flatten)]
+    pub request: Request,
+}
+
+/// What a client can ask for.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Request {
+    /// Enter the room that the token names. First message of a new session.
+    Join {
+        /// The protocol version the client speaks: 1.
+        version: u32,
+        /// The access token (JWT).
+        token: String,
+        /// The name to show, in place of the token's; at most 64 characters.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        name: Option<String>,
+    },
+    /// Take a session up again on a new WebSocket. First message after a reconnect.
+    Resume {
+        /// The protocol version the client speaks: 1.
+        version: u32,
+        /// `session.id` of the welcome.
+        session: String,
+        /// `session.secret` of the latest welcome.
+        secret: String,
+    },
+    /// A WebRTC session description: one audio m-line to send, one `recvonly` audio m-line a
+    /// slot, and the data channels. Sent again, with the same connection, it restarts ICE.
+    Offer {
+        /// RFC 8866.
+        sdp: String,
+        /// The offer is of a new peer connection, which replaces the session's former one.
+        #[serde(default)]
+        fresh: bool,
+    },
+    /// Withhold one's audio from the room, or give it again.
+    Mute {
+        /// The state wanted.
+        muted: bool,
+    },
+    /// Ask to speak, or withdraw.
+    RaiseHand {
+        /// The state wanted.
+        raised: bool,
+    },
+    /// Moderators: mute somebody. Only they themselves can undo it.
+    MuteParticipant {
+        /// Whom.
+        participant: String,
+    },
+    /// Moderators: lower somebody's hand.
+    LowerHand {
+        /// Whose.
+        participant: String,
+    },
+    /// Moderators: promote or demote somebody, at once and without renegotiation.
+    SetRole {
+        /// Whom.
+        participant: String,
+        /// The role from now on.
+        role: Role,
+    },
+    /// Moderators: end somebody's session.
+    RemoveParticipant {
+        /// Whom.
+        participant: String,
+    },
+    /// Keep-alive: answered by `pong`. A connection silent for longer than `session.idle_ms` is closed.
+    Ping,
+    /// End the session.
+    Leave,
+}
+
+/// A data-channel frame from a client.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct DataFrameIn {
+    /// Participants to deliver to; absent means everybody else in the room.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<Vec<String>>,
+    /// Any JSON value; the server doesn't look inside.
+    pub data: serde_json::Value,
+}

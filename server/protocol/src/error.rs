@@ -1,0 +1,60 @@
+//! What can go wrong, as the client is told.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// A refusal, with a code for programs and a sentence for people.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ProtocolError {
+    /// The request's `id`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub re: Option<u32>,
+    /// What kind of error.
+    pub code: ErrorCode,
+    /// What is wrong and what would be right.
+    pub message: String,
+    /// Whether the server closes the WebSocket after this message.
+    pub fatal: bool,
+}
+
+/// The kinds of error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ErrorCode {
+    /// Not JSON, or not a message of this protocol, or too large.
+    BadMessage,
+    /// The server doesn't speak the version that was asked for.
+    UnsupportedVersion,
+    /// The first message has to be `join` or `resume`.
+    NotJoined,
+    /// `join` or `resume` came a second time.
+    AlreadyJoined,
+    /// The token is not valid here: signature, room or identity.
+    Unauthorized,
+    /// The token was valid once.
+    TokenExpired,
+    /// The participant's role doesn't allow it.
+    Forbidden,
+    /// The room has as many participants as it may have.
+    RoomFull,
+    /// Nobody of that id is in the room.
+    NoSuchParticipant,
+    /// The session ended, never existed, or the secret is wrong.
+    NoSuchSession,
+    /// The session description can't be read or isn't what a session needs.
+    BadSdp,
+    /// No m-line offers Opus.
+    UnsupportedCodec,
+    /// The session has no peer connection to renegotiate: send a fresh offer.
+    NoConnection,
+    /// Too many requests in a short time.
+    RateLimited,
+    /// The node has no room for more.
+    Overloaded,
+    /// The node is stopping.
+    ShuttingDown,
+    /// The WebSocket was silent for longer than `session.idle_ms`.
+    IdleTimeout,
+    /// A fault of the server's.
+    Internal,
+}

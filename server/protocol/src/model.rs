@@ -1,0 +1,80 @@
+//! What both directions speak about: participants, tracks, slots, levels.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// What a participant may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// Hears the room.
+    Listener,
+    /// Hears the room and may be heard.
+    Speaker,
+    /// A speaker who may also mute, promote, demote and remove others.
+    Moderator,
+}
+
+impl Role {
+    /// Whether this role's audio competes for the slots.
+    pub fn may_speak(self) -> bool {
+        self != Role::Listener
+    }
+}
+
+/// What a track carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum TrackKind {
+    /// Opus audio.
+    Audio,
+}
+
+/// One published stream.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct WireTrack {
+    /// Unique within the room.
+    pub id: String,
+    /// What it carries.
+    pub kind: TrackKind,
+}
+
+/// Somebody in the room.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct WireParticipant {
+    /// The identity of the participant's access token.
+    pub id: String,
+    /// The name to show.
+    pub name: String,
+    /// What they may do.
+    pub role: Role,
+    /// Whether their audio is withheld from the room.
+    pub muted: bool,
+    /// Whether they ask to speak.
+    pub hand_raised: bool,
+    /// The CSRC (RFC 3550, section 5.1) that packets of theirs carry in a listener's slot.
+    pub source: u32,
+    /// What they publish now.
+    pub tracks: Vec<WireTrack>,
+}
+
+/// Who is heard in a slot of the receiver of the message.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct WireSlot {
+    /// Counted from 0.
+    pub index: u8,
+    /// The m-line of the slot in the receiver's own session description; `null` before an offer was answered.
+    pub mid: Option<String>,
+    /// The speaker, or `null` while the slot is free.
+    pub participant: Option<String>,
+}
+
+/// How loud a speaker is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SpeakerLevel {
+    /// Who.
+    pub participant: String,
+    /// RFC 6464: dB relative to the overload point, -127 (silence) to 0.
+    #[schemars(range(min = -127, max = 0))]
+    pub level_dbov: i8,
+}

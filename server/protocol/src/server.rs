@@ -1,0 +1,167 @@
+//! What the server sends.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{ProtocolError, SpeakerLevel, WireParticipant, WireSlot, WireTrack};
+
+/// One message from the server: a reply to a request, or an event.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum ServerMessage {
+    /// Reply to `join`.
+    Joined(Welcome),
+    /// Reply to `resume`: the session as it is now.
+    Resumed(Welcome),
+    /// Reply to `offer`.
+    Answer {
+        /// The request's `id`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        re: Option<u32>,
+        /// RFC 8866.
+        sdp: String,
+        /// Which m-line carries which slot.
+        slots: Vec<SlotMid>,
+    },
+    /// The request was carried out. Sent only for requests that had an `id`.
+    Ok {
+        /// The request's `id`.
+        re: u32,
+    },
+    /// Reply to `ping`.
+    Pong {
+        /// The request's `id`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        re: Option<u32>,
+    },
+    /// A request was refused, or the connection is about to be closed for the reason given.
+    Error(ProtocolError),
+    /// Somebody entered the room.
+    ParticipantJoined {
+        /// Who, and their state.
+        participant: WireParticipant,
+    },
+    /// Somebody's role, mute state, hand or name changed.
+    ParticipantUpdated {
+        /// Their state now.
+        participant: WireParticipant,
+    },
+    /// Somebody left.
+    ParticipantLeft {
+        /// Who.
+        participant: String,
+        /// Why.
+        reason: LeaveReason,
+    },
+    /// Somebody's audio began to arrive.
+    TrackPublished {
+        /// Who.
+        participant: String,
+        /// What.
+        track: WireTrack,
+    },
+    /// Somebody's audio ended.
+    TrackUnpublished {
+        /// Who.
+        participant: String,
+        /// The track's id.
+        track: String,
+    },
+    /// Who is heard in each of the receiver's slots, after a change. At most ten a second.
+    Slots {
+        /// All slots, in order.
+        slots: Vec<WireSlot>,
+    },
+    /// How loud the speakers are. At most ten a second, and only while somebody speaks.
+    Speakers {
+        /// The selected speakers; whoever is absent is silent.
+        levels: Vec<SpeakerLevel>,
+    },
+    /// The node is going to stop; the session ends when the time is over.
+    Closing {
+        /// Time left, in ms.
+        deadline_ms: u64,
+    },
+    /// The receiver's own session is over; the WebSocket closes after it.
+    Left {
+        /// Why.
+        reason: LeaveReason,
+    },
+}
+
+/// A session from its client's side.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Welcome {
+    /// The request's `id`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub re: Option<u32>,
+    /// The protocol version spoken from here on.
+    pub version: u32,
+    /// How to come back.
+    pub session: SessionInfo,
+    /// Where the client is.
+    pub room: RoomInfo,
+    /// The client's own participant id.
+    pub participant: String,
+    /// Everybody in the room, the client included.
+    pub participants: Vec<WireParticipant>,
+    /// Who is heard now.
+    pub slots: Vec<WireSlot>,
+}
+
+/// How to come back to a session.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct SessionInfo {
+    /// 128 random bits in hexadecimal.
+    pub id: String,
+    /// 256 random bits in hexadecimal; each welcome brings a new one, and the old one ends.
+    pub secret: String,
+    /// How long the session outlives its WebSocket, in ms.
+    pub resume_ms: u64,
+    /// How long the WebSocket may be silent, in ms.
+    pub idle_ms: u64,
+}
+
+/// What a client needs to know of the room.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct RoomInfo {
+    /// The room's name.
+    pub id: String,
+    /// How many speakers a participant hears at once: the number of `recvonly` m-lines to offer.
+    #[schemars(range(min = 1, max = 8))]
+    pub slots: u8,
+}
+
+/// The m-line of a slot.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SlotMid {
+    /// Counted from 0.
+    pub index: u8,
+    /// RFC 8843.
+    pub mid: String,
+}
+
+/// Why somebody is no longer in the room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum LeaveReason {
+    /// They said so.
+    Left,
+    /// The connection broke and was not taken up again in time.
+    TimedOut,
+    /// A newer session with the same identity took the place.
+    Replaced,
+    /// A moderator removed them.
+    Removed,
+    /// The node stopped.
+    Shutdown,
+}
+
+/// A data-channel frame to a client.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct DataFrameOut {
+    /// Who sent it.
+    pub from: String,
+    /// As it was sent.
+    pub data: serde_json::Value,
+}

@@ -1,0 +1,462 @@
+//! The command line. In: the arguments and the `TERCET_*` environment. Out: a [`Command`] to carry
+//! out, and for `serve` a validated [`Config`], in which a flag wins over its environment variable
+//! and that over the file. `token` and `config` need no server and are carried out here.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, bail, ensure};
+use clap::builder::{BoolishValueParser, PossibleValuesParser, TypedValueParser};
+use clap::{Args, CommandFactory, Parser, Subcommand};
+use tercet_protocol::Role;
+
+use crate::access::{Access, Grant, mint_eddsa, mint_hs256};
+use crate::config::{Config, DEV_SECRET, SECRET_BYTES_MIN, check_environment};
+
+const EXAMPLES: &str = "\
+Examples:
+  tercet serve                                    this machine only: http://127.0.0.1:8080
+  TERCET_SECRET=$(openssl rand -hex 32) tercet serve --http 0.0.0.0:8080 --media-udp 0.0.0.0:50000
+  tercet token --room stage --identity alice      a token to enter with
+  tercet config > tercet.toml                     every setting, with its meaning and default";
+
+const SERVE_NOTES: &str = "\
+Every flag is also an environment variable, whose lists are separated by commas. A flag wins over
+its variable, a variable over the configuration file. `tercet config` prints all settings; those
+without a flag are set in the file. SIGTERM lets the sessions end first, a second one does not.";
+
+/// An audio-first conferencing server: the loudest voices, forwarded untouched.
+#[derive(Parser)]
+#[command(name = "tercet", version, about, after_help = EXAMPLES)]
+#[command(subcommand_required = true, arg_required_else_help = true)]
+pub(crate) struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What the command line asks for.
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Run the server; without any flag, for this machine only
+    Serve(Box<ServeArgs>),
+    /// Print an access token
+    Token(TokenArgs),
+    /// Print a documented sample of the configuration file, or check a file
+    Config(ConfigArgs),
+    /// Print the version
+    Version,
+}
+
+/// The flags of `tercet serve`: what is `None` is left to the configuration file.
+// No `Debug`: it would print the secret.
+#[derive(Args)]
+#[command(after_help = SERVE_NOTES, next_line_help = true)]
+pub(crate) struct ServeArgs {
+    /// Configuration file (TOML)
+    #[arg(long, value_name = "PATH", env = "TERCET_CONFIG")]
+    config: Option<PathBuf>,
+
+    /// Where HTTP and signalling listen [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDRESS:PORT", env = "TERCET_HTTP")]
+    http: Option<SocketAddr>,
+
+    /// Where media is sent and received, the first of one port a worker; may be repeated
+    /// [default: 127.0.0.1:50000]
+    #[arg(long, value_name = "ADDRESS:PORT", env = "TERCET_MEDIA_UDP", value_delimiter = ',')]
+    media_udp: Option<Vec<SocketAddr>>,
+
+    /// Address that clients are told to send media to, behind NAT; one IPv4 and one IPv6 at most
+    #[arg(long, value_name = "ADDRESS", env = "TERCET_PUBLIC_IP", value_delimiter = ',')]
+    public_ip: Option<Vec<IpAddr>>,
+
+    /// Media threads, 1 to 256 [default: one for each core]
+    #[arg(long, value_name = "N", env = "TERCET_WORKERS")]
+    workers: Option<usize>,
+
+    /// What is logged: a level, or a list such as info,str0m=debug [default: info]
+    #[arg(long, value_name = "FILTER", env = "TERCET_LOG")]
+    log: Option<String>,
+
+    /// Log one JSON object a line
+    #[arg(long, env = "TERCET_LOG_JSON", num_args = 0..=1, require_equals = true)]
+    #[arg(value_name = "BOOL", default_missing_value = "true")]
+    #[arg(value_parser = BoolishValueParser::new())]
+    log_json: Option<bool>,
+
+    /// Secret of HS256 access tokens, at least 32 bytes; better a variable, for arguments are seen
+    #[arg(long, value_name = "SECRET", env = "TERCET_SECRET", hide_env_values = true)]
+    secret: Option<String>,
+
+    /// Ed25519 public key of EdDSA access tokens, a PEM file
+    #[arg(long, value_name = "PATH", env = "TERCET_PUBLIC_KEY_FILE")]
+    public_key_file: Option<PathBuf>,
+
+    /// Let the demo page fetch tokens for any room [default: only with the development secret]
+    #[arg(long, env = "TERCET_DEMO", num_args = 0..=1, require_equals = true)]
+    #[arg(value_name = "BOOL", default_missing_value = "true")]
+    #[arg(value_parser = BoolishValueParser::new())]
+    demo: Option<bool>,
+
+    /// Origin whose pages may load the SDK, `https://example.com`; may be repeated [default: *]
+    #[arg(long, value_name = "ORIGIN", env = "TERCET_ALLOWED_ORIGIN", value_delimiter = ',')]
+    allowed_origin: Option<Vec<String>>,
+
+    /// Voices heard at once in a room, 1 to 8 [default: 3]
+    #[arg(long, value_name = "K", env = "TERCET_SLOTS")]
+    slots: Option<u8>,
+
+    /// The most participants of a room [default: 10000]
+    #[arg(long, value_name = "N", env = "TERCET_PARTICIPANTS_MAX")]
+    participants_max: Option<u32>,
+
+    /// The most sessions at once [default: 20000]
+    #[arg(long, value_name = "N", env = "TERCET_SESSIONS_MAX")]
+    sessions_max: Option<u32>,
+
+    /// How long a stopping server waits for its sessions to leave [default: 10000]
+    #[arg(long, value_name = "MILLISECONDS", env = "TERCET_SHUTDOWN_MS")]
+    shutdown_ms: Option<u64>,
+}
+
+/// The flags of `tercet token`.
+// No `Debug`: it would print the secret.
+#[derive(Args)]
+#[command(next_line_help = true)]
+pub(crate) struct TokenArgs {
+    /// The room, 1 to 128 characters
+    #[arg(long)]
+    room: String,
+
+    /// The participant, 1 to 128 characters; a second one of the same identity replaces the first
+    #[arg(long)]
+    identity: String,
+
+    /// What the participant may do: hear, also be heard, or also mute, promote and remove others
+    #[arg(long, default_value = "speaker", value_parser = role_parser())]
+    role: Role,
+
+    /// How long the token is valid: 90s, 15m, 1h, 7d
+    #[arg(long, default_value = "1h", value_parser = humantime::parse_duration)]
+    ttl: Duration,
+
+    /// The name to show, at most 64 characters
+    #[arg(long)]
+    name: Option<String>,
+
+    /// Forbid data messages
+    #[arg(long)]
+    no_data: bool,
+
+    /// Sign with HS256 and this secret [default: that of the file, or the development secret]
+    #[arg(long, value_name = "SECRET", env = "TERCET_SECRET", hide_env_values = true)]
+    secret: Option<String>,
+
+    /// Sign with EdDSA and this Ed25519 private key, a PEM file, instead of a secret
+    #[arg(long, value_name = "PATH")]
+    private_key_file: Option<PathBuf>,
+
+    /// Configuration file to take the secret from
+    #[arg(long, value_name = "PATH", env = "TERCET_CONFIG")]
+    config: Option<PathBuf>,
+}
+
+/// The flags of `tercet config`.
+#[derive(Args, Debug)]
+pub(crate) struct ConfigArgs {
+    /// Check this file, with the environment of this moment, as `tercet serve --config PATH` would
+    #[arg(long, value_name = "PATH")]
+    check: Option<PathBuf>,
+}
+
+/// A token, and whether it only opens servers on loopback.
+pub(crate) struct MintedToken {
+    /// The token.
+    pub(crate) token: String,
+    /// Whether everybody could have made it.
+    pub(crate) with_dev_secret: bool,
+}
+
+impl ServeArgs {
+    /// The configuration: the file, overlaid by the environment and the flags, and validated.
+    pub(crate) fn into_config(self) -> anyhow::Result<Config> {
+        let names = std::env::vars_os().map(|(name, _)| name.to_string_lossy().into_owned());
+        check_environment(names, &known_variables())?;
+        let file = self.config.as_deref().map(Config::from_file).transpose()?;
+        let config = self.overlay(file.unwrap_or_default());
+        config.validate()?;
+        Ok(config)
+    }
+
+    /// `config` with every flag that is set.
+    fn overlay(self, mut config: Config) -> Config {
+        set(&mut config.http, self.http);
+        set(&mut config.media_udp, self.media_udp);
+        set(&mut config.public_ip, self.public_ip);
+        set(&mut config.workers, self.workers.map(Some));
+        set(&mut config.log.filter, self.log);
+        set(&mut config.log.json, self.log_json);
+        set(&mut config.access.secret, self.secret.map(Some));
+        set(&mut config.access.public_key_file, self.public_key_file.map(Some));
+        set(&mut config.demo, self.demo.map(Some));
+        set(&mut config.allowed_origins, self.allowed_origin);
+        set(&mut config.room.slots, self.slots);
+        set(&mut config.room.participants_max, self.participants_max);
+        set(&mut config.limits.sessions_max, self.sessions_max);
+        set(&mut config.shutdown_ms, self.shutdown_ms);
+        config
+    }
+}
+
+impl TokenArgs {
+    /// Prints the token on stdout, and on stderr whether it is only good for a try.
+    pub(crate) fn run(self) -> anyhow::Result<()> {
+        let minted = self.mint()?;
+        if minted.with_dev_secret {
+            eprintln!(
+                "note: signed with the development secret, which only a server on loopback \
+                 accepts; set TERCET_SECRET for any other"
+            );
+        }
+        println!("{}", minted.token);
+        Ok(())
+    }
+
+    fn mint(self) -> anyhow::Result<MintedToken> {
+        ensure!(self.ttl >= Duration::from_secs(1), "--ttl must be 1s or more");
+        let grant = Grant {
+            room: self.room,
+            identity: self.identity,
+            name: self.name,
+            role: self.role,
+            may_send_data: !self.no_data,
+        };
+        if let Some(path) = self.private_key_file {
+            let pem = std::fs::read(&path)
+                .with_context(|| format!("cannot read --private-key-file {}", path.display()))?;
+            let token = mint_eddsa(&pem, &grant, self.ttl)
+                .with_context(|| format!("no token with {}", path.display()))?;
+            return Ok(MintedToken { token, with_dev_secret: false });
+        }
+        let secret = secret_to_sign_with(self.secret, self.config)?;
+        let token = mint_hs256(&secret, &grant, self.ttl)?;
+        Ok(MintedToken { token, with_dev_secret: secret == DEV_SECRET })
+    }
+}
+
+impl ConfigArgs {
+    /// Prints the sample, or that the file is good.
+    pub(crate) fn run(self) -> anyhow::Result<()> {
+        let Some(path) = self.check else {
+            print!("{}", Config::sample());
+            return Ok(());
+        };
+        // Parsed like a command line, so that the environment takes part as it does in `serve`.
+        let arguments = ["tercet".as_ref(), "serve".as_ref(), "--config".as_ref(), path.as_os_str()];
+        let Command::Serve(serve) = Cli::try_parse_from(arguments)?.command else {
+            bail!("`serve` was parsed as another command");
+        };
+        Access::from_config(&serve.into_config()?)?;
+        println!("{}: ok", path.display());
+        Ok(())
+    }
+}
+
+/// Prints the version, in one line.
+pub(crate) fn print_version() {
+    println!("tercet {}", env!("CARGO_PKG_VERSION"));
+}
+
+/// The secret given, that of the file, or the development secret, in this order.
+fn secret_to_sign_with(given: Option<String>, file: Option<PathBuf>) -> anyhow::Result<String> {
+    if let Some(secret) = given {
+        ensure!(
+            secret.len() >= SECRET_BYTES_MIN,
+            "the secret has {} bytes; a server takes none of less than {SECRET_BYTES_MIN}",
+            secret.len()
+        );
+        return Ok(secret);
+    }
+    let config = file.as_deref().map(Config::from_file).transpose()?.unwrap_or_default();
+    let secret = config.access_secret()?.context(
+        "the configuration has a public key and no secret: give the private key with \
+         --private-key-file",
+    )?;
+    Ok(secret.to_owned())
+}
+
+fn set<T>(value: &mut T, flag: Option<T>) {
+    if let Some(flag) = flag {
+        *value = flag;
+    }
+}
+
+fn role_parser() -> impl TypedValueParser<Value = Role> {
+    PossibleValuesParser::new(["listener", "speaker", "moderator"]).map(|name| match &*name {
+        "listener" => Role::Listener,
+        "moderator" => Role::Moderator,
+        _ => Role::Speaker,
+    })
+}
+
+/// Every environment variable that some command reads.
+fn known_variables() -> BTreeSet<String> {
+    let cli = Cli::command();
+    let arguments = cli.get_subcommands().flat_map(clap::Command::get_arguments);
+    arguments.filter_map(clap::Arg::get_env).map(|name| name.to_string_lossy().into_owned()).collect()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "in a test, a panic is the message")]
+mod tests {
+    use super::*;
+
+    const SECRET: &str = "0123456789abcdef0123456789abcdef";
+
+    /// A configuration file that goes away with the test.
+    struct TestFile(PathBuf);
+
+    impl TestFile {
+        fn new(name: &str, text: &str) -> Self {
+            let name = format!("tercet-cli-{name}-{}", std::process::id());
+            let file = TestFile(std::env::temp_dir().join(name));
+            std::fs::write(&file.0, text).unwrap();
+            file
+        }
+
+        fn path(&self) -> &str {
+            self.0.to_str().unwrap()
+        }
+    }
+
+    impl Drop for TestFile {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_file(&self.0);
+        }
+    }
+
+    fn parse(arguments: &[&str]) -> Command {
+        let arguments = ["tercet"].iter().chain(arguments);
+        Cli::try_parse_from(arguments).map(|cli| cli.command).unwrap()
+    }
+
+    fn serve(arguments: &[&str]) -> anyhow::Result<Config> {
+        match parse(&[&["serve"], arguments].concat()) {
+            Command::Serve(serve) => serve.into_config(),
+            _ => panic!("not serve"),
+        }
+    }
+
+    fn token(arguments: &[&str]) -> anyhow::Result<MintedToken> {
+        match parse(&[&["token", "--room", "stage", "--identity", "alice"], arguments].concat()) {
+            Command::Token(token) => token.mint(),
+            _ => panic!("not token"),
+        }
+    }
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn serve_without_flags_has_the_defaults() {
+        assert_eq!(serve(&[]).unwrap(), Config::default());
+    }
+
+    #[test]
+    fn every_flag_reaches_its_key() {
+        let config = serve(&[
+            "--http=[::1]:1",
+            "--media-udp=127.0.0.1:2",
+            "--media-udp",
+            "[::1]:2,127.0.0.1:9002",
+            "--public-ip=203.0.113.7",
+            "--workers=5",
+            "--log=debug",
+            "--log-json",
+            "--demo=false",
+            "--secret",
+            SECRET,
+            "--public-key-file=key.pem",
+            "--allowed-origin=https://a.example",
+            "--slots=6",
+            "--participants-max=7",
+            "--sessions-max=8",
+            "--shutdown-ms=9",
+        ])
+        .unwrap();
+        let expected: Config = toml::from_str(&format!(
+            "http = '[::1]:1'\n media_udp = ['127.0.0.1:2', '[::1]:2', '127.0.0.1:9002']\n\
+             public_ip = ['203.0.113.7']\n workers = 5\n demo = false\n\
+             allowed_origins = ['https://a.example']\n shutdown_ms = 9\n\
+             log = {{ filter = 'debug', json = true }}\n\
+             access = {{ secret = '{SECRET}', public_key_file = 'key.pem' }}\n\
+             room = {{ slots = 6, participants_max = 7 }}\n limits = {{ sessions_max = 8 }}\n"
+        ))
+        .unwrap();
+        assert_eq!(config, expected);
+    }
+
+    #[test]
+    fn a_flag_wins_over_the_file_and_the_file_over_the_default() {
+        let file = TestFile::new("layers", "workers = 2\n[log]\njson = true\nfilter = 'warn'\n");
+        let config = serve(&["--config", file.path(), "--log=debug", "--log-json=off"]).unwrap();
+        assert_eq!(config.workers, Some(2));
+        assert_eq!(config.log.filter, "debug");
+        assert!(!config.log.json);
+    }
+
+    #[test]
+    fn what_the_flags_make_is_validated() {
+        let error = serve(&["--http", "0.0.0.0:8080"]).unwrap_err().to_string();
+        assert!(error.contains("TERCET_SECRET"), "{error}");
+        serve(&["--http", "0.0.0.0:8080", "--secret", SECRET]).unwrap();
+        serve(&["--config", "/nowhere/tercet.toml"]).unwrap_err();
+    }
+
+    #[test]
+    fn the_variables_mirror_the_flags() {
+        let cli = Cli::command();
+        let serve = cli.find_subcommand("serve").unwrap();
+        for flag in serve.get_arguments().filter(|flag| flag.get_id() != "help") {
+            let expected = format!("TERCET_{}", flag.get_id().as_str().to_uppercase());
+            assert_eq!(flag.get_env().unwrap().to_str(), Some(&*expected));
+            assert_eq!(flag.get_long().map(|long| long.replace('-', "_")), Some(flag.get_id().to_string()));
+        }
+        assert!(known_variables().contains("TERCET_MEDIA_UDP"));
+    }
+
+    #[test]
+    fn a_token_opens_the_server_that_has_the_same_secret() {
+        let minted = token(&["--secret", SECRET, "--role=listener", "--name=Al", "--no-data"]);
+        let mut config = Config::default();
+        config.access.secret = Some(SECRET.to_owned());
+        let claims = Access::from_config(&config).unwrap().verify(&minted.unwrap().token).unwrap();
+        assert_eq!((&*claims.room, &*claims.identity), ("stage", "alice"));
+        assert_eq!((claims.name.as_deref(), claims.role), (Some("Al"), Role::Listener));
+        assert!(!claims.may_send_data);
+    }
+
+    #[test]
+    fn a_token_is_signed_with_the_secret_of_the_file_or_else_the_dev_secret() {
+        let file = TestFile::new("token", &format!("[access]\nsecret = '{SECRET}'\n"));
+        assert!(!token(&["--config", file.path()]).unwrap().with_dev_secret);
+        let minted = token(&[]).unwrap();
+        assert!(minted.with_dev_secret);
+        let access = Access::from_config(&Config::default()).unwrap();
+        assert_eq!(access.verify(&minted.token).unwrap().role, Role::Speaker);
+    }
+
+    #[test]
+    fn a_token_that_no_server_would_take_is_not_made() {
+        let file = TestFile::new("public", "[access]\npublic_key_file = 'key.pem'\n");
+        assert!(token(&["--config", file.path()]).is_err_and(|e| e.to_string().contains("private")));
+        assert!(token(&["--secret", "short"]).is_err());
+        assert!(token(&["--ttl", "10ms"]).is_err());
+        assert!(token(&["--private-key-file", file.path()]).is_err());
+        assert!(token(&["--name", "x", "--private-key-file", "/nowhere/key.pem"]).is_err());
+    }
+}

@@ -1,0 +1,274 @@
+//! The configuration, typed: every key, its meaning and its default stand here and nowhere else.
+//!
+//! In: a TOML file ([`Config::from_file`]), overlaid by flags and environment variables
+//! (`cli.rs`). Out: a [`Config`] that [`Config::validate`] has accepted, and the documented sample
+//! ([`Config::sample`]), which is generated from these types so that it cannot promise a key that
+//! nothing reads. The rules are in `config/validate.rs`.
+
+mod load;
+mod sample;
+mod validate;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+pub(crate) use load::{ConfigError, check_environment};
+pub(crate) use validate::{NAME_CHARS_MAX, is_name};
+
+/// The secret that signs tokens where nothing else is configured. Everybody can read it here, so
+/// [`Config::access_secret`] accepts it only where nobody else can reach the server: on loopback.
+pub(crate) const DEV_SECRET: &str = "tercet-development-secret-known-to-everybody";
+
+/// The shortest access secret: HS256 wants a key of the size of its hash (RFC 7518, section 3.2).
+pub(crate) const SECRET_BYTES_MIN: usize = 32;
+
+/// The most media workers.
+pub(crate) const WORKERS_MAX: usize = 256;
+
+/// The configuration of a server.
+// The order of the fields is the order of the sample.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Config {
+    /// Where HTTP and signalling listen, ADDRESS:PORT. Port 0 lets the system choose.
+    pub(crate) http: SocketAddr,
+    /// Where media is sent and received, ADDRESS:PORT; IPv6 is written `[::1]:50000`. The port is
+    /// the first one: worker i uses port + i on each address. Port 0 lets the system choose.
+    pub(crate) media_udp: Vec<SocketAddr>,
+    /// Addresses that clients are told to send media to, instead of the bound ones: for a server
+    /// behind NAT. At most one IPv4 and one IPv6 address.
+    #[schemars(example = ["203.0.113.7"])]
+    pub(crate) public_ip: Vec<IpAddr>,
+    /// Media threads, 1 to 256. By default one for each core.
+    #[schemars(example = 4)]
+    pub(crate) workers: Option<usize>,
+    /// Whether the demo page may fetch tokens for any room. By default only where the development
+    /// secret is in use, which means on loopback. With `true`, whoever reaches the server can talk.
+    #[schemars(example = true)]
+    pub(crate) demo: Option<bool>,
+    /// Origins whose pages may load the SDK and use WHIP and WHEP, such as `https://example.com`;
+    /// `*` stands for any.
+    pub(crate) allowed_origins: Vec<String>,
+    /// How long a stopping server waits for its sessions to leave, in milliseconds.
+    pub(crate) shutdown_ms: u64,
+    /// What is logged, and how.
+    pub(crate) log: LogConfig,
+    /// Who may enter: the keys that access tokens (JSON Web Tokens) are checked with. With neither
+    /// key, a development secret that everybody knows is used, and the server stays on loopback.
+    pub(crate) access: AccessConfig,
+    /// Sessions: a session is one participant's attachment, and survives a reconnect.
+    pub(crate) session: SessionConfig,
+    /// What the server takes on before it refuses.
+    pub(crate) limits: LimitsConfig,
+    /// Every room, unless `rooms` says otherwise.
+    pub(crate) room: RoomDefaults,
+    /// Single rooms, by name. What is left out is as in `room`.
+    #[schemars(example = example_rooms())]
+    pub(crate) rooms: BTreeMap<String, RoomOverride>,
+}
+
+/// What is logged, and how.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct LogConfig {
+    /// A level (`error`, `warn`, `info`, `debug`, `trace`), or a list such as `info,str0m=debug`.
+    pub(crate) filter: String,
+    /// One JSON object a line, for log collectors.
+    pub(crate) json: bool,
+}
+
+/// The keys that access tokens are checked with; both may be set.
+#[derive(Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct AccessConfig {
+    /// The secret of HS256 tokens, at least 32 bytes. Better given as TERCET_SECRET.
+    #[schemars(example = "<openssl rand -hex 32>")]
+    pub(crate) secret: Option<String>,
+    /// The Ed25519 public key of EdDSA tokens: a PEM file, as `openssl pkey -pubout` writes it.
+    #[schemars(example = "/etc/tercet/access.pub.pem")]
+    pub(crate) public_key_file: Option<PathBuf>,
+}
+
+/// The times of a session.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct SessionConfig {
+    /// How long a session outlives its WebSocket, waiting for `resume`, in milliseconds.
+    pub(crate) resume_ms: u64,
+    /// A WebSocket on which nothing arrives for this long is closed, in milliseconds.
+    pub(crate) idle_ms: u64,
+    /// How long a new WebSocket has for its first message, in milliseconds.
+    pub(crate) join_ms: u64,
+}
+
+/// What the server takes on before it refuses.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct LimitsConfig {
+    /// The most sessions at once.
+    pub(crate) sessions_max: u32,
+}
+
+/// The settings of every room.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct RoomDefaults {
+    /// How many voices are heard at once, 1 to 8.
+    pub(crate) slots: u8,
+    /// The most participants of a room.
+    pub(crate) participants_max: u32,
+    /// Send audio redundantly (RED, RFC 2198) where the client can: lost packets are not heard.
+    pub(crate) red: bool,
+}
+
+/// What one room has of its own.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct RoomOverride {
+    /// How many voices are heard at once, 1 to 8.
+    pub(crate) slots: Option<u8>,
+    /// The most participants of the room.
+    pub(crate) participants_max: Option<u32>,
+}
+
+/// The settings of one room, defaults and overrides taken together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct RoomSettings {
+    /// How many voices are heard at once.
+    pub(crate) slots: u8,
+    /// The most participants.
+    pub(crate) participants_max: u32,
+    /// Whether RED is offered.
+    pub(crate) red: bool,
+}
+
+impl Config {
+    /// The settings of the room `name`.
+    pub(crate) fn room(&self, name: &str) -> RoomSettings {
+        let own = self.rooms.get(name);
+        RoomSettings {
+            slots: own.and_then(|own| own.slots).unwrap_or(self.room.slots),
+            participants_max: own.and_then(|own| own.participants_max).unwrap_or(self.room.participants_max),
+            red: self.room.red,
+        }
+    }
+
+    /// How many media workers run: as configured, or one for each core.
+    pub(crate) fn worker_count(&self) -> usize {
+        let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+        self.workers.unwrap_or_else(cores).clamp(1, WORKERS_MAX)
+    }
+
+    /// Whether tokens are signed with the secret that everybody knows.
+    pub(crate) fn uses_dev_secret(&self) -> bool {
+        match &self.access.secret {
+            Some(secret) => secret == DEV_SECRET,
+            None => self.access.public_key_file.is_none(),
+        }
+    }
+
+    /// Whether the demo page may fetch tokens.
+    pub(crate) fn demo_open(&self) -> bool {
+        self.demo.unwrap_or_else(|| self.uses_dev_secret())
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config {
+            http: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
+            media_udp: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 50000))],
+            public_ip: Vec::new(),
+            workers: None,
+            demo: None,
+            allowed_origins: vec!["*".to_owned()],
+            shutdown_ms: 10_000,
+            log: LogConfig::default(),
+            access: AccessConfig::default(),
+            session: SessionConfig::default(),
+            limits: LimitsConfig::default(),
+            room: RoomDefaults::default(),
+            rooms: BTreeMap::new(),
+        }
+    }
+}
+
+impl Default for LogConfig {
+    fn default() -> Self {
+        LogConfig { filter: "info".to_owned(), json: false }
+    }
+}
+
+impl Default for SessionConfig {
+    fn default() -> Self {
+        SessionConfig { resume_ms: 30_000, idle_ms: 30_000, join_ms: 10_000 }
+    }
+}
+
+impl Default for LimitsConfig {
+    fn default() -> Self {
+        LimitsConfig { sessions_max: 20_000 }
+    }
+}
+
+impl Default for RoomDefaults {
+    fn default() -> Self {
+        RoomDefaults { slots: 3, participants_max: 10_000, red: true }
+    }
+}
+
+// A derived `Debug` would put the secret into the first log line that prints a configuration.
+impl fmt::Debug for AccessConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AccessConfig")
+            .field("secret", &self.secret.as_ref().map(|_| "[redacted]"))
+            .field("public_key_file", &self.public_key_file)
+            .finish()
+    }
+}
+
+/// One room in the sample, to show the form.
+fn example_rooms() -> BTreeMap<String, RoomOverride> {
+    let room = RoomOverride { slots: Some(5), participants_max: Some(500) };
+    BTreeMap::from([("all-hands".to_owned(), room)])
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "in a test, a panic is the message")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_room_takes_from_the_defaults_what_it_does_not_set() {
+        let mut config = Config::default();
+        let own = RoomOverride { slots: Some(5), participants_max: None };
+        config.rooms.insert("stage".to_owned(), own);
+
+        let stage = RoomSettings { slots: 5, participants_max: 10_000, red: true };
+        let other = RoomSettings { slots: 3, participants_max: 10_000, red: true };
+        assert_eq!(config.room("stage"), stage);
+        assert_eq!(config.room("elsewhere"), other);
+    }
+
+    #[test]
+    fn demo_tokens_are_open_only_with_the_dev_secret_unless_told() {
+        let mut config = Config::default();
+        assert!(config.demo_open());
+        config.access.secret = Some("0123456789abcdef0123456789abcdef".to_owned());
+        assert!(!config.demo_open());
+        config.demo = Some(true);
+        assert!(config.demo_open());
+    }
+
+    #[test]
+    fn a_printed_configuration_does_not_show_the_secret() {
+        let mut config = Config::default();
+        config.access.secret = Some("0123456789abcdef0123456789abcdef".to_owned());
+        assert!(!format!("{config:?}").contains("0123456789"));
+    }
+}

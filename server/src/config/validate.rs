@@ -1,0 +1,357 @@
+//! The rules that a [`Config`] keeps before anything is bound. Each refusal names the key, the
+//! value, and what to set instead.
+
+use std::net::IpAddr;
+
+use tracing_subscriber::EnvFilter;
+
+use super::{Config, ConfigError, DEV_SECRET, SECRET_BYTES_MIN, WORKERS_MAX};
+
+/// Times are added to clocks: a bound keeps that from overflowing, and no longer one makes sense.
+const TIME_MS_MAX: u64 = 24 * 60 * 60 * 1000;
+
+const SLOTS_MAX: u8 = 8;
+
+/// The longest name of a room or participant, in characters.
+pub(crate) const NAME_CHARS_MAX: usize = 128;
+
+impl Config {
+    /// Checks every rule; the first one that is broken is the error.
+    pub(crate) fn validate(&self) -> Result<(), ConfigError> {
+        self.access_secret()?;
+        self.check_demo()?;
+        self.check_media()?;
+        self.check_public_ip()?;
+        self.check_origins()?;
+        self.check_log()?;
+        self.check_numbers()?;
+        self.check_rooms()
+    }
+
+    /// The secret of HS256 tokens, or `None` where only EdDSA tokens are accepted.
+    ///
+    /// The development secret is given out only where nobody else can reach the server: it is in
+    /// the source, so on any other address it would let everybody in.
+    pub(crate) fn access_secret(&self) -> Result<Option<&str>, ConfigError> {
+        if self.uses_dev_secret() {
+            self.check_loopback()?;
+            return Ok(Some(DEV_SECRET));
+        }
+        let Some(secret) = self.access.secret.as_deref() else {
+            return Ok(None);
+        };
+        ensure(secret.len() >= SECRET_BYTES_MIN, || {
+            format!(
+                "access.secret has {} bytes: set TERCET_SECRET to at least {SECRET_BYTES_MIN} \
+                 (e.g. `openssl rand -hex 32`)",
+                secret.len()
+            )
+        })?;
+        Ok(Some(secret))
+    }
+
+    /// Refuses addresses that others can reach, for the sake of the development secret.
+    fn check_loopback(&self) -> Result<(), ConfigError> {
+        let (reachable, instead) = if !is_loopback(self.http.ip()) {
+            (format!("http is bound to {}, which is not loopback,", self.http), "bind to 127.0.0.1")
+        } else if let Some(media) = self.media_udp.iter().find(|media| !is_loopback(media.ip())) {
+            (format!("media_udp is bound to {media}, which is not loopback,"), "bind to 127.0.0.1")
+        } else if let Some(public) = self.public_ip.first() {
+            (format!("public_ip announces {public} to clients,"), "remove public_ip")
+        } else {
+            return Ok(());
+        };
+        let problem = match self.access.secret {
+            None => "no access secret is set",
+            Some(_) => "the access secret is the development secret, which everybody knows",
+        };
+        Err(ConfigError::Invalid(format!(
+            "{reachable} and {problem}: set TERCET_SECRET (at least {SECRET_BYTES_MIN} bytes, \
+             e.g. `openssl rand -hex 32`), or {instead}"
+        )))
+    }
+
+    fn check_demo(&self) -> Result<(), ConfigError> {
+        let can_sign = self.access.secret.is_some() || self.uses_dev_secret();
+        ensure(can_sign || !self.demo_open(), || {
+            "demo is true, but a public key cannot sign demo tokens: set TERCET_SECRET too, or \
+             demo = false"
+                .to_owned()
+        })
+    }
+
+    fn check_media(&self) -> Result<(), ConfigError> {
+        ensure(!self.media_udp.is_empty(), || {
+            "media_udp is empty: set at least one ADDRESS:PORT, such as 127.0.0.1:50000".to_owned()
+        })?;
+        if let Some(workers) = self.workers {
+            ensure((1..=WORKERS_MAX).contains(&workers), || {
+                format!("workers is {workers}: set 1 to {WORKERS_MAX}, or leave it out")
+            })?;
+        }
+        let workers = self.worker_count();
+        let fixed: Vec<_> = self.media_udp.iter().filter(|media| media.port() != 0).collect();
+        for (index, media) in fixed.iter().enumerate() {
+            let first = usize::from(media.port());
+            ensure(first + workers <= 1 + usize::from(u16::MAX), || {
+                format!(
+                    "media_udp {media} leaves no {workers} ports for {workers} workers: set a port \
+                     of at most {}, or fewer workers",
+                    1 + usize::from(u16::MAX) - workers
+                )
+            })?;
+            let overlap = fixed[..index].iter().find(|other| {
+                other.ip() == media.ip() && first.abs_diff(usize::from(other.port())) < workers
+            });
+            if let Some(other) = overlap {
+                return Err(ConfigError::Invalid(format!(
+                    "media_udp {other} and {media} overlap: each address uses {workers} ports, one \
+                     for each worker; keep them that far apart, or name the address once"
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_public_ip(&self) -> Result<(), ConfigError> {
+        for family in [IpAddr::is_ipv4, IpAddr::is_ipv6] {
+            let count = self.public_ip.iter().filter(|ip| family(ip)).count();
+            ensure(count <= 1, || {
+                "public_ip has several addresses of one family: set at most one IPv4 and one IPv6 \
+                 address"
+                    .to_owned()
+            })?;
+        }
+        for ip in &self.public_ip {
+            ensure(!ip.is_unspecified() && !ip.is_multicast(), || {
+                format!("public_ip {ip} is no address to send to: set the one that clients reach")
+            })?;
+        }
+        Ok(())
+    }
+
+    fn check_origins(&self) -> Result<(), ConfigError> {
+        let any = self.allowed_origins.iter().any(|origin| origin == "*");
+        ensure(!any || self.allowed_origins.len() == 1, || {
+            "allowed_origins has `*` beside others: set either `*` alone or a list of origins".to_owned()
+        })?;
+        for origin in &self.allowed_origins {
+            ensure(origin == "*" || is_origin(origin), || {
+                format!(
+                    "allowed_origins has {origin:?}, which no browser sends: set scheme://host or \
+                     scheme://host:port, without a path"
+                )
+            })?;
+        }
+        Ok(())
+    }
+
+    fn check_log(&self) -> Result<(), ConfigError> {
+        EnvFilter::try_new(&self.log.filter).map(drop).map_err(|error| {
+            ConfigError::Invalid(format!(
+                "log.filter {:?} cannot be read ({error}): set a level, such as info, or a list, \
+                 such as info,str0m=debug",
+                self.log.filter
+            ))
+        })
+    }
+
+    fn check_numbers(&self) -> Result<(), ConfigError> {
+        check_range("room.slots", self.room.slots, 1, SLOTS_MAX)?;
+        check_range("room.participants_max", self.room.participants_max, 1, u32::MAX)?;
+        check_range("limits.sessions_max", self.limits.sessions_max, 1, u32::MAX)?;
+        check_range("session.resume_ms", self.session.resume_ms, 0, TIME_MS_MAX)?;
+        check_range("session.idle_ms", self.session.idle_ms, 1, TIME_MS_MAX)?;
+        check_range("session.join_ms", self.session.join_ms, 1, TIME_MS_MAX)?;
+        check_range("shutdown_ms", self.shutdown_ms, 0, TIME_MS_MAX)
+    }
+
+    fn check_rooms(&self) -> Result<(), ConfigError> {
+        for (name, room) in &self.rooms {
+            ensure(is_name(name), || {
+                format!(
+                    "rooms has a room named {name:?}: set 1 to {NAME_CHARS_MAX} characters, none \
+                     of them control characters"
+                )
+            })?;
+            if let Some(slots) = room.slots {
+                check_range(&format!("rooms.{name}.slots"), slots, 1, SLOTS_MAX)?;
+            }
+            if let Some(participants_max) = room.participants_max {
+                let key = format!("rooms.{name}.participants_max");
+                check_range(&key, participants_max, 1, u32::MAX)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether this may name a room or a participant; tokens are held to the same rule.
+pub(crate) fn is_name(name: &str) -> bool {
+    (1..=NAME_CHARS_MAX).contains(&name.chars().count()) && !name.chars().any(char::is_control)
+}
+
+/// Whether only this machine can reach the address, `::ffff:127.0.0.1` included.
+fn is_loopback(ip: IpAddr) -> bool {
+    ip.to_canonical().is_loopback()
+}
+
+/// Whether a browser could send this as `Origin` (RFC 6454, section 6.2: scheme, host, port).
+fn is_origin(origin: &str) -> bool {
+    let Some((scheme, host)) = origin.split_once("://") else {
+        return false;
+    };
+    let plain = |text: &str| !text.is_empty() && text.chars().all(|c| c.is_ascii_graphic());
+    plain(scheme) && plain(host) && !host.contains(['/', '*', '?', '#', '@', ','])
+}
+
+fn check_range<N: PartialOrd + std::fmt::Display>(
+    key: &str,
+    value: N,
+    min: N,
+    max: N,
+) -> Result<(), ConfigError> {
+    ensure(value >= min && value <= max, || format!("{key} is {value}: set {min} to {max}"))
+}
+
+fn ensure(holds: bool, message: impl FnOnce() -> String) -> Result<(), ConfigError> {
+    if holds { Ok(()) } else { Err(ConfigError::Invalid(message())) }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "in a test, a panic is the message")]
+mod tests {
+    use super::*;
+
+    const SECRET: &str = "0123456789abcdef0123456789abcdef";
+
+    /// A configuration of one worker, parsed from TOML.
+    fn config(text: &str) -> Config {
+        toml::from_str(&format!("workers = 1\n{text}")).unwrap()
+    }
+
+    #[track_caller]
+    fn accepted(text: &str) {
+        config(text).validate().unwrap();
+    }
+
+    #[track_caller]
+    fn refused(text: &str, mentions: &[&str]) {
+        let error = config(text).validate().expect_err("should be refused").to_string();
+        for mention in mentions {
+            assert!(error.contains(mention), "{mention:?} is not in: {error}");
+        }
+    }
+
+    #[test]
+    fn the_defaults_are_valid() {
+        Config::default().validate().unwrap();
+    }
+
+    #[test]
+    fn without_a_secret_everything_stays_on_loopback() {
+        accepted("http = '[::1]:8080'\nmedia_udp = ['127.0.0.2:50000', '[::1]:50000']");
+        accepted("http = '[::ffff:127.0.0.1]:8080'");
+        assert_eq!(
+            config("http = '0.0.0.0:8080'").validate().unwrap_err().to_string(),
+            "http is bound to 0.0.0.0:8080, which is not loopback, and no access secret is set: \
+             set TERCET_SECRET (at least 32 bytes, e.g. `openssl rand -hex 32`), or bind to \
+             127.0.0.1"
+        );
+        refused("http = '[::]:8080'", &["http", "[::]:8080", "TERCET_SECRET"]);
+        refused("media_udp = ['127.0.0.1:1', '10.0.0.1:1']", &["media_udp", "10.0.0.1:1"]);
+        refused("public_ip = ['203.0.113.7']", &["public_ip", "203.0.113.7", "TERCET_SECRET"]);
+    }
+
+    #[test]
+    fn the_dev_secret_set_by_hand_is_still_the_dev_secret() {
+        let access = format!("[access]\nsecret = '{DEV_SECRET}'");
+        accepted(&access);
+        refused(&format!("http = '0.0.0.0:80'\n{access}"), &["development secret", "0.0.0.0:80"]);
+        let both = format!("http = '0.0.0.0:80'\n{access}\npublic_key_file = 'key.pem'");
+        refused(&both, &["development secret"]);
+    }
+
+    #[test]
+    fn with_a_secret_or_a_public_key_any_address_will_do() {
+        let open = "http = '0.0.0.0:80'\nmedia_udp = ['[::]:50000']\npublic_ip = ['203.0.113.7']";
+        accepted(&format!("{open}\n[access]\nsecret = '{SECRET}'"));
+        accepted(&format!("{open}\n[access]\npublic_key_file = 'key.pem'"));
+    }
+
+    #[test]
+    fn a_public_key_alone_leaves_no_secret_to_sign_with() {
+        let only_key = config("[access]\npublic_key_file = 'key.pem'");
+        assert_eq!(only_key.access_secret().unwrap(), None);
+        refused("demo = true\n[access]\npublic_key_file = 'key.pem'", &["demo", "TERCET_SECRET"]);
+    }
+
+    #[test]
+    fn a_secret_has_32_bytes_or_more() {
+        accepted(&format!("[access]\nsecret = '{SECRET}'"));
+        refused(&format!("[access]\nsecret = '{}'", &SECRET[1..]), &["31 bytes", "TERCET_SECRET"]);
+        refused("[access]\nsecret = ''", &["0 bytes"]);
+    }
+
+    #[test]
+    fn the_ports_of_all_workers_exist_and_do_not_overlap() {
+        accepted("media_udp = ['127.0.0.1:65535']");
+        accepted("media_udp = ['127.0.0.1:50000', '127.0.0.1:50001']");
+        accepted("media_udp = ['127.0.0.1:0', '127.0.0.1:0']");
+        let two = |text: &str| Config { workers: Some(2), ..config(text) }.validate();
+        two("media_udp = ['127.0.0.1:65534']").unwrap();
+        two("media_udp = ['127.0.0.1:65535']").unwrap_err();
+        two("media_udp = ['127.0.0.1:50000', '127.0.0.1:50002']").unwrap();
+        two("media_udp = ['127.0.0.1:50001', '127.0.0.1:50000']").unwrap_err();
+        two("media_udp = ['127.0.0.1:50000', '[::1]:50000']").unwrap();
+        refused("media_udp = []", &["media_udp", "127.0.0.1:50000"]);
+    }
+
+    #[test]
+    fn public_ip_has_one_address_of_each_family() {
+        let access = format!("[access]\nsecret = '{SECRET}'");
+        accepted(&format!("public_ip = ['203.0.113.7', '2001:db8::7']\n{access}"));
+        refused(&format!("public_ip = ['203.0.113.7', '203.0.113.8']\n{access}"), &["public_ip"]);
+        refused(&format!("public_ip = ['0.0.0.0']\n{access}"), &["public_ip", "0.0.0.0"]);
+    }
+
+    #[test]
+    fn numbers_hold_at_the_limit_and_fail_one_step_past_it() {
+        for workers in [1, 256] {
+            Config { workers: Some(workers), ..Config::default() }.validate().unwrap();
+        }
+        for workers in [0, 257] {
+            Config { workers: Some(workers), ..Config::default() }.validate().unwrap_err();
+        }
+        accepted("[room]\nslots = 8");
+        refused("[room]\nslots = 9", &["room.slots is 9: set 1 to 8"]);
+        refused("[room]\nslots = 0", &["room.slots"]);
+        accepted("[rooms.stage]\nslots = 1");
+        refused("[rooms.stage]\nslots = 9", &["rooms.stage.slots"]);
+        refused("[rooms.stage]\nparticipants_max = 0", &["rooms.stage.participants_max"]);
+        refused("[rooms.'']\nslots = 3", &["rooms"]);
+        refused("[limits]\nsessions_max = 0", &["limits.sessions_max"]);
+        accepted("[session]\nresume_ms = 0");
+        accepted("[session]\nidle_ms = 86400000");
+        refused("[session]\nidle_ms = 86400001", &["session.idle_ms", "86400000"]);
+        refused("[session]\njoin_ms = 0", &["session.join_ms"]);
+        refused("shutdown_ms = 86400001", &["shutdown_ms"]);
+    }
+
+    #[test]
+    fn origins_are_what_browsers_send() {
+        accepted("allowed_origins = ['*']");
+        accepted("allowed_origins = []");
+        accepted("allowed_origins = ['https://a.example', 'http://localhost:3000', 'app://x']");
+        refused("allowed_origins = ['*', 'https://a.example']", &["`*`"]);
+        for wrong in ["a.example", "https://", "https://a.example/", "https://*.a", "https://a b"] {
+            refused(&format!("allowed_origins = ['{wrong}']"), &["allowed_origins", wrong]);
+        }
+    }
+
+    #[test]
+    fn the_log_filter_can_be_read() {
+        accepted("[log]\nfilter = 'info,str0m=debug'");
+        refused("[log]\nfilter = 'info,str0m=loud'", &["log.filter", "str0m=loud"]);
+    }
+}

@@ -1,0 +1,145 @@
+//! A room with somebody in it: its participants' sessions, and who is heard.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use rustc_hash::FxHashMap;
+use selector::{Level, SourceId};
+use tercet_core::{Participant, ParticipantId, Room, SessionId};
+use tercet_protocol::{SpeakerLevel, TrackKind, WireParticipant, WireSlot, WireTrack};
+
+use crate::media::{Selection, WorkerId};
+
+/// Up to this size a room's levels are told ten times a second, beyond it twice.
+const LIVELY_PARTICIPANTS_MAX: usize = 100;
+const LEVELS_INTERVAL_LARGE: Duration = Duration::from_millis(450);
+
+/// A room with somebody in it.
+pub(super) struct LiveRoom {
+    pub(super) room: Room,
+    pub(super) sessions: BTreeMap<ParticipantId, SessionId>,
+    by_source: FxHashMap<SourceId, ParticipantId>,
+    /// How many sessions each worker has.
+    workers: BTreeMap<WorkerId, usize>,
+    /// Who is heard by the listeners of each worker: slots first, the reserve last.
+    selections: BTreeMap<WorkerId, Vec<Option<(SourceId, Level)>>>,
+    levels_told_at: BTreeMap<WorkerId, Instant>,
+}
+
+impl LiveRoom {
+    pub(super) fn new(room: Room) -> LiveRoom {
+        LiveRoom {
+            room,
+            sessions: BTreeMap::new(),
+            by_source: FxHashMap::default(),
+            workers: BTreeMap::new(),
+            selections: BTreeMap::new(),
+            levels_told_at: BTreeMap::new(),
+        }
+    }
+
+    /// A session begins; returns whether its worker is new to the room.
+    pub(super) fn add(
+        &mut self,
+        participant: ParticipantId,
+        source: SourceId,
+        session: SessionId,
+        worker: WorkerId,
+    ) -> bool {
+        self.by_source.insert(source, participant.clone());
+        self.sessions.insert(participant, session);
+        let count = self.workers.entry(worker).or_insert(0);
+        *count += 1;
+        *count == 1
+    }
+
+    /// A session ends; returns whether its worker has no part of the room any more.
+    pub(super) fn remove(&mut self, participant: &ParticipantId, worker: WorkerId) -> bool {
+        self.sessions.remove(participant);
+        if let Some(left) = self.room.leave(participant) {
+            self.by_source.remove(&left.source);
+        }
+        let Some(count) = self.workers.get_mut(&worker) else {
+            return false;
+        };
+        *count -= 1;
+        if *count > 0 {
+            return false;
+        }
+        self.workers.remove(&worker);
+        self.selections.remove(&worker);
+        self.levels_told_at.remove(&worker);
+        true
+    }
+
+    /// The workers that have a part of the room.
+    pub(super) fn workers(&self) -> Vec<WorkerId> {
+        self.workers.keys().copied().collect()
+    }
+
+    /// Takes note of who is heard. Returns the levels to be told, unless they were told just now.
+    pub(super) fn select(&mut self, now: Instant, selection: Selection) -> Option<Vec<SpeakerLevel>> {
+        let worker = selection.worker;
+        let ended = selection.positions.iter().all(Option::is_none);
+        let levels = selection.positions.iter().flatten().filter_map(|(source, level)| {
+            let participant = self.by_source.get(source)?.to_string();
+            Some(SpeakerLevel { participant, level_dbov: level.dbov() })
+        });
+        let levels: Vec<SpeakerLevel> = levels.collect();
+        if self.workers.contains_key(&worker) {
+            self.selections.insert(worker, selection.positions);
+        }
+        let large = self.sessions.len() > LIVELY_PARTICIPANTS_MAX;
+        let told_at = self.levels_told_at.get(&worker);
+        let told_just_now =
+            told_at.is_some_and(|&at| now.saturating_duration_since(at) < LEVELS_INTERVAL_LARGE);
+        if large && told_just_now && !ended {
+            return None;
+        }
+        self.levels_told_at.insert(worker, now);
+        Some(levels)
+    }
+
+    /// Who is heard in each slot of a participant: position by position, the reserve in place of
+    /// the participant themselves.
+    pub(super) fn slots_of(&self, own: SourceId, worker: WorkerId) -> Vec<Option<SourceId>> {
+        let slots = usize::from(self.room.settings().slots);
+        let source = |position: usize| {
+            let positions = self.selections.get(&worker)?;
+            positions.get(position).copied().flatten().map(|(source, _)| source)
+        };
+        let heard = |position| match source(position) {
+            Some(speaker) if speaker == own => source(slots),
+            other => other,
+        };
+        (0..slots).map(heard).collect()
+    }
+
+    /// Slots as a client is told.
+    pub(super) fn wire_slots(&self, slots: &[Option<SourceId>], mids: &[String]) -> Vec<WireSlot> {
+        let slot = |(index, source): (usize, &Option<SourceId>)| WireSlot {
+            index: index as u8,
+            mid: mids.get(index).cloned(),
+            participant: source.and_then(|s| self.by_source.get(&s)).map(ParticipantId::to_string),
+        };
+        slots.iter().enumerate().map(slot).collect()
+    }
+}
+
+/// A participant as clients are told.
+pub(super) fn wire_participant(participant: &Participant) -> WireParticipant {
+    WireParticipant {
+        id: participant.id.to_string(),
+        name: participant.name.clone(),
+        role: participant.role,
+        muted: participant.muted,
+        hand_raised: participant.hand_raised,
+        source: participant.source.0,
+        tracks: participant.publishing.then(|| wire_track(participant.source)).into_iter().collect(),
+    }
+}
+
+/// A participant's audio track as clients are told.
+pub(super) fn wire_track(source: SourceId) -> WireTrack {
+    WireTrack { id: format!("a{}", source.0), kind: TrackKind::Audio }
+}

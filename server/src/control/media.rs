@@ -1,0 +1,178 @@
+//! What the workers report: answers to offers, audio that begins and ends, who is heard, data.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::extract::ws::Utf8Bytes;
+use selector::SourceId;
+use tercet_core::{EndpointId, RoomId, SessionId};
+use tercet_protocol::{DATA_BYTES_MAX, DataFrameIn, DataFrameOut, ErrorCode, ServerMessage, SlotMid};
+use tracing::debug;
+
+use super::Control;
+use super::live_room::wire_track;
+use super::session::{Outgoing, protocol_error, text};
+use crate::media::{Answer, OfferError, Selection, WorkerCommand, WorkerEvent, WorkerId};
+
+impl Control {
+    /// A worker reports. What it says of sessions that have ended meanwhile is of no interest.
+    pub(crate) fn worker_event(&mut self, now: Instant, event: WorkerEvent) {
+        match event {
+            WorkerEvent::OfferAnswered { endpoint, request, result } => {
+                if let Some(&session) = self.by_endpoint.get(&endpoint) {
+                    self.answered(now, session, request, result);
+                }
+            }
+            WorkerEvent::Connected { endpoint } => debug!(%endpoint, "media connected"),
+            WorkerEvent::Disconnected { endpoint } => debug!(%endpoint, "media disconnected"),
+            WorkerEvent::PublishingStarted { endpoint } => self.publishing(now, endpoint, true),
+            WorkerEvent::PublishingEnded { endpoint } => self.publishing(now, endpoint, false),
+            WorkerEvent::DataReceived { endpoint, reliable, frame } => {
+                if let Some(&session) = self.by_endpoint.get(&endpoint)
+                    && let Err((code, message)) = self.data(session, reliable, &frame)
+                {
+                    self.data_refused(now, session, code, message);
+                }
+            }
+            WorkerEvent::DataRefused { endpoint, too_large } => {
+                if let Some(&session) = self.by_endpoint.get(&endpoint) {
+                    let (code, message) = if too_large {
+                        (ErrorCode::BadMessage, format!("a data frame holds at most {DATA_BYTES_MAX} bytes"))
+                    } else {
+                        (ErrorCode::RateLimited, "too many data frames: 50 a second are forwarded".to_owned())
+                    };
+                    self.data_refused(now, session, code, message);
+                }
+            }
+            WorkerEvent::Selected(selection) => self.selected(now, selection),
+        }
+    }
+
+    fn answered(&mut self, now: Instant, id: SessionId, re: Option<u32>, result: Result<Answer, OfferError>) {
+        let answer = match result {
+            Ok(answer) => answer,
+            Err(error) => {
+                let code = match error {
+                    OfferError::BadSdp(_) => ErrorCode::BadSdp,
+                    OfferError::UnsupportedCodec => ErrorCode::UnsupportedCodec,
+                    OfferError::NoConnection => ErrorCode::NoConnection,
+                    OfferError::Internal => ErrorCode::Internal,
+                };
+                return self.acknowledge(now, id, re, Err((code, error.to_string())));
+            }
+        };
+        let mids = answer.slot_mids.iter().enumerate();
+        let slots = mids.map(|(index, mid)| SlotMid { index: index as u8, mid: mid.clone() }).collect();
+        self.send(now, id, &ServerMessage::Answer { re, sdp: answer.sdp, slots });
+        let Some(session) = self.sessions.get_mut(&id) else {
+            return;
+        };
+        if session.slot_mids != answer.slot_mids {
+            session.slot_mids = answer.slot_mids;
+            // Told without mids before: they are told again.
+            session.slots_told.clear();
+        }
+        if let Some(live) = self.rooms.get(&session.room) {
+            let slots = live.slots_of(session.source, session.worker);
+            let message = ServerMessage::Slots { slots: live.wire_slots(&slots, &session.slot_mids) };
+            session.slots_told = slots;
+            session.send(now, Outgoing::Text(text(&message)));
+        }
+    }
+
+    fn publishing(&mut self, now: Instant, endpoint: EndpointId, publishing: bool) {
+        let session = self.by_endpoint.get(&endpoint).and_then(|id| self.sessions.get(id));
+        let Some((room, participant)) = session.map(|s| (s.room.clone(), s.participant.clone())) else {
+            return;
+        };
+        let live = self.rooms.get_mut(&room);
+        let changed = live.and_then(|live| live.room.set_publishing(&participant, publishing));
+        let Some(source) = changed.map(|participant| participant.source) else {
+            return;
+        };
+        let (participant, track) = (participant.to_string(), wire_track(source));
+        let message = if publishing {
+            ServerMessage::TrackPublished { participant, track }
+        } else {
+            ServerMessage::TrackUnpublished { participant, track: track.id }
+        };
+        self.broadcast(now, &room, &message);
+    }
+
+    fn selected(&mut self, now: Instant, selection: Selection) {
+        let (room, worker) = (selection.room.clone(), selection.worker);
+        let Some(live) = self.rooms.get_mut(&room) else {
+            return;
+        };
+        let levels = live.select(now, selection);
+        self.tell_slots(now, &room, worker);
+        if let Some(levels) = levels {
+            let bytes = text(&ServerMessage::Speakers { levels });
+            self.broadcast_text(now, &room, &bytes, |session| session.worker == worker);
+        }
+    }
+
+    /// Tells each client of a worker who is in its slots, if that changed. Those who don't
+    /// talk hear the same, so the message is serialized once for most of them.
+    fn tell_slots(&mut self, now: Instant, room: &RoomId, worker: WorkerId) {
+        let Some(live) = self.rooms.get(room) else {
+            return;
+        };
+        let mut last: Option<(Vec<Option<SourceId>>, Vec<String>, Utf8Bytes)> = None;
+        for id in live.sessions.values() {
+            let Some(session) = self.sessions.get_mut(id).filter(|session| session.worker == worker) else {
+                continue;
+            };
+            let slots = live.slots_of(session.source, worker);
+            if slots == session.slots_told {
+                continue;
+            }
+            let same = last.as_ref().filter(|(s, mids, _)| *s == slots && *mids == session.slot_mids);
+            let bytes = match same {
+                Some((_, _, bytes)) => bytes.clone(),
+                None => text(&ServerMessage::Slots { slots: live.wire_slots(&slots, &session.slot_mids) }),
+            };
+            last = Some((slots.clone(), session.slot_mids.clone(), bytes.clone()));
+            session.slots_told = slots;
+            session.send(now, Outgoing::Text(bytes));
+        }
+    }
+
+    fn data(&mut self, from: SessionId, reliable: bool, frame: &[u8]) -> Result<(), (ErrorCode, String)> {
+        let Some(session) = self.sessions.get(&from) else {
+            return Ok(());
+        };
+        if !session.may_send_data {
+            return Err((ErrorCode::Forbidden, "the token doesn't allow data messages".to_owned()));
+        }
+        let frame: DataFrameIn = serde_json::from_slice(frame)
+            .map_err(|error| (ErrorCode::BadMessage, format!("not a data frame: {error}")))?;
+        let Some(live) = self.rooms.get(&session.room) else {
+            return Ok(());
+        };
+        let mut by_worker: BTreeMap<WorkerId, BTreeSet<EndpointId>> = BTreeMap::new();
+        let mut add = |id: &SessionId| {
+            if let Some(to) = self.sessions.get(id).filter(|to| to.id != from) {
+                by_worker.entry(to.worker).or_default().insert(to.endpoint);
+            }
+        };
+        match &frame.to {
+            None => live.sessions.values().for_each(&mut add),
+            Some(to) => to.iter().filter_map(|id| live.sessions.get(&id.as_str().into())).for_each(&mut add),
+        }
+        let out = DataFrameOut { from: session.participant.to_string(), data: frame.data };
+        let bytes = serde_json::to_vec(&out).expect("JSON values can be written");
+        let bytes: Arc<[u8]> = bytes.into();
+        for (worker, endpoints) in by_worker {
+            let endpoints = endpoints.into_iter().collect();
+            self.command(worker, WorkerCommand::SendData { endpoints, reliable, frame: bytes.clone() });
+        }
+        Ok(())
+    }
+
+    fn data_refused(&mut self, now: Instant, session: SessionId, code: ErrorCode, message: String) {
+        let error = protocol_error(None, code, message, false);
+        self.send(now, session, &ServerMessage::Error(error));
+    }
+}

@@ -1,0 +1,137 @@
+//! The control plane: who is in which room, told to clients and workers.
+//!
+//! In: joins and requests of clients ([`ControlInput`]), events of workers. Out: messages to
+//! clients' sockets, commands to workers. One task owns all of it, so there is no lock; what it
+//! decides is in [`Control`], which does no I/O and is given the time.
+
+mod lifecycle;
+mod live_room;
+mod media;
+mod requests;
+mod session;
+mod state;
+
+use std::time::{Duration, Instant};
+
+use tercet_core::{RoomId, SessionId};
+use tercet_protocol::{ClientMessage, ProtocolError};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::MissedTickBehavior;
+
+use crate::access::Claims;
+use crate::media::{WorkerEvent, WorkerPool};
+
+pub(crate) use lifecycle::CLOSE_GOING_AWAY;
+pub(crate) use session::{Outgoing, Socket, protocol_error, text};
+pub(crate) use state::Control;
+
+/// Inputs under way to the control plane; clients' sockets wait when there are more.
+const INPUTS_MAX: usize = 4096;
+
+/// How often sessions are looked at that lost their socket.
+const EXPIRY_INTERVAL: Duration = Duration::from_millis(500);
+
+/// A session together with the socket that speaks for it now: a socket that was replaced speaks for nobody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Attached {
+    pub(crate) session: SessionId,
+    pub(crate) attachment: u64,
+}
+
+/// What clients' sockets and the node ask of the control plane.
+#[derive(Debug)]
+pub(crate) enum ControlInput {
+    Join {
+        claims: Claims,
+        name: Option<String>,
+        request: Option<u32>,
+        socket: Socket,
+        reply: oneshot::Sender<Result<Attached, ProtocolError>>,
+    },
+    Resume {
+        session: String,
+        secret: String,
+        request: Option<u32>,
+        socket: Socket,
+        reply: oneshot::Sender<Result<Attached, ProtocolError>>,
+    },
+    Request {
+        from: Attached,
+        message: ClientMessage,
+    },
+    SocketClosed {
+        from: Attached,
+    },
+    /// Whether anybody is in the room.
+    IsOccupied {
+        room: RoomId,
+        reply: oneshot::Sender<bool>,
+    },
+    /// Take nobody in any more, and tell everybody when the node will stop.
+    Drain {
+        deadline: Duration,
+        drained: oneshot::Sender<()>,
+    },
+    /// End all sessions.
+    EndAll {
+        ended: oneshot::Sender<()>,
+    },
+}
+
+/// How everybody else reaches the control plane.
+#[derive(Clone)]
+pub(crate) struct ControlHandle {
+    inputs: mpsc::Sender<ControlInput>,
+}
+
+impl ControlHandle {
+    /// Passes an input on. It is lost only when the node has stopped.
+    pub(crate) async fn send(&self, input: ControlInput) {
+        let _ = self.inputs.send(input).await;
+    }
+
+    /// Passes an input on that has a reply; `None` when the node has stopped.
+    pub(crate) async fn ask<T>(&self, input: impl FnOnce(oneshot::Sender<T>) -> ControlInput) -> Option<T> {
+        let (reply, answer) = oneshot::channel();
+        self.send(input(reply)).await;
+        answer.await.ok()
+    }
+}
+
+/// Starts the control plane's task, which ends when every handle is gone.
+pub(crate) fn start(
+    control: Control,
+    pool: WorkerPool,
+    worker_events: mpsc::Receiver<WorkerEvent>,
+) -> (ControlHandle, tokio::task::JoinHandle<WorkerPool>) {
+    let (inputs, queue) = mpsc::channel(INPUTS_MAX);
+    let task = tokio::spawn(run(control, pool, queue, worker_events));
+    (ControlHandle { inputs }, task)
+}
+
+async fn run(
+    mut control: Control,
+    pool: WorkerPool,
+    mut inputs: mpsc::Receiver<ControlInput>,
+    mut worker_events: mpsc::Receiver<WorkerEvent>,
+) -> WorkerPool {
+    let mut expiry = tokio::time::interval(EXPIRY_INTERVAL);
+    expiry.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let lag = metrics::histogram!("tercet_loop_lag_seconds", "loop" => "control");
+    loop {
+        tokio::select! {
+            input = inputs.recv() => match input {
+                Some(input) => control.input(Instant::now(), input),
+                None => return pool,
+            },
+            Some(event) = worker_events.recv() => control.worker_event(Instant::now(), event),
+            due = expiry.tick() => {
+                lag.record(due.elapsed().as_secs_f64());
+                control.expire(Instant::now());
+            }
+        }
+        for (worker, command) in control.take_commands() {
+            pool.send(worker, command).await;
+        }
+    }
+}

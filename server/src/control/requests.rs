@@ -1,0 +1,99 @@
+//! What a client asks for once it is in a room.
+
+use std::time::Instant;
+
+use tercet_core::{Participant, ParticipantId, Refusal, Room, RoomId};
+use tercet_protocol::{ClientMessage, ErrorCode, LeaveReason, Request, ServerMessage};
+
+use super::live_room::wire_participant;
+use super::{Attached, Control};
+use crate::media::WorkerCommand;
+
+impl Control {
+    pub(super) fn request(&mut self, now: Instant, from: Attached, message: ClientMessage) {
+        let session = self.sessions.get(&from.session).filter(|session| session.attached() == from);
+        let Some(session) = session else {
+            // A socket that was replaced speaks for nobody.
+            return;
+        };
+        let (id, re) = (session.id, message.id);
+        let (room, actor, endpoint, worker) =
+            (session.room.clone(), session.participant.clone(), session.endpoint, session.worker);
+        let outcome = match message.request {
+            Request::Join { .. } | Request::Resume { .. } => {
+                Err((ErrorCode::AlreadyJoined, "this connection has a session already".to_owned()))
+            }
+            Request::Offer { sdp, fresh } => {
+                self.command(worker, WorkerCommand::Offer { endpoint, sdp, fresh, request: re });
+                return;
+            }
+            Request::Ping => return self.send(now, id, &ServerMessage::Pong { re }),
+            Request::Leave => return self.end(now, id, LeaveReason::Left),
+            Request::Mute { muted } => self.change(now, &room, |room| room.set_muted(&actor, muted)),
+            Request::RaiseHand { raised } => self.change(now, &room, |room| room.raise_hand(&actor, raised)),
+            Request::MuteParticipant { participant } => {
+                self.change(now, &room, |room| room.mute_participant(&actor, &whom(&participant)))
+            }
+            Request::LowerHand { participant } => {
+                self.change(now, &room, |room| room.lower_hand(&actor, &whom(&participant)))
+            }
+            Request::SetRole { participant, role } => {
+                self.change(now, &room, |room| room.set_role(&actor, &whom(&participant), role))
+            }
+            Request::RemoveParticipant { participant } => {
+                self.remove(now, &room, &actor, &whom(&participant))
+            }
+        };
+        self.acknowledge(now, id, re, outcome);
+    }
+
+    /// Changes a participant: the worker learns whether they may be heard, the room what they are now.
+    fn change(
+        &mut self,
+        now: Instant,
+        room: &RoomId,
+        change: impl FnOnce(&mut Room) -> Result<&Participant, Refusal>,
+    ) -> Result<(), (ErrorCode, String)> {
+        let Some(live) = self.rooms.get_mut(room) else {
+            return Err(refused(Refusal::NoSuchParticipant));
+        };
+        let participant = change(&mut live.room).map_err(refused)?;
+        let (gate, message) = (participant.gate(), wire_participant(participant));
+        let session = live.sessions.get(&participant.id).and_then(|id| self.sessions.get(id));
+        if let Some((worker, endpoint)) = session.map(|session| (session.worker, session.endpoint)) {
+            self.command(worker, WorkerCommand::SetGate { endpoint, gate });
+        }
+        self.broadcast(now, room, &ServerMessage::ParticipantUpdated { participant: message });
+        Ok(())
+    }
+
+    fn remove(
+        &mut self,
+        now: Instant,
+        room: &RoomId,
+        actor: &ParticipantId,
+        participant: &ParticipantId,
+    ) -> Result<(), (ErrorCode, String)> {
+        let Some(live) = self.rooms.get_mut(room) else {
+            return Err(refused(Refusal::NoSuchParticipant));
+        };
+        live.room.may_remove(actor, participant).map_err(refused)?;
+        if let Some(&session) = live.sessions.get(participant) {
+            self.end(now, session, LeaveReason::Removed);
+        }
+        Ok(())
+    }
+}
+
+fn whom(participant: &str) -> ParticipantId {
+    ParticipantId::from(participant)
+}
+
+fn refused(refusal: Refusal) -> (ErrorCode, String) {
+    let code = match refusal {
+        Refusal::RoomFull => ErrorCode::RoomFull,
+        Refusal::NoSuchParticipant => ErrorCode::NoSuchParticipant,
+        Refusal::NotModerator => ErrorCode::Forbidden,
+    };
+    (code, refusal.to_string())
+}

@@ -1,0 +1,183 @@
+//! One attachment of a participant, and the socket through which its client is reached.
+
+use std::time::Instant;
+
+use axum::extract::ws::Utf8Bytes;
+use selector::SourceId;
+use subtle::ConstantTimeEq;
+use tercet_core::{EndpointId, ParticipantId, RoomId, SessionId};
+use tercet_protocol::{ErrorCode, ProtocolError, ServerMessage};
+use tokio::sync::mpsc;
+
+use super::Attached;
+use crate::media::WorkerId;
+
+/// What goes out to a client's WebSocket.
+#[derive(Clone, Debug)]
+pub(crate) enum Outgoing {
+    /// A message, serialized once for all who get it.
+    Text(Utf8Bytes),
+    /// Close the WebSocket with this code (RFC 6455, section 7.4).
+    Close(u16),
+}
+
+/// The sending side of a client's WebSocket: bounded. A client that doesn't read loses its
+/// socket, not its session.
+pub(crate) type Socket = mpsc::Sender<Outgoing>;
+
+/// A message as it goes over the wire.
+pub(crate) fn text(message: &ServerMessage) -> Utf8Bytes {
+    let json = serde_json::to_string(message).expect("protocol messages have string keys only");
+    Utf8Bytes::from(json)
+}
+
+/// A refusal.
+pub(crate) fn protocol_error(
+    re: Option<u32>,
+    code: ErrorCode,
+    message: impl Into<String>,
+    fatal: bool,
+) -> ProtocolError {
+    ProtocolError { re, code, message: message.into(), fatal }
+}
+
+/// One attachment of a participant; survives a reconnect.
+pub(super) struct Session {
+    pub(super) id: SessionId,
+    secret: String,
+    pub(super) participant: ParticipantId,
+    pub(super) room: RoomId,
+    pub(super) source: SourceId,
+    pub(super) endpoint: EndpointId,
+    pub(super) worker: WorkerId,
+    pub(super) may_send_data: bool,
+    /// The m-lines of its slots, once an offer was answered.
+    pub(super) slot_mids: Vec<String>,
+    /// Who its client was last told to be in its slots.
+    pub(super) slots_told: Vec<Option<SourceId>>,
+    attachment: u64,
+    socket: Option<Socket>,
+    detached_at: Option<Instant>,
+}
+
+/// What a session is made of.
+pub(super) struct NewSession {
+    pub(super) participant: ParticipantId,
+    pub(super) room: RoomId,
+    pub(super) source: SourceId,
+    pub(super) endpoint: EndpointId,
+    pub(super) worker: WorkerId,
+    pub(super) may_send_data: bool,
+    pub(super) socket: Socket,
+}
+
+impl Session {
+    pub(super) fn new(new: NewSession) -> Session {
+        Session {
+            id: SessionId(rand::random()),
+            secret: new_secret(),
+            participant: new.participant,
+            room: new.room,
+            source: new.source,
+            endpoint: new.endpoint,
+            worker: new.worker,
+            may_send_data: new.may_send_data,
+            slot_mids: Vec::new(),
+            slots_told: Vec::new(),
+            attachment: 0,
+            socket: Some(new.socket),
+            detached_at: None,
+        }
+    }
+
+    /// The session with the socket that it has now.
+    pub(super) fn attached(&self) -> Attached {
+        Attached { session: self.id, attachment: self.attachment }
+    }
+
+    /// What the client has to show to come back.
+    pub(super) fn secret(&self) -> &str {
+        &self.secret
+    }
+
+    /// Compares in a time that tells nothing about the secret.
+    pub(super) fn secret_is(&self, shown: &str) -> bool {
+        self.secret.as_bytes().ct_eq(shown.as_bytes()).into()
+    }
+
+    /// Another socket takes over; returns the former one. The secret that was shown has served.
+    pub(super) fn attach(&mut self, socket: Socket) -> Option<Socket> {
+        self.attachment += 1;
+        self.secret = new_secret();
+        self.detached_at = None;
+        self.socket.replace(socket)
+    }
+
+    /// The socket is gone.
+    pub(super) fn detach(&mut self, now: Instant) {
+        self.socket = None;
+        self.detached_at = Some(now);
+    }
+
+    /// Since when there is no socket.
+    pub(super) fn detached_at(&self) -> Option<Instant> {
+        self.detached_at
+    }
+
+    /// Sends to the client. A client that doesn't read loses its socket.
+    pub(super) fn send(&mut self, now: Instant, outgoing: Outgoing) {
+        if let Some(socket) = &self.socket
+            && socket.try_send(outgoing).is_err()
+        {
+            metrics::counter!("tercet_slow_sockets_total").increment(1);
+            self.detach(now);
+        }
+    }
+}
+
+fn new_secret() -> String {
+    let words: [u128; 2] = rand::random();
+    format!("{:032x}{:032x}", words[0], words[1])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn session(socket: Socket) -> Session {
+        Session::new(NewSession {
+            participant: "ada".into(),
+            room: "r".into(),
+            source: SourceId(1),
+            endpoint: EndpointId(1),
+            worker: WorkerId(0),
+            may_send_data: true,
+            socket,
+        })
+    }
+
+    #[test]
+    fn a_secret_serves_once() {
+        let (socket, _outbox) = mpsc::channel(1);
+        let mut session = session(socket.clone());
+        let secret = session.secret().to_owned();
+        let before = session.attached();
+        assert!(session.secret_is(&secret) && !session.secret_is("") && !session.secret_is(&secret[1..]));
+        session.attach(socket);
+        assert!(!session.secret_is(&secret));
+        assert_ne!(session.attached(), before);
+    }
+
+    #[test]
+    fn a_client_that_does_not_read_loses_its_socket() {
+        let (socket, _outbox) = mpsc::channel(2);
+        let mut session = session(socket);
+        let now = Instant::now();
+        for _ in 0..2 {
+            session.send(now, Outgoing::Close(1000));
+            assert_eq!(session.detached_at(), None);
+        }
+        session.send(now, Outgoing::Close(1000));
+        assert_eq!(session.detached_at(), Some(now));
+    }
+}

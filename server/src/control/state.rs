@@ -1,0 +1,139 @@
+//! Everything the control plane knows: rooms, sessions, and which worker has which.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::extract::ws::Utf8Bytes;
+use rustc_hash::FxHashMap;
+use tercet_core::{EndpointId, RoomId, SessionId};
+use tercet_protocol::ServerMessage;
+use tokio::sync::oneshot;
+
+use super::live_room::LiveRoom;
+use super::session::{Outgoing, Session, text};
+use super::{ControlInput, protocol_error};
+use crate::config::Config;
+use crate::media::{WorkerCommand, WorkerId};
+
+/// Decides; does no I/O, and is given the time.
+pub(crate) struct Control {
+    pub(super) config: Arc<Config>,
+    pub(super) rooms: FxHashMap<RoomId, LiveRoom>,
+    pub(super) sessions: FxHashMap<SessionId, Session>,
+    pub(super) by_endpoint: FxHashMap<EndpointId, SessionId>,
+    /// Sessions a worker.
+    pub(super) load: BTreeMap<WorkerId, usize>,
+    pub(super) endpoint_next: u64,
+    pub(super) drained: Option<oneshot::Sender<()>>,
+    pub(super) draining: bool,
+    commands: Vec<(WorkerId, WorkerCommand)>,
+}
+
+impl Control {
+    /// A node without rooms.
+    pub(crate) fn new(config: Arc<Config>, workers: usize) -> Control {
+        Control {
+            config,
+            rooms: FxHashMap::default(),
+            sessions: FxHashMap::default(),
+            by_endpoint: FxHashMap::default(),
+            load: (0..workers).map(|index| (WorkerId(index), 0)).collect(),
+            endpoint_next: 1,
+            drained: None,
+            draining: false,
+            commands: Vec::new(),
+        }
+    }
+
+    /// A client's socket, or the node, wants something.
+    pub(crate) fn input(&mut self, now: Instant, input: ControlInput) {
+        match input {
+            ControlInput::Join { claims, name, request, socket, reply } => {
+                // Whoever asked may be gone; the session then ends like any that lost its socket.
+                let _ = reply.send(self.join(now, claims, name, request, socket));
+            }
+            ControlInput::Resume { session, secret, request, socket, reply } => {
+                let _ = reply.send(self.resume(now, &session, &secret, request, socket));
+            }
+            ControlInput::Request { from, message } => self.request(now, from, message),
+            ControlInput::SocketClosed { from } => {
+                let session = self.sessions.get_mut(&from.session);
+                if let Some(session) = session.filter(|s| s.attached() == from) {
+                    session.detach(now);
+                }
+            }
+            ControlInput::IsOccupied { room, reply } => {
+                let _ = reply.send(self.rooms.contains_key(&room));
+            }
+            ControlInput::Drain { deadline, drained } => self.drain(now, deadline, drained),
+            ControlInput::EndAll { ended } => {
+                self.end_all(now);
+                let _ = ended.send(());
+            }
+        }
+    }
+
+    /// What the workers are to do, in order.
+    pub(crate) fn take_commands(&mut self) -> Vec<(WorkerId, WorkerCommand)> {
+        std::mem::take(&mut self.commands)
+    }
+
+    pub(super) fn command(&mut self, worker: WorkerId, command: WorkerCommand) {
+        self.commands.push((worker, command));
+    }
+
+    /// Sends to one session's client.
+    pub(super) fn send(&mut self, now: Instant, session: SessionId, message: &ServerMessage) {
+        if let Some(session) = self.sessions.get_mut(&session) {
+            session.send(now, Outgoing::Text(text(message)));
+        }
+    }
+
+    /// Answers a request: with an error, or with `ok` if it had a number.
+    pub(super) fn acknowledge(
+        &mut self,
+        now: Instant,
+        session: SessionId,
+        re: Option<u32>,
+        outcome: Result<(), (tercet_protocol::ErrorCode, String)>,
+    ) {
+        match (outcome, re) {
+            (Ok(()), Some(re)) => self.send(now, session, &ServerMessage::Ok { re }),
+            (Ok(()), None) => {}
+            (Err((code, message)), re) => {
+                let error = protocol_error(re, code, message, false);
+                self.send(now, session, &ServerMessage::Error(error));
+            }
+        }
+    }
+
+    /// Sends to everybody in a room, serialized once.
+    pub(super) fn broadcast(&mut self, now: Instant, room: &RoomId, message: &ServerMessage) {
+        let bytes = text(message);
+        self.broadcast_text(now, room, &bytes, |_| true);
+    }
+
+    /// Sends to those in a room that `to` accepts.
+    pub(super) fn broadcast_text(
+        &mut self,
+        now: Instant,
+        room: &RoomId,
+        bytes: &Utf8Bytes,
+        to: impl Fn(&Session) -> bool,
+    ) {
+        let Some(live) = self.rooms.get(room) else {
+            return;
+        };
+        for id in live.sessions.values() {
+            if let Some(session) = self.sessions.get_mut(id).filter(|session| to(session)) {
+                session.send(now, Outgoing::Text(bytes.clone()));
+            }
+        }
+    }
+
+    pub(super) fn report(&self) {
+        metrics::gauge!("tercet_rooms").set(self.rooms.len() as f64);
+        metrics::gauge!("tercet_participants").set(self.sessions.len() as f64);
+    }
+}

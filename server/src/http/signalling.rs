@@ -1,0 +1,230 @@
+//! The WebSocket of a client: text frames in, [`ControlInput`]s out, and messages back.
+//!
+//! This file parses, limits and keeps time; what a request means is the control plane's.
+
+use std::time::{Duration, Instant};
+
+use axum::extract::State;
+use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, WebSocketUpgrade};
+use axum::response::Response;
+use tercet_core::Allowance;
+use tercet_protocol::{
+    ClientMessage, ErrorCode, MESSAGE_BYTES_MAX, ProtocolError, Request, ServerMessage, VERSION,
+};
+use tokio::sync::mpsc;
+use tokio::time::{Instant as Deadline, timeout, timeout_at};
+use tracing::debug;
+
+use super::Node;
+use crate::access::{AccessError, display_name};
+use crate::control::{Attached, CLOSE_GOING_AWAY, ControlInput, Outgoing, Socket, protocol_error, text};
+
+/// Messages that wait for a client to read; one that lets more pile up loses its socket.
+const OUTBOX_MAX: usize = 512;
+
+/// Requests a client may send.
+const REQUESTS_RATE_PER_S: u32 = 50;
+const REQUESTS_BURST: u32 = 100;
+
+/// Requests over the limit that are answered; whoever goes on after them is cut off.
+const RATE_LIMITED_MAX: u32 = 1000;
+
+/// How long a client may take to accept what is sent to it.
+const SEND_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// RFC 6455, section 7.4.1.
+const CLOSE_POLICY: u16 = 1008;
+
+pub(super) async fn upgrade(State(node): State<Node>, upgrade: WebSocketUpgrade) -> Response {
+    upgrade
+        .max_message_size(MESSAGE_BYTES_MAX)
+        .max_frame_size(MESSAGE_BYTES_MAX)
+        .on_upgrade(move |socket| async move { serve(node, socket).await })
+}
+
+/// From the first message to the last.
+async fn serve(node: Node, mut socket: WebSocket) {
+    let (outbox, outgoing) = mpsc::channel(OUTBOX_MAX);
+    let entered = enter(&node, &mut socket, outbox).await;
+    let end = match entered {
+        Ok(attached) => {
+            let end = converse(&node, &mut socket, outgoing, attached).await;
+            node.control.send(ControlInput::SocketClosed { from: attached }).await;
+            end
+        }
+        Err(end) => end,
+    };
+    finish(socket, end).await;
+}
+
+/// Why a conversation ended.
+enum End {
+    /// The client closed, or can't be reached.
+    Gone,
+    /// The control plane, or this file, closes with a code and perhaps a last word.
+    Close { code: u16, error: Option<ProtocolError> },
+}
+
+impl End {
+    fn error(error: ProtocolError) -> End {
+        let code = if error.code == ErrorCode::ShuttingDown { CLOSE_GOING_AWAY } else { CLOSE_POLICY };
+        End::Close { code, error: Some(error) }
+    }
+}
+
+/// Reads the first message, which has to be `join` or `resume`.
+async fn enter(node: &Node, socket: &mut WebSocket, outbox: Socket) -> Result<Attached, End> {
+    let deadline = Deadline::now() + Duration::from_millis(node.config.session.join_ms);
+    let fatal = |re, code, message: &str| End::error(protocol_error(re, code, message, true));
+    let first = match timeout_at(deadline, next_text(socket)).await {
+        Ok(first) => first?,
+        Err(_) => return Err(fatal(None, ErrorCode::IdleTimeout, "the first message did not come in time")),
+    };
+    let message = parse(&first).map_err(|error| End::error(ProtocolError { fatal: true, ..error }))?;
+    let re = message.id;
+    let version = match message.request {
+        Request::Join { version, .. } | Request::Resume { version, .. } => version,
+        _ => return Err(fatal(re, ErrorCode::NotJoined, "the first message has to be `join` or `resume`")),
+    };
+    if version != VERSION {
+        let message = format!("this server speaks version {VERSION} of the protocol");
+        return Err(fatal(re, ErrorCode::UnsupportedVersion, &message));
+    }
+    let entered = match message.request {
+        Request::Join { token, name, .. } => {
+            let claims = node.access.verify(&token).map_err(|error| {
+                let code = match error {
+                    AccessError::Expired => ErrorCode::TokenExpired,
+                    AccessError::Invalid(_) => ErrorCode::Unauthorized,
+                };
+                fatal(re, code, &error.to_string())
+            })?;
+            let name = name.as_deref().and_then(display_name);
+            let join = |reply| ControlInput::Join { claims, name, request: re, socket: outbox, reply };
+            node.control.ask(join).await
+        }
+        Request::Resume { session, secret, .. } => {
+            let resume = |reply| ControlInput::Resume { session, secret, request: re, socket: outbox, reply };
+            node.control.ask(resume).await
+        }
+        _ => unreachable!("anything else was refused above"),
+    };
+    match entered {
+        Some(Ok(attached)) => Ok(attached),
+        Some(Err(error)) => Err(End::error(error)),
+        None => Err(fatal(re, ErrorCode::ShuttingDown, "the node is stopping")),
+    }
+}
+
+/// Passes messages both ways until one side is through.
+async fn converse(
+    node: &Node,
+    socket: &mut WebSocket,
+    mut outgoing: mpsc::Receiver<Outgoing>,
+    attached: Attached,
+) -> End {
+    let idle = Duration::from_millis(node.config.session.idle_ms);
+    let mut idle_at = Deadline::now() + idle;
+    let mut allowance = Allowance::new(REQUESTS_RATE_PER_S, REQUESTS_BURST, Instant::now());
+    let mut limited = 0;
+    loop {
+        let received = tokio::select! {
+            // What was decided goes out before more is asked for.
+            biased;
+            message = outgoing.recv() => {
+                match message {
+                    Some(Outgoing::Text(bytes)) => {
+                        if !send(socket, Message::Text(bytes)).await {
+                            return End::Gone;
+                        }
+                    }
+                    Some(Outgoing::Close(code)) => return End::Close { code, error: None },
+                    // This client let too much pile up, or another socket took over.
+                    None => return End::Close { code: CLOSE_POLICY, error: None },
+                }
+                continue;
+            }
+            received = timeout_at(idle_at, next_text(socket)) => received,
+        };
+        let received = match received {
+            Ok(Ok(received)) => received,
+            Ok(Err(end)) => return end,
+            Err(_) => {
+                let message = "nothing was heard for too long: send `ping`";
+                return End::error(protocol_error(None, ErrorCode::IdleTimeout, message, true));
+            }
+        };
+        idle_at = Deadline::now() + idle;
+        let error = if allowance.take(Instant::now()) {
+            match parse(&received) {
+                Ok(message) => {
+                    node.control.send(ControlInput::Request { from: attached, message }).await;
+                    continue;
+                }
+                Err(error) => error,
+            }
+        } else {
+            limited += 1;
+            let fatal = limited > RATE_LIMITED_MAX;
+            let message = "too many requests: 50 a second are carried out";
+            protocol_error(None, ErrorCode::RateLimited, message, fatal)
+        };
+        if error.fatal {
+            return End::error(error);
+        }
+        if !send(socket, Message::Text(text(&ServerMessage::Error(error)))).await {
+            return End::Gone;
+        }
+    }
+}
+
+/// The next text frame. WebSocket pings are answered by the library.
+async fn next_text(socket: &mut WebSocket) -> Result<Utf8Bytes, End> {
+    loop {
+        match socket.recv().await {
+            Some(Ok(Message::Text(text))) => return Ok(text),
+            Some(Ok(Message::Binary(_))) => {
+                let message = "messages are text frames";
+                return Err(End::error(protocol_error(None, ErrorCode::BadMessage, message, true)));
+            }
+            Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+            Some(Ok(Message::Close(_))) | None => return Err(End::Gone),
+            Some(Err(error)) => {
+                debug!(%error, "reading a WebSocket");
+                let message = format!("not a WebSocket text frame of at most {MESSAGE_BYTES_MAX} bytes");
+                return Err(End::error(protocol_error(None, ErrorCode::BadMessage, message, true)));
+            }
+        }
+    }
+}
+
+fn parse(text: &str) -> Result<ClientMessage, ProtocolError> {
+    serde_json::from_str(text).map_err(|error| {
+        // The number of a request that is otherwise wrong, so that its sender can tell which one.
+        let id = serde_json::from_str::<serde_json::Value>(text).ok();
+        let re = id.and_then(|value| value.get("id")?.as_u64()).and_then(|id| u32::try_from(id).ok());
+        protocol_error(re, ErrorCode::BadMessage, format!("not a request of this protocol: {error}"), false)
+    })
+}
+
+async fn send(socket: &mut WebSocket, message: Message) -> bool {
+    matches!(timeout(SEND_TIMEOUT, socket.send(message)).await, Ok(Ok(())))
+}
+
+async fn finish(mut socket: WebSocket, end: End) {
+    let End::Close { code, error } = end else {
+        return;
+    };
+    let reason = error.as_ref().map_or(String::new(), |error| error.message.chars().take(100).collect());
+    if let Some(error) = error
+        && !send(&mut socket, Message::Text(text(&ServerMessage::Error(error)))).await
+    {
+        return;
+    }
+    let frame = CloseFrame { code, reason: reason.into() };
+    if !send(&mut socket, Message::Close(Some(frame))).await {
+        return;
+    }
+    // The client's own close frame, so that the last message isn't lost to a reset.
+    let _ = timeout(Duration::from_secs(2), async { while let Some(Ok(_)) = socket.recv().await {} }).await;
+}

@@ -1,0 +1,35 @@
+//! The `tercet` binary: parse, build, run until told to stop.
+
+mod access;
+mod cli;
+mod config;
+mod control;
+mod http;
+mod media;
+mod serve;
+mod shutdown;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use cli::{Cli, Command};
+
+fn main() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        Command::Serve(args) => args.into_config().and_then(serve::serve),
+        Command::Token(args) => args.run(),
+        Command::Config(args) => args.run(),
+        Command::Version => {
+            cli::print_version();
+            Ok(())
+        }
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! Candidates on their way from one worker to another: bounded, and lossy when full.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+
+use mio::Waker;
+use selector::SourceId;
+use tercet_core::{AudioPacket, RoomId};
+
+/// About 40 ms of the candidates of 4,000 rooms; beyond that the receiving worker is overloaded, and
+/// late audio is worse than lost audio.
+const QUEUE_PACKETS_MAX: usize = 8192;
+
+/// What a worker tells another about a room that both have a part of.
+#[derive(Debug)]
+pub(crate) enum Crossing {
+    /// A candidate's packet.
+    Candidate(RoomId, AudioPacket),
+    /// A source is no candidate any more.
+    Withdrawn(RoomId, SourceId),
+}
+
+/// The sending side of a worker's inbox.
+#[derive(Clone)]
+pub(crate) struct CrossingSender {
+    queue: SyncSender<Crossing>,
+    doorbell: Arc<Doorbell>,
+}
+
+/// Wakes a worker, once for everything that came since it last looked.
+pub(crate) struct Doorbell {
+    waker: Waker,
+    rung: AtomicBool,
+}
+
+impl Doorbell {
+    pub(crate) fn new(waker: Waker) -> Doorbell {
+        Doorbell { waker, rung: AtomicBool::new(false) }
+    }
+
+    /// Wakes the worker, unless it is about to look anyway.
+    pub(crate) fn ring(&self) {
+        if !self.rung.swap(true, Ordering::AcqRel) {
+            // It fails only when the poll is gone, and with it the worker.
+            let _ = self.waker.wake();
+        }
+    }
+
+    /// The worker is about to look.
+    pub(crate) fn answer(&self) {
+        self.rung.store(false, Ordering::Release);
+    }
+}
+
+/// A worker's inbox.
+pub(crate) fn crossing(doorbell: Arc<Doorbell>) -> (CrossingSender, Receiver<Crossing>) {
+    let (queue, inbox) = sync_channel(QUEUE_PACKETS_MAX);
+    (CrossingSender { queue, doorbell }, inbox)
+}
+
+impl CrossingSender {
+    /// Sends, or returns `false` if the other worker can't keep up.
+    pub(crate) fn send(&self, crossing: Crossing) -> bool {
+        match self.queue.try_send(crossing) {
+            Ok(()) => {
+                self.doorbell.ring();
+                true
+            }
+            Err(TrySendError::Full(_)) => false,
+            // The other worker has stopped: its listeners are gone too.
+            Err(TrySendError::Disconnected(_)) => true,
+        }
+    }
+}

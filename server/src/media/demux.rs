@@ -1,0 +1,154 @@
+//! Whose datagram is it? By the ICE user fragment in a STUN request, by the address otherwise.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+
+use rustc_hash::FxHashMap;
+use str0m::ice::StunMessage;
+use tercet_core::EndpointId;
+
+/// A client that roams leaves addresses behind; one that has used more than these lately is
+/// found by its next STUN request.
+const ADDRESSES_MAX: usize = 8;
+
+/// How many ICE restarts back a user fragment is still known: packets of the former one may be under way.
+const UFRAGS_MAX: usize = 2;
+
+/// RFC 8489, section 5: the header of a STUN message.
+const STUN_HEADER_BYTES: usize = 20;
+
+/// Finds the endpoint of a datagram.
+#[derive(Default)]
+pub(crate) struct Demux {
+    by_address: FxHashMap<SocketAddr, EndpointId>,
+    by_ufrag: FxHashMap<String, EndpointId>,
+    known: FxHashMap<EndpointId, Known>,
+}
+
+#[derive(Default)]
+struct Known {
+    addresses: VecDeque<SocketAddr>,
+    ufrags: VecDeque<String>,
+}
+
+/// What a datagram's own look says.
+pub(crate) enum Claim {
+    /// A STUN request that names this endpoint; only its credentials prove it.
+    Unproven(EndpointId),
+    /// It comes from an address that has proven to be this endpoint's.
+    Known(EndpointId),
+    /// Nobody's.
+    Stranger,
+}
+
+impl Demux {
+    /// Whose the datagram seems to be.
+    pub(crate) fn claim(&self, from: SocketAddr, datagram: &[u8]) -> Claim {
+        // RFC 7983, section 7: STUN begins with 0 to 3.
+        let is_stun = datagram.len() >= STUN_HEADER_BYTES && datagram[0] < 4;
+        if is_stun && let Some(endpoint) = self.named_by(datagram) {
+            return Claim::Unproven(endpoint);
+        }
+        match self.by_address.get(&from) {
+            Some(&endpoint) => Claim::Known(endpoint),
+            None => Claim::Stranger,
+        }
+    }
+
+    fn named_by(&self, datagram: &[u8]) -> Option<EndpointId> {
+        let message = StunMessage::parse(datagram).ok()?;
+        let (local_ufrag, _) = message.split_username()?;
+        self.by_ufrag.get(local_ufrag).copied()
+    }
+
+    /// The endpoint has proven that it sends from there.
+    pub(crate) fn learn_address(&mut self, endpoint: EndpointId, address: SocketAddr) {
+        let former = self.by_address.insert(address, endpoint);
+        if former == Some(endpoint) {
+            return;
+        }
+        if let Some(known) = former.and_then(|former| self.known.get_mut(&former)) {
+            known.addresses.retain(|a| *a != address);
+        }
+        let known = self.known.entry(endpoint).or_default();
+        known.addresses.push_back(address);
+        if known.addresses.len() > ADDRESSES_MAX
+            && let Some(oldest) = known.addresses.pop_front()
+        {
+            self.by_address.remove(&oldest);
+        }
+    }
+
+    /// The endpoint's connection has this local user fragment now.
+    pub(crate) fn learn_ufrag(&mut self, endpoint: EndpointId, ufrag: String) {
+        if self.by_ufrag.insert(ufrag.clone(), endpoint) == Some(endpoint) {
+            return;
+        }
+        let known = self.known.entry(endpoint).or_default();
+        known.ufrags.push_back(ufrag);
+        if known.ufrags.len() > UFRAGS_MAX
+            && let Some(oldest) = known.ufrags.pop_front()
+        {
+            self.by_ufrag.remove(&oldest);
+        }
+    }
+
+    /// Forgets an endpoint's connection.
+    pub(crate) fn remove(&mut self, endpoint: EndpointId) {
+        let Some(known) = self.known.remove(&endpoint) else {
+            return;
+        };
+        for address in known.addresses {
+            self.by_address.remove(&address);
+        }
+        for ufrag in known.ufrags {
+            self.by_ufrag.remove(&ufrag);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(port: u16) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], port))
+    }
+
+    fn known(demux: &Demux, port: u16) -> Option<u64> {
+        match demux.claim(address(port), &[0x80; 40]) {
+            Claim::Known(endpoint) => Some(endpoint.0),
+            Claim::Unproven(_) | Claim::Stranger => None,
+        }
+    }
+
+    #[test]
+    fn an_address_belongs_to_whoever_proved_it_last() {
+        let mut demux = Demux::default();
+        demux.learn_address(EndpointId(1), address(1000));
+        demux.learn_address(EndpointId(2), address(1000));
+        assert_eq!(known(&demux, 1000), Some(2));
+        demux.remove(EndpointId(1));
+        assert_eq!(known(&demux, 1000), Some(2));
+    }
+
+    #[test]
+    fn addresses_of_an_endpoint_are_bounded() {
+        let mut demux = Demux::default();
+        for port in 1000..1100 {
+            demux.learn_address(EndpointId(1), address(port));
+        }
+        assert_eq!(demux.by_address.len(), ADDRESSES_MAX);
+        assert_eq!(known(&demux, 1099), Some(1));
+        demux.remove(EndpointId(1));
+        assert!(demux.by_address.is_empty() && demux.by_ufrag.is_empty());
+    }
+
+    #[test]
+    fn garbage_is_a_strangers() {
+        let demux = Demux::default();
+        for datagram in [&[][..], &[0], &[0; 20], &[1; 100], &[0x16; 60]] {
+            assert!(matches!(demux.claim(address(1), datagram), Claim::Stranger));
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! The media plane: one worker thread a core, each with its own UDP port, peers and room shards.
+//!
+//! In: [`WorkerCommand`]s from the control plane, datagrams, candidates of other workers. Out:
+//! [`WorkerEvent`]s, datagrams. No lock is taken and nothing is awaited on the packet path.
+
+mod crossing;
+mod demux;
+mod dtls;
+mod metrics;
+mod peer;
+mod plane;
+mod pool;
+mod socket;
+mod timers;
+mod worker;
+
+use std::sync::Arc;
+
+use selector::{Level, SourceId};
+use tercet_core::{EndpointId, Gate, RoomId};
+
+pub(crate) use peer::{Answer, OfferError};
+pub(crate) use pool::WorkerPool;
+
+/// Which worker thread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct WorkerId(pub(crate) usize);
+
+/// What the control plane tells a worker.
+#[derive(Debug)]
+pub(crate) enum WorkerCommand {
+    /// Make the endpoint of a session, which has no connection yet.
+    Open(OpenEndpoint),
+    /// An offer came for the endpoint; the reply is [`WorkerEvent::OfferAnswered`].
+    Offer { endpoint: EndpointId, sdp: String, fresh: bool, request: Option<u32> },
+    /// Let the endpoint's audio be heard, or not.
+    SetGate { endpoint: EndpointId, gate: Gate },
+    /// The session is over.
+    Close { endpoint: EndpointId },
+    /// Which other workers have a part of the room.
+    SetRoomWorkers { room: RoomId, others: Vec<WorkerId> },
+    /// A data frame for endpoints of this worker.
+    SendData { endpoints: Vec<EndpointId>, reliable: bool, frame: Arc<[u8]> },
+    /// Say goodbye to everybody and end the thread.
+    Stop,
+}
+
+/// What an endpoint begins with.
+#[derive(Debug)]
+pub(crate) struct OpenEndpoint {
+    pub(crate) endpoint: EndpointId,
+    pub(crate) room: RoomId,
+    /// How many slots the room has.
+    pub(crate) slots: usize,
+    /// Which audio source of the room it publishes.
+    pub(crate) source: SourceId,
+    pub(crate) gate: Gate,
+    /// Whether redundant audio may be negotiated.
+    pub(crate) red: bool,
+}
+
+/// What a worker tells the control plane.
+#[derive(Debug)]
+pub(crate) enum WorkerEvent {
+    OfferAnswered {
+        endpoint: EndpointId,
+        request: Option<u32>,
+        result: Result<Answer, OfferError>,
+    },
+    /// Media can flow.
+    Connected {
+        endpoint: EndpointId,
+    },
+    /// Media stopped; the client may restart ICE, or offer a fresh connection.
+    Disconnected {
+        endpoint: EndpointId,
+    },
+    /// The first audio packet arrived since the endpoint opened, or since it last ended.
+    PublishingStarted {
+        endpoint: EndpointId,
+    },
+    /// No audio will arrive until it starts again.
+    PublishingEnded {
+        endpoint: EndpointId,
+    },
+    /// A data frame broke a rule and was dropped.
+    DataRefused {
+        endpoint: EndpointId,
+        too_large: bool,
+    },
+    DataReceived {
+        endpoint: EndpointId,
+        reliable: bool,
+        frame: Vec<u8>,
+    },
+    /// Who is heard in a room, by the listeners of one worker. At most ten a second.
+    Selected(Selection),
+}
+
+/// Who is heard in a room.
+#[derive(Debug)]
+pub(crate) struct Selection {
+    pub(crate) worker: WorkerId,
+    pub(crate) room: RoomId,
+    /// Slots first, the reserve last.
+    pub(crate) positions: Vec<Option<(SourceId, Level)>>,
+}

@@ -1,0 +1,392 @@
+//! One WebRTC peer connection: datagrams and forwarded packets in, datagrams and [`PeerEvent`]s out.
+//!
+//! str0m does ICE, DTLS, SRTP and SCTP; this file knows which m-line is what. The contract is
+//! str0m's: after everything that goes in, [`Peer::drain`] until nothing comes out.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use arrayvec::ArrayVec;
+use selector::{Level, SLOTS_MAX};
+use str0m::change::SdpOffer;
+use str0m::channel::ChannelId;
+use str0m::format::Codec;
+use str0m::media::{Direction, MediaKind, Mid, Pt};
+use str0m::net::{Protocol, Receive, Transmit};
+use str0m::rtp::{Extension, ExtensionMap, ExtensionValues, RedDecoder, RtpPacket, RtpWrite};
+use str0m::{Candidate, Event, IceConnectionState, Input, Output, Rtc};
+use tercet_core::{AudioPacket, Encoding, IncomingRtp, Rewritten};
+use tercet_protocol::{CHANNEL_LOSSY, CHANNEL_RELIABLE};
+
+use super::dtls::SharedCrypto;
+
+/// More m-lines than a session of eight slots has reason for.
+const MEDIA_LINES_MAX: usize = 24;
+
+/// A data channel that its peer doesn't read holds no more than this.
+const CHANNEL_BUFFER_BYTES_MAX: usize = 256 * 1024;
+
+/// How soon a peer is looked at again that asked for no time of its own.
+const IDLE: Duration = Duration::from_secs(3600);
+
+/// What happened on a connection.
+#[derive(Debug)]
+pub(crate) enum PeerEvent {
+    /// ICE and DTLS are up: media can flow.
+    Connected,
+    /// Nothing is heard from the peer any more; an ICE restart may bring it back.
+    Disconnected,
+    /// ICE found its way again.
+    Reconnected,
+    Rtp(IncomingRtp),
+    Data {
+        reliable: bool,
+        frame: Vec<u8>,
+    },
+}
+
+/// Why an offer was not answered: the peer's doing.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum OfferError {
+    #[error("the session description can't be used: {0}")]
+    BadSdp(String),
+    #[error("no audio m-line offers Opus")]
+    UnsupportedCodec,
+    #[error("the session has no peer connection: send the offer of a new one with `fresh`")]
+    NoConnection,
+    #[error("the server failed on this offer")]
+    Internal,
+}
+
+/// An answered offer.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) sdp: String,
+    pub(crate) slot_mids: Vec<String>,
+}
+
+/// An m-line that carries a slot, with the payload types its client gave it.
+struct SlotLine {
+    mid: Mid,
+    opus_pt: Pt,
+    red_pt: Option<Pt>,
+}
+
+/// One WebRTC peer connection.
+pub(crate) struct Peer {
+    rtc: Rtc,
+    upstream: Option<Mid>,
+    slots: ArrayVec<SlotLine, SLOTS_MAX>,
+    slots_max: usize,
+    reliable: Option<ChannelId>,
+    lossy: Option<ChannelId>,
+    connected: bool,
+    deadline: Instant,
+}
+
+impl Peer {
+    /// Answers the offer of a new connection.
+    pub(crate) fn answer(
+        now: Instant,
+        crypto: &SharedCrypto,
+        candidates: &[SocketAddr],
+        slots_max: usize,
+        red: bool,
+        offer: &str,
+    ) -> Result<(Peer, Answer), OfferError> {
+        let mut rtc = Rtc::builder()
+            .set_crypto_provider(crypto.provider.clone())
+            .set_dtls_cert(crypto.certificate.clone())
+            .set_rtp_mode(true)
+            .set_ice_lite(true)
+            .set_stats_interval(None)
+            .set_extension_map(audio_extensions())
+            .clear_codecs()
+            .enable_opus(true, red)
+            .build(now);
+        for &address in candidates {
+            let candidate = Candidate::host(address, "udp").map_err(|_| OfferError::Internal)?;
+            rtc.add_local_candidate(candidate);
+        }
+        let mut peer = Peer {
+            rtc,
+            upstream: None,
+            slots: ArrayVec::new(),
+            slots_max,
+            reliable: None,
+            lossy: None,
+            connected: false,
+            deadline: now,
+        };
+        let answer = peer.renegotiate(offer)?;
+        Ok((peer, answer))
+    }
+
+    /// Answers a further offer of the same connection, such as an ICE restart.
+    pub(crate) fn renegotiate(&mut self, offer: &str) -> Result<Answer, OfferError> {
+        let media_lines = offer.lines().filter(|line| line.starts_with("m=")).count();
+        if media_lines > MEDIA_LINES_MAX {
+            return Err(OfferError::BadSdp(format!("more than {MEDIA_LINES_MAX} m-lines")));
+        }
+        let offer = SdpOffer::from_sdp_string(offer).map_err(|e| OfferError::BadSdp(e.to_string()))?;
+        let answer = self.rtc.sdp_api().accept_offer(offer);
+        let answer = answer.map_err(|e| OfferError::BadSdp(e.to_string()))?;
+        Ok(Answer { sdp: answer.to_sdp_string(), slot_mids: Vec::new() })
+    }
+
+    /// Completes an answer, once the connection was drained: what its m-lines turned out to be.
+    pub(crate) fn complete(&self, answer: Answer) -> Result<Answer, OfferError> {
+        if self.upstream.is_none() && self.slots.is_empty() {
+            return Err(OfferError::UnsupportedCodec);
+        }
+        let slot_mids = self.slots.iter().map(|line| line.mid.to_string()).collect();
+        Ok(Answer { slot_mids, ..answer })
+    }
+
+    /// The local ICE user fragment: how to find the connection of a STUN request.
+    pub(crate) fn ice_ufrag(&mut self) -> String {
+        self.rtc.direct_api().local_ice_credentials().ufrag
+    }
+
+    /// How many slots were negotiated.
+    pub(crate) fn slot_count(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Whether media can flow.
+    pub(crate) fn is_connected(&self) -> bool {
+        self.connected
+    }
+
+    /// Whether the connection is of any more use.
+    pub(crate) fn is_alive(&self) -> bool {
+        self.rtc.is_alive()
+    }
+
+    /// When [`Peer::handle_timeout`] is due.
+    pub(crate) fn deadline(&self) -> Instant {
+        self.deadline
+    }
+
+    /// Whether a datagram is of this connection, by its ICE credentials or a known address.
+    pub(crate) fn accepts(&self, now: Instant, from: SocketAddr, to: SocketAddr, datagram: &[u8]) -> bool {
+        Receive::new(Protocol::Udp, from, to, datagram)
+            .is_ok_and(|receive| self.rtc.accepts(&Input::Receive(now, receive)))
+    }
+
+    /// A datagram arrived. Malformed ones are an error that leaves the connection as it was.
+    pub(crate) fn handle_datagram(
+        &mut self,
+        now: Instant,
+        from: SocketAddr,
+        to: SocketAddr,
+        datagram: &[u8],
+    ) -> Result<(), DatagramError> {
+        let receive =
+            Receive::new(Protocol::Udp, from, to, datagram).map_err(|_| DatagramError::Malformed)?;
+        self.rtc.handle_input(Input::Receive(now, receive)).map_err(|_| DatagramError::Fatal)
+    }
+
+    /// Time has passed.
+    pub(crate) fn handle_timeout(&mut self, now: Instant) -> Result<(), DatagramError> {
+        self.rtc.handle_input(Input::Timeout(now)).map_err(|_| DatagramError::Fatal)
+    }
+
+    /// Writes a packet to a slot. It goes out after the next [`Peer::handle_timeout`].
+    pub(crate) fn write(
+        &mut self,
+        now: Instant,
+        slot: usize,
+        rewritten: Rewritten,
+        packet: &AudioPacket,
+    ) -> bool {
+        let Some(line) = self.slots.get(slot) else {
+            return false;
+        };
+        let Some((pt, payload)) = line.encode(packet) else {
+            return false;
+        };
+        let ext_vals = ExtensionValues {
+            audio_level: Some(packet.level.dbov()),
+            voice_activity: packet.voice,
+            ..ExtensionValues::default()
+        };
+        let write = RtpWrite::new(pt, rewritten.seq.into(), rewritten.timestamp, now, payload)
+            .marker(rewritten.marker)
+            .ext_vals(ext_vals)
+            .csrc(&[packet.source.0]);
+        let mid = line.mid;
+        match self.rtc.direct_api().stream_tx_by_mid(mid, None) {
+            Some(stream) => {
+                stream.write_rtp(write);
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Sends a data frame. `false` if the channel isn't open, or its reader too slow.
+    pub(crate) fn send_data(&mut self, reliable: bool, frame: &[u8]) -> bool {
+        let id = if reliable { self.reliable } else { self.lossy };
+        let Some(mut channel) = id.and_then(|id| self.rtc.channel(id)) else {
+            return false;
+        };
+        if channel.buffered_amount() + frame.len() > CHANNEL_BUFFER_BYTES_MAX {
+            return false;
+        }
+        channel.write(false, frame).unwrap_or(false)
+    }
+
+    /// Says goodbye: DTLS close_notify, once drained.
+    pub(crate) fn close(&mut self) {
+        // An error means that there is nobody to say goodbye to.
+        let _ = self.rtc.close();
+    }
+
+    /// Takes everything out that the connection has to say: datagrams and what happened.
+    pub(crate) fn drain(
+        &mut self,
+        now: Instant,
+        events: &mut Vec<PeerEvent>,
+        outgoing: &mut Vec<Transmit>,
+    ) -> Result<(), DatagramError> {
+        loop {
+            match self.rtc.poll_output().map_err(|_| DatagramError::Fatal)? {
+                Output::Timeout(deadline) => {
+                    self.deadline = deadline.min(now + IDLE);
+                    return Ok(());
+                }
+                Output::Transmit(transmit) => outgoing.push(transmit),
+                Output::Event(event) => events.extend(self.event(event)),
+            }
+        }
+    }
+
+    fn event(&mut self, event: Event) -> Option<PeerEvent> {
+        match event {
+            Event::Connected => {
+                self.connected = true;
+                Some(PeerEvent::Connected)
+            }
+            Event::IceConnectionStateChange(IceConnectionState::Disconnected) => {
+                Some(PeerEvent::Disconnected)
+            }
+            Event::IceConnectionStateChange(
+                IceConnectionState::Connected | IceConnectionState::Completed,
+            ) => self.connected.then_some(PeerEvent::Reconnected),
+            Event::MediaAdded(added) if added.kind == MediaKind::Audio => {
+                self.add_media(added.mid, added.direction);
+                None
+            }
+            Event::RtpPacket(packet) => self.incoming(packet).map(PeerEvent::Rtp),
+            Event::ChannelOpen(id, label) => {
+                match label.as_str() {
+                    CHANNEL_RELIABLE => self.reliable = Some(id),
+                    CHANNEL_LOSSY => self.lossy = Some(id),
+                    // Nobody reads it: it costs its opener a stream number.
+                    _ => {}
+                }
+                None
+            }
+            Event::ChannelClose(id) => {
+                self.reliable = self.reliable.filter(|&open| open != id);
+                self.lossy = self.lossy.filter(|&open| open != id);
+                None
+            }
+            Event::ChannelData(data) => {
+                let reliable = self.reliable == Some(data.id);
+                let known = reliable || self.lossy == Some(data.id);
+                known.then_some(PeerEvent::Data { reliable, frame: data.data })
+            }
+            _ => None,
+        }
+    }
+
+    /// The first m-line that the client sends on is its microphone; those it only receives on are
+    /// slots, in order.
+    fn add_media(&mut self, mid: Mid, direction: Direction) {
+        let Some((opus_pt, red_pt)) = self.opus_of(mid) else {
+            return;
+        };
+        match direction {
+            Direction::RecvOnly | Direction::SendRecv => {
+                self.upstream.get_or_insert(mid);
+            }
+            Direction::SendOnly if self.slots.len() < self.slots_max.min(SLOTS_MAX) => {
+                self.slots.push(SlotLine { mid, opus_pt, red_pt });
+            }
+            Direction::SendOnly | Direction::Inactive => {}
+        }
+    }
+
+    /// The payload types of Opus and of its redundancy, as this client numbers them.
+    fn opus_of(&self, mid: Mid) -> Option<(Pt, Option<Pt>)> {
+        let remote_pts = self.rtc.media(mid)?.remote_pts();
+        let params = self.rtc.codec_config().params().iter();
+        let opus = params.filter(|p| p.spec().codec == Codec::Opus).find(|p| remote_pts.contains(&p.pt()))?;
+        Some((opus.pt(), opus.red()))
+    }
+
+    fn incoming(&self, packet: RtpPacket) -> Option<IncomingRtp> {
+        let pt = packet.header.payload_type;
+        let params = self.rtc.codec_config().params().iter();
+        let encoding = params.filter(|p| p.spec().codec == Codec::Opus).find_map(|opus| {
+            if opus.pt() == pt {
+                Some(Encoding::Opus)
+            } else if opus.red() == Some(pt) {
+                Some(Encoding::Red { opus_pt: *opus.pt() })
+            } else {
+                None
+            }
+        });
+        // A probe has the payload type of retransmissions, or any other: it is padding all the same.
+        let encoding = if packet.payload.is_empty() { Encoding::Opus } else { encoding? };
+        Some(IncomingRtp {
+            ssrc: *packet.header.ssrc,
+            seq: *packet.seq_no,
+            timestamp: packet.header.timestamp,
+            marker: packet.header.marker,
+            encoding,
+            level: packet.header.ext_vals.audio_level.map(Level::from_dbov),
+            voice: packet.header.ext_vals.voice_activity,
+            payload: packet.payload,
+        })
+    }
+}
+
+/// What a datagram, or a moment, did to its connection.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum DatagramError {
+    /// It was no datagram of any protocol that a connection speaks.
+    Malformed,
+    /// The connection is beyond repair.
+    Fatal,
+}
+
+impl SlotLine {
+    /// The packet as this client can read it. Redundant audio passes untouched where the client
+    /// negotiated it with the sender's number for Opus, which stands inside the payload; anybody
+    /// else gets the primary block, which is the sender's Opus, untouched.
+    fn encode(&self, packet: &AudioPacket) -> Option<(Pt, std::sync::Arc<[u8]>)> {
+        match (packet.encoding, self.red_pt) {
+            (Encoding::Opus, _) => Some((self.opus_pt, packet.payload.clone())),
+            (Encoding::Red { opus_pt }, Some(red_pt)) if opus_pt == *self.opus_pt => {
+                Some((red_pt, packet.payload.clone()))
+            }
+            (Encoding::Red { .. }, _) => {
+                let blocks = RedDecoder::decode(&packet.payload).ok()?;
+                let primary = blocks.iter().find(|block| block.is_primary)?;
+                Some((self.opus_pt, primary.payload.into()))
+            }
+        }
+    }
+}
+
+/// What audio needs: who is loud, and which m-line a new SSRC belongs to. The numbers are
+/// suggestions; the client's own ones are used.
+fn audio_extensions() -> ExtensionMap {
+    let mut map = ExtensionMap::empty();
+    map.set(1, Extension::AudioLevel);
+    map.set(4, Extension::RtpMid);
+    map
+}

@@ -1,0 +1,121 @@
+//! Starts the worker threads and passes commands to them.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use anyhow::Context;
+use mio::{Poll, Waker};
+use tokio::sync::mpsc;
+use tracing::{error, info};
+
+use super::crossing::{Doorbell, crossing};
+use super::dtls::SharedCrypto;
+use super::metrics::WorkerMetrics;
+use super::plane::Plane;
+use super::socket::MediaSocket;
+use super::worker::{DOORBELL, Worker};
+use super::{WorkerCommand, WorkerEvent, WorkerId};
+use crate::config::Config;
+
+/// Commands under way to a worker; the control plane waits when there are more.
+const COMMANDS_MAX: usize = 1024;
+
+/// The worker threads of a node.
+pub(crate) struct WorkerPool {
+    workers: Vec<Handle>,
+}
+
+struct Handle {
+    commands: mpsc::Sender<WorkerCommand>,
+    doorbell: Arc<Doorbell>,
+    thread: JoinHandle<()>,
+    bound: Vec<SocketAddr>,
+}
+
+impl WorkerPool {
+    /// Binds all sockets, then starts all threads: a node starts whole or not at all.
+    pub(crate) fn start(config: &Config, events: &mpsc::Sender<WorkerEvent>) -> anyhow::Result<WorkerPool> {
+        let crypto = SharedCrypto::generate()?;
+        let count = config.worker_count();
+        let mut parts = Vec::with_capacity(count);
+        for index in 0..count {
+            let poll = Poll::new().context("creating a poll")?;
+            let doorbell = Arc::new(Doorbell::new(Waker::new(poll.registry(), DOORBELL)?));
+            let sockets = bind(config, index)?;
+            parts.push((poll, doorbell.clone(), sockets, crossing(doorbell)));
+        }
+        let inboxes: Vec<_> = parts.iter().map(|(.., (sender, _))| sender.clone()).collect();
+        let mut workers = Vec::with_capacity(count);
+        for (index, (poll, doorbell, sockets, (_, crossings))) in parts.into_iter().enumerate() {
+            let id = WorkerId(index);
+            let candidates: Vec<SocketAddr> = sockets.iter().flat_map(|s| s.announced.clone()).collect();
+            let bound: Vec<SocketAddr> = sockets.iter().map(|s| s.bound).collect();
+            info!(worker = index, ?bound, ?candidates, "media worker");
+            let (commands, command_queue) = mpsc::channel(COMMANDS_MAX);
+            let metrics = WorkerMetrics::register(id);
+            let plane = Plane::new(id, crypto.clone(), candidates, inboxes.clone(), metrics);
+            let worker = Worker {
+                poll,
+                sockets,
+                doorbell: doorbell.clone(),
+                commands: command_queue,
+                crossings,
+                events: events.clone(),
+                plane,
+            };
+            let thread = std::thread::Builder::new().name(format!("media-{index}")).spawn(move || {
+                if let Err(error) = worker.run() {
+                    error!(worker = index, %error, "media worker failed");
+                }
+            });
+            let thread = thread.context("starting a media worker")?;
+            workers.push(Handle { commands, doorbell, thread, bound });
+        }
+        Ok(WorkerPool { workers })
+    }
+
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.workers.len()
+    }
+
+    /// Where their sockets are bound, by worker.
+    pub(crate) fn bound(&self) -> impl Iterator<Item = &[SocketAddr]> {
+        self.workers.iter().map(|worker| worker.bound.as_slice())
+    }
+
+    /// Passes a command to a worker; waits while it has too many.
+    pub(crate) async fn send(&self, worker: WorkerId, command: WorkerCommand) {
+        if let Some(handle) = self.workers.get(worker.0) {
+            // It fails only after the worker has stopped: there is nothing left to command.
+            let _ = handle.commands.send(command).await;
+            handle.doorbell.ring();
+        }
+    }
+
+    /// Ends all threads, after they said goodbye to their peers.
+    pub(crate) async fn stop(self) {
+        for index in 0..self.workers.len() {
+            self.send(WorkerId(index), WorkerCommand::Stop).await;
+        }
+        let joined = tokio::task::spawn_blocking(move || {
+            for worker in self.workers {
+                let _ = worker.thread.join();
+            }
+        });
+        let _ = joined.await;
+    }
+}
+
+/// A worker's sockets: the configured addresses, each at the worker's own port.
+fn bind(config: &Config, index: usize) -> anyhow::Result<Vec<MediaSocket>> {
+    let addresses = config.media_udp.iter().map(|address| {
+        let mut address = *address;
+        if address.port() != 0 {
+            address.set_port(address.port() + index as u16);
+        }
+        address
+    });
+    addresses.map(|address| MediaSocket::bind(address, &config.public_ip)).collect()
+}

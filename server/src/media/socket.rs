@@ -1,0 +1,265 @@
+//! A worker's UDP sockets: datagrams in by batches, datagrams out, runs of equal ones in one call.
+
+use std::io::{self, IoSliceMut};
+use std::net::{IpAddr, SocketAddr};
+
+use anyhow::Context;
+use mio::net::UdpSocket;
+use quinn_udp::{BATCH_SIZE, RecvMeta, Transmit, UdpSockRef, UdpSocketState};
+use socket2::{Domain, Protocol, Socket, Type};
+
+/// A worker serves thousands of peers from one socket: room for a burst of 20 ms of them.
+const BUFFER_BYTES: usize = 4 * 1024 * 1024;
+
+/// The largest datagram that is read.
+const DATAGRAM_BYTES_MAX: usize = 2048;
+
+/// One UDP socket, and the address that its peers are told.
+pub(crate) struct MediaSocket {
+    socket: UdpSocket,
+    state: UdpSocketState,
+    /// Where the kernel has bound it.
+    pub(crate) bound: SocketAddr,
+    /// ICE host candidates.
+    pub(crate) announced: Vec<SocketAddr>,
+    buffers: Vec<Vec<u8>>,
+    run: SendRun,
+}
+
+/// Datagrams to one destination, of one size, waiting to be handed over in one call (GSO).
+#[derive(Default)]
+struct SendRun {
+    contents: Vec<u8>,
+    destination: Option<SocketAddr>,
+    segment_bytes: usize,
+    segments: usize,
+    /// The last datagram was shorter, which ends a run.
+    ended: bool,
+}
+
+/// What became of datagrams that were handed to the kernel.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Sent {
+    pub(crate) packets: u64,
+    pub(crate) bytes: u64,
+    pub(crate) refused: u64,
+}
+
+impl MediaSocket {
+    /// Binds to `address`. `public_ips` take the place of the bound address in candidates.
+    pub(crate) fn bind(address: SocketAddr, public_ips: &[IpAddr]) -> anyhow::Result<MediaSocket> {
+        let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+        if address.is_ipv6() {
+            // IPv4 has a socket of its own: a mapped address would be no ICE candidate.
+            socket.set_only_v6(true)?;
+        }
+        socket.set_nonblocking(true)?;
+        socket.bind(&address.into()).with_context(|| format!("media UDP {address}"))?;
+        let socket = UdpSocket::from_std(socket.into());
+        let bound = socket.local_addr()?;
+        let state = UdpSocketState::new(UdpSockRef::from(&socket))?;
+        // The kernel may grant less (net.core.rmem_max); that costs only bursts.
+        let _ = state.set_recv_buffer_size(UdpSockRef::from(&socket), BUFFER_BYTES);
+        let _ = state.set_send_buffer_size(UdpSockRef::from(&socket), BUFFER_BYTES);
+        let announced = announced_addresses(bound, public_ips)?;
+        // With receive offload, one buffer holds several datagrams of one sender.
+        let buffer_bytes = DATAGRAM_BYTES_MAX * state.gro_segments();
+        Ok(MediaSocket {
+            socket,
+            state,
+            bound,
+            announced,
+            buffers: vec![vec![0; buffer_bytes]; BATCH_SIZE],
+            run: SendRun::default(),
+        })
+    }
+
+    /// For registration with a poll.
+    pub(crate) fn source(&mut self) -> &mut UdpSocket {
+        &mut self.socket
+    }
+
+    /// Hands a batch of datagrams to `each`, with sender and the candidate they were sent to.
+    /// Returns whether there may be more.
+    pub(crate) fn receive(
+        &mut self,
+        mut each: impl FnMut(SocketAddr, SocketAddr, &[u8]),
+    ) -> io::Result<bool> {
+        let mut metas = [RecvMeta::default(); BATCH_SIZE];
+        let mut slices: Vec<IoSliceMut<'_>> = self.buffers.iter_mut().map(|b| IoSliceMut::new(b)).collect();
+        let (socket, state) = (&self.socket, &self.state);
+        let received = socket.try_io(|| state.recv(UdpSockRef::from(socket), &mut slices, &mut metas));
+        let count = match received {
+            Ok(count) => count,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+            // The answer to an earlier datagram that nobody listened for; says nothing about this socket.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => return Ok(true),
+            Err(error) => return Err(error),
+        };
+        for (meta, buffer) in metas[..count].iter().zip(&self.buffers) {
+            let destination = candidate_for(&self.announced, self.bound, meta.dst_ip);
+            // An empty datagram has no stride.
+            let stride = meta.stride.max(1);
+            for datagram in buffer[..meta.len].chunks(stride) {
+                each(meta.addr, destination, datagram);
+            }
+            if meta.len == 0 {
+                each(meta.addr, destination, &[]);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Sends a datagram, at the latest with the next [`MediaSocket::flush`].
+    pub(crate) fn send(&mut self, destination: SocketAddr, contents: &[u8], sent: &mut Sent) {
+        if !self.run.takes(destination, contents, self.state.max_gso_segments()) {
+            self.flush(sent);
+        }
+        self.run.push(destination, contents);
+    }
+
+    /// Sends what waits.
+    pub(crate) fn flush(&mut self, sent: &mut Sent) {
+        let Some(destination) = self.run.destination.take() else {
+            return;
+        };
+        let run = &self.run;
+        let transmit = Transmit {
+            destination,
+            ecn: None,
+            contents: &run.contents,
+            segment_size: (run.segments > 1).then_some(run.segment_bytes),
+            src_ip: None,
+        };
+        let (socket, state) = (&self.socket, &self.state);
+        match socket.try_io(|| state.try_send(UdpSockRef::from(socket), &transmit)) {
+            Ok(()) => {
+                sent.packets += run.segments as u64;
+                sent.bytes += run.contents.len() as u64;
+            }
+            // A full send buffer or an unreachable peer: media is not sent twice.
+            Err(_) => sent.refused += run.segments as u64,
+        }
+        self.run.clear();
+    }
+}
+
+impl SendRun {
+    fn takes(&self, destination: SocketAddr, contents: &[u8], segments_max: usize) -> bool {
+        match self.destination {
+            None => true,
+            Some(same) => {
+                same == destination
+                    && !self.ended
+                    && self.segments < segments_max
+                    && contents.len() <= self.segment_bytes
+                    && !contents.is_empty()
+            }
+        }
+    }
+
+    fn push(&mut self, destination: SocketAddr, contents: &[u8]) {
+        if self.segments == 0 {
+            self.segment_bytes = contents.len();
+        }
+        self.destination = Some(destination);
+        self.ended = contents.len() < self.segment_bytes;
+        self.contents.extend_from_slice(contents);
+        self.segments += 1;
+    }
+
+    fn clear(&mut self) {
+        self.contents.clear();
+        self.segments = 0;
+        self.ended = false;
+    }
+}
+
+fn announced_addresses(bound: SocketAddr, public_ips: &[IpAddr]) -> anyhow::Result<Vec<SocketAddr>> {
+    let public: Vec<IpAddr> =
+        public_ips.iter().copied().filter(|ip| ip.is_ipv4() == bound.is_ipv4()).collect();
+    let ips = if !public.is_empty() {
+        public
+    } else if bound.ip().is_unspecified() {
+        interface_addresses(bound.is_ipv4())?
+    } else {
+        vec![bound.ip()]
+    };
+    anyhow::ensure!(
+        !ips.is_empty(),
+        "media UDP is bound to {bound}, and no interface has an address of that family: set --public-ip"
+    );
+    Ok(ips.into_iter().map(|ip| SocketAddr::new(ip, bound.port())).collect())
+}
+
+/// What a wildcard stands for: every address of this machine that others may reach.
+fn interface_addresses(ipv4: bool) -> anyhow::Result<Vec<IpAddr>> {
+    let interfaces = if_addrs::get_if_addrs().context("listing network interfaces")?;
+    let ips = interfaces.iter().filter(|i| !i.is_loopback() && !i.is_link_local()).map(|i| i.ip());
+    Ok(ips.filter(|ip| ip.is_ipv4() == ipv4).collect())
+}
+
+/// str0m takes a datagram only at an address that it knows as a candidate; behind NAT, or with a
+/// wildcard, the kernel names another one.
+fn candidate_for(announced: &[SocketAddr], bound: SocketAddr, destination: Option<IpAddr>) -> SocketAddr {
+    let exact = announced.iter().find(|candidate| Some(candidate.ip()) == destination);
+    exact.or(announced.first()).copied().unwrap_or(bound)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn pair() -> (MediaSocket, std::net::UdpSocket) {
+        let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
+        let socket = MediaSocket::bind(loopback, &[]).expect("loopback can be bound");
+        let peer = std::net::UdpSocket::bind(loopback).expect("loopback can be bound");
+        peer.set_read_timeout(Some(Duration::from_secs(2))).expect("a timeout can be set");
+        (socket, peer)
+    }
+
+    #[test]
+    fn a_run_of_datagrams_arrives_as_it_was_sent() {
+        let (mut socket, peer) = pair();
+        let to = peer.local_addr().expect("bound");
+        let mut sent = Sent::default();
+        let datagrams: [&[u8]; 5] = [&[1; 100], &[2; 100], &[3; 60], &[4; 100], &[5; 120]];
+        for datagram in datagrams {
+            socket.send(to, datagram, &mut sent);
+        }
+        socket.flush(&mut sent);
+        for datagram in datagrams {
+            let mut buffer = [0; 200];
+            let len = peer.recv(&mut buffer).expect("a datagram for each sent");
+            assert_eq!(&buffer[..len], datagram);
+        }
+        assert_eq!(sent, Sent { packets: 5, bytes: 480, refused: 0 });
+    }
+
+    #[test]
+    fn an_empty_datagram_is_seen_as_one() {
+        let (mut socket, peer) = pair();
+        peer.send_to(&[], socket.bound).expect("loopback takes it");
+        peer.send_to(b"x", socket.bound).expect("loopback takes it");
+        let mut seen = Vec::new();
+        for _ in 0..100 {
+            socket.receive(|_, _, datagram| seen.push(datagram.len())).expect("readable");
+            if seen.len() == 2 {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        assert_eq!(seen, [0, 1]);
+    }
+
+    #[test]
+    fn public_ip_takes_the_place_of_the_bound_one() {
+        let bound = SocketAddr::from(([10, 0, 0, 5], 50_000));
+        let public: IpAddr = [203, 0, 113, 7].into();
+        let announced = announced_addresses(bound, &[public]).expect("one is given");
+        assert_eq!(announced, [SocketAddr::new(public, 50_000)]);
+        assert_eq!(candidate_for(&announced, bound, Some(bound.ip())), announced[0]);
+    }
+}

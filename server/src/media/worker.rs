@@ -1,0 +1,136 @@
+//! A media worker: datagrams, commands and candidates in; datagrams and events out.
+//!
+//! The loop waits for any of them, takes what there is, and only then lets the peers that were
+//! written to speak, once each. [`Worker`] owns the sockets, [`Plane`] everything that decides.
+
+use std::sync::Arc;
+use std::sync::mpsc::Receiver;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use mio::{Events, Interest, Poll, Token};
+use tokio::sync::mpsc;
+use tracing::{debug, error};
+
+use super::crossing::{Crossing, Doorbell};
+use super::plane::Plane;
+use super::socket::{MediaSocket, Sent};
+use super::{WorkerCommand, WorkerEvent};
+
+pub(super) const DOORBELL: Token = Token(usize::MAX);
+
+/// Batches read from a socket before anything else gets its turn.
+const BATCHES_A_TURN: usize = 8;
+
+/// Candidates taken from other workers before anything else gets its turn.
+const CROSSINGS_A_TURN: usize = 4096;
+
+/// What a worker thread is made of.
+pub(super) struct Worker {
+    pub(super) poll: Poll,
+    pub(super) sockets: Vec<MediaSocket>,
+    pub(super) doorbell: Arc<Doorbell>,
+    pub(super) commands: mpsc::Receiver<WorkerCommand>,
+    pub(super) crossings: Receiver<Crossing>,
+    pub(super) events: mpsc::Sender<WorkerEvent>,
+    pub(super) plane: Plane,
+}
+
+impl Worker {
+    /// Serves until told to stop.
+    pub(super) fn run(mut self) -> anyhow::Result<()> {
+        for (index, socket) in self.sockets.iter_mut().enumerate() {
+            let registry = self.poll.registry();
+            registry
+                .register(socket.source(), Token(index), Interest::READABLE)
+                .context("registering a media socket")?;
+        }
+        let mut ready = Events::with_capacity(64);
+        // Readiness is announced once; a socket stays readable until a read finds nothing.
+        let mut readable = vec![true; self.sockets.len()];
+        let mut running = true;
+        while running {
+            let wait = if readable.contains(&true) || self.plane.has_backlog() {
+                Some(Duration::ZERO)
+            } else {
+                self.plane.next_deadline().map(|at| at.saturating_duration_since(Instant::now()))
+            };
+            match self.poll.poll(&mut ready, wait) {
+                Ok(()) => {}
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(error).context("waiting for datagrams"),
+            }
+            for event in &ready {
+                match event.token() {
+                    DOORBELL => self.doorbell.answer(),
+                    Token(index) => readable[index] = true,
+                }
+            }
+            running = self.turn(&mut readable);
+        }
+        Ok(())
+    }
+
+    /// One round over everything that can be waiting. Returns whether to go on.
+    fn turn(&mut self, readable: &mut [bool]) -> bool {
+        let mut running = true;
+        while let Ok(command) = self.commands.try_recv() {
+            running &= !matches!(command, WorkerCommand::Stop);
+            self.plane.command(Instant::now(), command);
+        }
+        self.take_crossings();
+        for (socket, readable) in self.sockets.iter_mut().zip(readable) {
+            if *readable {
+                *readable = receive(socket, &mut self.plane);
+            }
+        }
+        self.plane.handle_timeouts(Instant::now());
+        self.plane.flush(Instant::now());
+        self.transmit();
+        self.plane.hand_over_events(&self.events);
+        running
+    }
+
+    fn take_crossings(&mut self) {
+        let now = Instant::now();
+        for _ in 0..CROSSINGS_A_TURN {
+            match self.crossings.try_recv() {
+                Ok(crossing) => self.plane.crossing(now, crossing),
+                Err(_) => return,
+            }
+        }
+        // More may wait: come back after the others had their turn.
+        self.doorbell.ring();
+    }
+
+    fn transmit(&mut self) {
+        let mut sent = Sent::default();
+        for datagram in self.plane.outgoing() {
+            let socket = self.sockets.iter_mut().find(|s| s.announced.contains(&datagram.source));
+            match socket {
+                Some(socket) => socket.send(datagram.destination, &datagram.contents, &mut sent),
+                None => debug!(source = %datagram.source, "no socket for a datagram"),
+            }
+        }
+        for socket in &mut self.sockets {
+            socket.flush(&mut sent);
+        }
+        self.plane.sent(sent);
+    }
+}
+
+/// Reads what a socket has, up to a turn's worth. Returns whether there may be more.
+fn receive(socket: &mut MediaSocket, plane: &mut Plane) -> bool {
+    for _ in 0..BATCHES_A_TURN {
+        let now = Instant::now();
+        match socket.receive(|from, to, datagram| plane.datagram(now, from, to, datagram)) {
+            Ok(true) => {}
+            Ok(false) => return false,
+            Err(error) => {
+                error!(%error, address = %socket.bound, "reading a media socket");
+                return false;
+            }
+        }
+    }
+    true
+}

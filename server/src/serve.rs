@@ -1,0 +1,128 @@
+//! One node, from its configuration to its end.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use anyhow::Context;
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, oneshot};
+use tracing::{info, warn};
+use tracing_subscriber::EnvFilter;
+
+use crate::access::Access;
+use crate::config::Config;
+use crate::control::{self, Control, ControlHandle, ControlInput};
+use crate::http::{self, Node};
+use crate::media::WorkerPool;
+use crate::shutdown::Signals;
+
+/// Worker events under way to the control plane; a worker keeps its own backlog beyond.
+const WORKER_EVENTS_MAX: usize = 8192;
+
+/// How long the last words to clients may take.
+const GOODBYE: Duration = Duration::from_millis(500);
+
+/// Serves until SIGTERM or SIGINT.
+pub(crate) fn serve(config: Config) -> anyhow::Result<()> {
+    start_logging(&config)?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().context("starting tokio")?;
+    runtime.block_on(run(Arc::new(config)))
+}
+
+async fn run(config: Arc<Config>) -> anyhow::Result<()> {
+    let mut signals = Signals::listen()?;
+    let metrics = install_metrics()?;
+    let access = Arc::new(Access::from_config(&config)?);
+    let listener = TcpListener::bind(config.http).await.with_context(|| format!("HTTP {}", config.http))?;
+    let http_address = listener.local_addr()?;
+
+    let (event_sender, worker_events) = mpsc::channel(WORKER_EVENTS_MAX);
+    let pool = WorkerPool::start(&config, &event_sender)?;
+    drop(event_sender);
+    announce(&config, http_address, &pool);
+
+    let state = Control::new(config.clone(), pool.len());
+    let (control, control_task) = control::start(state, pool, worker_events);
+    let draining = Arc::new(AtomicBool::new(false));
+    let node = Node {
+        config: config.clone(),
+        access,
+        control: control.clone(),
+        metrics,
+        draining: draining.clone(),
+    };
+    let (stop_http, http_stopped) = oneshot::channel::<()>();
+    let server = axum::serve(listener, http::router(node)).with_graceful_shutdown(async move {
+        let _ = http_stopped.await;
+    });
+    let mut server = tokio::spawn(server.into_future());
+
+    tokio::select! {
+        () = signals.next() => {}
+        ended = &mut server => anyhow::bail!("the HTTP server ended by itself: {ended:?}"),
+    }
+    draining.store(true, Ordering::Relaxed);
+    tokio::select! {
+        () = drain(&config, &control) => {}
+        () = signals.next() => {
+            warn!("told twice to stop: stopping at once");
+            return Ok(());
+        }
+    }
+    drop(control);
+    let _ = stop_http.send(());
+    // Connections that stay open, such as one that never sent a request, don't hold up the end.
+    if tokio::time::timeout(GOODBYE, &mut server).await.is_err() {
+        server.abort();
+    }
+    if let Ok(Ok(pool)) = tokio::time::timeout(GOODBYE, control_task).await {
+        pool.stop().await;
+    }
+    info!("stopped");
+    Ok(())
+}
+
+/// Tells everybody, waits until they have left or the time is over, and ends the rest.
+async fn drain(config: &Config, control: &ControlHandle) {
+    let deadline = Duration::from_millis(config.shutdown_ms);
+    info!(?deadline, "stopping: no one is taken in any more");
+    let drained = control.ask(|drained| ControlInput::Drain { deadline, drained });
+    if tokio::time::timeout(deadline, drained).await.is_err() {
+        info!("time is over: ending the sessions that are left");
+        control.ask(|ended| ControlInput::EndAll { ended }).await;
+        // The sockets still have to write what was queued for them.
+        tokio::time::sleep(GOODBYE).await;
+    }
+}
+
+fn start_logging(config: &Config) -> anyhow::Result<()> {
+    // str0m and dimpl log what single peers do; it is asked for by name.
+    let filter = EnvFilter::try_new(&config.log.filter).context("log.filter")?;
+    let logger = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    if config.log.json {
+        logger.json().init()
+    } else {
+        logger.init()
+    }
+    Ok(())
+}
+
+fn install_metrics() -> anyhow::Result<PrometheusHandle> {
+    const LAG_BUCKETS_S: [f64; 10] = [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1.0];
+    let builder = PrometheusBuilder::new().set_buckets(&LAG_BUCKETS_S).context("metrics")?;
+    builder.install_recorder().context("metrics")
+}
+
+/// What an operator wants to see, on standard output: where the demo is.
+fn announce(config: &Config, http: std::net::SocketAddr, pool: &WorkerPool) {
+    let media: Vec<String> = pool.bound().flatten().map(ToString::to_string).collect();
+    println!("Tercet {}", env!("CARGO_PKG_VERSION"));
+    println!("  demo    http://{http}/");
+    println!("  media   UDP {}", media.join(", "));
+    if config.uses_dev_secret() {
+        println!("  access  development secret (loopback only)");
+    }
+}
