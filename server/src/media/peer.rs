@@ -128,29 +128,24 @@ impl Peer {
         if media_lines > MEDIA_LINES_MAX {
             return Err(OfferError::BadSdp(format!("more than {MEDIA_LINES_MAX} m-lines")));
         }
-        let offer = SdpOffer::from_sdp_string(offer).map_err(|e| OfferError::BadSdp(e.to_string()))?;
-        let answer = self.rtc.sdp_api().accept_offer(offer);
-        let answer = answer.map_err(|e| OfferError::BadSdp(e.to_string()))?;
-        Ok(Answer { sdp: answer.to_sdp_string(), slot_mids: Vec::new() })
-    }
-
-    /// Completes an answer, once the connection was drained: what its m-lines turned out to be.
-    pub(crate) fn complete(&self, answer: Answer) -> Result<Answer, OfferError> {
+        let parsed = SdpOffer::from_sdp_string(offer).map_err(|e| OfferError::BadSdp(e.to_string()))?;
+        let answer = self.rtc.sdp_api().accept_offer(parsed);
+        let answer = answer.map_err(|e| OfferError::BadSdp(e.to_string()))?.to_sdp_string();
+        let sdp = in_order_of_preference(offer, &answer);
+        // str0m tells of new m-lines once the peer is connected; who is in which slot is told before.
+        for mid in sdp.lines().filter_map(|line| line.strip_prefix("a=mid:")) {
+            self.add_media(Mid::from(mid.trim()));
+        }
         if self.upstream.is_none() && self.slots.is_empty() {
             return Err(OfferError::UnsupportedCodec);
         }
         let slot_mids = self.slots.iter().map(|line| line.mid.to_string()).collect();
-        Ok(Answer { slot_mids, ..answer })
+        Ok(Answer { sdp, slot_mids })
     }
 
     /// The local ICE user fragment: how to find the connection of a STUN request.
     pub(crate) fn ice_ufrag(&mut self) -> String {
         self.rtc.direct_api().local_ice_credentials().ufrag
-    }
-
-    /// How many slots were negotiated.
-    pub(crate) fn slot_count(&self) -> usize {
-        self.slots.len()
     }
 
     /// Whether media can flow.
@@ -274,10 +269,6 @@ impl Peer {
             Event::IceConnectionStateChange(
                 IceConnectionState::Connected | IceConnectionState::Completed,
             ) => self.connected.then_some(PeerEvent::Reconnected),
-            Event::MediaAdded(added) if added.kind == MediaKind::Audio => {
-                self.add_media(added.mid, added.direction);
-                None
-            }
             Event::RtpPacket(packet) => self.incoming(packet).map(PeerEvent::Rtp),
             Event::ChannelOpen(id, label) => {
                 match label.as_str() {
@@ -304,7 +295,11 @@ impl Peer {
 
     /// The first m-line that the client sends on is its microphone; those it only receives on are
     /// slots, in order.
-    fn add_media(&mut self, mid: Mid, direction: Direction) {
+    fn add_media(&mut self, mid: Mid) {
+        let audio = self.rtc.media(mid).filter(|media| media.kind() == MediaKind::Audio && !media.disabled());
+        let Some(direction) = audio.map(|media| media.direction()) else {
+            return;
+        };
         let Some((opus_pt, red_pt)) = self.opus_of(mid) else {
             return;
         };
@@ -312,10 +307,13 @@ impl Peer {
             Direction::RecvOnly | Direction::SendRecv => {
                 self.upstream.get_or_insert(mid);
             }
-            Direction::SendOnly if self.slots.len() < self.slots_max.min(SLOTS_MAX) => {
-                self.slots.push(SlotLine { mid, opus_pt, red_pt });
+            Direction::SendOnly => {
+                let known = self.slots.iter().any(|line| line.mid == mid);
+                if !known && self.slots.len() < self.slots_max.min(SLOTS_MAX) {
+                    self.slots.push(SlotLine { mid, opus_pt, red_pt });
+                }
             }
-            Direction::SendOnly | Direction::Inactive => {}
+            Direction::Inactive => {}
         }
     }
 
@@ -382,6 +380,35 @@ impl SlotLine {
     }
 }
 
+/// The answer, with the payload types of each m-line in the order of the offer. str0m puts redundant
+/// audio first, and the first one is what a browser sends; whether to double its bitrate is the
+/// client's choice (RFC 3264, section 6.1: the order is the preference).
+fn in_order_of_preference(offer: &str, answer: &str) -> String {
+    let mut offered = offer.lines().filter(|line| line.starts_with("m="));
+    let mut ordered = String::with_capacity(answer.len());
+    for line in answer.lines() {
+        let preference = line.starts_with("m=").then(|| offered.next()).flatten();
+        match preference.filter(|_| line.starts_with("m=audio ")) {
+            Some(preference) => ordered.push_str(&media_line_ordered_by(preference, line)),
+            None => ordered.push_str(line),
+        }
+        ordered.push_str("\r\n");
+    }
+    ordered
+}
+
+/// `m=audio PORT PROTOCOL PT PT ...` (RFC 8866, section 5.14), payload types ordered as in another one.
+fn media_line_ordered_by(preference: &str, line: &str) -> String {
+    const FIXED_FIELDS: usize = 3;
+    let preferred: Vec<&str> = preference.split_whitespace().skip(FIXED_FIELDS).collect();
+    let rank = |pt: &&str| preferred.iter().position(|other| other == pt).unwrap_or(usize::MAX);
+    let mut fields: Vec<&str> = line.split_whitespace().collect();
+    if fields.len() > FIXED_FIELDS {
+        fields[FIXED_FIELDS..].sort_by_key(rank);
+    }
+    fields.join(" ")
+}
+
 /// What audio needs: who is loud, and which m-line a new SSRC belongs to. The numbers are
 /// suggestions; the client's own ones are used.
 fn audio_extensions() -> ExtensionMap {
@@ -389,4 +416,19 @@ fn audio_extensions() -> ExtensionMap {
     map.set(1, Extension::AudioLevel);
     map.set(4, Extension::RtpMid);
     map
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_clients_order_of_payload_types_is_kept() {
+        let offer = "v=0\r\nm=audio 9 UDP/TLS/RTP/SAVPF 111 63 9\r\nm=application 9 DTLS x\r\n";
+        let answer = "v=0\r\nm=audio 9 UDP/TLS/RTP/SAVPF 63 111\r\nm=application 9 DTLS x\r\n";
+        let expected = "v=0\r\nm=audio 9 UDP/TLS/RTP/SAVPF 111 63\r\nm=application 9 DTLS x\r\n";
+        assert_eq!(in_order_of_preference(offer, answer), expected);
+        let red_first = offer.replace("111 63 9", "63 111 9");
+        assert_eq!(in_order_of_preference(&red_first, answer), answer);
+    }
 }

@@ -149,6 +149,9 @@ impl Plane {
     }
 
     fn open(&mut self, now: Instant, open: OpenEndpoint) {
+        if self.rooms.is_empty() {
+            self.selection_due = now + SELECTION_INTERVAL;
+        }
         self.rooms.entry(open.room.clone()).or_insert_with(|| LocalRoom {
             shard: RoomShard::new(now, open.slots),
             others: Vec::new(),
@@ -177,25 +180,13 @@ impl Plane {
         let is_new = fresh || !endpoint.had_peer;
         let answer = if is_new { self.offer_fresh(now, id, sdp)? } else { self.offer_again(id, sdp)? };
         self.pump(now, id);
-        let peer = self.endpoints.get(&id).and_then(|e| e.peer.as_ref()).ok_or(OfferError::Internal)?;
-        let (completed, slots) = (peer.complete(answer), peer.slot_count());
-        match completed {
-            Ok(answer) => {
-                if is_new {
-                    self.attach_to_shard(id, slots);
-                } else {
-                    self.extend_in_shard(id, slots);
-                }
-                Ok(answer)
-            }
-            Err(error) => {
-                self.drop_peer(id);
-                if let Some(endpoint) = self.endpoints.get_mut(&id) {
-                    endpoint.had_peer &= fresh;
-                }
-                Err(error)
-            }
+        let slots = answer.slot_mids.len();
+        if is_new {
+            self.attach_to_shard(id, slots);
+        } else {
+            self.extend_in_shard(id, slots);
         }
+        Ok(answer)
     }
 
     /// The first offer of a connection. A former connection ends only if this one is answered.
