@@ -1,1 +1,224 @@
-//! stub
+//! What the end-to-end tests share: a server process of their own, and clients of it.
+//!
+//! A [`Server`] is the real binary on loopback with ports of the system's choice; it is ended, by its
+//! process id, when the value is dropped. `TERCET_BIN` names the binary, `target/debug/tercet` is
+//! the default.
+
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use tercet_loadtest::{Client, JoinOptions, ServerUrl, token::Claims};
+use tercet_protocol::Role;
+
+/// The secret that the servers of the tests sign tokens with.
+pub const SECRET: &str = "a-secret-of-the-tests-that-is-long-enough";
+
+/// How long anything may take that is expected to happen.
+pub const SOON: Duration = Duration::from_secs(10);
+
+/// A running server.
+pub struct Server {
+    child: Child,
+    /// Where HTTP and signalling listen.
+    pub http: SocketAddr,
+    /// The media ports, by worker.
+    pub media: Vec<SocketAddr>,
+}
+
+impl Server {
+    /// Starts a server with two workers.
+    ///
+    /// # Errors
+    /// The binary is missing, or did not come up.
+    pub fn start() -> anyhow::Result<Server> {
+        Server::start_with(&[])
+    }
+
+    /// Starts a server with further arguments. A later `--workers` or `--media-udp` replaces the usual one.
+    ///
+    /// # Errors
+    /// The binary is missing, or did not come up.
+    pub fn start_with(arguments: &[&str]) -> anyhow::Result<Server> {
+        let mut command = server_command()?;
+        command.args(["serve", "--http", "127.0.0.1:0", "--secret", SECRET]);
+        for (flag, value) in [("--workers", "2"), ("--media-udp", "127.0.0.1:0"), ("--log", "warn")] {
+            if !arguments.contains(&flag) {
+                command.args([flag, value]);
+            }
+        }
+        let mut child =
+            command.args(arguments).stdout(Stdio::piped()).spawn().context("starting the server")?;
+        let stdout = child.stdout.take().context("standard output is piped above")?;
+        let mut lines = BufReader::new(stdout).lines();
+        let (mut http, mut media) = (None, None);
+        while http.is_none() || media.is_none() {
+            let Some(line) = lines.next() else {
+                let status = child.wait()?;
+                bail!("the server ended before it was up: {status}");
+            };
+            let line = line?;
+            if let Some((_, url)) = line.split_once("demo    http://") {
+                http = Some(url.trim_end_matches('/').parse()?);
+            } else if let Some((_, addresses)) = line.split_once("media   UDP ") {
+                media = Some(addresses.split(", ").map(str::parse).collect::<Result<_, _>>()?);
+            }
+        }
+        let (http, media) = http.zip(media).context("both are set above")?;
+        Ok(Server { child, http, media })
+    }
+
+    /// Its base URL.
+    ///
+    /// # Errors
+    /// Never for a server on loopback.
+    pub fn url(&self) -> anyhow::Result<ServerUrl> {
+        Ok(format!("http://{}", self.http).parse()?)
+    }
+
+    /// What a client needs to join: a token of one hour, and everything else as usual.
+    ///
+    /// # Errors
+    /// The token can't be signed.
+    pub fn ticket(&self, room: &str, identity: &str, role: Role) -> anyhow::Result<JoinOptions> {
+        let token = Claims::new(room, identity, role).sign(SECRET.as_bytes())?;
+        Ok(JoinOptions::new(self.url()?, token))
+    }
+
+    /// A client in the room, with media flowing.
+    ///
+    /// # Errors
+    /// The server refused, or media did not connect in time.
+    pub async fn join(&self, room: &str, identity: &str, role: Role) -> anyhow::Result<Client> {
+        self.join_with(self.ticket(room, identity, role)?).await
+    }
+
+    /// A client with options of its own, with media flowing.
+    ///
+    /// # Errors
+    /// The server refused, or media did not connect in time.
+    pub async fn join_with(&self, options: JoinOptions) -> anyhow::Result<Client> {
+        let mut client = Client::join(options).await?;
+        client.wait_connected(SOON).await?;
+        Ok(client)
+    }
+
+    /// The value of a counter or gauge, added up over all its labels that contain `labels`.
+    ///
+    /// # Errors
+    /// The metrics can't be read.
+    pub async fn metric(&self, name: &str, labels: &str) -> anyhow::Result<f64> {
+        let (status, body) = self.get("/metrics").await?;
+        anyhow::ensure!(status == 200, "metrics: {status}");
+        let samples = body.lines().filter(|line| {
+            let rest = line.strip_prefix(name);
+            rest.is_some_and(|rest| rest.starts_with(['{', ' ']) && rest.contains(labels))
+        });
+        let values = samples.filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok());
+        Ok(values.sum())
+    }
+
+    /// Status and body of a GET.
+    ///
+    /// # Errors
+    /// The server can't be reached.
+    pub async fn get(&self, path: &str) -> anyhow::Result<(u16, String)> {
+        let url = format!("http://{}{path}", self.http);
+        tokio::task::spawn_blocking(move || {
+            let agent = agent();
+            let mut response = agent.get(&url).call()?;
+            Ok((response.status().as_u16(), response.body_mut().read_to_string()?))
+        })
+        .await?
+    }
+
+    /// Status and body of a POST of JSON.
+    ///
+    /// # Errors
+    /// The server can't be reached.
+    pub async fn post(&self, path: &str, json: &str) -> anyhow::Result<(u16, String)> {
+        let (url, json) = (format!("http://{}{path}", self.http), json.to_owned());
+        tokio::task::spawn_blocking(move || {
+            let agent = agent();
+            let mut response = agent.post(&url).header("content-type", "application/json").send(json)?;
+            Ok((response.status().as_u16(), response.body_mut().read_to_string()?))
+        })
+        .await?
+    }
+
+    /// Whether the process is still there.
+    pub fn is_running(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Sends it a signal by name, such as `TERM`.
+    ///
+    /// # Errors
+    /// `kill` can't be run.
+    pub fn signal(&self, name: &str) -> anyhow::Result<()> {
+        let status = Command::new("kill").args(["-s", name, &self.pid().to_string()]).status()?;
+        anyhow::ensure!(status.success(), "kill: {status}");
+        Ok(())
+    }
+
+    /// Waits for its end; returns its exit code.
+    ///
+    /// # Errors
+    /// It did not end in time, or was killed.
+    pub async fn exit_code(&mut self, within: Duration) -> anyhow::Result<i32> {
+        let deadline = tokio::time::Instant::now() + within;
+        loop {
+            if let Some(status) = self.child.try_wait()? {
+                return status.code().context("ended by a signal");
+            }
+            anyhow::ensure!(tokio::time::Instant::now() < deadline, "the server did not end in time");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // An error means that it has ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A command for the server's binary, without the `TERCET_*` variables of whoever runs the tests.
+///
+/// # Errors
+/// The binary is missing.
+pub fn server_command() -> anyhow::Result<Command> {
+    let binary = match std::env::var_os("TERCET_BIN") {
+        Some(path) => PathBuf::from(path),
+        None => {
+            // target/debug/deps/TEST → target/debug/tercet
+            let test = std::env::current_exe()?;
+            let folder =
+                test.parent().and_then(|deps| deps.parent()).context("a test lies in target/PROFILE/deps")?;
+            folder.join("tercet")
+        }
+    };
+    anyhow::ensure!(binary.exists(), "{} is missing: run `cargo build -p tercet` first", binary.display());
+    let mut command = Command::new(binary);
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("TERCET_") {
+            command.env_remove(name);
+        }
+    }
+    Ok(command)
+}
+
+/// An HTTP client for which an error status is an answer like any other.
+fn agent() -> ureq::Agent {
+    ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(SOON)).build().into()
+}

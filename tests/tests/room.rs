@@ -1,0 +1,345 @@
+//! A room from the wire's side: who hears whom, and what becomes of their packets.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use tercet_loadtest::{Audio, Channel, Client, Codec, PeerOptions, ReceivedPacket, SyntheticFrame, Voice};
+use tercet_protocol::{DataFrameIn, Request, Role, ServerMessage};
+use tercet_tests::{SOON, Server};
+
+/// Long enough for a selection to settle and for some packets of it.
+const A_WHILE: Duration = Duration::from_millis(1500);
+
+/// Everybody speaks under the number of their index in `voices`, at the level given.
+async fn speakers(server: &Server, room: &str, levels_dbov: &[i8]) -> anyhow::Result<Vec<Client>> {
+    let mut clients = Vec::new();
+    for (n, &level_dbov) in levels_dbov.iter().enumerate() {
+        let client = server.join(room, &format!("speaker-{n}"), Role::Speaker).await?;
+        client.speak(Voice::new(n as u32, level_dbov)).await?;
+        clients.push(client);
+    }
+    Ok(clients)
+}
+
+/// Whose voices are in the packets.
+fn voices(packets: &[ReceivedPacket]) -> BTreeSet<u32> {
+    let frames = packets.iter().filter_map(|packet| SyntheticFrame::decode(packet.frame()?));
+    frames.map(|frame| frame.publisher).collect()
+}
+
+async fn hears(client: &mut Client) -> BTreeSet<u32> {
+    client.skip_packets();
+    voices(&client.packets_for(A_WHILE).await)
+}
+
+/// What a receiver relies on: on each SSRC, sequence numbers without a hole or a repetition, and
+/// timestamps that only grow.
+fn assert_continuous(packets: &[ReceivedPacket]) {
+    let mut streams: BTreeMap<u32, Vec<(u64, u32)>> = BTreeMap::new();
+    for packet in packets {
+        streams.entry(packet.ssrc).or_default().push((packet.sequence, packet.timestamp));
+    }
+    for (ssrc, mut numbers) in streams {
+        numbers.sort();
+        for pair in numbers.windows(2) {
+            assert_eq!(pair[1].0, pair[0].0 + 1, "SSRC {ssrc}: a hole or a repetition in {numbers:?}");
+            let ticks = pair[1].1.wrapping_sub(pair[0].1);
+            assert!((1..1 << 31).contains(&ticks), "SSRC {ssrc}: time stands still or goes back");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn everybody_hears_the_three_loudest_others_and_nobody_themselves() -> anyhow::Result<()> {
+    let server = Server::start()?;
+    let mut clients = speakers(&server, "r", &[-10, -20, -30, -40, -50]).await?;
+    let mut listener = server.join("r", "listener", Role::Listener).await?;
+    tokio::time::sleep(A_WHILE).await;
+    assert_eq!(hears(&mut listener).await, [0, 1, 2].into());
+    let expected = [[1, 2, 3], [0, 2, 3], [0, 1, 3], [0, 1, 2], [0, 1, 2]];
+    for (client, expected) in clients.iter_mut().zip(expected) {
+        assert_eq!(hears(client).await, expected.into());
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_payload_arrives_byte_for_byte_with_its_level_and_its_speaker() -> anyhow::Result<()> {
+    let server = Server::start()?;
+    let speaker = server.join("r", "speaker", Role::Speaker).await?;
+    let mut listener = server.join("r", "listener", Role::Listener).await?;
+    let source = own_source(&speaker);
+    let sent: Vec<Vec<u8>> = (0..50u8).map(|n| (0..=n).map(|b| b.wrapping_mul(37) ^ n).collect()).collect();
+    for payload in &sent {
+        speaker.send_audio(Audio { voice: false, ..Audio::new(payload.as_slice(), -17) }).await?;
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let packets = listener.packets_for(Duration::from_secs(1)).await;
+    let received: Vec<Vec<u8>> = packets.iter().map(|packet| packet.payload.to_vec()).collect();
+    assert_eq!(received, sent);
+    for packet in &packets {
+        assert_eq!((packet.level_dbov, packet.voice), (Some(-17), Some(false)));
+        assert_eq!(packet.csrc, [source]);
+    }
+    assert_continuous(&packets);
+    Ok(())
+}
+
+fn own_source(client: &Client) -> u32 {
+    let own = client.welcome().participants.iter().find(|p| p.id == client.participant());
+    own.expect("a welcome lists the client itself").source
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_listener_sees_one_continuous_stream_through_every_switch() -> anyhow::Result<()> {
+    let server = Server::start_with(&["--slots", "1"])?;
+    let clients = speakers(&server, "r", &[-127, -127, -127]).await?;
+    let slots = PeerOptions { slots: 1, ..PeerOptions::default() };
+    let ticket = server.ticket("r", "listener", Role::Listener)?;
+    let mut listener = server.join_with(tercet_loadtest::JoinOptions { peer: slots, ..ticket }).await?;
+    listener.skip_packets();
+    for turn in 0..9 {
+        for (n, client) in clients.iter().enumerate() {
+            let level_dbov = if n == turn % 3 { -20 } else { -90 };
+            client.speak(Voice::new(n as u32, level_dbov)).await?;
+        }
+        tokio::time::sleep(Duration::from_millis(600)).await;
+    }
+    let packets = listener.packets_for(Duration::from_millis(200)).await;
+    assert_eq!(voices(&packets), [0, 1, 2].into());
+    let ssrcs: BTreeSet<u32> = packets.iter().map(|packet| packet.ssrc).collect();
+    assert_eq!(ssrcs.len(), 1);
+    assert_continuous(&packets);
+    let switches: Vec<&[ReceivedPacket]> = packets.windows(2).filter(|p| p[0].csrc != p[1].csrc).collect();
+    assert!(switches.len() >= 8, "only {} switches", switches.len());
+    assert!(switches.iter().all(|pair| pair[1].marker), "the first packet of a speaker carries the marker");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_client_keeps_its_own_payload_types() -> anyhow::Result<()> {
+    let server = Server::start()?;
+    let join = async |identity: &str, pt| {
+        let ticket = server.ticket("r", identity, Role::Speaker)?;
+        let peer = PeerOptions {
+            codec: Codec::Opus(pt),
+            level_extension_id: (pt % 14) + 1,
+            ..PeerOptions::default()
+        };
+        server.join_with(tercet_loadtest::JoinOptions { peer, ..ticket }).await
+    };
+    let (mut chromium, mut firefox, mut aiortc) =
+        (join("c", 111).await?, join("f", 109).await?, join("a", 96).await?);
+    for (n, client) in [&chromium, &firefox, &aiortc].into_iter().enumerate() {
+        client.speak(Voice::new(n as u32, -20)).await?;
+    }
+    tokio::time::sleep(A_WHILE).await;
+    for (client, pt, others) in
+        [(&mut chromium, 111, [1, 2]), (&mut firefox, 109, [0, 2]), (&mut aiortc, 96, [0, 1])]
+    {
+        client.skip_packets();
+        let packets = client.packets_for(A_WHILE).await;
+        assert_eq!(voices(&packets), others.into());
+        assert!(packets.iter().all(|packet| packet.payload_type == pt && packet.level_dbov == Some(-20)));
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn redundant_audio_passes_to_those_who_take_it_and_its_newest_frame_to_the_others() -> anyhow::Result<()>
+{
+    let server = Server::start()?;
+    let join = async |identity: &str, codec| {
+        let ticket = server.ticket("r", identity, Role::Speaker)?;
+        let peer = PeerOptions { codec, ..PeerOptions::default() };
+        server.join_with(tercet_loadtest::JoinOptions { peer, ..ticket }).await
+    };
+    let speaker = join("speaker", Codec::OpusAndRed).await?;
+    let (mut red, mut plain) =
+        (join("red", Codec::OpusAndRed).await?, join("plain", Codec::Opus(111)).await?);
+    let mut other_number = join("other-number", Codec::Opus(109)).await?;
+    speaker.speak(Voice::new(7, -20)).await?;
+    tokio::time::sleep(A_WHILE).await;
+    for (client, is_red) in [(&mut red, true), (&mut plain, false), (&mut other_number, false)] {
+        client.skip_packets();
+        let packets = client.packets_for(A_WHILE).await;
+        assert_eq!(voices(&packets), [7].into());
+        assert!(packets.iter().all(|packet| packet.is_red == is_red));
+        assert_continuous(&packets);
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_time_of_silence_that_dtx_left_out_is_kept() -> anyhow::Result<()> {
+    let server = Server::start()?;
+    let speaker = server.join("r", "speaker", Role::Speaker).await?;
+    let mut listener = server.join("r", "listener", Role::Listener).await?;
+    speaker.send_audio(Audio::new(&b"before"[..], -20)).await?;
+    speaker.pause_frames(19).await?;
+    tokio::time::sleep(Duration::from_millis(380)).await;
+    speaker.send_audio(Audio { marker: true, ..Audio::new(&b"after"[..], -20) }).await?;
+    let packets = listener.packets_for(Duration::from_millis(500)).await;
+    assert_eq!(packets.len(), 2);
+    assert_eq!(packets[1].sequence, packets[0].sequence + 1);
+    assert_eq!(packets[1].timestamp.wrapping_sub(packets[0].timestamp), 20 * 960);
+    assert!(packets[1].marker);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn three_muted_holders_do_not_keep_a_fourth_from_speaking() -> anyhow::Result<()> {
+    let server = Server::start()?;
+    let mut clients = speakers(&server, "r", &[-10, -10, -10, -127]).await?;
+    let mut listener = server.join("r", "listener", Role::Listener).await?;
+    assert_eq!(hears(&mut listener).await, [0, 1, 2].into());
+    for client in &mut clients[..3] {
+        client.request(Request::Mute { muted: true }).await?;
+    }
+    clients[3].speak(Voice::new(3, -40)).await?;
+    assert_eq!(hears(&mut listener).await, [3].into());
+    clients[0].request(Request::Mute { muted: false }).await?;
+    tokio::time::sleep(A_WHILE).await;
+    assert_eq!(hears(&mut listener).await, [0, 3].into());
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slot_whose_speaker_changed_while_a_listener_joined_is_told_as_it_is() -> anyhow::Result<()> {
+    let server = Server::start_with(&["--slots", "1"])?;
+    let clients = speakers(&server, "r", &[-20, -127]).await?;
+    let mut options = server.ticket("r", "listener", Role::Listener)?;
+    options.peer.slots = 1;
+    let joining = Client::join(options);
+    let switching = async {
+        clients[0].speak(Voice::new(0, -127)).await?;
+        clients[1].speak(Voice::new(1, -20)).await
+    };
+    let (listener, switched) = tokio::join!(joining, switching);
+    switched?;
+    let mut listener = listener?;
+    listener.wait_connected(SOON).await?;
+    assert_eq!(hears(&mut listener).await.last(), Some(&1));
+    let speaker = clients[1].participant().to_owned();
+    wait_for_slot(&mut listener, Some(&speaker)).await?;
+    Ok(())
+}
+
+/// Waits until the first slot is told to have this speaker.
+async fn wait_for_slot(client: &mut Client, speaker: Option<&str>) -> anyhow::Result<()> {
+    let wanted = speaker.map(str::to_owned);
+    let told = client.wait_for(SOON, |message| match message {
+        ServerMessage::Slots { slots } if slots[0].participant == wanted => Some(slots.clone()),
+        _ => None,
+    });
+    let slots = told.await?;
+    anyhow::ensure!(slots[0].mid.is_some(), "a slot is told by its m-line");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_participant_who_leaves_while_speaking_frees_the_slot() -> anyhow::Result<()> {
+    let server = Server::start()?;
+    let mut clients = speakers(&server, "r", &[-20, -30]).await?;
+    let mut listener = server.join("r", "listener", Role::Listener).await?;
+    tokio::time::sleep(A_WHILE).await;
+    let leaver = clients.remove(0);
+    let id = leaver.participant().to_owned();
+    leaver.leave().await?;
+    let left = listener.wait_for(SOON, |message| match message {
+        ServerMessage::ParticipantLeft { participant, .. } if *participant == id => Some(()),
+        _ => None,
+    });
+    left.await?;
+    assert_eq!(hears(&mut listener).await, [1].into());
+    assert_eq!(server.metric("tercet_participants", "").await?, 2.0);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_promoted_listener_is_heard_and_a_demoted_one_no_more() -> anyhow::Result<()> {
+    let server = Server::start()?;
+    let mut moderator = server.join("r", "moderator", Role::Moderator).await?;
+    let mut guest = server.join("r", "guest", Role::Listener).await?;
+    guest.speak(Voice::new(1, -20)).await?;
+    assert!(hears(&mut moderator).await.is_empty());
+    guest.request(Request::RaiseHand { raised: true }).await?;
+    let set_role = |role| Request::SetRole { participant: "guest".into(), role };
+    moderator.request(set_role(Role::Speaker)).await?;
+    let promoted = guest.wait_for(SOON, |message| match message {
+        ServerMessage::ParticipantUpdated { participant } if participant.role == Role::Speaker => {
+            Some(participant.clone())
+        }
+        _ => None,
+    });
+    assert!(!promoted.await?.hand_raised, "a promotion answers the raised hand");
+    assert_eq!(hears(&mut moderator).await, [1].into());
+    moderator.request(Request::MuteParticipant { participant: "guest".into() }).await?;
+    assert!(hears(&mut moderator).await.is_empty());
+    guest.request(Request::Mute { muted: false }).await?;
+    assert_eq!(hears(&mut moderator).await, [1].into());
+    moderator.request(set_role(Role::Listener)).await?;
+    assert!(hears(&mut moderator).await.is_empty());
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn data_reaches_those_it_is_for_on_the_channel_it_came_on() -> anyhow::Result<()> {
+    let server = Server::start()?;
+    let mut clients = Vec::new();
+    for identity in ["ada", "ben", "cyd"] {
+        let mut client = server.join("r", identity, Role::Listener).await?;
+        client.wait_data_channels(SOON).await?;
+        clients.push(client);
+    }
+    let frame = |to: Option<&str>, data| DataFrameIn { to: to.map(|to| vec![to.to_owned()]), data };
+    for channel in [Channel::Reliable, Channel::Lossy] {
+        clients[0].send_data(channel, &frame(None, serde_json::json!({"n": [1, 2.5, "three"]}))).await?;
+        for client in &mut clients[1..] {
+            let message = client.next_data(SOON).await?;
+            assert_eq!(message.channel, channel);
+            let received = message.frame()?;
+            assert_eq!(
+                (received.from.as_str(), received.data),
+                ("ada", serde_json::json!({"n": [1, 2.5, "three"]}))
+            );
+        }
+    }
+    clients[0].send_data(Channel::Reliable, &frame(Some("cyd"), "for cyd".into())).await?;
+    assert_eq!(clients[2].next_data(SOON).await?.frame()?.data, "for cyd");
+    assert!(clients[1].next_data(Duration::from_millis(300)).await.is_err(), "ben was not meant");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn levels_and_slots_are_told_at_most_ten_times_a_second() -> anyhow::Result<()> {
+    let server = Server::start()?;
+    let _speakers = speakers(&server, "r", &[-20, -25, -30, -35, -40]).await?;
+    let mut listener = server.join("r", "listener", Role::Listener).await?;
+    let end = tokio::time::Instant::now() + Duration::from_secs(3);
+    let (mut levels, mut slots) = (0, 0);
+    while let Ok(message) = tokio::time::timeout_at(end, listener.signalling().next()).await {
+        match message? {
+            ServerMessage::Speakers { levels: speakers } => {
+                levels += 1;
+                assert!(speakers.len() <= 4);
+            }
+            ServerMessage::Slots { .. } => slots += 1,
+            _ => {}
+        }
+    }
+    assert!((15..=31).contains(&levels), "{levels} times in 3 s");
+    assert!(slots <= 31, "{slots} times in 3 s");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_on_ipv6_serves_as_one_on_ipv4() -> anyhow::Result<()> {
+    let server = Server::start_with(&["--media-udp", "[::1]:0"])?;
+    assert!(server.media.iter().all(|address| address.is_ipv6()));
+    let speaker = server.join("r", "speaker", Role::Speaker).await?;
+    let mut listener = server.join("r", "listener", Role::Listener).await?;
+    speaker.speak(Voice::new(5, -20)).await?;
+    assert_eq!(hears(&mut listener).await, [5].into());
+    Ok(())
+}
