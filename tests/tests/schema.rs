@@ -1,6 +1,12 @@
 //! The published JSON Schema is the protocol's own, and real messages keep to it.
 
+use std::collections::BTreeSet;
 use std::path::Path;
+use std::time::Duration;
+
+use tercet_loadtest::{Client, Direction, Voice};
+use tercet_protocol::{Request, Role};
+use tercet_tests::Server;
 
 #[test]
 fn the_published_schema_is_generated_from_the_types() {
@@ -14,4 +20,78 @@ fn the_published_schema_is_generated_from_the_types() {
         published, generated,
         "docs/protocol.schema.json is old: UPDATE_SCHEMA=1 cargo test -p tercet-tests --test schema"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_message_on_a_real_websocket_keeps_to_the_schema() -> anyhow::Result<()> {
+    let server = Server::start()?;
+    let mut options = server.ticket("r", "ada", Role::Moderator)?;
+    options.record = true;
+    let mut ada = server.join_with(options).await?;
+    ada.speak(Voice::new(1, -20)).await?;
+    let ben = server.join("r", "ben", Role::Listener).await?;
+    let promote = Request::SetRole { participant: "ben".into(), role: Role::Speaker };
+    for request in
+        [promote, Request::Mute { muted: true }, Request::RaiseHand { raised: true }, Request::Ping]
+    {
+        ada.request(request).await?;
+    }
+    let nobody = Request::MuteParticipant { participant: "nobody".into() };
+    assert!(ada.request(nobody).await.is_err());
+    ben.speak(Voice::new(2, -20)).await?;
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    ben.leave().await?;
+    read_for(&mut ada, Duration::from_millis(500)).await;
+    let mut frames = ada.signalling().recorded().to_vec();
+    // The WebSocket of the resumed session is another one, with a record of its own.
+    ada.resume().await?;
+    read_for(&mut ada, Duration::from_millis(500)).await;
+    frames.extend_from_slice(ada.signalling().recorded());
+
+    let schema = tercet_protocol::schema();
+    let validator = |definition: &str| {
+        let mut schema = schema.clone();
+        schema["$ref"] = format!("#/$defs/{definition}").into();
+        for outer in ["properties", "required", "type", "title"] {
+            schema.as_object_mut().map(|fields| fields.remove(outer));
+        }
+        jsonschema::validator_for(&schema)
+    };
+    let (client, from_server) = (validator("ClientMessage")?, validator("ServerMessage")?);
+    let mut types = BTreeSet::new();
+    for frame in frames {
+        let message: serde_json::Value = serde_json::from_str(&frame.text)?;
+        let validator = match frame.direction {
+            Direction::ToServer => &client,
+            Direction::FromServer => &from_server,
+        };
+        let errors: Vec<String> = validator.iter_errors(&message).map(|error| error.to_string()).collect();
+        assert!(errors.is_empty(), "{errors:?} in {message}");
+        types.insert(message["type"].as_str().unwrap_or_default().to_owned());
+    }
+    for expected in [
+        "offer",
+        "answer",
+        "ok",
+        "pong",
+        "error",
+        "participant_joined",
+        "participant_updated",
+        "participant_left",
+        "track_published",
+        "slots",
+        "speakers",
+        "resumed",
+    ] {
+        assert!(types.contains(expected), "{expected} was not seen among {types:?}");
+    }
+    // The schema refuses what is none of it.
+    assert!(!client.is_valid(&serde_json::json!({"type": "join", "version": "one"})));
+    assert!(!from_server.is_valid(&serde_json::json!({"type": "surprise"})));
+    Ok(())
+}
+
+async fn read_for(client: &mut Client, time: Duration) {
+    let end = tokio::time::Instant::now() + time;
+    while tokio::time::timeout_at(end, client.signalling().next()).await.is_ok_and(|message| message.is_ok()) {}
 }
