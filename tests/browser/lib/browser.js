@@ -1,0 +1,46 @@
+// Debian's Chromium, headless, with a profile of its own and synthetic capture devices.
+
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { chromium } from "playwright-core";
+
+const executablePath = process.env.CHROMIUM ?? "/usr/bin/chromium";
+
+const args = [
+  "--no-sandbox",
+  "--disable-gpu",
+  "--disable-quic",
+  "--no-first-run",
+  "--disable-background-networking",
+  "--disable-component-update",
+  "--disable-sync",
+  "--use-fake-device-for-media-stream",
+  "--autoplay-policy=no-user-gesture-required",
+  // A machine without a network has no other interface than loopback to gather candidates on.
+  "--allow-loopback-in-peer-connection",
+  "--disable-features=WebRtcHideLocalIpsWithMdns",
+  // All pages but one are in the background, and have to go on all the same.
+  "--disable-background-timer-throttling",
+  "--disable-renderer-backgrounding",
+  "--disable-backgrounding-occluded-windows",
+];
+
+/** A browser whose pages may (or may not) use the microphone. */
+export async function openBrowser({ microphone = true, ...options } = {}) {
+  const profile = await mkdtemp(join(tmpdir(), "tercet-chromium-"));
+  const ui = microphone ? ["--use-fake-ui-for-media-stream"] : ["--deny-permission-prompts"];
+  const context = await chromium.launchPersistentContext(profile, {
+    executablePath,
+    headless: true,
+    args: [...args, ...ui],
+    ...options,
+  });
+  return {
+    newPage: () => context.newPage(),
+    close: async () => {
+      await context.close();
+      await rm(profile, { recursive: true, force: true, maxRetries: 5, retryDelay: 200 });
+    },
+  };
+}

@@ -1,0 +1,34 @@
+// Starts the real server on loopback, with ports of the system's choice, and ends it by its process id.
+// TERCET_BIN names the binary; target/debug/tercet is the default.
+
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
+
+const root = fileURLToPath(new URL("../../../", import.meta.url));
+const binary = process.env.TERCET_BIN ?? `${root}target/debug/tercet`;
+
+/** Starts a server with two workers. Returns its base URL, and how to end it. */
+export async function startServer(...args) {
+  const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("TERCET_")));
+  const usual = ["serve", "--http", "127.0.0.1:0", "--media-udp", "127.0.0.1:0", "--workers", "2", "--log", "warn"];
+  const server = spawn(binary, [...usual, ...args], { env, stdio: ["ignore", "pipe", "inherit"] });
+  server.on("error", (error) => {
+    throw new Error(`${binary} can't be started (\`cargo build -p tercet\` builds it): ${error.message}`);
+  });
+  for await (const line of createInterface({ input: server.stdout })) {
+    const url = line.match(/http:\/\/\S+/)?.[0];
+    if (url) {
+      return { url: url.replace(/\/$/, ""), stop: () => stop(server) };
+    }
+  }
+  throw new Error("the server ended before it was up");
+}
+
+async function stop(server) {
+  if (server.exitCode === null) {
+    server.kill("SIGKILL");
+    await once(server, "exit");
+  }
+}
