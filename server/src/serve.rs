@@ -5,10 +5,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::Context;
+use axum::serve::ListenerExt;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 use tracing_subscriber::EnvFilter;
 
 use crate::access::Access;
@@ -55,6 +56,12 @@ async fn run(config: Arc<Config>) -> anyhow::Result<()> {
         draining: draining.clone(),
     };
     let (stop_http, http_stopped) = oneshot::channel::<()>();
+    // Signalling is small messages, one after the other: none may wait for the acknowledgement of the one before.
+    let listener = listener.tap_io(|stream| {
+        if let Err(error) = stream.set_nodelay(true) {
+            debug!(%error, "TCP_NODELAY");
+        }
+    });
     let server = axum::serve(listener, http::router(node)).with_graceful_shutdown(async move {
         let _ = http_stopped.await;
     });

@@ -59,6 +59,13 @@ describe("a room of five tones", () => {
 });
 
 describe("changing speakers", () => {
+  // With one slot every change is one within a slot, which is what a listener could hear.
+  let server;
+  before(async () => {
+    server = await startServer("--slots", "1");
+  });
+  after(() => server?.stop());
+
   test("one change a second renegotiates nothing and adds no burst of concealment", async (t) => {
     const speakers = [];
     for (const n of [0, 1, 2, 3]) {
@@ -89,8 +96,10 @@ describe("changing speakers", () => {
     t.diagnostic(`switching ${JSON.stringify(switching)}`);
     assert.equal(await listener.page.evaluate(() => window.negotiations), negotiations);
     assert.equal(switching.packetsLost, 0);
-    // Bound: what is audibly made up stays below 1 % of the time, over fifteen changes.
-    assert.ok(switching.audibleRatio < 0.01 + steady.audibleRatio, JSON.stringify({ steady, switching }));
+    // Bounds over fifteen changes: two more events of concealment than without any, and less than
+    // 0.5 % of the time audibly made up.
+    assert.ok(switching.concealmentEvents <= steady.concealmentEvents + 2, JSON.stringify({ steady, switching }));
+    assert.ok(switching.audibleRatio < steady.audibleRatio + 0.005, JSON.stringify({ steady, switching }));
   });
 });
 

@@ -93,5 +93,7 @@ async fn every_message_on_a_real_websocket_keeps_to_the_schema() -> anyhow::Resu
 
 async fn read_for(client: &mut Client, time: Duration) {
     let end = tokio::time::Instant::now() + time;
-    while tokio::time::timeout_at(end, client.signalling().next()).await.is_ok_and(|message| message.is_ok()) {}
+    while tokio::time::timeout_at(end, client.signalling().next()).await.is_ok_and(|message| message.is_ok())
+    {
+    }
 }

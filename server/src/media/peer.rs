@@ -24,7 +24,7 @@ use super::dtls::SharedCrypto;
 const MEDIA_LINES_MAX: usize = 24;
 
 /// A data channel that its peer doesn't read holds no more than this.
-const CHANNEL_BUFFER_BYTES_MAX: usize = 256 * 1024;
+pub(super) const CHANNEL_BUFFER_BYTES_MAX: usize = 256 * 1024;
 
 /// How soon a peer is looked at again that asked for no time of its own.
 const IDLE: Duration = Duration::from_secs(3600);
@@ -39,6 +39,8 @@ pub(crate) enum PeerEvent {
     /// ICE found its way again.
     Reconnected,
     Rtp(IncomingRtp),
+    /// Reliable data frames can be sent.
+    ReliableOpened,
     Data {
         reliable: bool,
         frame: Vec<u8>,
@@ -220,6 +222,11 @@ impl Peer {
         }
     }
 
+    /// Whether reliable data frames can be sent.
+    pub(crate) fn is_reliable_open(&self) -> bool {
+        self.reliable.is_some()
+    }
+
     /// Sends a data frame. `false` if the channel isn't open, or its reader too slow.
     pub(crate) fn send_data(&mut self, reliable: bool, frame: &[u8]) -> bool {
         let id = if reliable { self.reliable } else { self.lossy };
@@ -272,7 +279,10 @@ impl Peer {
             Event::RtpPacket(packet) => self.incoming(packet).map(PeerEvent::Rtp),
             Event::ChannelOpen(id, label) => {
                 match label.as_str() {
-                    CHANNEL_RELIABLE => self.reliable = Some(id),
+                    CHANNEL_RELIABLE => {
+                        self.reliable = Some(id);
+                        return Some(PeerEvent::ReliableOpened);
+                    }
                     CHANNEL_LOSSY => self.lossy = Some(id),
                     // Nobody reads it: it costs its opener a stream number.
                     _ => {}

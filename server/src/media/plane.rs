@@ -7,6 +7,7 @@
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustc_hash::FxHashMap;
@@ -23,7 +24,7 @@ use super::crossing::{Crossing, CrossingSender};
 use super::demux::{Claim, Demux};
 use super::dtls::SharedCrypto;
 use super::metrics::WorkerMetrics;
-use super::peer::{DatagramError, Peer, PeerEvent};
+use super::peer::{CHANNEL_BUFFER_BYTES_MAX, DatagramError, Peer, PeerEvent};
 use super::socket::Sent;
 use super::timers::Timers;
 use super::{Answer, OfferError, OpenEndpoint, Selection, WorkerCommand, WorkerEvent, WorkerId};
@@ -67,6 +68,9 @@ struct Endpoint {
     ingest: Ingest,
     publishing: bool,
     data_allowance: Allowance,
+    /// Reliable frames for a client whose channel isn't open yet: it is in the room, and will be told.
+    data_pending: VecDeque<Arc<[u8]>>,
+    data_pending_bytes: usize,
     /// `None` before the first offer and after a connection broke.
     peer: Option<Peer>,
     had_peer: bool,
@@ -166,6 +170,8 @@ impl Plane {
             ingest: Ingest::new(open.source, open.gate, now),
             publishing: false,
             data_allowance: Allowance::new(DATA_RATE_PER_S, DATA_BURST, now),
+            data_pending: VecDeque::new(),
+            data_pending_bytes: 0,
             peer: None,
             had_peer: false,
             written: false,
@@ -273,12 +279,30 @@ impl Plane {
         }
     }
 
-    fn send_data(&mut self, id: EndpointId, reliable: bool, frame: &[u8]) {
-        let sent = self.with_peer(id, |peer| Ok(peer.send_data(reliable, frame)));
-        match sent {
-            Some(true) => self.mark_written(id),
-            Some(false) => self.metrics.data_dropped.increment(1),
-            None => {}
+    fn send_data(&mut self, id: EndpointId, reliable: bool, frame: &Arc<[u8]>) {
+        let Some(endpoint) = self.endpoints.get_mut(&id) else {
+            return;
+        };
+        let is_open = endpoint.peer.as_ref().is_some_and(Peer::is_reliable_open);
+        if reliable && !is_open && endpoint.data_pending_bytes + frame.len() <= CHANNEL_BUFFER_BYTES_MAX {
+            endpoint.data_pending_bytes += frame.len();
+            endpoint.data_pending.push_back(frame.clone());
+            return;
+        }
+        if self.with_peer(id, |peer| Ok(peer.send_data(reliable, frame))) == Some(true) {
+            self.mark_written(id);
+        } else {
+            self.metrics.data_dropped.increment(1);
+        }
+    }
+
+    fn send_pending_data(&mut self, id: EndpointId) {
+        let Some(endpoint) = self.endpoints.get_mut(&id) else {
+            return;
+        };
+        endpoint.data_pending_bytes = 0;
+        for frame in std::mem::take(&mut endpoint.data_pending) {
+            self.send_data(id, true, &frame);
         }
     }
 
@@ -428,6 +452,7 @@ impl Plane {
                 self.tell(WorkerEvent::Disconnected { endpoint: id });
             }
             PeerEvent::Rtp(rtp) => self.rtp(now, id, rtp),
+            PeerEvent::ReliableOpened => self.send_pending_data(id),
             PeerEvent::Data { reliable, frame } => self.data(now, id, reliable, frame),
         }
     }

@@ -1,0 +1,61 @@
+//! Clients of a running Tercet server, over nothing but the wire protocol, and the load tester made
+//! of them.
+//!
+//! A [`ServerUrl`] and a token come in. [`Signalling`] speaks JSON on the WebSocket, [`Peer`] speaks
+//! WebRTC without any I/O of its own. [`Session`] is both after a join; [`Client`] runs one on tokio
+//! for tests, [`Driver`] runs many on few threads for load. [`scenario`] says what the many do,
+//! [`Report`] what came of it.
+//!
+//! Traffic goes to loopback only: a [`ServerUrl`] of any other host can't be made, and datagrams to
+//! other addresses aren't sent.
+
+mod url;
+
+pub mod token;
+
+mod signalling;
+
+mod dtls;
+
+mod frame;
+
+pub mod red;
+
+mod peer;
+
+mod session;
+
+mod client;
+
+mod turns;
+
+mod counts;
+
+mod driver;
+
+mod histogram;
+
+mod process;
+
+mod report;
+
+pub mod scenario;
+
+pub mod floor;
+
+pub use client::{Client, ClientError, Connection, DataMessage, Voice};
+pub use counts::{Counts, StreamCount};
+pub use driver::{DrivenPeer, Driver, PeerKey};
+pub use frame::{SyntheticFrame, epoch};
+pub use histogram::Histogram;
+pub use peer::{
+    Audio, Channel, Codec, MediaStream, Peer, PeerError, PeerEvent, PeerOptions, PeerOutput, ReceivedPacket,
+};
+pub use process::ProcessSample;
+pub use report::{
+    JoinFigures, LatencyFigures, MediaFigures, Report, ServerFigures, TesterFigures, Work, percentile,
+};
+pub use session::{JoinError, JoinOptions, Session};
+pub use signalling::{Direction, RecordedFrame, Signalling, SignallingError, reply_id};
+pub use turns::Turns;
+pub use url::{ServerUrl, UrlError};

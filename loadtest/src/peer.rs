@@ -1,0 +1,496 @@
+//! A participant's WebRTC end, without I/O: SDP, datagrams, audio and the time come in; datagrams,
+//! events and the next deadline come out.
+//!
+//! The contract is str0m's: after each call that changes something, call [`Peer::poll`] until it
+//! returns [`PeerOutput::Timeout`], and [`Peer::handle_timeout`] when that time has come.
+//!
+//! It is a full ICE agent in the controlling role, as a browser is towards an ICE-lite server.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use str0m::change::{SdpAnswer, SdpPendingOffer};
+use str0m::channel::{ChannelConfig, ChannelId, Reliability};
+use str0m::format::{Codec as RtcCodec, FormatParams};
+use str0m::media::{Direction, Frequency, MediaKind};
+use str0m::net::{Protocol, Receive};
+use str0m::rtp::{Extension, ExtensionMap, ExtensionValues, RtpPacket, RtpWrite};
+use str0m::{Candidate, Event, IceConnectionState, Input, Output, Rtc, RtcConfig, RtcError};
+
+use crate::{dtls, red};
+
+/// Identifies an m-line within a session description (RFC 8843).
+pub type MediaStream = str0m::media::Mid;
+
+/// RTP clock ticks of a 20 ms frame: Opus always counts at 48 kHz (RFC 7587, section 4.1).
+const FRAME_TICKS: u32 = 960;
+
+/// How the audio of a [`Peer`] is coded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Codec {
+    /// Opus with a payload type of the client's choice: Chromium has 111, Firefox 109, aiortc 96.
+    Opus(u8),
+    /// Opus (111) and RED (63), as Chromium offers them. What is sent is RED if the answer has it.
+    OpusAndRed,
+}
+
+/// What a [`Peer`] offers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PeerOptions {
+    /// How audio is coded.
+    pub codec: Codec,
+    /// The id of the audio-level header extension (RFC 6464), 1 to 14.
+    pub level_extension_id: u8,
+    /// Whether the channels `reliable` and `lossy` are offered.
+    pub data_channels: bool,
+    /// The first RTP sequence number; random if absent.
+    pub first_sequence: Option<u16>,
+}
+
+impl Default for PeerOptions {
+    fn default() -> Self {
+        PeerOptions {
+            codec: Codec::Opus(111),
+            level_extension_id: 1,
+            data_channels: true,
+            first_sequence: None,
+        }
+    }
+}
+
+/// One of the protocol's two data channels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Channel {
+    /// Ordered, reliable.
+    Reliable,
+    /// Unordered, without retransmissions.
+    Lossy,
+}
+
+/// One 20 ms frame to send.
+#[derive(Clone, Debug)]
+pub struct Audio {
+    /// The Opus frame. RED is added by the peer where it was negotiated.
+    pub payload: Arc<[u8]>,
+    /// Loudness, -127 to 0 dBov (RFC 6464); without it the header extension is left out.
+    pub level_dbov: Option<i8>,
+    /// The extension's voice flag.
+    pub voice: bool,
+    /// The RTP marker bit: the first frame after silence.
+    pub marker: bool,
+}
+
+impl Audio {
+    /// A frame within speech: voice flag set, no marker.
+    pub fn new(payload: impl Into<Arc<[u8]>>, level_dbov: i8) -> Self {
+        Audio { payload: payload.into(), level_dbov: Some(level_dbov), voice: true, marker: false }
+    }
+}
+
+/// An RTP packet from the server, authenticated and decrypted.
+#[derive(Clone, Debug)]
+pub struct ReceivedPacket {
+    /// The m-line it belongs to.
+    pub mid: MediaStream,
+    /// The stream.
+    pub ssrc: u32,
+    /// The sequence number, continued beyond 16 bits.
+    pub sequence: u64,
+    /// The RTP timestamp, 48 kHz.
+    pub timestamp: u32,
+    /// The marker bit.
+    pub marker: bool,
+    /// The payload type.
+    pub payload_type: u8,
+    /// The contributing sources: whose voice it is.
+    pub csrc: Vec<u32>,
+    /// The audio level (RFC 6464), -127 to 0 dBov, if the packet had one.
+    pub level_dbov: Option<i8>,
+    /// The voice flag beside the level.
+    pub voice: Option<bool>,
+    /// The payload as it was sent: an Opus frame, or RED.
+    pub payload: Arc<[u8]>,
+    /// Whether the payload is RED (RFC 2198).
+    pub is_red: bool,
+    /// When it arrived.
+    pub received: Instant,
+}
+
+impl ReceivedPacket {
+    /// The newest Opus frame in the packet; `None` if it is malformed RED.
+    pub fn frame(&self) -> Option<&[u8]> {
+        if self.is_red { red::primary(&self.payload) } else { Some(&self.payload) }
+    }
+}
+
+/// What happened to a [`Peer`].
+#[derive(Debug)]
+pub enum PeerEvent {
+    /// ICE and DTLS are done: media may flow.
+    Connected,
+    /// The state of ICE changed; a restart goes through `Checking` to `Connected` again.
+    IceChanged(IceConnectionState),
+    /// An RTP packet came. Packets without payload (padding) come too.
+    PacketReceived(ReceivedPacket),
+    /// A data channel may be written to.
+    ChannelOpened(Channel),
+    /// A frame came on a data channel.
+    DataReceived(Channel, Vec<u8>),
+    /// A data channel was closed.
+    ChannelClosed(Channel),
+    /// The server ended the connection.
+    Closed,
+}
+
+/// What [`Peer::poll`] gives.
+#[derive(Debug)]
+pub enum PeerOutput {
+    /// Send this datagram.
+    Transmit {
+        /// To whom.
+        destination: SocketAddr,
+        /// The datagram.
+        contents: Vec<u8>,
+    },
+    /// Something happened.
+    Event(PeerEvent),
+    /// Nothing more until then, or until the next input.
+    Timeout(Instant),
+}
+
+/// Why a [`Peer`] can't go on.
+#[derive(Debug, thiserror::Error)]
+pub enum PeerError {
+    /// The server's answer can't be used.
+    #[error("the answer can't be used: {0}")]
+    Answer(String),
+    /// An answer came without an offer, or audio was to be sent before one.
+    #[error("there is no negotiated connection")]
+    NotNegotiated,
+    /// The server said goodbye.
+    #[error("the server ended the connection")]
+    Ended,
+    /// str0m gave up. The peer is dead.
+    #[error(transparent)]
+    Rtc(#[from] RtcError),
+}
+
+/// A participant's WebRTC end.
+pub struct Peer {
+    rtc: Rtc,
+    local: SocketAddr,
+    pending: Option<SdpPendingOffer>,
+    send_mid: Option<MediaStream>,
+    slot_mids: Vec<MediaStream>,
+    channels: Vec<(ChannelId, Channel)>,
+    options: PeerOptions,
+    outgoing: Outgoing,
+}
+
+/// The RTP state of the stream that is sent.
+struct Outgoing {
+    sequence: u64,
+    timestamp: u32,
+    previous: Option<Arc<[u8]>>,
+}
+
+impl Peer {
+    /// A peer that receives at `local`. It sends nothing before an answer.
+    pub fn new(now: Instant, local: SocketAddr, options: PeerOptions) -> Result<Self, PeerError> {
+        let mut rtc = configuration(&options).build(now);
+        rtc.add_local_candidate(host_candidate(local)?);
+        let outgoing = Outgoing {
+            sequence: options.first_sequence.unwrap_or_else(rand::random).into(),
+            timestamp: rand::random(),
+            previous: None,
+        };
+        Ok(Peer {
+            rtc,
+            local,
+            pending: None,
+            send_mid: None,
+            slot_mids: Vec::new(),
+            channels: Vec::new(),
+            options,
+            outgoing,
+        })
+    }
+
+    /// The first offer: one `sendonly` audio m-line, a `recvonly` one for each of `slots`, and the
+    /// data channels. Call it once; [`Peer::restart_ice`] makes the offers that follow.
+    pub fn offer(&mut self, slots: u8) -> String {
+        let mut changes = self.rtc.sdp_api();
+        let audio = MediaKind::Audio;
+        self.send_mid = Some(changes.add_media(audio, Direction::SendOnly, None, None, None));
+        self.slot_mids =
+            (0..slots).map(|_| changes.add_media(audio, Direction::RecvOnly, None, None, None)).collect();
+        if self.options.data_channels {
+            self.channels = [Channel::Reliable, Channel::Lossy]
+                .map(|channel| (changes.add_channel_with_config(channel.config()), channel))
+                .into();
+        }
+        let (offer, pending) = changes.apply().expect("new m-lines have to be negotiated");
+        self.pending = Some(pending);
+        offer.to_sdp_string()
+    }
+
+    /// An offer that restarts ICE (RFC 8445, section 2.4), from a new local address if one is
+    /// given: the network changed.
+    pub fn restart_ice(&mut self, moved_to: Option<SocketAddr>) -> Result<String, PeerError> {
+        if let Some(local) = moved_to {
+            let former = host_candidate(self.local)?;
+            self.rtc.direct_api().invalidate_candidate(&former);
+            self.rtc.add_local_candidate(host_candidate(local)?);
+            self.local = local;
+        }
+        let mut changes = self.rtc.sdp_api();
+        changes.ice_restart(true);
+        let (offer, pending) = changes.apply().ok_or(PeerError::NotNegotiated)?;
+        self.pending = Some(pending);
+        Ok(offer.to_sdp_string())
+    }
+
+    /// Takes the server's answer to the latest offer.
+    pub fn accept_answer(&mut self, sdp: &str) -> Result<(), PeerError> {
+        let pending = self.pending.take().ok_or(PeerError::NotNegotiated)?;
+        let answer = SdpAnswer::from_sdp_string(sdp).map_err(|e| PeerError::Answer(e.to_string()))?;
+        Ok(self.rtc.sdp_api().accept_answer(pending, answer)?)
+    }
+
+    /// Takes a datagram that arrived at the local address. What isn't STUN, DTLS or RTP is ignored.
+    pub fn handle(&mut self, now: Instant, source: SocketAddr, datagram: &[u8]) -> Result<(), PeerError> {
+        let Ok(receive) = Receive::new(Protocol::Udp, source, self.local, datagram) else { return Ok(()) };
+        Ok(self.rtc.handle_input(Input::Receive(now, receive))?)
+    }
+
+    /// Moves the time forward: at the latest when [`PeerOutput::Timeout`] says so.
+    pub fn handle_timeout(&mut self, now: Instant) -> Result<(), PeerError> {
+        Ok(self.rtc.handle_input(Input::Timeout(now))?)
+    }
+
+    /// Gives the next output.
+    pub fn poll(&mut self) -> Result<PeerOutput, PeerError> {
+        loop {
+            match self.rtc.poll_output()? {
+                Output::Timeout(at) => return Ok(PeerOutput::Timeout(at)),
+                Output::Transmit(t) => {
+                    return Ok(PeerOutput::Transmit {
+                        destination: t.destination,
+                        contents: t.contents.into(),
+                    });
+                }
+                Output::Event(event) => {
+                    if let Some(event) = self.translate(event) {
+                        return Ok(PeerOutput::Event(event));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Sends one frame of 20 ms; sequence number and timestamp go on by one frame.
+    pub fn send_audio(&mut self, now: Instant, audio: Audio) -> Result<(), PeerError> {
+        let mid = self.send_mid.ok_or(PeerError::NotNegotiated)?;
+        let (opus, red) = self.payload_types().ok_or(PeerError::NotNegotiated)?;
+        let previous = self.outgoing.previous.replace(audio.payload.clone());
+        let (payload_type, payload) = match red {
+            Some(red_type) => {
+                let redundant = previous.as_deref().map(|frame| (FRAME_TICKS, frame));
+                (red_type, red::encode(*opus, &audio.payload, redundant).into())
+            }
+            None => (opus, audio.payload),
+        };
+        let extensions = ExtensionValues {
+            audio_level: audio.level_dbov,
+            voice_activity: audio.level_dbov.map(|_| audio.voice),
+            ..ExtensionValues::default()
+        };
+        let packet =
+            RtpWrite::new(payload_type, self.outgoing.sequence.into(), self.outgoing.timestamp, now, payload)
+                .ext_vals(extensions)
+                .marker(audio.marker);
+        let mut api = self.rtc.direct_api();
+        let stream = api.stream_tx_by_mid(mid, None).ok_or(PeerError::NotNegotiated)?;
+        stream.write_rtp(packet);
+        self.outgoing.sequence += 1;
+        self.outgoing.timestamp = self.outgoing.timestamp.wrapping_add(FRAME_TICKS);
+        // str0m looks at its send queues when time passes.
+        self.handle_timeout(now)
+    }
+
+    /// Goes on as if `frames` frames had been sent and lost on the way.
+    pub fn lose_frames(&mut self, frames: u32) {
+        self.outgoing.sequence += u64::from(frames);
+        self.pause_frames(frames);
+    }
+
+    /// Goes on as if `frames` frames of silence had not been sent at all (DTX): the timestamp
+    /// moves, the sequence number doesn't.
+    pub fn pause_frames(&mut self, frames: u32) {
+        self.outgoing.timestamp = self.outgoing.timestamp.wrapping_add(FRAME_TICKS.wrapping_mul(frames));
+        self.outgoing.previous = None;
+    }
+
+    /// Sends a text frame on a data channel. `false` if the channel isn't open or its buffer is full.
+    pub fn send_data(&mut self, now: Instant, channel: Channel, frame: &str) -> Result<bool, PeerError> {
+        self.write_data(now, channel, false, frame.as_bytes())
+    }
+
+    /// Sends a binary frame, which the protocol doesn't have.
+    pub fn send_binary_data(
+        &mut self,
+        now: Instant,
+        channel: Channel,
+        frame: &[u8],
+    ) -> Result<bool, PeerError> {
+        self.write_data(now, channel, true, frame)
+    }
+
+    /// Says goodbye to the server. What [`Peer::poll`] still gives should be sent.
+    pub fn close(&mut self) -> Result<(), PeerError> {
+        Ok(self.rtc.close()?)
+    }
+
+    /// Whether ICE and DTLS are done.
+    pub fn is_connected(&self) -> bool {
+        self.rtc.is_connected()
+    }
+
+    /// Whether the peer can still do anything.
+    pub fn is_alive(&self) -> bool {
+        self.rtc.is_alive()
+    }
+
+    /// The m-line that is sent on, once there was an offer.
+    pub fn send_mid(&self) -> Option<MediaStream> {
+        self.send_mid
+    }
+
+    /// The m-lines of the slots, in the order of the offer.
+    pub fn slot_mids(&self) -> &[MediaStream] {
+        &self.slot_mids
+    }
+
+    /// The address that the peer receives at.
+    pub fn local(&self) -> SocketAddr {
+        self.local
+    }
+
+    /// What lies below, for tests that have to break a rule.
+    pub fn rtc(&mut self) -> &mut Rtc {
+        &mut self.rtc
+    }
+
+    fn write_data(
+        &mut self,
+        now: Instant,
+        channel: Channel,
+        binary: bool,
+        frame: &[u8],
+    ) -> Result<bool, PeerError> {
+        let Some((id, _)) = self.channels.iter().find(|(_, c)| *c == channel) else { return Ok(false) };
+        let Some(mut open) = self.rtc.channel(*id) else { return Ok(false) };
+        let accepted = open.write(binary, frame)?;
+        self.handle_timeout(now)?;
+        Ok(accepted)
+    }
+
+    /// The negotiated payload types of Opus and, if both sides have it, RED.
+    fn payload_types(&self) -> Option<(str0m::media::Pt, Option<str0m::media::Pt>)> {
+        let opus = self.rtc.codec_config().params().iter().find(|p| p.spec().codec == RtcCodec::Opus)?;
+        Some((opus.pt(), opus.red()))
+    }
+
+    fn translate(&mut self, event: Event) -> Option<PeerEvent> {
+        match event {
+            Event::Connected => Some(PeerEvent::Connected),
+            Event::IceConnectionStateChange(state) => Some(PeerEvent::IceChanged(state)),
+            Event::RtpPacket(packet) => self.received(packet).map(PeerEvent::PacketReceived),
+            Event::ChannelOpen(id, _) => self.channel(id).map(PeerEvent::ChannelOpened),
+            Event::ChannelData(data) => self.channel(data.id).map(|c| PeerEvent::DataReceived(c, data.data)),
+            Event::ChannelClose(id) => self.channel(id).map(PeerEvent::ChannelClosed),
+            Event::Closed => Some(PeerEvent::Closed),
+            // Reports, statistics and feedback.
+            _ => None,
+        }
+    }
+
+    fn received(&mut self, packet: RtpPacket) -> Option<ReceivedPacket> {
+        let header = packet.header;
+        let mid = self.rtc.direct_api().stream_rx(&header.ssrc)?.mid();
+        let is_red = self.payload_types().is_some_and(|(_, red)| red == Some(header.payload_type));
+        Some(ReceivedPacket {
+            mid,
+            ssrc: *header.ssrc,
+            sequence: *packet.seq_no,
+            timestamp: header.timestamp,
+            marker: header.marker,
+            payload_type: *header.payload_type,
+            csrc: header.csrc[..header.csrc_count].to_vec(),
+            level_dbov: header.ext_vals.audio_level,
+            voice: header.ext_vals.voice_activity,
+            payload: packet.payload,
+            is_red,
+            received: packet.timestamp,
+        })
+    }
+
+    fn channel(&self, id: ChannelId) -> Option<Channel> {
+        self.channels.iter().find(|(of, _)| *of == id).map(|(_, channel)| *channel)
+    }
+}
+
+impl Channel {
+    fn config(self) -> ChannelConfig {
+        match self {
+            Channel::Reliable => ChannelConfig {
+                label: tercet_protocol::CHANNEL_RELIABLE.to_owned(),
+                ..ChannelConfig::default()
+            },
+            Channel::Lossy => ChannelConfig {
+                label: tercet_protocol::CHANNEL_LOSSY.to_owned(),
+                ordered: false,
+                reliability: Reliability::MaxRetransmits { retransmits: 0 },
+                ..ChannelConfig::default()
+            },
+        }
+    }
+}
+
+fn configuration(options: &PeerOptions) -> RtcConfig {
+    let mut extensions = ExtensionMap::empty();
+    extensions.set(options.level_extension_id, Extension::AudioLevel);
+    extensions.set(if options.level_extension_id == 4 { 3 } else { 4 }, Extension::RtpMid);
+    let config = Rtc::builder()
+        .set_crypto_provider(dtls::provider())
+        .set_dtls_cert(dtls::certificate())
+        .set_rtp_mode(true)
+        .set_extension_map(extensions)
+        .clear_codecs();
+    match options.codec {
+        Codec::OpusAndRed => config.enable_opus(true, true),
+        Codec::Opus(payload_type) => {
+            let mut config = config;
+            let format =
+                FormatParams { min_p_time: Some(10), use_inband_fec: Some(true), ..FormatParams::default() };
+            let (rate, channels) = (Frequency::FORTY_EIGHT_KHZ, Some(2));
+            config.codec_config().add_config(
+                payload_type.into(),
+                None,
+                RtcCodec::Opus,
+                rate,
+                channels,
+                format,
+            );
+            config
+        }
+    }
+}
+
+fn host_candidate(local: SocketAddr) -> Result<Candidate, PeerError> {
+    Candidate::host(local, "udp").map_err(|e| PeerError::Rtc(RtcError::Ice(e)))
+}
+
+#[cfg(test)]
+mod tests;

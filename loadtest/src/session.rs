@@ -1,0 +1,104 @@
+//! A URL and a token in, a joined participant out: WebSocket, welcome, negotiated peer and its
+//! socket. Whoever gets it moves the datagrams: [`crate::Client`] or [`crate::Driver`].
+
+use std::net::{SocketAddr, UdpSocket};
+use std::time::Instant;
+
+use tercet_protocol::Welcome;
+
+use crate::{Peer, PeerError, PeerOptions, ServerUrl, Signalling, SignallingError};
+
+/// How to join.
+#[derive(Clone, Debug)]
+pub struct JoinOptions {
+    /// The server.
+    pub server: ServerUrl,
+    /// The access token.
+    pub token: String,
+    /// The name to show, in place of the token's.
+    pub name: Option<String>,
+    /// How many slots to offer; as many as the room has, if absent.
+    pub slots: Option<u8>,
+    /// What the peer offers.
+    pub peer: PeerOptions,
+    /// Whether the frames of the WebSocket are recorded from the start.
+    pub record: bool,
+}
+
+impl JoinOptions {
+    /// A join with the usual offer: the room's slots, Opus 111, data channels.
+    pub fn new(server: ServerUrl, token: impl Into<String>) -> Self {
+        JoinOptions {
+            server,
+            token: token.into(),
+            name: None,
+            slots: None,
+            peer: PeerOptions::default(),
+            record: false,
+        }
+    }
+}
+
+/// Why a join failed.
+#[derive(Debug, thiserror::Error)]
+pub enum JoinError {
+    /// On the WebSocket.
+    #[error(transparent)]
+    Signalling(#[from] SignallingError),
+    /// In the negotiation.
+    #[error(transparent)]
+    Peer(#[from] PeerError),
+    /// No socket for the media.
+    #[error(transparent)]
+    Socket(#[from] std::io::Error),
+}
+
+/// A participant who has joined and negotiated, and whose media connection is still to be made.
+pub struct Session {
+    /// The WebSocket.
+    pub signalling: Signalling,
+    /// The server's reply to the join.
+    pub welcome: Welcome,
+    /// The negotiated peer.
+    pub peer: Peer,
+    /// Its socket on the loopback interface, non-blocking.
+    pub socket: UdpSocket,
+}
+
+impl Session {
+    /// Joins: `join`, `joined`, `offer`, `answer`.
+    pub async fn join(options: &JoinOptions) -> Result<Session, JoinError> {
+        let mut signalling = Signalling::connect(&options.server).await?;
+        if options.record {
+            signalling.record();
+        }
+        let welcome = signalling.join(&options.token, options.name.as_deref()).await?;
+        let slots = options.slots.unwrap_or(welcome.room.slots);
+        let (peer, socket) =
+            negotiate(&mut signalling, &options.server, options.peer.clone(), slots, false).await?;
+        Ok(Session { signalling, welcome, peer, socket })
+    }
+}
+
+/// Makes a new peer with a socket of its own, and negotiates it; `fresh` if it replaces one.
+pub(crate) async fn negotiate(
+    signalling: &mut Signalling,
+    server: &ServerUrl,
+    options: PeerOptions,
+    slots: u8,
+    fresh: bool,
+) -> Result<(Peer, UdpSocket), JoinError> {
+    let socket = media_socket(server)?;
+    let mut peer = Peer::new(Instant::now(), socket.local_addr()?, options)?;
+    let answer = signalling.offer(peer.offer(slots), fresh).await?;
+    peer.accept_answer(&answer)?;
+    Ok((peer, socket))
+}
+
+/// A non-blocking UDP socket on the loopback address of the server's kind. The kernel refuses to
+/// send from it to any other network.
+pub(crate) fn media_socket(server: &ServerUrl) -> std::io::Result<UdpSocket> {
+    let socket = UdpSocket::bind(SocketAddr::new(server.address().ip(), 0))?;
+    socket.set_nonblocking(true)?;
+    Ok(socket)
+}
