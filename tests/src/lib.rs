@@ -11,7 +11,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use tercet_loadtest::{Client, JoinOptions, ServerUrl, token::Claims};
+use tercet_loadtest::{Client, JoinOptions, ServerUrl, SyntheticFrame, Voice, token::Claims};
 use tercet_protocol::Role;
 
 /// The secret that the servers of the tests sign tokens with.
@@ -104,6 +104,28 @@ impl Server {
         let mut client = Client::join(options).await?;
         client.wait_connected(SOON).await?;
         Ok(client)
+    }
+
+    /// Two ordinary clients, in a room of their own, hear each other: whatever happened before.
+    ///
+    /// # Errors
+    /// They don't, or the server refused them.
+    pub async fn assert_serves(&self) -> anyhow::Result<()> {
+        let mut pair = Vec::new();
+        for number in 0..2 {
+            let client = self.join("an-ordinary-room", &format!("ordinary-{number}"), Role::Speaker).await?;
+            client.speak(Voice::new(number, -20)).await?;
+            pair.push(client);
+        }
+        for (client, other) in pair.iter_mut().zip([1, 0]) {
+            let packet = client.next_packet(SOON).await?;
+            let heard = packet.frame().and_then(SyntheticFrame::decode).map(|frame| frame.publisher);
+            anyhow::ensure!(heard == Some(other), "{heard:?} is heard instead of {other}");
+        }
+        for client in pair {
+            client.leave().await?;
+        }
+        Ok(())
     }
 
     /// The value of a counter or gauge, added up over all its labels that contain `labels`.

@@ -20,7 +20,13 @@ export async function startServer(...args) {
   for await (const line of createInterface({ input: server.stdout })) {
     const url = line.match(/http:\/\/\S+/)?.[0];
     if (url) {
-      return { url: url.replace(/\/$/, ""), stop: () => stop(server) };
+      return {
+        url: url.replace(/\/$/, ""),
+        /** Stands still, as if the network were gone, until `thaw`. */
+        freeze: () => server.kill("SIGSTOP"),
+        thaw: () => server.kill("SIGCONT"),
+        stop: () => stop(server),
+      };
     }
   }
   throw new Error("the server ended before it was up");
