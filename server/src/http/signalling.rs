@@ -167,7 +167,7 @@ async fn converse(
             limited += 1;
             let fatal = limited > RATE_LIMITED_MAX;
             let message = "too many requests: 50 a second are carried out";
-            protocol_error(None, ErrorCode::RateLimited, message, fatal)
+            protocol_error(number_of(&received), ErrorCode::RateLimited, message, fatal)
         };
         if error.fatal {
             return End::error(error);
@@ -200,11 +200,18 @@ async fn next_text(socket: &mut WebSocket) -> Result<Utf8Bytes, End> {
 
 fn parse(text: &str) -> Result<ClientMessage, ProtocolError> {
     serde_json::from_str(text).map_err(|error| {
-        // The number of a request that is otherwise wrong, so that its sender can tell which one.
-        let id = serde_json::from_str::<serde_json::Value>(text).ok();
-        let re = id.and_then(|value| value.get("id")?.as_u64()).and_then(|id| u32::try_from(id).ok());
-        protocol_error(re, ErrorCode::BadMessage, format!("not a request of this protocol: {error}"), false)
+        let message = format!("not a request of this protocol: {error}");
+        protocol_error(number_of(text), ErrorCode::BadMessage, message, false)
     })
+}
+
+/// The number of a request that is wrong or too much, so that its sender can tell which one.
+fn number_of(text: &str) -> Option<u32> {
+    #[derive(serde::Deserialize)]
+    struct Numbered {
+        id: u32,
+    }
+    serde_json::from_str::<Numbered>(text).ok().map(|numbered| numbered.id)
 }
 
 async fn send(socket: &mut WebSocket, message: Message) -> bool {

@@ -491,7 +491,7 @@ impl Plane {
         let Some(local) = self.rooms.get_mut(room) else {
             return;
         };
-        let mut forwarded = 0;
+        let (mut forwarded, mut panicked) = (0, Vec::new());
         for forward in local.shard.forward(now, packet, position) {
             let Some(endpoint) = self.endpoints.get_mut(&forward.endpoint) else {
                 continue;
@@ -499,12 +499,21 @@ impl Plane {
             let Some(peer) = endpoint.peer.as_mut().filter(|peer| peer.is_connected()) else {
                 continue;
             };
-            if peer.write(now, forward.slot, forward.rewritten, packet) {
-                forwarded += 1;
-                if !std::mem::replace(&mut endpoint.written, true) {
-                    self.written.push(forward.endpoint);
+            let write = AssertUnwindSafe(|| peer.write(now, forward.slot, forward.rewritten, packet));
+            match catch_unwind(write) {
+                Ok(true) => {
+                    forwarded += 1;
+                    if !std::mem::replace(&mut endpoint.written, true) {
+                        self.written.push(forward.endpoint);
+                    }
                 }
+                Ok(false) => {}
+                Err(_) => panicked.push(forward.endpoint),
             }
+        }
+        for id in panicked {
+            self.metrics.peer_panicked();
+            self.connection_lost(id);
         }
         self.metrics.forwarded.increment(forwarded);
     }

@@ -1,6 +1,7 @@
 //! Starts the worker threads and passes commands to them.
 
 use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
@@ -20,6 +21,9 @@ use crate::config::Config;
 
 /// Commands under way to a worker; the control plane waits when there are more.
 const COMMANDS_MAX: usize = 1024;
+
+/// EX_SOFTWARE of sysexits.h: a fault of ours.
+const EXIT_WORKER_FAILED: i32 = 70;
 
 /// The worker threads of a node.
 pub(crate) struct WorkerPool {
@@ -65,8 +69,11 @@ impl WorkerPool {
                 plane,
             };
             let thread = std::thread::Builder::new().name(format!("media-{index}")).spawn(move || {
-                if let Err(error) = worker.run() {
-                    error!(worker = index, %error, "media worker failed");
+                let ended = catch_unwind(AssertUnwindSafe(|| worker.run()));
+                if !matches!(ended, Ok(Ok(()))) {
+                    // Its rooms are silent and its sessions lost; whoever restarts the node mends both.
+                    error!(worker = index, ?ended, "a media worker failed: the node ends");
+                    std::process::exit(EXIT_WORKER_FAILED);
                 }
             });
             let thread = thread.context("starting a media worker")?;
