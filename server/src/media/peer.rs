@@ -133,7 +133,7 @@ impl Peer {
         let parsed = SdpOffer::from_sdp_string(offer).map_err(|e| OfferError::BadSdp(e.to_string()))?;
         let answer = self.rtc.sdp_api().accept_offer(parsed);
         let answer = answer.map_err(|e| OfferError::BadSdp(e.to_string()))?.to_sdp_string();
-        let sdp = in_order_of_preference(offer, &answer);
+        let sdp = polished(offer, &answer);
         // str0m tells of new m-lines once the peer is connected; who is in which slot is told before.
         for mid in sdp.lines().filter_map(|line| line.strip_prefix("a=mid:")) {
             self.add_media(Mid::from(mid.trim()));
@@ -390,21 +390,36 @@ impl SlotLine {
     }
 }
 
-/// The answer, with the payload types of each m-line in the order of the offer. str0m puts redundant
-/// audio first, and the first one is what a browser sends; whether to double its bitrate is the
-/// client's choice (RFC 3264, section 6.1: the order is the preference).
-fn in_order_of_preference(offer: &str, answer: &str) -> String {
+/// str0m's answer, as clients want it.
+///
+/// The payload types of each m-line stand in the order of the offer. str0m puts redundant audio first, and
+/// the first one is what a browser sends; whether to double its bitrate is the client's choice
+/// (RFC 3264, section 6.1: the order is the preference).
+///
+/// Every m-line names all candidates and that there are no more (RFC 8840, section 4.2). str0m
+/// names them on the first line of the bundle, which is all that RFC 8843 asks for; aiortc looks on the last.
+fn polished(offer: &str, answer: &str) -> String {
+    let candidates: Vec<&str> = answer.lines().filter(|line| line.starts_with("a=candidate:")).collect();
     let mut offered = offer.lines().filter(|line| line.starts_with("m="));
-    let mut ordered = String::with_capacity(answer.len());
+    let mut polished = String::with_capacity(answer.len() * 2);
+    let mut push = |line: &str| {
+        polished.push_str(line);
+        polished.push_str("\r\n");
+    };
     for line in answer.lines() {
         let preference = line.starts_with("m=").then(|| offered.next()).flatten();
         match preference.filter(|_| line.starts_with("m=audio ")) {
-            Some(preference) => ordered.push_str(&media_line_ordered_by(preference, line)),
-            None => ordered.push_str(line),
+            Some(preference) => push(&media_line_ordered_by(preference, line)),
+            None if line.starts_with("a=candidate:") => {}
+            None => push(line),
         }
-        ordered.push_str("\r\n");
+        // The connection line is the first of each m-line's own.
+        if line.starts_with("c=") {
+            candidates.iter().for_each(|candidate| push(candidate));
+            push("a=end-of-candidates");
+        }
     }
-    ordered
+    polished
 }
 
 /// `m=audio PORT PROTOCOL PT PT ...` (RFC 8866, section 5.14), payload types ordered as in another one.
@@ -432,13 +447,27 @@ fn audio_extensions() -> ExtensionMap {
 mod tests {
     use super::*;
 
+    const OFFER: &str = "v=0\r\n\
+        m=audio 9 UDP/TLS/RTP/SAVPF 111 63 9\r\nc=IN IP4 0.0.0.0\r\n\
+        m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\nc=IN IP4 0.0.0.0\r\n";
+    const ANSWER: &str = "v=0\r\n\
+        m=audio 9 UDP/TLS/RTP/SAVPF 63 111\r\nc=IN IP4 0.0.0.0\r\na=candidate:1 1 udp 1 127.0.0.1 9 typ host\r\na=mid:0\r\n\
+        m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\nc=IN IP4 0.0.0.0\r\na=mid:1\r\n";
+
     #[test]
     fn the_clients_order_of_payload_types_is_kept() {
-        let offer = "v=0\r\nm=audio 9 UDP/TLS/RTP/SAVPF 111 63 9\r\nm=application 9 DTLS x\r\n";
-        let answer = "v=0\r\nm=audio 9 UDP/TLS/RTP/SAVPF 63 111\r\nm=application 9 DTLS x\r\n";
-        let expected = "v=0\r\nm=audio 9 UDP/TLS/RTP/SAVPF 111 63\r\nm=application 9 DTLS x\r\n";
-        assert_eq!(in_order_of_preference(offer, answer), expected);
-        let red_first = offer.replace("111 63 9", "63 111 9");
-        assert_eq!(in_order_of_preference(&red_first, answer), answer);
+        assert!(polished(OFFER, ANSWER).contains("m=audio 9 UDP/TLS/RTP/SAVPF 111 63\r\n"));
+        let red_first = OFFER.replace("111 63 9", "63 111 9");
+        assert!(polished(&red_first, ANSWER).contains("m=audio 9 UDP/TLS/RTP/SAVPF 63 111\r\n"));
+    }
+
+    #[test]
+    fn every_media_line_names_all_candidates_once() {
+        let polished = polished(OFFER, ANSWER);
+        for section in polished.split("m=").skip(1) {
+            assert_eq!(section.matches("a=candidate:1 1 udp").count(), 1, "{section}");
+            assert_eq!(section.matches("a=end-of-candidates").count(), 1, "{section}");
+        }
+        assert!(polished.contains("webrtc-datachannel\r\n") && polished.ends_with("a=mid:1\r\n"));
     }
 }

@@ -1,0 +1,127 @@
+//! The selector under any sequence of events: nobody is in two positions, changes say what changed,
+//! nobody who is silent stays, and the same events give the same speakers again.
+
+#![no_main]
+
+use std::time::Duration;
+
+use arbitrary::Arbitrary;
+use libfuzzer_sys::fuzz_target;
+use selector::{Changes, Level, Observation, Params, Selector, SourceId};
+
+#[derive(Arbitrary, Clone, Debug)]
+enum Event {
+    Packet {
+        source: u8,
+        level_dbov: i8,
+        voice: Option<bool>,
+    },
+    /// Frames of the same source, as speech has them.
+    Speech {
+        source: u8,
+        level_dbov: i8,
+        frames: u8,
+    },
+    Silence {
+        source: u8,
+    },
+    Remove {
+        source: u8,
+    },
+    Tick,
+    Pass {
+        ms: u16,
+    },
+    /// Clocks of other threads may lag.
+    Back {
+        ms: u8,
+    },
+}
+
+#[derive(Arbitrary, Debug)]
+struct Input {
+    slots: u8,
+    events: Vec<Event>,
+}
+
+struct Run {
+    selector: Selector,
+    now: Duration,
+    changes: Vec<Changes>,
+}
+
+impl Run {
+    fn of(input: &Input) -> Run {
+        let selector = Selector::new(Params::with_slots(usize::from(input.slots)));
+        let mut run = Run { selector, now: Duration::ZERO, changes: Vec::new() };
+        for event in &input.events {
+            run.event(event);
+        }
+        run
+    }
+
+    fn event(&mut self, event: &Event) {
+        match *event {
+            Event::Packet { source, level_dbov, voice } => self.packet(source, level_dbov, voice),
+            Event::Speech { source, level_dbov, frames } => {
+                for _ in 0..frames {
+                    self.now += Duration::from_millis(20);
+                    self.packet(source, level_dbov, Some(true));
+                }
+            }
+            Event::Silence { source } => {
+                self.change(|s, now| s.observe(now, id(source), Observation::Silence));
+                assert!(!self.selector.positions().contains(&Some(id(source))), "silence keeps no position");
+            }
+            Event::Remove { source } => {
+                self.change(|s, _| s.remove(id(source)));
+                assert_eq!(self.selector.level(id(source)), Level::SILENCE);
+            }
+            Event::Tick => {
+                self.change(|s, now| s.tick(now));
+                let due = self.selector.next_timeout();
+                assert!(due.is_none_or(|at| at > self.now), "a tick leaves nothing that is due");
+            }
+            Event::Pass { ms } => self.now += Duration::from_millis(ms.into()),
+            Event::Back { ms } => self.now = self.now.saturating_sub(Duration::from_millis(ms.into())),
+        }
+    }
+
+    fn packet(&mut self, source: u8, level_dbov: i8, voice: Option<bool>) {
+        let observation = Observation::Packet { level: Level::from_dbov(level_dbov), voice };
+        self.change(|s, now| s.observe(now, id(source), observation));
+    }
+
+    fn change(&mut self, call: impl FnOnce(&mut Selector, Duration) -> Changes) {
+        let before = self.selector.positions();
+        let changes = call(&mut self.selector, self.now);
+        let after = self.selector.positions();
+        let mut replayed = before;
+        for change in &changes {
+            assert_ne!(replayed[change.position], change.source, "a change changes something");
+            replayed[change.position] = change.source;
+        }
+        assert_eq!(replayed, after, "the changes are what changed");
+        for (position, source) in after.iter().enumerate() {
+            let again = source.is_some() && after[position + 1..].contains(source);
+            assert!(!again, "{source:?} has two positions");
+        }
+        self.changes.push(changes);
+    }
+}
+
+fn id(source: u8) -> SourceId {
+    SourceId(u32::from(source % 16))
+}
+
+fuzz_target!(|input: Input| {
+    let (mut first, again) = (Run::of(&input), Run::of(&input));
+    assert_eq!(first.changes, again.changes, "the same events give the same changes");
+    let params = Params::with_slots(usize::from(input.slots));
+    assert_eq!(first.selector.positions().len(), params.slots + 1);
+    // Whatever happened: when nobody sends any more, every position becomes free. A clock that went
+    // back counts as no time, so the latest moment of all is what counts.
+    first.now += Duration::from_secs(10_000);
+    first.event(&Event::Tick);
+    assert!(first.selector.positions().iter().all(Option::is_none), "silence frees every position");
+});
