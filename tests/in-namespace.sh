@@ -3,6 +3,8 @@
 # nothing behind it. For peers that gather no ICE candidates on loopback, such as Firefox and aiortc. The
 # namespace goes away with the command.
 set -eu
+# Whoever isn't root is root in a user namespace of their own.
+[ "$(id -u)" = 0 ] || exec unshare --map-root-user "$0" "$@"
 exec unshare --net sh -euc '
     ip link set lo up
     ip link add tercet0 type veth peer name tercet1

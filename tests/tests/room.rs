@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use tercet_loadtest::{Audio, Channel, Client, Codec, PeerOptions, ReceivedPacket, SyntheticFrame, Voice};
+use tercet_loadtest::{
+    Audio, Channel, Client, Codec, JoinOptions, PeerOptions, ReceivedPacket, SyntheticFrame, Voice,
+};
 use tercet_protocol::{DataFrameIn, Request, Role, ServerMessage};
 use tercet_tests::{SOON, Server};
 
@@ -94,9 +96,7 @@ fn own_source(client: &Client) -> u32 {
 async fn a_listener_sees_one_continuous_stream_through_every_switch() -> anyhow::Result<()> {
     let server = Server::start_with(&["--slots", "1"])?;
     let clients = speakers(&server, "r", &[-127, -127, -127]).await?;
-    let slots = PeerOptions { slots: 1, ..PeerOptions::default() };
-    let ticket = server.ticket("r", "listener", Role::Listener)?;
-    let mut listener = server.join_with(tercet_loadtest::JoinOptions { peer: slots, ..ticket }).await?;
+    let mut listener = server.join("r", "listener", Role::Listener).await?;
     listener.skip_packets();
     for turn in 0..9 {
         for (n, client) in clients.iter().enumerate() {
@@ -117,6 +117,19 @@ async fn a_listener_sees_one_continuous_stream_through_every_switch() -> anyhow:
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_client_may_have_fewer_slots_than_the_room_and_no_more() -> anyhow::Result<()> {
+    let server = Server::start()?;
+    let _speakers = speakers(&server, "r", &[-10, -20, -30]).await?;
+    for (slots, heard) in [(1, 1), (6, 3)] {
+        let ticket = server.ticket("r", &format!("listener-{slots}"), Role::Listener)?;
+        let mut listener = server.join_with(JoinOptions { slots: Some(slots), ..ticket }).await?;
+        tokio::time::sleep(A_WHILE).await;
+        assert_eq!(hears(&mut listener).await.len(), heard);
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn each_client_keeps_its_own_payload_types() -> anyhow::Result<()> {
     let server = Server::start()?;
     let join = async |identity: &str, pt| {
@@ -126,7 +139,7 @@ async fn each_client_keeps_its_own_payload_types() -> anyhow::Result<()> {
             level_extension_id: (pt % 14) + 1,
             ..PeerOptions::default()
         };
-        server.join_with(tercet_loadtest::JoinOptions { peer, ..ticket }).await
+        server.join_with(JoinOptions { peer, ..ticket }).await
     };
     let (mut chromium, mut firefox, mut aiortc) =
         (join("c", 111).await?, join("f", 109).await?, join("a", 96).await?);
@@ -152,7 +165,7 @@ async fn redundant_audio_passes_to_those_who_take_it_and_its_newest_frame_to_the
     let join = async |identity: &str, codec| {
         let ticket = server.ticket("r", identity, Role::Speaker)?;
         let peer = PeerOptions { codec, ..PeerOptions::default() };
-        server.join_with(tercet_loadtest::JoinOptions { peer, ..ticket }).await
+        server.join_with(JoinOptions { peer, ..ticket }).await
     };
     let speaker = join("speaker", Codec::OpusAndRed).await?;
     let (mut red, mut plain) =
@@ -208,9 +221,7 @@ async fn three_muted_holders_do_not_keep_a_fourth_from_speaking() -> anyhow::Res
 async fn a_slot_whose_speaker_changed_while_a_listener_joined_is_told_as_it_is() -> anyhow::Result<()> {
     let server = Server::start_with(&["--slots", "1"])?;
     let clients = speakers(&server, "r", &[-20, -127]).await?;
-    let mut options = server.ticket("r", "listener", Role::Listener)?;
-    options.peer.slots = 1;
-    let joining = Client::join(options);
+    let joining = Client::join(server.ticket("r", "listener", Role::Listener)?);
     let switching = async {
         clients[0].speak(Voice::new(0, -127)).await?;
         clients[1].speak(Voice::new(1, -20)).await

@@ -52,7 +52,7 @@ pub enum Dropped {
     Padding,
     /// No audio level (RFC 6464): it can't be ranked.
     NoLevel,
-    /// Already seen, or too late to be of use.
+    /// Too late to be of use. What came twice was dropped before, by SRTP (RFC 3711, section 3.3.2).
     Late,
     /// More packets than any audio sender has reason for.
     Flood,

@@ -58,3 +58,42 @@ pub enum ErrorCode {
     /// A fault of the server's.
     Internal,
 }
+
+impl ErrorCode {
+    /// The code as it stands in messages.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            ErrorCode::BadMessage => "bad_message",
+            ErrorCode::UnsupportedVersion => "unsupported_version",
+            ErrorCode::NotJoined => "not_joined",
+            ErrorCode::AlreadyJoined => "already_joined",
+            ErrorCode::Unauthorized => "unauthorized",
+            ErrorCode::TokenExpired => "token_expired",
+            ErrorCode::Forbidden => "forbidden",
+            ErrorCode::RoomFull => "room_full",
+            ErrorCode::NoSuchParticipant => "no_such_participant",
+            ErrorCode::NoSuchSession => "no_such_session",
+            ErrorCode::BadSdp => "bad_sdp",
+            ErrorCode::UnsupportedCodec => "unsupported_codec",
+            ErrorCode::NoConnection => "no_connection",
+            ErrorCode::RateLimited => "rate_limited",
+            ErrorCode::Overloaded => "overloaded",
+            ErrorCode::ShuttingDown => "shutting_down",
+            ErrorCode::IdleTimeout => "idle_timeout",
+            ErrorCode::Internal => "internal",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_code_is_written_as_it_stands_in_messages() {
+        for code in [ErrorCode::BadMessage, ErrorCode::BadSdp, ErrorCode::NoSuchSession, ErrorCode::Internal]
+        {
+            assert_eq!(serde_json::to_value(code).unwrap(), code.as_str());
+        }
+    }
+}

@@ -6,14 +6,31 @@ use std::time::Instant;
 
 use axum::extract::ws::Utf8Bytes;
 use selector::SourceId;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use tercet_core::{EndpointId, RoomId, SessionId};
-use tercet_protocol::{DATA_BYTES_MAX, DataFrameIn, DataFrameOut, ErrorCode, ServerMessage, SlotMid};
+use tercet_protocol::{DATA_BYTES_MAX, ErrorCode, ServerMessage, SlotMid};
 use tracing::debug;
 
 use super::Control;
 use super::live_room::wire_track;
 use super::session::{Outgoing, protocol_error, text};
 use crate::media::{Answer, OfferError, Selection, WorkerCommand, WorkerEvent, WorkerId};
+
+/// [`tercet_protocol::DataFrameIn`] as the server reads it: what is passed on stays as it was written.
+#[derive(Deserialize)]
+struct ForwardedIn<'a> {
+    to: Option<Vec<String>>,
+    #[serde(borrow)]
+    data: &'a RawValue,
+}
+
+/// [`tercet_protocol::DataFrameOut`] as the server writes it.
+#[derive(Serialize)]
+struct ForwardedOut<'a> {
+    from: &'a str,
+    data: &'a RawValue,
+}
 
 impl Control {
     /// A worker reports. What it says of sessions that have ended meanwhile is of no interest.
@@ -146,7 +163,7 @@ impl Control {
         if !session.may_send_data {
             return Err((ErrorCode::Forbidden, "the token doesn't allow data messages".to_owned()));
         }
-        let frame: DataFrameIn = serde_json::from_slice(frame)
+        let frame: ForwardedIn<'_> = serde_json::from_slice(frame)
             .map_err(|error| (ErrorCode::BadMessage, format!("not a data frame: {error}")))?;
         let Some(live) = self.rooms.get(&session.room) else {
             return Ok(());
@@ -161,8 +178,8 @@ impl Control {
             None => live.sessions.values().for_each(&mut add),
             Some(to) => to.iter().filter_map(|id| live.sessions.get(&id.as_str().into())).for_each(&mut add),
         }
-        let out = DataFrameOut { from: session.participant.to_string(), data: frame.data };
-        let bytes = serde_json::to_vec(&out).expect("JSON values can be written");
+        let out = ForwardedOut { from: session.participant.as_str(), data: frame.data };
+        let bytes = serde_json::to_vec(&out).expect("an object with string keys can be written");
         let bytes: Arc<[u8]> = bytes.into();
         for (worker, endpoints) in by_worker {
             let endpoints = endpoints.into_iter().collect();

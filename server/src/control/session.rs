@@ -31,13 +31,14 @@ pub(crate) fn text(message: &ServerMessage) -> Utf8Bytes {
     Utf8Bytes::from(json)
 }
 
-/// A refusal.
+/// A refusal, counted by its code.
 pub(crate) fn protocol_error(
     re: Option<u32>,
     code: ErrorCode,
     message: impl Into<String>,
     fatal: bool,
 ) -> ProtocolError {
+    metrics::counter!("tercet_refusals_total", "code" => code.as_str()).increment(1);
     ProtocolError { re, code, message: message.into(), fatal }
 }
 

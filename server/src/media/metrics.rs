@@ -27,6 +27,7 @@ pub(super) struct WorkerMetrics {
     pub(super) rooms: Gauge,
     pub(super) endpoints: Gauge,
     pub(super) lag: Lag,
+    pub(super) connections_failed: Counter,
     panics: Counter,
     ingest: Ingested,
 }
@@ -77,6 +78,7 @@ impl WorkerMetrics {
             rooms: level("tercet_worker_rooms"),
             endpoints: level("tercet_worker_endpoints"),
             lag: Lag(metrics::histogram!("tercet_loop_lag_seconds", "loop" => format!("worker-{id}"))),
+            connections_failed: count("tercet_connections_failed_total"),
             panics: count("tercet_peer_panics_total"),
             ingest: Ingested {
                 muted: dropped("muted"),
@@ -127,6 +129,11 @@ fn describe() {
         "Events that the control plane was too slow for."
     );
     describe_counter!("tercet_selector_switches_total", "Occupations of a position that began or ended.");
+    describe_counter!(
+        "tercet_connections_failed_total",
+        "Peer connections that broke beyond repair, handshakes included."
+    );
+    describe_counter!("tercet_refusals_total", "Requests and connections that were refused, by error code.");
     describe_counter!("tercet_peer_panics_total", "Peer connections that ended by a panic.");
     describe_gauge!("tercet_slots_occupied", "Positions (slots and reserve) with a speaker, over all rooms.");
     describe_gauge!("tercet_worker_rooms", "Rooms with a part on the worker.");

@@ -591,7 +591,10 @@ impl Plane {
         let peer = endpoint.peer.as_mut()?;
         match catch_unwind(AssertUnwindSafe(|| call(peer))) {
             Ok(Ok(value)) => return Some(value),
-            Ok(Err(_)) => info!(endpoint = %id, room = %endpoint.room, "peer connection failed"),
+            Ok(Err(_)) => {
+                info!(endpoint = %id, room = %endpoint.room, "peer connection failed");
+                self.metrics.connections_failed.increment(1);
+            }
             Err(_) => {
                 warn!(endpoint = %id, room = %endpoint.room, "peer connection panicked");
                 self.metrics.peer_panicked();
