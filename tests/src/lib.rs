@@ -38,14 +38,16 @@ impl Server {
         Server::start_with(&[])
     }
 
-    /// Starts a server with further arguments. A later `--workers` or `--media-udp` replaces the usual one.
+    /// Starts a server with further arguments. They replace the usual addresses, workers and log filter.
     ///
     /// # Errors
     /// The binary is missing, or did not come up.
     pub fn start_with(arguments: &[&str]) -> anyhow::Result<Server> {
         let mut command = server_command()?;
-        command.args(["serve", "--http", "127.0.0.1:0", "--secret", SECRET]);
-        for (flag, value) in [("--workers", "2"), ("--media-udp", "127.0.0.1:0"), ("--log", "warn")] {
+        command.args(["serve", "--secret", SECRET]);
+        for (flag, value) in
+            [("--http", "127.0.0.1:0"), ("--workers", "2"), ("--media-udp", "127.0.0.1:0"), ("--log", "warn")]
+        {
             if !arguments.contains(&flag) {
                 command.args([flag, value]);
             }

@@ -346,7 +346,7 @@ async fn levels_and_slots_are_told_at_most_ten_times_a_second() -> anyhow::Resul
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_on_ipv6_serves_as_one_on_ipv4() -> anyhow::Result<()> {
-    let server = Server::start_with(&["--media-udp", "[::1]:0"])?;
+    let server = Server::start_with(&["--http", "[::1]:0", "--media-udp", "[::1]:0"])?;
     assert!(server.media.iter().all(|address| address.is_ipv6()));
     let speaker = server.join("r", "speaker", Role::Speaker).await?;
     let mut listener = server.join("r", "listener", Role::Listener).await?;

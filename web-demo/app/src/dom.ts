@@ -1,0 +1,44 @@
+// Elements from a tag, properties and children: all that the views need in place of a framework.
+
+type Properties<T extends keyof HTMLElementTagNameMap> = {
+  [K in keyof HTMLElementTagNameMap[T]]?: HTMLElementTagNameMap[T][K] | null;
+} & { data?: Record<string, string>; aria?: Record<string, string> };
+
+type Child = Node | string | null | undefined | false;
+
+export function h<T extends keyof HTMLElementTagNameMap>(
+  tag: T,
+  { data, aria, ...properties }: Properties<T> = {},
+  ...children: Child[]
+): HTMLElementTagNameMap[T] {
+  const element = document.createElement(tag);
+  Object.assign(element, properties);
+  Object.assign(element.dataset, data);
+  for (const [name, value] of Object.entries(aria ?? {})) element.setAttribute(`aria-${name}`, value);
+  element.append(...children.filter((child) => child !== null && child !== undefined && child !== false));
+  return element;
+}
+
+/** A decorative icon: the strokes of a 24 by 24 drawing. */
+export function icon(strokes: string): SVGSVGElement {
+  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+  svg.setAttribute("viewBox", "0 0 24 24");
+  svg.setAttribute("aria-hidden", "true");
+  svg.classList.add("icon");
+  const path = document.createElementNS("http://www.w3.org/2000/svg", "path");
+  path.setAttribute("d", strokes);
+  svg.append(path);
+  return svg;
+}
+
+export const ICONS = {
+  mic: "M12 4a3 3 0 0 1 3 3v4a3 3 0 0 1-6 0V7a3 3 0 0 1 3-3M6 11a6 6 0 0 0 12 0M12 17v4",
+  micOff: "M15 10V7a3 3 0 0 0-5.7-1.3M9 9v2a3 3 0 0 0 4.6 2.5M6 11a6 6 0 0 0 9.5 4.9M12 17v4M4 3l16 18",
+  hand: "M8 12V6a1.5 1.5 0 0 1 3 0v5M11 10V4.5a1.5 1.5 0 0 1 3 0V11M14 6.5a1.5 1.5 0 0 1 3 0V15a6 6 0 0 1-6 6c-3 0-4.4-1.6-5.6-4L4 14.5a1.5 1.5 0 0 1 2.5-1.6L8 14.5",
+  leave: "M10 4H5v16h5M14 8l4 4-4 4M18 12H9",
+  chat: "M4 5h16v11H9l-5 4z",
+  stats: "M5 20v-6M12 20V5M19 20v-9",
+  gear: "M4 7h9M17 7h3M15 5v4M4 17h3M11 17h9M9 15v4",
+  link: "M10 14a4 4 0 0 0 6 0l3-3a4 4 0 0 0-6-6l-1 1M14 10a4 4 0 0 0-6 0l-3 3a4 4 0 0 0 6 6l1-1",
+  dots: "M5 12h.01M12 12h.01M19 12h.01",
+} as const;

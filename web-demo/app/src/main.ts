@@ -1,0 +1,91 @@
+// The page is one of two views. The address comes in; a filled form leads from the join view to a room, and the end
+// of the room leads back.
+
+import { connect, type Room } from "@tercet/sdk";
+import { claimsOf, demoIsOpen, demoToken } from "./access.js";
+import { readAddress, serverOf, withRoom } from "./address.js";
+import { MicrophoneError } from "./microphone.js";
+import { remember } from "./preferences.js";
+import { sentenceOfEnd, sentenceOfError } from "./sentences.js";
+import { JoinView, type JoinWish } from "./views/join.js";
+import { RoomView } from "./views/room.js";
+import { Voice } from "./voice.js";
+import "./styles/base.css";
+import "./styles/join.css";
+import "./styles/room.css";
+import "./styles/people.css";
+
+declare global {
+  interface Window {
+    /** For automation and for the curious: the room, while in one. */
+    tercetRoom?: Room | undefined;
+  }
+}
+
+const app = document.getElementById("app") as HTMLElement;
+const server = serverOf(location.href);
+
+function showJoin(notice = ""): void {
+  const address = readAddress(location.href);
+  const claims = address.token === null ? null : claimsOf(address.token);
+  const view = new JoinView({ room: address.room, claims, notice, submit: (wish) => enter(view, wish) });
+  app.replaceChildren(view.element);
+  document.title = "Tercet";
+  if (notice) view.showNotice(notice);
+  if (address.token === null) void learnAccess(view);
+}
+
+async function learnAccess(view: JoinView): Promise<void> {
+  try {
+    if (!(await demoIsOpen(server))) view.askForToken();
+  } catch {
+    view.showNotice("The server doesn't answer. Once it runs, this form works without a reload.");
+  }
+}
+
+async function enter(view: JoinView, wish: JoinWish): Promise<void> {
+  const address = readAddress(location.href);
+  const voice = new Voice(address);
+  const listens = wish.listener || (address.token !== null && claimsOf(address.token)?.role === "listener");
+  view.setBusy(true);
+  try {
+    const trouble = listens && !voice.isTone ? null : await openVoice(voice);
+    const role = wish.listener ? "listener" : "speaker";
+    const token = address.token ?? (await demoToken(server, { room: wish.room, name: wish.name, role }));
+    const room = await connect({ url: server, token, name: wish.name, audioTrack: voice.track });
+    remember("name", wish.name);
+    if (address.token === null) history.replaceState(null, "", withRoom(location.href, room.id));
+    showRoom(room, voice, trouble);
+  } catch (error) {
+    voice.release();
+    view.setBusy(false);
+    view.showNotice(sentenceOfError(error));
+  }
+}
+
+/** Without a microphone one can still listen: what is wrong with it is told in the room. */
+async function openVoice(voice: Voice): Promise<MicrophoneError | null> {
+  try {
+    await voice.open();
+    return null;
+  } catch (error) {
+    if (error instanceof MicrophoneError) return error;
+    throw error;
+  }
+}
+
+function showRoom(room: Room, voice: Voice, trouble: MicrophoneError | null): void {
+  const view = new RoomView(room, voice, trouble);
+  window.tercetRoom = room;
+  document.title = `${room.id} · Tercet`;
+  room.on("left", (reason) => {
+    window.tercetRoom = undefined;
+    view.close();
+    voice.release();
+    showJoin(sentenceOfEnd(reason));
+  });
+  app.replaceChildren(view.element);
+  view.focus();
+}
+
+showJoin();

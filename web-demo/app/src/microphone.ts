@@ -1,0 +1,60 @@
+// Where one's own voice comes from: a device, or a tone for tests. What can go wrong has a name each, because each
+// has another remedy.
+
+export type MicrophoneTrouble = "insecure" | "refused" | "missing" | "busy" | "ended";
+
+export class MicrophoneError extends Error {
+  constructor(readonly trouble: MicrophoneTrouble) {
+    super(SENTENCES[trouble]);
+  }
+}
+
+const SENTENCES: Record<MicrophoneTrouble, string> = {
+  insecure: "Browsers give the microphone only to pages served by HTTPS or from this machine.",
+  refused: "The microphone was refused. You can listen; allow it in the browser's address bar to speak.",
+  missing: "No microphone was found. You can listen; connect one to speak.",
+  ended: "The microphone was disconnected, or its permission taken back. You can still listen.",
+  busy: "The microphone can't be used now, maybe another program has it. You can listen.",
+};
+
+export async function openMicrophone(deviceId: string): Promise<MediaStreamTrack> {
+  if (!navigator.mediaDevices) throw new MicrophoneError("insecure");
+  const audio: MediaTrackConstraints = {
+    echoCancellation: true,
+    noiseSuppression: true,
+    autoGainControl: true,
+    // A preference: the device of the last visit may be gone.
+    ...(deviceId ? { deviceId: { ideal: deviceId } } : {}),
+  };
+  try {
+    const stream = await navigator.mediaDevices.getUserMedia({ audio });
+    const [track] = stream.getAudioTracks();
+    if (!track) throw new MicrophoneError("missing");
+    return track;
+  } catch (error) {
+    if (error instanceof MicrophoneError) throw error;
+    const name = error instanceof DOMException ? error.name : "";
+    if (name === "NotAllowedError" || name === "SecurityError") throw new MicrophoneError("refused");
+    if (name === "NotFoundError" || name === "OverconstrainedError") throw new MicrophoneError("missing");
+    throw new MicrophoneError("busy");
+  }
+}
+
+/** Test aid: an oscillator. */
+export async function openTone(frequencyHz: number, gain: number): Promise<MediaStreamTrack> {
+  const context = new AudioContext({ sampleRate: 48_000 });
+  const destination = context.createMediaStreamDestination();
+  const oscillator = new OscillatorNode(context, { frequency: frequencyHz });
+  oscillator.connect(new GainNode(context, { gain })).connect(destination);
+  oscillator.start();
+  await context.resume();
+  const [track] = destination.stream.getAudioTracks();
+  if (!track) throw new MicrophoneError("missing");
+  return track;
+}
+
+export async function devicesOf(kind: "audioinput" | "audiooutput"): Promise<MediaDeviceInfo[]> {
+  const devices = (await navigator.mediaDevices?.enumerateDevices()) ?? [];
+  // Before permission they are there without id and name.
+  return devices.filter((device) => device.kind === kind && device.deviceId !== "");
+}

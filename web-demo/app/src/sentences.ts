@@ -1,0 +1,34 @@
+// Codes and reasons in, sentences for people out.
+
+import { type CloseReason, TercetError } from "@tercet/sdk";
+
+const CLOSED: Record<CloseReason, string> = {
+  left: "",
+  removed: "A moderator removed you from the room.",
+  replaced: "You joined this room somewhere else with the same identity, and this page made way.",
+  shutdown: "The server stopped.",
+  timed_out:
+    "The server no longer has your session: the connection was gone for too long, or the server was restarted. Join again.",
+  failed: "The server did not take the session up again. Join again.",
+};
+
+const REFUSED: Record<string, string> = {
+  unreachable: "The server can't be reached. Is it running, and does a proxy let WebSockets through?",
+  unauthorized: "The server doesn't accept this token. Is it of this server, and for this room?",
+  token_expired: "This token has expired: ask for a new one.",
+  room_full: "The room is full.",
+  overloaded: "The server has no place for more people now. Try again later.",
+  shutting_down: "The server is stopping and lets nobody in any more.",
+  unsupported: "This browser has no WebRTC, without which there is no live audio.",
+  media_unreachable:
+    "Audio can't get through to the server: maybe a firewall blocks UDP. Signalling works, still trying.",
+};
+
+export function sentenceOfEnd(reason: CloseReason): string {
+  return CLOSED[reason];
+}
+
+export function sentenceOfError(error: unknown): string {
+  if (error instanceof TercetError) return REFUSED[error.code] ?? `${error.message} (${error.code})`;
+  return error instanceof Error ? error.message : String(error);
+}

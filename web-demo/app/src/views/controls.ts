@@ -1,0 +1,81 @@
+// The bar at the bottom: what one does about oneself. It shows the room's state and only calls back.
+
+import type { Room } from "@tercet/sdk";
+import { h, ICONS, icon } from "../dom.js";
+
+export interface ControlHandlers {
+  mute(): void;
+  hand(): void;
+  stats(): void;
+  chat(): void;
+  leave(): void;
+}
+
+export class Controls {
+  readonly element: HTMLElement;
+  readonly #room: Room;
+  readonly #mute: Control;
+  readonly #hand: Control;
+  readonly #stats: Control;
+  readonly #chat: Control;
+
+  constructor(room: Room, handlers: ControlHandlers) {
+    this.#room = room;
+    this.#mute = new Control("mute", "M", handlers.mute);
+    this.#hand = new Control("hand", "H", handlers.hand);
+    this.#stats = new Control("stats-toggle", null, handlers.stats);
+    this.#chat = new Control("chat-toggle", null, handlers.chat);
+    const leave = new Control("leave", null, handlers.leave);
+    leave.show(ICONS.leave, "Leave");
+    this.#stats.show(ICONS.stats, "Stats");
+    this.setStatsOpen(false);
+    this.setUnread(0);
+    const all = [this.#mute, this.#hand, this.#chat, this.#stats, leave];
+    this.element = h(
+      "div",
+      { className: "controls", role: "toolbar", aria: { label: "Controls" } },
+      ...all.map(({ button }) => button),
+    );
+    this.update();
+  }
+
+  update(): void {
+    const { me, audioTrack } = this.#room;
+    const listens = me.role === "listener";
+    const silent = me.muted || audioTrack === null;
+    const label = listens ? "Listening" : silent ? "Unmute" : "Mute";
+    this.#mute.show(silent || listens ? ICONS.micOff : ICONS.mic, label);
+    this.#mute.button.disabled = listens;
+    this.#mute.button.dataset.muted = String(silent);
+    this.#mute.button.dataset.live = String(!silent && !listens);
+    this.#hand.show(ICONS.hand, me.handRaised ? "Hand down" : "Hand up");
+    this.#hand.button.dataset.raised = String(me.handRaised);
+  }
+
+  setStatsOpen(open: boolean): void {
+    this.#stats.button.ariaExpanded = String(open);
+  }
+
+  setUnread(count: number): void {
+    this.#chat.show(ICONS.chat, count > 0 ? `Chat (${count})` : "Chat");
+    this.#chat.button.dataset.unread = String(count);
+  }
+}
+
+class Control {
+  readonly button: HTMLButtonElement;
+
+  constructor(testid: string, key: string | null, onclick: () => void) {
+    this.button = h("button", { type: "button", className: "control", onclick, data: { testid } });
+    if (key) {
+      this.button.title = `Key ${key}`;
+      this.button.setAttribute("aria-keyshortcuts", key);
+    }
+  }
+
+  show(strokes: string, label: string): void {
+    if (this.button.dataset.label === label) return;
+    this.button.dataset.label = label;
+    this.button.replaceChildren(icon(strokes), h("span", {}, label));
+  }
+}

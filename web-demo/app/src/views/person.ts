@@ -1,0 +1,148 @@
+// One participant as an element, which lives as long as they are shown and is changed where something changed.
+
+import type { Participant, Role, Room } from "@tercet/sdk";
+import { h, ICONS, icon } from "../dom.js";
+import { heightOf } from "../loudness.js";
+
+const PROMOTION: Partial<Record<Role, [Role, string]>> = {
+  listener: ["speaker", "Let speak"],
+  speaker: ["moderator", "Make moderator"],
+};
+const DEMOTION: Partial<Record<Role, [Role, string]>> = {
+  moderator: ["speaker", "Make speaker"],
+  speaker: ["listener", "Make listener"],
+};
+
+export class Person {
+  readonly element: HTMLElement;
+  readonly #participant: Participant;
+  readonly #room: Room;
+  readonly #onError: (error: unknown) => void;
+  readonly #initials = h("span", { className: "initials" });
+  readonly #name = h("span", { className: "name" });
+  readonly #state = h("span", { className: "state" });
+  #menu: HTMLDetailsElement | null = null;
+
+  constructor(participant: Participant, room: Room, onError: (error: unknown) => void) {
+    this.#participant = participant;
+    this.#room = room;
+    this.#onError = onError;
+    const face = h(
+      "span",
+      { className: "face", ariaHidden: "true" },
+      h("span", { className: "ring" }),
+      this.#initials,
+      h("span", { className: "badge badge-hand" }, icon(ICONS.hand)),
+      h("span", { className: "badge badge-muted" }, icon(ICONS.micOff)),
+    );
+    this.element = h(
+      "li",
+      { className: "person", data: { testid: "participant", participantId: participant.id } },
+      face,
+      h("span", { className: "who" }, this.#name, this.#state),
+    );
+    this.element.style.setProperty("--hue", String(hueOf(participant.id)));
+    this.update();
+    this.setLevel(participant.levelDbov);
+  }
+
+  update(): void {
+    const { name, role, muted, handRaised } = this.#participant;
+    const isMe = this.#participant === this.#room.me;
+    Object.assign(this.element.dataset, {
+      role,
+      muted: String(muted),
+      hand: String(handRaised),
+      me: String(isMe),
+    });
+    this.#initials.textContent = initialsOf(name);
+    this.#name.textContent = name;
+    this.#name.title = name;
+    const states = [
+      isMe ? "you" : "",
+      role === "speaker" ? "" : role,
+      muted ? "muted" : "",
+      handRaised ? "hand raised" : "",
+    ];
+    this.#state.textContent = states.filter(Boolean).join(" · ");
+    this.#updateMenu(this.#room.me.role === "moderator" && !isMe);
+  }
+
+  setLevel(levelDbov: number): void {
+    const level = String(levelDbov);
+    if (this.element.dataset.level === level) return;
+    this.element.dataset.level = level;
+    this.element.style.setProperty("--level", heightOf(levelDbov).toFixed(2));
+  }
+
+  #updateMenu(wanted: boolean): void {
+    if (!wanted) {
+      this.#menu?.remove();
+      this.#menu = null;
+      return;
+    }
+    const { id, name, role, muted, handRaised } = this.#participant;
+    const promotion = PROMOTION[role];
+    const demotion = DEMOTION[role];
+    const items = h(
+      "div",
+      { className: "menu-items" },
+      !muted && role !== "listener" && this.#action("mute", "Mute", () => this.#room.muteParticipant(id)),
+      handRaised && this.#action("lower-hand", "Lower hand", () => this.#room.lowerHand(id)),
+      promotion && this.#action("promote", promotion[1], () => this.#room.setRole(id, promotion[0])),
+      demotion && this.#action("demote", demotion[1], () => this.#room.setRole(id, demotion[0])),
+      this.#action("remove", "Remove", () => this.#room.removeParticipant(id)),
+    );
+    if (!this.#menu) {
+      const summary = h("summary", { title: "Actions", data: { testid: "actions" } }, icon(ICONS.dots));
+      this.#menu = h("details", { className: "menu" }, summary, items);
+      this.element.append(this.#menu);
+    } else {
+      this.#menu.lastElementChild?.replaceWith(items);
+    }
+    this.#menu.firstElementChild?.setAttribute("aria-label", `Actions for ${name}`);
+  }
+
+  #action(name: string, label: string, run: () => Promise<void>): HTMLButtonElement {
+    const onclick = () => {
+      if (this.#menu) this.#menu.open = false;
+      this.#menu?.querySelector("summary")?.focus();
+      run().catch(this.#onError);
+    };
+    return h("button", { type: "button", onclick, data: { testid: `action-${name}` } }, label);
+  }
+}
+
+/** Open menus close when something else is clicked, or by Escape. The function returned ends that. */
+export function closeMenusOutside(root: HTMLElement): () => void {
+  const close = (event: Event) => {
+    if (event instanceof KeyboardEvent && event.key !== "Escape") return;
+    for (const menu of root.querySelectorAll<HTMLDetailsElement>("details.menu[open]")) {
+      const inside = event.target instanceof Node && menu.contains(event.target);
+      if (event.type === "keydown" && inside) menu.querySelector("summary")?.focus();
+      if (event.type === "keydown" || !inside) menu.open = false;
+    }
+  };
+  document.addEventListener("click", close);
+  document.addEventListener("keydown", close);
+  return () => {
+    document.removeEventListener("click", close);
+    document.removeEventListener("keydown", close);
+  };
+}
+
+function initialsOf(name: string): string {
+  const words = name.trim().split(/\s+/);
+  const letters = words.length > 1 ? [words[0], words.at(-1)] : [words[0]];
+  return letters
+    .map((word) => [...(word ?? "")][0] ?? "")
+    .join("")
+    .toUpperCase();
+}
+
+/** The same colour for the same participant on everybody's screen. */
+function hueOf(id: string): number {
+  let hash = 0;
+  for (const character of id) hash = (hash * 31 + (character.codePointAt(0) ?? 0)) >>> 0;
+  return hash % 360;
+}

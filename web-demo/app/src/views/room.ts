@@ -1,0 +1,279 @@
+// The room: its events come in and go to the parts of the view that they concern; what people do in the parts goes
+// back to the room. Everything that needs both is here.
+
+import type { Participant, ParticipantField, Room, RoomState } from "@tercet/sdk";
+import { announce } from "../announcer.js";
+import { h } from "../dom.js";
+import { Meter } from "../meter.js";
+import { MicrophoneError } from "../microphone.js";
+import { remember } from "../preferences.js";
+import { qualityOf } from "../quality.js";
+import { sentenceOfError } from "../sentences.js";
+import type { Voice } from "../voice.js";
+import { Chat } from "./chat.js";
+import { Controls } from "./controls.js";
+import { Header } from "./header.js";
+import { Notices } from "./notices.js";
+import { People } from "./people.js";
+import { closeMenusOutside } from "./person.js";
+import { Sound } from "./sound.js";
+import { Stats } from "./stats.js";
+import { Verses } from "./verses.js";
+
+const STATS_MS = 1000;
+/** In a larger crowd every arrival is not news. */
+const NEWS_MAX = 30;
+
+export class RoomView {
+  readonly element: HTMLElement;
+  readonly #room: Room;
+  readonly #voice: Voice;
+  readonly #header: Header;
+  readonly #notices = new Notices();
+  readonly #verses: Verses;
+  readonly #people: People;
+  readonly #chat: Chat;
+  readonly #stats = new Stats();
+  readonly #sound: Sound;
+  readonly #controls: Controls;
+  readonly #meter: Meter;
+  readonly #endings: (() => void)[] = [];
+
+  constructor(room: Room, voice: Voice, trouble: MicrophoneError | null) {
+    this.#room = room;
+    this.#voice = voice;
+    const complain = (error: unknown) => this.#complain(error);
+    this.#header = new Header(room.id);
+    this.#verses = new Verses(room, () => this.#soundBlocked());
+    this.#people = new People(room, complain);
+    this.#chat = new Chat(room, (count) => this.#controls.setUnread(count));
+    this.#sound = new Sound({
+      microphone: (deviceId) => void this.#openMicrophone(deviceId),
+      output: (deviceId) => void this.#verses.setOutput(deviceId).catch(complain),
+      volume: (volume) => this.#verses.setVolume(volume),
+    });
+    this.#controls = new Controls(room, {
+      mute: () => void this.#toggleMute(),
+      hand: () => void room.raiseHand(!room.me.handRaised).catch(complain),
+      chat: () => this.#chat.focus(),
+      stats: () => this.#toggleStats(),
+      leave: () => void room.leave(),
+    });
+    this.#meter = new Meter((levelDbov) => this.#people.showMyLevel(levelDbov));
+    this.element = h(
+      "div",
+      { className: "room" },
+      this.#header.element,
+      h("div", { className: "alerts" }, this.#header.banner, this.#notices.element),
+      h("main", {}, this.#verses.element, this.#people.element),
+      h(
+        "aside",
+        { aria: { label: "Chat and sound" } },
+        this.#stats.element,
+        this.#chat.element,
+        this.#sound.element,
+      ),
+      this.#controls.element,
+    );
+    this.#listen();
+    this.#begin(trouble);
+  }
+
+  focus(): void {
+    this.#header.focus();
+  }
+
+  close(): void {
+    for (const end of this.#endings) end();
+    this.#voice.onEnded = () => {};
+    this.#meter.stop();
+    this.#verses.close();
+    this.#people.close();
+    this.#sound.close();
+    this.#chat.close();
+  }
+
+  #begin(trouble: MicrophoneError | null): void {
+    this.#meter.watch(this.#room.audioTrack);
+    this.#voice.onEnded = () => void this.#microphoneEnded();
+    if (trouble) this.#microphoneTrouble(trouble);
+    this.#muteIfVoiceless();
+    const measuring = setInterval(() => void this.#measure(), STATS_MS);
+    this.#endings.push(() => clearInterval(measuring), closeMenusOutside(this.element));
+    const keys = (event: KeyboardEvent) => this.#key(event);
+    document.addEventListener("keydown", keys);
+    this.#endings.push(() => document.removeEventListener("keydown", keys));
+  }
+
+  #listen(): void {
+    const room = this.#room;
+    this.#endings.push(
+      room.on("participantjoined", (participant) => {
+        this.#people.add(participant);
+        this.#news(`${participant.name} joined.`);
+      }),
+      room.on("participantleft", (participant) => {
+        this.#people.remove(participant);
+        this.#news(`${participant.name} left.`);
+      }),
+      room.on("participantupdated", (participant, changed) => this.#updated(participant, changed)),
+      room.on("slots", () => this.#verses.update()),
+      room.on("speakers", (levels) => {
+        this.#people.showLevels(levels);
+        this.#verses.updateLevels();
+      }),
+      room.on("data", (message) => this.#chat.receive(message)),
+      room.on("statechange", (state) => this.#stateChanged(state)),
+      room.on("closing", (deadlineMs) =>
+        this.#header.setBanner(`The server is going to stop in ${Math.ceil(deadlineMs / 1000)} s.`),
+      ),
+      room.on("error", (error) => this.#complain(error)),
+    );
+  }
+
+  #updated(participant: Participant, changed: ReadonlySet<ParticipantField>): void {
+    this.#people.update(participant);
+    this.#verses.update();
+    if (participant === this.#room.me) {
+      this.#controls.update();
+      if (changed.has("role")) void this.#myRoleChanged();
+      if (changed.has("muted")) announce(participant.muted ? "You are muted." : "You are unmuted.");
+      return;
+    }
+    if (changed.has("handRaised") && participant.handRaised) announce(`${participant.name} raises a hand.`);
+    if (changed.has("muted"))
+      this.#news(`${participant.name} is ${participant.muted ? "muted" : "unmuted"}.`);
+  }
+
+  #news(sentence: string): void {
+    if (this.#room.participants.size <= NEWS_MAX) announce(sentence);
+  }
+
+  #stateChanged(state: RoomState): void {
+    this.element.dataset.state = state;
+    if (state === "closed") return;
+    this.#header.setBanner(state === "reconnecting" ? "The connection broke. Reconnecting…" : "");
+    if (state === "connected") {
+      this.#notices.clear("error");
+      announce("Connected again.");
+    }
+  }
+
+  // --- one's own voice ---
+
+  async #toggleMute(): Promise<void> {
+    const { me, audioTrack } = this.#room;
+    if (me.role === "listener") return;
+    if (!audioTrack && !(await this.#openMicrophone())) return;
+    // Who had no voice, or is muted, wants to be heard now.
+    await this.#room.mute(audioTrack !== null && !me.muted).catch((error) => this.#complain(error));
+  }
+
+  /** Takes the place of the microphone in use, if there is one. Whether it did. */
+  async #openMicrophone(deviceId?: string): Promise<boolean> {
+    // A listener's choice is kept for the time when they may speak.
+    if (this.#room.me.role === "listener" && !this.#voice.isTone) {
+      if (deviceId !== undefined) remember("microphone", deviceId);
+      return false;
+    }
+    const former = this.#voice.track;
+    try {
+      await this.#useTrack(await this.#voice.open(deviceId));
+    } catch (error) {
+      if (error instanceof MicrophoneError) this.#microphoneTrouble(error);
+      else this.#complain(error);
+      return false;
+    }
+    this.#voice.release(former);
+    this.#notices.clear("microphone");
+    void this.#sound.refresh();
+    return true;
+  }
+
+  async #useTrack(track: MediaStreamTrack | null): Promise<void> {
+    await this.#room.setAudioTrack(track);
+    this.#meter.watch(track);
+    this.#controls.update();
+  }
+
+  #microphoneTrouble(error: MicrophoneError): void {
+    const run = () => void this.#toggleMute();
+    this.#notices.show("microphone", error.message, { label: "Try again", testid: "mic-retry", run });
+  }
+
+  async #microphoneEnded(): Promise<void> {
+    this.#voice.release();
+    await this.#useTrack(null);
+    this.#microphoneTrouble(new MicrophoneError("ended"));
+    this.#muteIfVoiceless();
+  }
+
+  /** Everybody sees who can't be heard. */
+  #muteIfVoiceless(): void {
+    const { me, audioTrack } = this.#room;
+    if (me.role === "listener" || audioTrack || me.muted) return;
+    this.#room.mute(true).catch((error) => this.#complain(error));
+  }
+
+  async #myRoleChanged(): Promise<void> {
+    const { role } = this.#room.me;
+    announce(`You are a ${role} now.`);
+    if (role === "listener") {
+      this.#notices.clear("promotion");
+      if (this.#voice.isTone) return;
+      await this.#useTrack(null);
+      this.#voice.release();
+    } else if (!this.#room.audioTrack) {
+      // A promotion is no consent to be recorded: the microphone waits for a click.
+      this.#muteIfVoiceless();
+      this.#notices.show("promotion", "You may speak now.", {
+        label: "Turn on microphone",
+        testid: "mic-turn-on",
+        run: () => {
+          this.#notices.clear("promotion");
+          void this.#toggleMute();
+        },
+      });
+    }
+  }
+
+  // --- hearing ---
+
+  #soundBlocked(): void {
+    this.#notices.show("sound", "The browser holds the sound back until you ask for it.", {
+      label: "Tap to hear",
+      testid: "unblock",
+      run: () => {
+        this.#notices.clear("sound");
+        this.#verses.playAll();
+      },
+    });
+  }
+
+  async #measure(): Promise<void> {
+    if (this.#room.state === "closed") return;
+    const stats = await this.#room.stats();
+    const broken = this.#room.state === "reconnecting";
+    this.#header.setQuality(broken ? "poor" : qualityOf(stats));
+    this.#stats.show(stats, (id) => this.#room.participants.get(id)?.name ?? id);
+  }
+
+  // --- the rest ---
+
+  #toggleStats(): void {
+    this.#controls.setStatsOpen(this.#stats.toggle());
+    void this.#measure().then(() => this.#stats.reveal());
+  }
+
+  #key(event: KeyboardEvent): void {
+    const { target } = event;
+    const writes = target instanceof Element && target.closest("input:not([type=range]), select, textarea");
+    if (writes || event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
+    const button = { m: "mute", h: "hand" }[event.key.toLowerCase()];
+    if (button) this.element.querySelector<HTMLElement>(`[data-testid=${button}]`)?.click();
+  }
+
+  #complain(error: unknown): void {
+    this.#notices.show("error", sentenceOfError(error));
+  }
+}

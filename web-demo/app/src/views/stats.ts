@@ -1,0 +1,77 @@
+// The measurements as a table: the connection, then each slot.
+
+import type { RoomStats } from "@tercet/sdk";
+import { h } from "../dom.js";
+
+export class Stats {
+  readonly element = h("section", {
+    className: "panel stats",
+    hidden: true,
+    data: { testid: "stats" },
+    aria: { label: "Statistics" },
+  });
+
+  get open(): boolean {
+    return !this.element.hidden;
+  }
+
+  toggle(): boolean {
+    this.element.hidden = !this.element.hidden;
+    return this.open;
+  }
+
+  /** On a narrow screen it is below the people. */
+  reveal(): void {
+    if (this.open) this.element.scrollIntoView({ block: "nearest" });
+  }
+
+  show(stats: RoomStats, nameOf: (id: string) => string): void {
+    if (!this.open) return;
+    const facts: [string, string][] = [
+      ["In", kbps(stats.bitrateInBps)],
+      ["Out", kbps(stats.bitrateOutBps)],
+      ["Loss in", percent(stats.lossRatio)],
+      ["Loss out", stats.lossOutRatio === null ? "–" : percent(stats.lossOutRatio)],
+      ["Jitter", ms(stats.jitterMs)],
+      ["Round trip", stats.rttMs === null ? "–" : ms(stats.rttMs)],
+    ];
+    const heads = ["Slot", "kbit/s", "Loss", "Jitter", "Concealed"];
+    const rows = stats.slots.map((slot) =>
+      h(
+        "tr",
+        {},
+        h(
+          "th",
+          { scope: "row" },
+          slot.participant === null ? `${slot.index + 1} (free)` : nameOf(slot.participant),
+        ),
+        h("td", {}, (slot.bitrateBps / 1000).toFixed(0)),
+        h("td", {}, percent(slot.lossRatio)),
+        h("td", {}, ms(slot.jitterMs)),
+        h("td", {}, percent(slot.concealmentRatio)),
+      ),
+    );
+    this.element.replaceChildren(
+      h("h2", {}, "Statistics"),
+      h("dl", {}, ...facts.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value)))),
+      h(
+        "table",
+        {},
+        h("thead", {}, h("tr", {}, ...heads.map((head) => h("th", { scope: "col" }, head)))),
+        h("tbody", {}, ...rows),
+      ),
+    );
+  }
+}
+
+function kbps(bps: number): string {
+  return `${(bps / 1000).toFixed(bps < 9950 ? 1 : 0)} kbit/s`;
+}
+
+function percent(ratio: number): string {
+  return `${(ratio * 100).toFixed(1)} %`;
+}
+
+function ms(value: number): string {
+  return `${value.toFixed(value < 10 ? 1 : 0)} ms`;
+}

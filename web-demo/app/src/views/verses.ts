@@ -1,0 +1,95 @@
+// The slots: who is heard, one line each, and the audio elements that play them.
+
+import type { Room, Slot } from "@tercet/sdk";
+import { h } from "../dom.js";
+import { heightOf } from "../loudness.js";
+import { recall } from "../preferences.js";
+
+const NUMERALS = ["I", "II", "III", "IV", "V", "VI", "VII", "VIII"];
+
+interface Verse {
+  slot: Slot;
+  line: HTMLElement;
+  name: HTMLElement;
+  audio: HTMLAudioElement;
+}
+
+export class Verses {
+  readonly element: HTMLElement;
+  readonly #verses: Verse[];
+  readonly #onBlocked: () => void;
+
+  constructor(room: Room, onBlocked: () => void) {
+    this.#onBlocked = onBlocked;
+    this.#verses = room.slots.map((slot) => {
+      const name = h("span", { className: "verse-name" });
+      const audio = h("audio", { autoplay: true });
+      const line = h(
+        "li",
+        { className: "verse-line", data: { testid: "slot", index: String(slot.index) } },
+        h(
+          "span",
+          { className: "numeral", ariaHidden: "true" },
+          NUMERALS[slot.index] ?? String(slot.index + 1),
+        ),
+        name,
+        h("span", { className: "stroke", ariaHidden: "true" }),
+        audio,
+      );
+      return { slot, line, name, audio };
+    });
+    this.element = h(
+      "section",
+      { className: "verses", aria: { label: "Heard now" } },
+      h("h2", {}, "Heard now"),
+      h("ol", {}, ...this.#verses.map(({ line }) => line)),
+    );
+    this.setVolume(Number(recall("volume") || 1));
+    void this.setOutput(recall("output")).catch(() => {});
+    this.update();
+  }
+
+  /** After a change of the slots: names, and tracks if they are new ones. */
+  update(): void {
+    for (const { slot, line, name, audio } of this.#verses) {
+      const { participant, track } = slot;
+      line.dataset.participant = participant?.id ?? "";
+      name.textContent = participant?.name ?? "nobody";
+      const [playing] = (audio.srcObject as MediaStream | null)?.getTracks() ?? [];
+      if (playing === track) continue;
+      audio.srcObject = new MediaStream([track]);
+      this.#play(audio);
+    }
+  }
+
+  updateLevels(): void {
+    for (const { slot, line } of this.#verses) {
+      const height = slot.participant ? heightOf(slot.participant.levelDbov) : 0;
+      line.style.setProperty("--level", height.toFixed(2));
+    }
+  }
+
+  /** Again, from a click: browsers that refused the sound allow it then. */
+  playAll(): void {
+    for (const { audio } of this.#verses) this.#play(audio);
+  }
+
+  setVolume(volume: number): void {
+    for (const { audio } of this.#verses) audio.volume = Math.min(1, Math.max(0, volume));
+  }
+
+  async setOutput(deviceId: string): Promise<void> {
+    await Promise.all(this.#verses.map(({ audio }) => audio.setSinkId?.(deviceId)));
+  }
+
+  close(): void {
+    for (const { audio } of this.#verses) audio.srcObject = null;
+  }
+
+  #play(audio: HTMLAudioElement): void {
+    audio.play().catch((error: unknown) => {
+      // Any other error is of a track that was replaced meanwhile.
+      if (error instanceof DOMException && error.name === "NotAllowedError") this.#onBlocked();
+    });
+  }
+}

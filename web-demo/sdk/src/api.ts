@@ -1,0 +1,204 @@
+// The public interface of the SDK: what an application sees of a room, and nothing else.
+// It imports nothing, so that its declarations alone are the published `tercet.d.ts`.
+
+/** What a participant may do: hear; hear and be heard; and also mute, promote, demote and remove others. */
+export type Role = "listener" | "speaker" | "moderator";
+
+/** `reconnecting`: signalling or media broke and is being repaired. `closed` is final. */
+export type RoomState = "connected" | "reconnecting" | "closed";
+
+/** Why a participant is no longer in the room. */
+export type LeaveReason = "left" | "timed_out" | "replaced" | "removed" | "shutdown";
+
+/** Why a room is closed: as of a participant, or `failed` when the server refused to take the session up again. */
+export type CloseReason = LeaveReason | "failed";
+
+/** What a participant publishes. */
+export interface Track {
+  readonly id: string;
+  readonly kind: string;
+}
+
+/** Somebody in the room. The object stays the same, and is updated, for as long as they are in the room. */
+export interface Participant {
+  readonly id: string;
+  readonly name: string;
+  readonly role: Role;
+  /** Their audio is withheld from the room. */
+  readonly muted: boolean;
+  readonly handRaised: boolean;
+  /** The CSRC that packets of theirs carry in a slot (`getContributingSources()`). */
+  readonly source: number;
+  readonly tracks: readonly Track[];
+  /** Loudness in dBov (RFC 6464): -127 is silence, 0 the overload point. Follows the `speakers` event. */
+  readonly levelDbov: number;
+}
+
+/** The properties of a participant that can change. */
+export type ParticipantField = "name" | "role" | "muted" | "handRaised";
+
+/** A stable downstream position, which carries one speaker at a time. */
+export interface Slot {
+  readonly index: number;
+  /** The receiver's track. It stays for the session, unless the peer connection had to be replaced. */
+  readonly track: MediaStreamTrack;
+  /** Who is heard in it now. */
+  readonly participant: Participant | null;
+}
+
+/** How loud a selected speaker is. */
+export interface SpeakerLevel {
+  readonly participant: Participant;
+  /** -127 to 0, RFC 6464. */
+  readonly levelDbov: number;
+}
+
+/** A message of another participant's. */
+export interface DataMessage {
+  /** As it was sent: any JSON value. */
+  readonly data: unknown;
+  /** The sender's id. */
+  readonly from: string;
+  /** The sender, or `null` if they left meanwhile. */
+  readonly participant: Participant | null;
+  /** Which of the two channels brought it. */
+  readonly reliable: boolean;
+}
+
+/** What a slot received since the previous call of `stats()`. */
+export interface SlotStats {
+  readonly index: number;
+  readonly participant: string | null;
+  readonly bitrateBps: number;
+  /** Packets lost of packets expected, 0 to 1. */
+  readonly lossRatio: number;
+  readonly jitterMs: number;
+  /** Samples that had to be invented, without those of silence, of samples played, 0 to 1. */
+  readonly concealmentRatio: number;
+  /** How many times samples had to be invented. */
+  readonly concealmentEvents: number;
+}
+
+/** What was measured since the previous call of `stats()`. */
+export interface RoomStats {
+  readonly intervalMs: number;
+  readonly bitrateInBps: number;
+  readonly bitrateOutBps: number;
+  /** Of what this client receives, 0 to 1. */
+  readonly lossRatio: number;
+  /** Of what this client sends, as the server reports it; `null` before its first report. */
+  readonly lossOutRatio: number | null;
+  /** The largest of the slots'. */
+  readonly jitterMs: number;
+  /** `null` before the first measurement. */
+  readonly rttMs: number | null;
+  readonly slots: readonly SlotStats[];
+}
+
+export interface ConnectOptions {
+  /** The server's base URL: `https://host`, or `wss://host`; the WebSocket is `${url}/v1/ws`. */
+  url: string;
+  /** The access token (JWT). */
+  token: string;
+  /** What to send: a microphone, a WebAudio destination, ... Can be set and replaced later. */
+  audioTrack?: MediaStreamTrack | null;
+  /** Reserved for a later version of the server, which this one's clients can name already; ignored with a warning. */
+  videoTrack?: MediaStreamTrack | null;
+  /** The name to show, in place of the token's. */
+  name?: string;
+  /** Put RED (RFC 2198) before Opus in what is sent: twice the bitrate, robust against loss. */
+  red?: boolean;
+  /** Send almost nothing in silence (`usedtx=1`). */
+  dtx?: boolean;
+}
+
+export interface SendOptions {
+  /** `true`, the default: in order, and queued until the channel is open. `false`: at most once, now or never. */
+  reliable?: boolean;
+  /** Ids of the receivers; everybody else in the room if absent. */
+  to?: string[];
+}
+
+/** The events of a room, and what their handlers are called with. */
+export interface RoomEvents {
+  participantjoined: [participant: Participant];
+  participantupdated: [participant: Participant, changed: ReadonlySet<ParticipantField>];
+  /** The reason is `null` when they left while this client was reconnecting. */
+  participantleft: [participant: Participant, reason: LeaveReason | null];
+  trackpublished: [track: Track, participant: Participant];
+  trackunpublished: [track: Track, participant: Participant];
+  /** Somebody else is in a slot, or the tracks are new ones. */
+  slots: [slots: readonly Slot[]];
+  /** At most ten times a second, while somebody speaks; an empty list ends a time of speech. */
+  speakers: [levels: readonly SpeakerLevel[]];
+  data: [message: DataMessage];
+  statechange: [state: RoomState, reason: CloseReason | null];
+  /** The server is going to stop; the session ends after so many milliseconds. */
+  closing: [deadlineMs: number];
+  /** The session is over. */
+  left: [reason: CloseReason];
+  /** Something went wrong that no call was waiting for. The room goes on unless its state is `closed`. */
+  error: [error: TercetError];
+}
+
+/** A session in a room. */
+export interface Room {
+  /** The room's name. */
+  readonly id: string;
+  readonly state: RoomState;
+  /** Why the state is `closed`. */
+  readonly closeReason: CloseReason | null;
+  /** Oneself; also one of `participants`. */
+  readonly me: Participant;
+  readonly participants: ReadonlyMap<string, Participant>;
+  readonly slots: readonly Slot[];
+  /** What is being sent. */
+  readonly audioTrack: MediaStreamTrack | null;
+
+  /** Calls `handler` at each `event`; the function returned ends that. */
+  on<E extends keyof RoomEvents>(event: E, handler: (...args: RoomEvents[E]) => void): () => void;
+
+  /** Sends another track, or none. Nothing is renegotiated; the former track isn't stopped. */
+  setAudioTrack(track: MediaStreamTrack | null): Promise<void>;
+  /** Withholds one's audio: the track is disabled at once, then the server and everybody else are told. */
+  mute(muted: boolean): Promise<void>;
+  raiseHand(raised: boolean): Promise<void>;
+  /**
+   * Sends any JSON value, at most 15 KiB, to everybody else or to some. Throws `too_large`, `busy` (the queue is
+   * full) or `closed`. Returns `false` if the message was dropped, which happens to unreliable ones only.
+   */
+  send(data: unknown, options?: SendOptions): boolean;
+  /** Ends the session. The tracks that were given are not stopped. */
+  leave(): Promise<void>;
+
+  /** Moderators: mutes somebody. Only they themselves can undo it. */
+  muteParticipant(id: string): Promise<void>;
+  /** Moderators. */
+  lowerHand(id: string): Promise<void>;
+  /** Moderators: promotes or demotes somebody, at once. */
+  setRole(id: string, role: Role): Promise<void>;
+  /** Moderators: ends somebody's session. */
+  removeParticipant(id: string): Promise<void>;
+
+  /** Measures since the previous call; the first call since the peer connection began. */
+  stats(): Promise<RoomStats>;
+  /** For reading statistics and for diagnostics: whoever changes it breaks the room. Replaced when it can't be repaired. */
+  readonly peerConnection: RTCPeerConnection;
+  /** For diagnostics. `null` while reconnecting and when closed. */
+  readonly webSocket: WebSocket | null;
+}
+
+/**
+ * A refusal, with a code for programs and a sentence for people. The codes are the protocol's (`forbidden`,
+ * `room_full`, ...) and the SDK's own: `unreachable`, `connection_lost`, `media_unreachable`, `media_failed`,
+ * `unsupported`, `too_large`, `busy`, `closed`.
+ */
+export class TercetError extends Error {
+  readonly code: string;
+
+  constructor(code: string, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.name = "TercetError";
+    this.code = code;
+  }
+}

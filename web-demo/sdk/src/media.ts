@@ -1,0 +1,172 @@
+// The media of a session, which outlives its peer connections. Answers come from the function `offer` that the room
+// gives; health, tracks and frames go to its handlers.
+//
+//   connecting ──▶ connected ──▶ disconnected for 2 s, or failed
+//                     ▲                     │
+//                     │   in 5 s            ▼
+//                     ├──────────── restart of ICE
+//                     │                     │ no, or `no_connection`
+//                     │   in 10 s           ▼
+//                     └──────────── new peer connection ◀──┐ no: wait, again
+//                                           └──────────────┘
+
+import { TercetError } from "./api.js";
+import { backoffMs, Pause } from "./backoff.js";
+import { Peer, type PeerHandlers, type PeerOptions } from "./peer.js";
+import type { Answer } from "./wire.js";
+
+const GRACE_MS = 2_000;
+const RESTART_MS = 5_000;
+const CONNECT_MS = 10_000;
+/** A connection that somebody else closes says so by no event. */
+const WATCH_MS = 1_000;
+/** Reliable messages that wait for the channel to open. */
+const OUTBOX_MAX = 64;
+
+export interface MediaHandlers {
+  offer(sdp: string, fresh: boolean): Promise<Answer>;
+  healthChanged(healthy: boolean): void;
+  tracksReplaced(tracks: MediaStreamTrack[]): void;
+  frame(text: string, reliable: boolean): void;
+  failed(error: TercetError): void;
+}
+
+export class Media {
+  readonly #options: PeerOptions;
+  readonly #handlers: MediaHandlers;
+  readonly #pause = new Pause();
+  readonly #outbox: string[] = [];
+  readonly #watch: ReturnType<typeof setInterval>;
+  #peer: Peer;
+  #grace: ReturnType<typeof setTimeout> | undefined;
+  #repairing = false;
+  #closed = false;
+
+  constructor(options: PeerOptions, handlers: MediaHandlers) {
+    this.#options = { ...options };
+    this.#handlers = handlers;
+    this.#peer = this.#newPeer();
+    this.#watch = setInterval(() => {
+      if (this.#peer.state === "closed") void this.#repair();
+    }, WATCH_MS);
+  }
+
+  get peer(): Peer {
+    return this.#peer;
+  }
+
+  /** The first offer. Resolves when it is answered; the connection stands some round trips later. */
+  async start(): Promise<void> {
+    await this.#negotiate({ iceRestart: false, fresh: false });
+    this.#startGrace(CONNECT_MS);
+  }
+
+  async setAudioTrack(track: MediaStreamTrack | null): Promise<void> {
+    this.#options.audioTrack = track;
+    await this.#peer.setAudioTrack(track);
+  }
+
+  send(frame: string, reliable: boolean): boolean {
+    // What waits goes first.
+    if (this.#outbox.length === 0 && this.#peer.send(frame, reliable)) return true;
+    if (!reliable) return this.#peer.send(frame, false);
+    if (this.#outbox.length >= OUTBOX_MAX) throw new TercetError("busy", "too many messages wait to be sent");
+    this.#outbox.push(frame);
+    return true;
+  }
+
+  /** The network may be back: what waits for a time to pass needn't. */
+  nudge(): void {
+    this.#pause.cut();
+    // `closed` is nobody's doing here, but what it takes to be heard again is the same.
+    if (["disconnected", "failed", "closed"].includes(this.#peer.state)) void this.#repair();
+  }
+
+  close(): void {
+    this.#closed = true;
+    clearTimeout(this.#grace);
+    clearInterval(this.#watch);
+    this.#pause.cut();
+    this.#peer.close();
+  }
+
+  #newPeer(): Peer {
+    const handlers: PeerHandlers = {
+      stateChanged: (peer) => this.#look(peer),
+      channelOpened: () => this.#flush(),
+      frame: (text, reliable) => this.#handlers.frame(text, reliable),
+    };
+    return new Peer(this.#options, handlers);
+  }
+
+  #look(peer: Peer): void {
+    if (peer !== this.#peer || this.#repairing) return;
+    if (peer.state === "connected") clearTimeout(this.#grace);
+    else if (peer.state === "disconnected") this.#startGrace(GRACE_MS);
+    else if (peer.state === "failed") void this.#repair();
+  }
+
+  #startGrace(ms: number): void {
+    clearTimeout(this.#grace);
+    this.#grace = setTimeout(() => {
+      if (this.#peer.state !== "connected") void this.#repair();
+    }, ms);
+  }
+
+  async #repair(): Promise<void> {
+    if (this.#repairing || this.#closed) return;
+    this.#repairing = true;
+    clearTimeout(this.#grace);
+    this.#handlers.healthChanged(false);
+    let fresh = this.#peer.state === "closed";
+    for (let attempt = 0; !this.#closed; attempt++) {
+      const outcome = await this.#attempt(fresh);
+      if (outcome === "connected") break;
+      // Without signalling nothing was tried yet, and the next attempt begins with a wait for it.
+      if (outcome !== "unasked") fresh = true;
+      if (attempt > 0 && !this.#closed) await this.#pause.wait(backoffMs(attempt - 1));
+    }
+    this.#repairing = false;
+    if (this.#closed) return;
+    this.#handlers.healthChanged(true);
+    this.#look(this.#peer);
+  }
+
+  async #attempt(fresh: boolean): Promise<"connected" | "failed" | "unasked"> {
+    try {
+      if (fresh) this.#replacePeer();
+      await this.#negotiate({ iceRestart: !fresh, fresh });
+      if (await this.#peer.connects(fresh ? CONNECT_MS : RESTART_MS)) return "connected";
+      if (fresh)
+        this.#report(new TercetError("media_unreachable", "the server's media port can't be reached"));
+    } catch (error) {
+      const code = error instanceof TercetError ? error.code : undefined;
+      if (code === "connection_lost") return "unasked";
+      if (code !== "no_connection") this.#report(error);
+    }
+    return "failed";
+  }
+
+  #replacePeer(): void {
+    this.#peer.close();
+    this.#peer = this.#newPeer();
+  }
+
+  async #negotiate({ iceRestart, fresh }: { iceRestart: boolean; fresh: boolean }): Promise<void> {
+    const peer = this.#peer;
+    const answer = await this.#handlers.offer(await peer.offer(iceRestart), fresh);
+    if (this.#closed) return;
+    await peer.accept(answer);
+    if (fresh) this.#handlers.tracksReplaced(peer.tracks);
+  }
+
+  #flush(): void {
+    while (this.#outbox[0] !== undefined && this.#peer.send(this.#outbox[0], true)) this.#outbox.shift();
+  }
+
+  #report(error: unknown): void {
+    if (this.#closed) return;
+    const known = error instanceof TercetError;
+    this.#handlers.failed(known ? error : new TercetError("media_failed", String(error), { cause: error }));
+  }
+}

@@ -1,0 +1,187 @@
+// The room as this client knows it. Welcomes and changes come in from the wire, the events that they mean go out;
+// nothing here knows of sockets, so that a test can tell the story of a room in a few messages.
+//
+// The objects that an application holds stay the same: they are changed in place, before their event is emitted.
+
+import type {
+  LeaveReason,
+  Participant,
+  ParticipantField,
+  RoomEvents,
+  Slot,
+  SpeakerLevel,
+  Track,
+} from "./api.js";
+import type { RoomChange, Welcome, WireParticipant, WireSlot, WireTrack } from "./wire.js";
+
+type Mutable<T> = { -readonly [K in keyof T]: T[K] };
+type Person = Mutable<Participant> & { tracks: Track[] };
+
+/** A handler's arguments, with the name of the event. */
+export type Change = { [E in keyof RoomEvents]: [event: E, ...args: RoomEvents[E]] }[keyof RoomEvents];
+
+const SILENCE_DBOV = -127;
+
+export class RoomModel {
+  readonly id: string;
+  readonly me: Participant;
+  readonly participants = new Map<string, Person>();
+  readonly slots: Mutable<Slot>[] = [];
+  /** Who had a level in the latest `speakers`, and has to lose it when absent from the next. */
+  #loud = new Set<Person>();
+
+  /** The slots have no tracks yet: `setTracks` has to follow before anybody looks. */
+  constructor(welcome: Welcome) {
+    this.id = welcome.room.id;
+    for (const wire of welcome.participants) this.participants.set(wire.id, person(wire));
+    const me = this.participants.get(welcome.participant);
+    if (!me) throw new TypeError("the welcome has no entry for its receiver");
+    this.me = me;
+    for (let index = 0; index < welcome.room.slots; index++) {
+      this.slots.push({ index, track: undefined as unknown as MediaStreamTrack, participant: null });
+    }
+    this.#seat(welcome.slots);
+  }
+
+  /** The whole state again, after a reconnect: the events are the difference. */
+  reload(welcome: Welcome): Change[] {
+    const changes: Change[] = [];
+    const present = new Set(welcome.participants.map(({ id }) => id));
+    for (const id of [...this.participants.keys()]) {
+      if (!present.has(id)) changes.push(...this.#leave(id, null));
+    }
+    for (const wire of welcome.participants) {
+      const known = this.participants.get(wire.id);
+      changes.push(...(known ? [...update(known, wire), ...retrack(known, wire.tracks)] : this.#join(wire)));
+    }
+    changes.push(...this.#seat(welcome.slots));
+    if (this.#loud.size > 0) changes.push(this.#levels([]));
+    return changes;
+  }
+
+  apply(change: RoomChange): Change[] {
+    switch (change.type) {
+      case "participant_joined":
+      case "participant_updated": {
+        const known = this.participants.get(change.participant.id);
+        return known ? update(known, change.participant) : this.#join(change.participant);
+      }
+      case "participant_left":
+        return this.#leave(change.participant, change.reason);
+      case "track_published":
+        return this.#publish(change.participant, change.track);
+      case "track_unpublished": {
+        const owner = this.participants.get(change.participant);
+        return owner
+          ? retrack(
+              owner,
+              owner.tracks.filter(({ id }) => id !== change.track),
+            )
+          : [];
+      }
+      case "slots":
+        return this.#seat(change.slots);
+      case "speakers":
+        return [this.#levels(change.levels)];
+    }
+  }
+
+  /** What a request of one's own changed, known from its `ok` before the server's event tells it. */
+  patchMe(fields: Partial<Pick<Participant, "muted" | "handRaised">>): Change[] {
+    return amend(this.me as Person, { ...this.me, ...fields });
+  }
+
+  setTracks(tracks: readonly MediaStreamTrack[]): Change[] {
+    for (const slot of this.slots) slot.track = tracks[slot.index] ?? slot.track;
+    return [["slots", this.slots]];
+  }
+
+  #join(wire: WireParticipant): Change[] {
+    const joined = person(wire);
+    this.participants.set(wire.id, joined);
+    return [["participantjoined", joined]];
+  }
+
+  #leave(id: string, reason: LeaveReason | null): Change[] {
+    const gone = this.participants.get(id);
+    if (!gone || gone === this.me) return [];
+    this.participants.delete(id);
+    this.#loud.delete(gone);
+    const changes: Change[] = [["participantleft", gone, reason]];
+    // The server tells it too, but up to 100 ms later: nobody should find somebody in a slot who isn't in the room.
+    const seats = this.slots.filter(({ participant }) => participant === gone);
+    for (const slot of seats) slot.participant = null;
+    if (seats.length > 0) changes.push(["slots", this.slots]);
+    return changes;
+  }
+
+  #publish(id: string, track: WireTrack): Change[] {
+    const owner = this.participants.get(id);
+    if (!owner || owner.tracks.some((known) => known.id === track.id)) return [];
+    return retrack(owner, [...owner.tracks, track]);
+  }
+
+  #seat(wires: readonly WireSlot[]): Change[] {
+    let changed = false;
+    for (const { index, participant: id } of wires) {
+      const slot = this.slots[index];
+      const occupant = (id !== null && this.participants.get(id)) || null;
+      if (!slot || slot.participant === occupant) continue;
+      slot.participant = occupant;
+      changed = true;
+    }
+    return changed ? [["slots", this.slots]] : [];
+  }
+
+  #levels(wires: readonly { participant: string; level_dbov: number }[]): Change {
+    const silent = this.#loud;
+    this.#loud = new Set();
+    const levels: SpeakerLevel[] = [];
+    for (const { participant: id, level_dbov } of wires) {
+      const speaker = this.participants.get(id);
+      if (!speaker) continue;
+      speaker.levelDbov = level_dbov;
+      silent.delete(speaker);
+      this.#loud.add(speaker);
+      levels.push({ participant: speaker, levelDbov: level_dbov });
+    }
+    for (const speaker of silent) speaker.levelDbov = SILENCE_DBOV;
+    return ["speakers", levels];
+  }
+}
+
+function person(wire: WireParticipant): Person {
+  return {
+    id: wire.id,
+    name: wire.name,
+    role: wire.role,
+    muted: wire.muted,
+    handRaised: wire.hand_raised,
+    source: wire.source,
+    tracks: [...wire.tracks],
+    levelDbov: SILENCE_DBOV,
+  };
+}
+
+function update(known: Person, wire: WireParticipant): Change[] {
+  return amend(known, { name: wire.name, role: wire.role, muted: wire.muted, handRaised: wire.hand_raised });
+}
+
+function amend(known: Person, now: Pick<Participant, ParticipantField>): Change[] {
+  const fields: ParticipantField[] = ["name", "role", "muted", "handRaised"];
+  const changed = new Set(fields.filter((field) => known[field] !== now[field]));
+  if (changed.size === 0) return [];
+  Object.assign(known, { name: now.name, role: now.role, muted: now.muted, handRaised: now.handRaised });
+  return [["participantupdated", known, changed]];
+}
+
+function retrack(owner: Person, tracks: readonly Track[]): Change[] {
+  const has = (list: readonly Track[], { id }: Track) => list.some((track) => track.id === id);
+  const ended = owner.tracks.filter((track) => !has(tracks, track));
+  const begun = tracks.filter((track) => !has(owner.tracks, track));
+  owner.tracks = [...tracks];
+  return [
+    ...ended.map((track): Change => ["trackunpublished", track, owner]),
+    ...begun.map((track): Change => ["trackpublished", track, owner]),
+  ];
+}

@@ -1,0 +1,118 @@
+// One peer connection: an m-line to send, one to receive per slot, two data channels. Offers come out, the server's
+// answers go in. It doesn't repair itself: `media.ts` restarts or replaces it.
+//
+// The sending m-line is there with or without a track, so that muting, another microphone and a promotion need no
+// renegotiation.
+
+import type { ConnectOptions } from "./api.js";
+import { withDtx } from "./sdp.js";
+import { StatsMeter } from "./stats.js";
+import type { Answer } from "./wire.js";
+
+export type PeerOptions = Pick<ConnectOptions, "red" | "dtx"> & {
+  slotCount: number;
+  audioTrack: MediaStreamTrack | null;
+};
+
+export interface PeerHandlers {
+  stateChanged(peer: Peer): void;
+  channelOpened(): void;
+  frame(text: string, reliable: boolean): void;
+}
+
+/** Beyond this many bytes not yet sent, an unreliable message would only come late. */
+const LOSSY_BYTES_MAX = 64 * 1024;
+
+export class Peer {
+  readonly connection = new RTCPeerConnection({ bundlePolicy: "max-bundle" });
+  readonly meter = new StatsMeter();
+  readonly #dtx: boolean;
+  readonly #sending: RTCRtpTransceiver;
+  readonly #receiving: RTCRtpTransceiver[] = [];
+  readonly #reliable: RTCDataChannel;
+  readonly #lossy: RTCDataChannel;
+
+  constructor({ slotCount, audioTrack, red, dtx }: PeerOptions, handlers: PeerHandlers) {
+    this.#dtx = dtx ?? false;
+    this.#sending = this.connection.addTransceiver(audioTrack ?? "audio", { direction: "sendonly" });
+    if (red) preferRed(this.#sending);
+    for (let index = 0; index < slotCount; index++) {
+      this.#receiving.push(this.connection.addTransceiver("audio", { direction: "recvonly" }));
+    }
+    this.#reliable = this.connection.createDataChannel("reliable");
+    this.#lossy = this.connection.createDataChannel("lossy", { ordered: false, maxRetransmits: 0 });
+    this.#reliable.onopen = () => handlers.channelOpened();
+    this.#reliable.onmessage = ({ data }) => handlers.frame(data, true);
+    this.#lossy.onmessage = ({ data }) => handlers.frame(data, false);
+    this.connection.onconnectionstatechange = () => handlers.stateChanged(this);
+  }
+
+  get state(): RTCPeerConnectionState {
+    return this.connection.connectionState;
+  }
+
+  /** The tracks of the slots by their index. */
+  get tracks(): MediaStreamTrack[] {
+    return this.#receiving.map(({ receiver }) => receiver.track);
+  }
+
+  /** The candidates aren't waited for: the server, ICE-lite, learns them from the checks (RFC 8445, 7.3.1.3). */
+  async offer(iceRestart: boolean): Promise<string> {
+    const offer = await this.connection.createOffer({ iceRestart });
+    await this.connection.setLocalDescription(offer);
+    return this.connection.localDescription?.sdp ?? offer.sdp ?? "";
+  }
+
+  async accept({ sdp, slots }: Answer): Promise<void> {
+    await this.connection.setRemoteDescription({ type: "answer", sdp: this.#dtx ? withDtx(sdp) : sdp });
+    const rank = new Map(slots.map(({ index, mid }) => [mid, index]));
+    const place = ({ mid }: RTCRtpTransceiver) => rank.get(mid ?? "") ?? Number.MAX_SAFE_INTEGER;
+    this.#receiving.sort((a, b) => place(a) - place(b));
+  }
+
+  setAudioTrack(track: MediaStreamTrack | null): Promise<void> {
+    return this.#sending.sender.replaceTrack(track);
+  }
+
+  /** Whether the frame was handed to the network. */
+  send(frame: string, reliable: boolean): boolean {
+    const channel = reliable ? this.#reliable : this.#lossy;
+    if (channel.readyState !== "open") return false;
+    if (!reliable && channel.bufferedAmount > LOSSY_BYTES_MAX) return false;
+    channel.send(frame);
+    return true;
+  }
+
+  /** Whether the connection stands before the time is over. */
+  connects(withinMs: number): Promise<boolean> {
+    return new Promise((resolve) => {
+      const settle = (connected: boolean) => {
+        clearTimeout(late);
+        this.connection.removeEventListener("connectionstatechange", look);
+        resolve(connected);
+      };
+      const look = () => {
+        if (this.state === "connected") settle(true);
+        else if (this.state === "failed" || this.state === "closed") settle(false);
+      };
+      const late = setTimeout(() => settle(false), withinMs);
+      this.connection.addEventListener("connectionstatechange", look);
+      // A restart takes a failed connection out of its state only later: that one may be waited for.
+      if (this.state === "connected") settle(true);
+    });
+  }
+
+  close(): void {
+    this.connection.onconnectionstatechange = null;
+    this.#reliable.onopen = this.#reliable.onmessage = this.#lossy.onmessage = null;
+    this.connection.close();
+  }
+}
+
+function preferRed(sending: RTCRtpTransceiver): void {
+  const codecs = RTCRtpReceiver.getCapabilities("audio")?.codecs ?? [];
+  const isRed = ({ mimeType }: RTCRtpCodec) => mimeType.toLowerCase() === "audio/red";
+  const red = codecs.filter(isRed);
+  if (red.length === 0 || !sending.setCodecPreferences) return;
+  sending.setCodecPreferences([...red, ...codecs.filter((codec) => !isRed(codec))]);
+}

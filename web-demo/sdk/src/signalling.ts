@@ -1,0 +1,142 @@
+// One WebSocket, from its hello to its loss. Requests go out with an id and their replies settle them; what the
+// server tells unasked goes to the handlers. It never reconnects: `room.ts` opens another one.
+
+import { TercetError } from "./api.js";
+import type { Answer, Hello, Request, ServerEvent, Welcome, WireError } from "./wire.js";
+
+const OPEN_MS = 10_000;
+const PONG_MS = 5_000;
+
+export interface SignallingHandlers {
+  event(event: ServerEvent): void;
+  lost(): void;
+}
+
+interface Pending {
+  resolve(reply: unknown): void;
+  reject(error: TercetError): void;
+}
+
+export class Signalling {
+  readonly socket: WebSocket;
+  readonly #handlers: SignallingHandlers;
+  readonly #pending = new Map<number, Pending>();
+  #lastId = 0;
+  #heartbeat: ReturnType<typeof setInterval> | undefined;
+  #over = false;
+
+  private constructor(url: string, handlers: SignallingHandlers) {
+    this.socket = new WebSocket(url);
+    this.#handlers = handlers;
+  }
+
+  /** Opens a WebSocket and says hello. Rejects with the server's refusal, or with `unreachable`. */
+  static async enter(
+    url: string,
+    hello: Hello,
+    handlers: SignallingHandlers,
+  ): Promise<{ signalling: Signalling; welcome: Welcome }> {
+    const signalling = new Signalling(url, handlers);
+    const late = setTimeout(() => signalling.#lose(), OPEN_MS);
+    try {
+      const welcome = (await signalling.#greet(hello)) as Welcome;
+      signalling.#heartbeat = setInterval(() => signalling.probe(), welcome.session.idle_ms / 3);
+      return { signalling, welcome };
+    } catch (error) {
+      signalling.close();
+      const lost = error instanceof TercetError && error.code === "connection_lost";
+      throw lost ? new TercetError("unreachable", `no connection to ${url}`) : error;
+    } finally {
+      clearTimeout(late);
+    }
+  }
+
+  request(request: Request & { type: "offer" }): Promise<Answer>;
+  request(request: Request): Promise<unknown>;
+  request(request: Request): Promise<unknown> {
+    return this.#ask(request);
+  }
+
+  /** Finds out whether the WebSocket still works: silence to a ping counts as its loss. */
+  probe(): void {
+    const silent = setTimeout(() => this.#lose(), PONG_MS);
+    const heard = () => clearTimeout(silent);
+    this.#ask({ type: "ping" }).then(heard, heard);
+  }
+
+  /** Sends the end of the session, without waiting for anything. */
+  sayLeave(): void {
+    if (!this.#over && this.socket.readyState === WebSocket.OPEN) this.socket.send('{"type":"leave"}');
+  }
+
+  /** Ends it from this side: no handler is called any more. */
+  close(): void {
+    if (this.#over) return;
+    this.#over = true;
+    clearInterval(this.#heartbeat);
+    this.socket.onopen = this.socket.onmessage = this.socket.onclose = null;
+    this.socket.close();
+    for (const { reject } of this.#pending.values()) {
+      reject(new TercetError("connection_lost", "the connection broke before the reply came"));
+    }
+    this.#pending.clear();
+  }
+
+  #greet(hello: Hello): Promise<unknown> {
+    return new Promise((resolve, reject) => {
+      const id = ++this.#lastId;
+      this.#pending.set(id, { resolve, reject });
+      this.socket.onopen = () => this.socket.send(JSON.stringify({ ...hello, id }));
+      this.socket.onmessage = ({ data }) => this.#receive(data);
+      this.socket.onclose = () => this.#lose();
+    });
+  }
+
+  #ask(request: Request): Promise<unknown> {
+    if (this.#over) return Promise.reject(new TercetError("connection_lost", "the connection is broken"));
+    return new Promise((resolve, reject) => {
+      const id = ++this.#lastId;
+      this.#pending.set(id, { resolve, reject });
+      this.socket.send(JSON.stringify({ ...request, id }));
+    });
+  }
+
+  #receive(text: string): void {
+    const message = JSON.parse(text) as { type: string; re?: number };
+    const pending = message.re === undefined ? undefined : this.#pending.get(message.re);
+    if (!pending || message.re === undefined) {
+      // A refused hello may come without `re`, when the server didn't get as far as reading an id.
+      if (message.type === "error" && this.#heartbeat === undefined) this.#refuseAll(message as WireError);
+      else this.#handlers.event(message as ServerEvent);
+      return;
+    }
+    this.#pending.delete(message.re);
+    if (message.type === "error") pending.reject(refusal(message as WireError));
+    else pending.resolve(message);
+  }
+
+  #refuseAll(error: WireError): void {
+    for (const { reject } of this.#pending.values()) reject(refusal(error));
+    this.#pending.clear();
+  }
+
+  #lose(): void {
+    if (this.#over) return;
+    this.close();
+    // Before the welcome the caller of `enter` learns it from the rejection.
+    if (this.#heartbeat !== undefined) this.#handlers.lost();
+  }
+}
+
+export function refusal(error: WireError): TercetError {
+  return new TercetError(error.code, error.message);
+}
+
+/** The WebSocket below a server's base URL, which may be of either kind and end in a slash or not. */
+export function socketUrl(base: string): string {
+  const url = new URL(base, globalThis.location?.href);
+  url.protocol = url.protocol.replace(/^http/, "ws");
+  url.pathname = `${url.pathname.replace(/\/+$/, "")}/v1/ws`;
+  url.search = url.hash = "";
+  return url.href;
+}

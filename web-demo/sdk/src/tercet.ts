@@ -1,0 +1,14 @@
+// The entry of the package: a token comes in, a room goes out.
+
+import type { ConnectOptions, Room } from "./api.js";
+import { LiveRoom } from "./room.js";
+
+export * from "./api.js";
+
+/**
+ * Enters the room that the token names. Resolves when the server has answered the media offer. Rejects with a
+ * `TercetError`: the server's refusal, or `unreachable`.
+ */
+export function connect(options: ConnectOptions): Promise<Room> {
+  return LiveRoom.join(options);
+}

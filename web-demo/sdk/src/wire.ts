@@ -1,0 +1,84 @@
+// The messages of docs/protocol.md, version 1, as they cross the WebSocket. Nothing of this is public:
+// `model.ts` turns it into the objects of `api.ts`.
+
+import type { LeaveReason, Role } from "./api.js";
+
+export const VERSION = 1;
+
+/** The largest data-channel frame that the server forwards. */
+export const DATA_BYTES_MAX = 15 * 1024;
+
+export interface WireTrack {
+  id: string;
+  kind: string;
+}
+
+export interface WireParticipant {
+  id: string;
+  name: string;
+  role: Role;
+  muted: boolean;
+  hand_raised: boolean;
+  source: number;
+  tracks: WireTrack[];
+}
+
+export interface WireSlot {
+  index: number;
+  mid: string | null;
+  participant: string | null;
+}
+
+export interface Welcome {
+  type: "joined" | "resumed";
+  version: number;
+  session: { id: string; secret: string; resume_ms: number; idle_ms: number };
+  room: { id: string; slots: number };
+  participant: string;
+  participants: WireParticipant[];
+  slots: WireSlot[];
+}
+
+export interface Answer {
+  type: "answer";
+  sdp: string;
+  slots: { index: number; mid: string }[];
+}
+
+export interface WireError {
+  type: "error";
+  code: string;
+  message: string;
+  fatal: boolean;
+}
+
+/** What changes the room as this client sees it. */
+export type RoomChange =
+  | { type: "participant_joined"; participant: WireParticipant }
+  | { type: "participant_updated"; participant: WireParticipant }
+  | { type: "participant_left"; participant: string; reason: LeaveReason }
+  | { type: "track_published"; participant: string; track: WireTrack }
+  | { type: "track_unpublished"; participant: string; track: string }
+  | { type: "slots"; slots: WireSlot[] }
+  | { type: "speakers"; levels: { participant: string; level_dbov: number }[] };
+
+/** What comes without having been asked for. */
+export type ServerEvent =
+  | RoomChange
+  | WireError
+  | { type: "closing"; deadline_ms: number }
+  | { type: "left"; reason: LeaveReason };
+
+export type Hello =
+  | { type: "join"; version: number; token: string; name?: string }
+  | { type: "resume"; version: number; session: string; secret: string };
+
+export type Request =
+  | { type: "offer"; sdp: string; fresh: boolean }
+  | { type: "mute"; muted: boolean }
+  | { type: "raise_hand"; raised: boolean }
+  | { type: "mute_participant"; participant: string }
+  | { type: "lower_hand"; participant: string }
+  | { type: "set_role"; participant: string; role: Role }
+  | { type: "remove_participant"; participant: string }
+  | { type: "ping" };

@@ -1,0 +1,98 @@
+// What each message does to the room, and which events it means.
+
+import { expect, test } from "vitest";
+import { RoomModel } from "../src/model.js";
+import type { Welcome, WireParticipant } from "../src/wire.js";
+import { welcome, wireParticipant } from "./fakes.js";
+
+function model(): RoomModel {
+  return new RoomModel(welcome() as unknown as Welcome);
+}
+
+function wire(id: string, fields = {}): WireParticipant {
+  return wireParticipant(id, fields) as unknown as WireParticipant;
+}
+
+function seats(...ids: (string | null)[]) {
+  return ids.map((participant, index) => ({ index, mid: String(index + 1), participant }));
+}
+
+test("a participant stays the same object through updates, and unchanged ones are no event", () => {
+  const room = model();
+  const ann = room.participants.get("ann");
+  const update = { type: "participant_updated" as const, participant: wire("ann", { hand_raised: true }) };
+  const [change] = room.apply(update);
+  expect(change).toEqual(["participantupdated", ann, new Set(["handRaised"])]);
+  expect(ann?.handRaised).toBe(true);
+  expect(room.apply(update)).toEqual([]);
+});
+
+test("slots are an event only when somebody else is in one", () => {
+  const room = model();
+  expect(room.apply({ type: "slots", slots: seats("ann", null, null) })).toHaveLength(1);
+  expect(room.slots[0]?.participant).toBe(room.participants.get("ann"));
+  expect(room.apply({ type: "slots", slots: seats("ann", null, null) })).toEqual([]);
+});
+
+test("whoever leaves frees the slot at once", () => {
+  const room = model();
+  room.apply({ type: "slots", slots: seats(null, "ann", null) });
+  const names = room
+    .apply({ type: "participant_left", participant: "ann", reason: "timed_out" })
+    .map(([name]) => name);
+  expect(names).toEqual(["participantleft", "slots"]);
+  expect(room.slots[1]?.participant).toBeNull();
+});
+
+test("levels fall back to silence when absent", () => {
+  const room = model();
+  const ann = room.participants.get("ann");
+  room.apply({ type: "speakers", levels: [{ participant: "ann", level_dbov: -20 }] });
+  expect(ann?.levelDbov).toBe(-20);
+  room.apply({ type: "speakers", levels: [] });
+  expect(ann?.levelDbov).toBe(-127);
+});
+
+test("tracks come and go once", () => {
+  const room = model();
+  const published = {
+    type: "track_published" as const,
+    participant: "ann",
+    track: { id: "t", kind: "audio" },
+  };
+  expect(room.apply(published).map(([name]) => name)).toEqual(["trackpublished"]);
+  expect(room.apply(published)).toEqual([]);
+  const gone = room.apply({ type: "track_unpublished", participant: "ann", track: "t" });
+  expect(gone.map(([name]) => name)).toEqual(["trackunpublished"]);
+});
+
+test("a reload is told as the difference", () => {
+  const room = model();
+  room.apply({ type: "slots", slots: seats("ann", null, null) });
+  const changes = room.reload(
+    welcome({
+      participants: [
+        wireParticipant("me", { role: "moderator" }),
+        wireParticipant("ann", { tracks: [{ id: "t", kind: "audio" }] }),
+        wireParticipant("bob"),
+      ],
+      slots: seats(null, "bob", null),
+    }) as unknown as Welcome,
+  );
+  expect(changes.map(([name]) => name)).toEqual([
+    "participantupdated",
+    "trackpublished",
+    "participantjoined",
+    "slots",
+  ]);
+  expect(room.me.role).toBe("moderator");
+});
+
+test("events of people who are unknown are left out", () => {
+  const room = model();
+  expect(room.apply({ type: "slots", slots: seats("ghost", null, null) })).toEqual([]);
+  expect(room.apply({ type: "participant_left", participant: "ghost", reason: "left" })).toEqual([]);
+  expect(room.apply({ type: "speakers", levels: [{ participant: "ghost", level_dbov: -3 }] })).toEqual([
+    ["speakers", []],
+  ]);
+});

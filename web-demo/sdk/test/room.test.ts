@@ -1,0 +1,315 @@
+// The story of a session as the server and the browser tell it, with stand-ins for both.
+
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { type ConnectOptions, connect, type Room, TercetError } from "../src/tercet.js";
+import {
+  answer,
+  FakePeer,
+  FakeSocket,
+  fakeTrack,
+  installFakes,
+  settle,
+  welcome,
+  wireParticipant,
+} from "./fakes.js";
+
+beforeEach(() => {
+  vi.useFakeTimers();
+  vi.spyOn(Math, "random").mockReturnValue(1);
+  installFakes();
+});
+
+afterEach(() => {
+  vi.useRealTimers();
+  vi.unstubAllGlobals();
+  vi.restoreAllMocks();
+});
+
+async function joined(options: Partial<ConnectOptions> = {}, mids?: string[]): Promise<Room> {
+  const promise = connect({ url: "https://example.org/", token: "jwt", ...options });
+  FakeSocket.last.open();
+  FakeSocket.last.reply("join", welcome());
+  await settle();
+  FakeSocket.last.reply("offer", answer(mids));
+  const room = await promise;
+  FakePeer.last.become("connected");
+  return room;
+}
+
+async function resumed(fields: Record<string, unknown> = {}): Promise<void> {
+  FakeSocket.last.open();
+  FakeSocket.last.reply(
+    "resume",
+    welcome({
+      type: "resumed",
+      session: { id: "s1", secret: "second", resume_ms: 30_000, idle_ms: 30_000 },
+      ...fields,
+    }),
+  );
+  await settle();
+}
+
+test("joining says hello, offers one m-line to send and one a slot, and attaches the slots by mid", async () => {
+  const room = await joined({ name: "Me" }, ["3", "1", "2"]);
+  expect(FakeSocket.last.url).toBe("wss://example.org/v1/ws");
+  expect(FakeSocket.last.request("join")).toMatchObject({ version: 1, token: "jwt", name: "Me" });
+  expect(FakeSocket.last.request("offer")).toMatchObject({ fresh: false });
+
+  const [sending, ...receiving] = FakePeer.last.transceivers;
+  expect(sending?.direction).toBe("sendonly");
+  expect(receiving.map(({ direction }) => direction)).toEqual(["recvonly", "recvonly", "recvonly"]);
+  expect(FakePeer.last.channels.map(({ label }) => label)).toEqual(["reliable", "lossy"]);
+
+  expect(room.state).toBe("connected");
+  expect(room.id).toBe("hall");
+  expect(room.me.name).toBe("ME");
+  expect([...room.participants.keys()]).toEqual(["me", "ann"]);
+  const tracks = [3, 1, 2].map((mline) => FakePeer.last.transceivers[mline]?.receiver.track);
+  expect(room.slots.map(({ track }) => track)).toEqual(tracks);
+});
+
+test("a refused join rejects with the server's code", async () => {
+  const promise = connect({ url: "http://example.org", token: "jwt" });
+  FakeSocket.last.open();
+  FakeSocket.last.reply("join", { type: "error", code: "room_full", message: "full", fatal: true });
+  await expect(promise).rejects.toMatchObject({ name: "TercetError", code: "room_full", message: "full" });
+  await expect(promise).rejects.toBeInstanceOf(TercetError);
+  expect(FakePeer.all).toHaveLength(0);
+});
+
+test("a refusal without the request's id rejects too", async () => {
+  const promise = connect({ url: "http://example.org", token: "jwt" });
+  FakeSocket.last.open();
+  FakeSocket.last.say({ type: "error", code: "shutting_down", message: "going", fatal: true });
+  await expect(promise).rejects.toMatchObject({ code: "shutting_down" });
+});
+
+test("a server that isn't there is unreachable", async () => {
+  const promise = connect({ url: "http://example.org", token: "jwt" });
+  FakeSocket.last.drop();
+  await expect(promise).rejects.toMatchObject({ code: "unreachable" });
+});
+
+test("a refused offer rejects and ends the session", async () => {
+  const promise = connect({ url: "http://example.org", token: "jwt" });
+  FakeSocket.last.open();
+  FakeSocket.last.reply("join", welcome());
+  await settle();
+  FakeSocket.last.reply("offer", { type: "error", code: "unsupported_codec", message: "no", fatal: false });
+  await expect(promise).rejects.toMatchObject({ code: "unsupported_codec" });
+  expect(FakeSocket.last.request("leave")).toBeDefined();
+  expect(FakePeer.last.connectionState).toBe("closed");
+});
+
+test("a broken WebSocket is resumed with the latest secret, and the events are the difference", async () => {
+  const room = await joined();
+  const events: string[] = [];
+  room.on("statechange", (state) => events.push(state));
+  room.on("participantjoined", ({ id }) => events.push(`+${id}`));
+  room.on("participantleft", ({ id }, reason) => events.push(`-${id} ${reason}`));
+  const me = room.me;
+
+  FakeSocket.last.drop();
+  expect(room.state).toBe("reconnecting");
+  expect(room.webSocket).toBeNull();
+  await vi.advanceTimersByTimeAsync(250);
+  expect(FakeSocket.last.sent).toEqual([]);
+  await resumed({ participants: [wireParticipant("me"), wireParticipant("bob")] });
+  expect(FakeSocket.last.request("resume")).toMatchObject({ version: 1, session: "s1", secret: "first" });
+  expect(events).toEqual(["reconnecting", "-ann null", "+bob", "connected"]);
+  expect(room.me).toBe(me);
+  expect(FakePeer.all).toHaveLength(1);
+
+  FakeSocket.last.drop();
+  await vi.advanceTimersByTimeAsync(250);
+  await resumed();
+  expect(FakeSocket.last.request("resume")).toMatchObject({ secret: "second" });
+});
+
+test("attempts to reconnect come at 250 ms, doubling up to 5 s", async () => {
+  await joined();
+  FakeSocket.last.drop();
+  for (const ms of [250, 500, 1000, 2000, 4000, 5000, 5000]) {
+    const before = FakeSocket.all.length;
+    await vi.advanceTimersByTimeAsync(ms - 1);
+    expect(FakeSocket.all).toHaveLength(before);
+    await vi.advanceTimersByTimeAsync(1);
+    expect(FakeSocket.all).toHaveLength(before + 1);
+    FakeSocket.last.drop();
+    await settle();
+  }
+});
+
+test("a session that the server no longer has closes the room", async () => {
+  const room = await joined();
+  const left = vi.fn();
+  room.on("left", left);
+  FakeSocket.last.drop();
+  await vi.advanceTimersByTimeAsync(250);
+  FakeSocket.last.open();
+  FakeSocket.last.reply("resume", { type: "error", code: "no_such_session", message: "", fatal: true });
+  await settle();
+  expect(room.state).toBe("closed");
+  expect(room.closeReason).toBe("timed_out");
+  expect(left).toHaveBeenCalledExactlyOnceWith("timed_out");
+  await expect(room.raiseHand(true)).rejects.toMatchObject({ code: "closed" });
+});
+
+test("a request whose reply was lost is sent again after the reconnect", async () => {
+  const room = await joined();
+  const raised = room.raiseHand(true);
+  await settle();
+  FakeSocket.last.drop();
+  await vi.advanceTimersByTimeAsync(250);
+  await resumed();
+  FakeSocket.last.ok("raise_hand");
+  await raised;
+  expect(room.me.handRaised).toBe(true);
+});
+
+test("silence to a ping counts as a loss", async () => {
+  const room = await joined();
+  await vi.advanceTimersByTimeAsync(10_000);
+  FakeSocket.last.reply("ping", { type: "pong" });
+  await vi.advanceTimersByTimeAsync(5_000);
+  expect(room.state).toBe("connected");
+  await vi.advanceTimersByTimeAsync(10_000);
+  expect(room.state).toBe("reconnecting");
+});
+
+test("muting disables the track at once, unmuting enables it when granted", async () => {
+  const audioTrack = fakeTrack();
+  const room = await joined({ audioTrack });
+  expect(FakePeer.last.transceivers[0]?.sender.track).toBe(audioTrack);
+  const muting = room.mute(true);
+  expect(audioTrack.enabled).toBe(false);
+  await settle();
+  FakeSocket.last.ok("mute");
+  await muting;
+  expect(room.me.muted).toBe(true);
+
+  const unmuting = room.mute(false);
+  await settle();
+  expect(audioTrack.enabled).toBe(false);
+  FakeSocket.last.ok("mute");
+  await unmuting;
+  expect(audioTrack.enabled).toBe(true);
+});
+
+test("a moderator's mute disables the track, and that of a track set later", async () => {
+  const audioTrack = fakeTrack();
+  const room = await joined({ audioTrack });
+  FakeSocket.last.say({
+    type: "participant_updated",
+    participant: wireParticipant("me", { muted: true }),
+  });
+  expect(audioTrack.enabled).toBe(false);
+  const another = fakeTrack();
+  await room.setAudioTrack(another);
+  expect(another.enabled).toBe(false);
+  expect(FakePeer.last.transceivers[0]?.sender.track).toBe(another);
+});
+
+test("media that is gone for 2 s restarts ICE, and gets a new connection if that doesn't help in 5 s", async () => {
+  const room = await joined();
+  const before = room.slots.map((slot) => slot);
+  const slots = vi.fn();
+  room.on("slots", slots);
+
+  FakePeer.last.become("disconnected");
+  await vi.advanceTimersByTimeAsync(1_999);
+  expect(room.state).toBe("connected");
+  await vi.advanceTimersByTimeAsync(1);
+  expect(room.state).toBe("reconnecting");
+  expect(FakePeer.last.restarts).toBe(1);
+  FakeSocket.last.reply("offer", answer());
+  await vi.advanceTimersByTimeAsync(5_000);
+
+  expect(FakePeer.all).toHaveLength(2);
+  expect(FakePeer.all[0]?.connectionState).toBe("closed");
+  expect(FakeSocket.last.request("offer")).toMatchObject({ fresh: true });
+  FakeSocket.last.reply("offer", answer());
+  await settle();
+  expect(slots).toHaveBeenCalledOnce();
+  expect(room.slots).toEqual(before);
+  expect(room.slots[0]?.track).toBe(FakePeer.last.transceivers[1]?.receiver.track);
+  FakePeer.last.become("connected");
+  await settle();
+  expect(room.state).toBe("connected");
+  expect(room.peerConnection).toBe(FakePeer.last);
+});
+
+test("a connection that the server doesn't know is replaced at once", async () => {
+  await joined();
+  FakePeer.last.become("failed");
+  await settle();
+  FakeSocket.last.reply("offer", { type: "error", code: "no_connection", message: "", fatal: false });
+  await settle();
+  expect(FakePeer.all).toHaveLength(2);
+  expect(FakeSocket.last.request("offer")).toMatchObject({ fresh: true });
+});
+
+test("a connection that was closed from outside is replaced", async () => {
+  const room = await joined();
+  FakePeer.last.close();
+  await vi.advanceTimersByTimeAsync(1_000);
+  expect(room.state).toBe("reconnecting");
+  expect(FakePeer.all).toHaveLength(2);
+  expect(FakeSocket.last.request("offer")).toMatchObject({ fresh: true });
+});
+
+test("a connection that comes back within 2 s is left alone", async () => {
+  const room = await joined();
+  FakePeer.last.become("disconnected");
+  await vi.advanceTimersByTimeAsync(1_000);
+  FakePeer.last.become("connected");
+  await vi.advanceTimersByTimeAsync(10_000);
+  expect(room.state).toBe("connected");
+  expect(FakePeer.last.restarts).toBe(0);
+});
+
+test("reliable data waits for its channel, lossy data doesn't", async () => {
+  const room = await joined();
+  const [reliable, lossy] = FakePeer.last.channels;
+  expect(room.send({ n: 1 })).toBe(true);
+  expect(room.send({ n: 2 }, { reliable: false })).toBe(false);
+  reliable?.open();
+  lossy?.open();
+  expect(reliable?.sent).toEqual([{ data: { n: 1 } }]);
+  room.send("hi", { to: ["ann"], reliable: false });
+  expect(lossy?.sent).toEqual([{ to: ["ann"], data: "hi" }]);
+  expect(() => room.send("x".repeat(15 * 1024))).toThrow(expect.objectContaining({ code: "too_large" }));
+});
+
+test("data arrives with its sender", async () => {
+  const room = await joined();
+  const data = vi.fn();
+  room.on("data", data);
+  FakePeer.last.channels[0]?.onmessage?.({ data: '{"from":"ann","data":[1]}' });
+  expect(data).toHaveBeenCalledWith({
+    from: "ann",
+    data: [1],
+    participant: room.participants.get("ann"),
+    reliable: true,
+  });
+});
+
+test("leaving says so and closes", async () => {
+  const room = await joined();
+  const leaving = room.leave();
+  FakeSocket.last.request("leave");
+  FakeSocket.last.say({ type: "left", reason: "left" });
+  await leaving;
+  expect(room.state).toBe("closed");
+  expect(room.closeReason).toBe("left");
+  expect(FakePeer.last.connectionState).toBe("closed");
+});
+
+test("a removal closes the room for good", async () => {
+  const room = await joined();
+  FakeSocket.last.say({ type: "left", reason: "removed" });
+  FakeSocket.last.drop();
+  await vi.advanceTimersByTimeAsync(60_000);
+  expect(room.closeReason).toBe("removed");
+  expect(FakeSocket.all).toHaveLength(1);
+});
