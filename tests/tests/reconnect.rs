@@ -63,6 +63,8 @@ async fn a_used_secret_opens_nothing() -> anyhow::Result<()> {
     let mut client = server.join("r", "ada", Role::Speaker).await?;
     let used = client.welcome().session.clone();
     client.resume().await?;
+    // From the first message on, the client is known to have the new secret.
+    client.request(Request::Ping).await?;
     let mut thief = tercet_loadtest::Signalling::connect(&server.url()?).await?;
     let resume = Request::Resume { version: 1, session: used.id, secret: used.secret };
     let reply = thief.request(resume).await;

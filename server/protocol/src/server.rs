@@ -114,7 +114,7 @@ pub struct Welcome {
 pub struct SessionInfo {
     /// 128 random bits in hexadecimal.
     pub id: String,
-    /// 256 random bits in hexadecimal; each welcome brings a new one, and the old one ends.
+    /// 256 random bits in hexadecimal. Each welcome brings a new one; the old one ends with the client's next message.
     pub secret: String,
     /// How long the session outlives its WebSocket, in ms.
     pub resume_ms: u64,

@@ -11,11 +11,12 @@ use crate::media::WorkerCommand;
 
 impl Control {
     pub(super) fn request(&mut self, now: Instant, from: Attached, message: ClientMessage) {
-        let session = self.sessions.get(&from.session).filter(|session| session.attached() == from);
+        let session = self.sessions.get_mut(&from.session).filter(|session| session.attached() == from);
         let Some(session) = session else {
             // A socket that was replaced speaks for nobody.
             return;
         };
+        session.heard();
         let (id, re) = (session.id, message.id);
         let (room, actor, endpoint, worker) =
             (session.room.clone(), session.participant.clone(), session.endpoint, session.worker);

@@ -46,6 +46,8 @@ pub(crate) fn protocol_error(
 pub(super) struct Session {
     pub(super) id: SessionId,
     secret: String,
+    /// The secret before, until the client has shown that it got the new one.
+    former_secret: Option<String>,
     pub(super) participant: ParticipantId,
     pub(super) room: RoomId,
     pub(super) source: SourceId,
@@ -77,6 +79,7 @@ impl Session {
         Session {
             id: SessionId(rand::random()),
             secret: new_secret(),
+            former_secret: None,
             participant: new.participant,
             room: new.room,
             source: new.source,
@@ -103,15 +106,22 @@ impl Session {
 
     /// Compares in a time that tells nothing about the secret.
     pub(super) fn secret_is(&self, shown: &str) -> bool {
-        self.secret.as_bytes().ct_eq(shown.as_bytes()).into()
+        let is = |secret: &String| bool::from(secret.as_bytes().ct_eq(shown.as_bytes()));
+        is(&self.secret) | self.former_secret.as_ref().is_some_and(is)
     }
 
-    /// Another socket takes over; returns the former one. The secret that was shown has served.
+    /// Another socket takes over; returns the former one. The secret that was shown has served, but
+    /// holds until the client is heard: the reply that brings the new one may be lost.
     pub(super) fn attach(&mut self, socket: Socket) -> Option<Socket> {
         self.attachment += 1;
-        self.secret = new_secret();
+        self.former_secret = Some(std::mem::replace(&mut self.secret, new_secret()));
         self.detached_at = None;
         self.socket.replace(socket)
+    }
+
+    /// The client was heard on its socket, so it has the secret that came over it.
+    pub(super) fn heard(&mut self) {
+        self.former_secret = None;
     }
 
     /// The socket is gone.
@@ -158,14 +168,16 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_serves_once() {
+    fn a_secret_serves_until_the_client_has_the_next() {
         let (socket, _outbox) = mpsc::channel(1);
         let mut session = session(socket.clone());
         let secret = session.secret().to_owned();
         let before = session.attached();
         assert!(session.secret_is(&secret) && !session.secret_is("") && !session.secret_is(&secret[1..]));
         session.attach(socket);
-        assert!(!session.secret_is(&secret));
+        assert!(session.secret_is(&secret), "the reply may have been lost");
+        session.heard();
+        assert!(!session.secret_is(&secret) && session.secret_is(session.secret()));
         assert_ne!(session.attached(), before);
     }
 
