@@ -111,7 +111,6 @@ fn properties(schema: &Value) -> Vec<(&str, &Value)> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "in a test, a panic is the message")]
 mod tests {
     use std::collections::BTreeMap;
 

@@ -219,7 +219,6 @@ fn ensure(holds: bool, message: impl FnOnce() -> String) -> Result<(), ConfigErr
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "in a test, a panic is the message")]
 mod tests {
     use super::*;
 
