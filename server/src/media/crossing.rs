@@ -47,9 +47,10 @@ impl Doorbell {
         }
     }
 
-    /// The worker is about to look.
+    /// The worker is about to look. A swap, not a store: whoever found the bell rung has its message
+    /// in the queue before this, and the look comes after.
     pub(crate) fn answer(&self) {
-        self.rung.store(false, Ordering::Release);
+        self.rung.swap(false, Ordering::AcqRel);
     }
 }
 

@@ -4,6 +4,10 @@
 //! pass, the [`RoomShard`] ranks it, and [`Plane::deliver`] writes it to every listener's slot.
 //! The listeners' peers speak in [`Plane::flush`], once each for all that was written.
 
+mod data;
+mod endpoints;
+mod selection;
+
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -13,10 +17,7 @@ use std::time::{Duration, Instant};
 use rustc_hash::FxHashMap;
 use selector::SourceId;
 use str0m::net::Transmit;
-use tercet_core::{
-    Allowance, AudioPacket, EndpointId, Gate, IncomingRtp, Ingest, Origin, RoomId, RoomShard, Slot,
-};
-use tercet_protocol::DATA_BYTES_MAX;
+use tercet_core::{Allowance, AudioPacket, EndpointId, IncomingRtp, Ingest, Origin, RoomId, RoomShard};
 use tokio::sync::mpsc;
 use tracing::{debug, info, warn};
 
@@ -24,20 +25,13 @@ use super::crossing::{Crossing, CrossingSender};
 use super::demux::{Claim, Demux};
 use super::dtls::SharedCrypto;
 use super::metrics::WorkerMetrics;
-use super::peer::{CHANNEL_BUFFER_BYTES_MAX, DatagramError, Peer, PeerEvent};
+use super::peer::{DatagramError, Peer, PeerEvent};
 use super::socket::Sent;
 use super::timers::Timers;
-use super::{Answer, OfferError, OpenEndpoint, Selection, WorkerCommand, WorkerEvent, WorkerId};
+use super::{WorkerCommand, WorkerEvent, WorkerId};
 
 /// Who is heard is told to the control plane at this pace.
 const SELECTION_INTERVAL: Duration = Duration::from_millis(100);
-
-/// RFC 3550, section 5.1, wants a random first number; below 2^15 the receiver can't mistake its roll-over.
-const FIRST_SEQ_MAX: u16 = 1 << 14;
-
-/// Data frames a participant may send.
-const DATA_RATE_PER_S: u32 = 50;
-const DATA_BURST: u32 = 100;
 
 /// What a worker knows and decides.
 pub(super) struct Plane {
@@ -117,6 +111,11 @@ impl Plane {
         peers.into_iter().chain(rooms).min()
     }
 
+    /// Whether the control plane has yet to take events.
+    pub(super) fn has_events(&self) -> bool {
+        !self.events.is_empty()
+    }
+
     /// Whether something can go on without waiting.
     pub(super) fn has_backlog(&self) -> bool {
         !self.written.is_empty()
@@ -149,160 +148,6 @@ impl Plane {
                     self.close(now, endpoint);
                 }
             }
-        }
-    }
-
-    fn open(&mut self, now: Instant, open: OpenEndpoint) {
-        if self.rooms.is_empty() {
-            self.selection_due = now + SELECTION_INTERVAL;
-        }
-        self.rooms.entry(open.room.clone()).or_insert_with(|| LocalRoom {
-            shard: RoomShard::new(now, open.slots),
-            others: Vec::new(),
-            announced_version: 0,
-            announced_speech: false,
-        });
-        let endpoint = Endpoint {
-            room: open.room,
-            source: open.source,
-            slots_max: open.slots,
-            red: open.red,
-            ingest: Ingest::new(open.source, open.gate, now),
-            publishing: false,
-            data_allowance: Allowance::new(DATA_RATE_PER_S, DATA_BURST, now),
-            data_pending: VecDeque::new(),
-            data_pending_bytes: 0,
-            peer: None,
-            had_peer: false,
-            written: false,
-        };
-        self.endpoints.insert(open.endpoint, endpoint);
-        // The shard counts a listener from the moment the room has them, connected or not.
-        self.attach_to_shard(open.endpoint, 0);
-    }
-
-    fn offer(&mut self, now: Instant, id: EndpointId, sdp: &str, fresh: bool) -> Result<Answer, OfferError> {
-        let endpoint = self.endpoints.get(&id).ok_or(OfferError::NoConnection)?;
-        let is_new = fresh || !endpoint.had_peer;
-        let answer = if is_new { self.offer_fresh(now, id, sdp)? } else { self.offer_again(id, sdp)? };
-        self.pump(now, id);
-        let slots = answer.slot_mids.len();
-        if is_new {
-            self.attach_to_shard(id, slots);
-        } else {
-            self.extend_in_shard(id, slots);
-        }
-        Ok(answer)
-    }
-
-    /// The first offer of a connection. A former connection ends only if this one is answered.
-    fn offer_fresh(&mut self, now: Instant, id: EndpointId, sdp: &str) -> Result<Answer, OfferError> {
-        let endpoint = self.endpoints.get(&id).ok_or(OfferError::NoConnection)?;
-        let (crypto, candidates, slots_max, red) =
-            (&self.crypto, &self.candidates, endpoint.slots_max, endpoint.red);
-        let made = catch_unwind(AssertUnwindSafe(|| {
-            Peer::answer(now, crypto, candidates, slots_max, red, sdp).map(|(mut peer, answer)| {
-                let ufrag = peer.ice_ufrag();
-                (peer, answer, ufrag)
-            })
-        }));
-        let (peer, answer, ufrag) =
-            made.map_err(|_| self.metrics.peer_panicked()).map_err(|()| OfferError::Internal)??;
-        self.end_publishing(id);
-        self.drop_peer(id);
-        self.demux.learn_ufrag(id, ufrag);
-        if let Some(endpoint) = self.endpoints.get_mut(&id) {
-            endpoint.ingest.restart();
-            endpoint.peer = Some(peer);
-            endpoint.had_peer = true;
-        }
-        Ok(answer)
-    }
-
-    fn offer_again(&mut self, id: EndpointId, sdp: &str) -> Result<Answer, OfferError> {
-        let result = self.with_peer(id, |peer| {
-            let result = peer.renegotiate(sdp);
-            Ok((result, peer.ice_ufrag()))
-        });
-        let (result, ufrag) = result.ok_or(OfferError::NoConnection)?;
-        self.demux.learn_ufrag(id, ufrag);
-        result
-    }
-
-    fn attach_to_shard(&mut self, id: EndpointId, slots: usize) {
-        if let Some(endpoint) = self.endpoints.get(&id)
-            && let Some(local) = self.rooms.get_mut(&endpoint.room)
-        {
-            local.shard.add_endpoint(id, endpoint.source, (0..slots).map(|_| random_slot()));
-        }
-    }
-
-    fn extend_in_shard(&mut self, id: EndpointId, slots: usize) {
-        if let Some(endpoint) = self.endpoints.get(&id)
-            && let Some(local) = self.rooms.get_mut(&endpoint.room)
-        {
-            let missing = slots.saturating_sub(local.shard.slot_count(id));
-            local.shard.add_slots(id, (0..missing).map(|_| random_slot()));
-        }
-    }
-
-    fn set_gate(&mut self, id: EndpointId, gate: Gate) {
-        let Some(endpoint) = self.endpoints.get_mut(&id) else {
-            return;
-        };
-        endpoint.ingest.set_gate(gate);
-        match gate {
-            Gate::Open => {}
-            Gate::Muted => self.silence(id),
-            Gate::ListenOnly => self.end_publishing(id),
-        }
-    }
-
-    fn close(&mut self, now: Instant, id: EndpointId) {
-        self.end_publishing(id);
-        let goodbye = self.with_peer(id, |peer| {
-            peer.close();
-            Ok(())
-        });
-        if goodbye.is_some() {
-            self.pump(now, id);
-        }
-        self.drop_peer(id);
-        let Some(endpoint) = self.endpoints.remove(&id) else {
-            return;
-        };
-        if let Some(local) = self.rooms.get_mut(&endpoint.room) {
-            local.shard.remove_endpoint(id);
-            if local.shard.endpoint_count() == 0 {
-                self.rooms.remove(&endpoint.room);
-            }
-        }
-    }
-
-    fn send_data(&mut self, id: EndpointId, reliable: bool, frame: &Arc<[u8]>) {
-        let Some(endpoint) = self.endpoints.get_mut(&id) else {
-            return;
-        };
-        let is_open = endpoint.peer.as_ref().is_some_and(Peer::is_reliable_open);
-        if reliable && !is_open && endpoint.data_pending_bytes + frame.len() <= CHANNEL_BUFFER_BYTES_MAX {
-            endpoint.data_pending_bytes += frame.len();
-            endpoint.data_pending.push_back(frame.clone());
-            return;
-        }
-        if self.with_peer(id, |peer| Ok(peer.send_data(reliable, frame))) == Some(true) {
-            self.mark_written(id);
-        } else {
-            self.metrics.data_dropped.increment(1);
-        }
-    }
-
-    fn send_pending_data(&mut self, id: EndpointId) {
-        let Some(endpoint) = self.endpoints.get_mut(&id) else {
-            return;
-        };
-        endpoint.data_pending_bytes = 0;
-        for frame in std::mem::take(&mut endpoint.data_pending) {
-            self.send_data(id, true, &frame);
         }
     }
 
@@ -518,15 +363,6 @@ impl Plane {
         self.metrics.forwarded.increment(forwarded);
     }
 
-    fn data(&mut self, now: Instant, id: EndpointId, reliable: bool, frame: Vec<u8>) {
-        let allowed = self.endpoints.get_mut(&id).is_some_and(|e| e.data_allowance.take(now));
-        if !allowed || frame.len() > DATA_BYTES_MAX {
-            self.metrics.data_dropped.increment(1);
-            return self.tell(WorkerEvent::DataRefused { endpoint: id, too_large: allowed });
-        }
-        self.tell(WorkerEvent::DataReceived { endpoint: id, reliable, frame });
-    }
-
     /// Sends something to the room's other workers.
     fn cross(&self, room: &RoomId, crossing: impl Fn() -> Crossing) {
         let others = self.rooms.get(room).map_or(&[][..], |local| &local.others);
@@ -535,41 +371,6 @@ impl Plane {
             if !sent {
                 self.metrics.crossing_dropped.increment(1);
             }
-        }
-    }
-
-    /// The endpoint's audio is not heard from here on.
-    fn silence(&mut self, id: EndpointId) {
-        let Some(endpoint) = self.endpoints.get(&id) else {
-            return;
-        };
-        let (room, source) = (endpoint.room.clone(), endpoint.source);
-        let told = self.rooms.get_mut(&room).is_some_and(|local| local.shard.silence(source));
-        if told {
-            self.cross(&room, || Crossing::Withdrawn(room.clone(), source));
-        }
-    }
-
-    fn end_publishing(&mut self, id: EndpointId) {
-        self.silence(id);
-        if let Some(endpoint) = self.endpoints.get_mut(&id)
-            && std::mem::replace(&mut endpoint.publishing, false)
-        {
-            self.tell(WorkerEvent::PublishingEnded { endpoint: id });
-        }
-    }
-
-    fn connection_lost(&mut self, id: EndpointId) {
-        self.end_publishing(id);
-        self.drop_peer(id);
-        self.tell(WorkerEvent::Disconnected { endpoint: id });
-    }
-
-    fn drop_peer(&mut self, id: EndpointId) {
-        self.demux.remove(id);
-        self.timers.remove(id);
-        if let Some(endpoint) = self.endpoints.get_mut(&id) {
-            endpoint.peer = None;
         }
     }
 
@@ -604,36 +405,6 @@ impl Plane {
         None
     }
 
-    fn announce_selections(&mut self, now: Instant) {
-        let mut announced = Vec::new();
-        let mut occupied = 0;
-        for (room, local) in &mut self.rooms {
-            local.shard.handle_timeout(now);
-            let speakers = local.shard.speakers();
-            occupied += speakers.len();
-            let version = local.shard.selection_version();
-            self.metrics.switches.increment(version - local.announced_version);
-            let changed = local.announced_version != version;
-            let speech = !speakers.is_empty();
-            // The end of speech is told once; a quiet room costs nothing.
-            if changed || speech || local.announced_speech {
-                let mut positions = vec![None; local.shard.position_count()];
-                for speaker in &speakers {
-                    positions[speaker.position] = Some((speaker.source, speaker.level));
-                }
-                announced.push(Selection { worker: self.id, room: room.clone(), positions });
-            }
-            local.announced_version = version;
-            local.announced_speech = speech;
-        }
-        self.metrics.slots_occupied.set(occupied as f64);
-        self.metrics.rooms.set(self.rooms.len() as f64);
-        self.metrics.endpoints.set(self.endpoints.len() as f64);
-        for selection in announced {
-            self.tell(WorkerEvent::Selected(selection));
-        }
-    }
-
     /// Queues an event. State changes are bounded by what the control plane asked for and what
     /// the allowances let through; what is merely current is dropped when the queue is long.
     fn tell(&mut self, event: WorkerEvent) {
@@ -649,8 +420,4 @@ impl Plane {
         }
         self.events.push_back(event);
     }
-}
-
-fn random_slot() -> Slot {
-    Slot::new(rand::random_range(0..FIRST_SEQ_MAX), rand::random())
 }

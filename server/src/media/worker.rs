@@ -22,6 +22,9 @@ pub(super) const DOORBELL: Token = Token(usize::MAX);
 /// Batches read from a socket before anything else gets its turn.
 const BATCHES_A_TURN: usize = 8;
 
+/// How soon events are offered again that the control plane had no room for.
+const EVENTS_RETRY: Duration = Duration::from_millis(5);
+
 /// Candidates taken from other workers before anything else gets its turn.
 const CROSSINGS_A_TURN: usize = 4096;
 
@@ -50,12 +53,7 @@ impl Worker {
         let mut readable = vec![true; self.sockets.len()];
         let mut running = true;
         while running {
-            let wait = if readable.contains(&true) || self.plane.has_backlog() {
-                Some(Duration::ZERO)
-            } else {
-                self.plane.next_deadline().map(|at| at.saturating_duration_since(Instant::now()))
-            };
-            match self.poll.poll(&mut ready, wait) {
+            match self.poll.poll(&mut ready, self.wait(&readable)) {
                 Ok(()) => {}
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
                 Err(error) => return Err(error).context("waiting for datagrams"),
@@ -69,6 +67,16 @@ impl Worker {
             running = self.turn(&mut readable);
         }
         Ok(())
+    }
+
+    /// How long to wait for something to happen.
+    fn wait(&self, readable: &[bool]) -> Option<Duration> {
+        if readable.contains(&true) || self.plane.has_backlog() {
+            return Some(Duration::ZERO);
+        }
+        let deadline = self.plane.next_deadline().map(|at| at.saturating_duration_since(Instant::now()));
+        let retry = self.plane.has_events().then_some(EVENTS_RETRY);
+        deadline.into_iter().chain(retry).min()
     }
 
     /// One round over everything that can be waiting. Returns whether to go on.

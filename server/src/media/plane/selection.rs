@@ -1,0 +1,38 @@
+//! Who is heard, told to the control plane at most ten times a second.
+
+use std::time::Instant;
+
+use super::Plane;
+use crate::media::{Selection, WorkerEvent};
+
+impl Plane {
+    pub(super) fn announce_selections(&mut self, now: Instant) {
+        let mut announced = Vec::new();
+        let mut occupied = 0;
+        for (room, local) in &mut self.rooms {
+            local.shard.handle_timeout(now);
+            let speakers = local.shard.speakers();
+            occupied += speakers.len();
+            let version = local.shard.selection_version();
+            self.metrics.switches.increment(version - local.announced_version);
+            let changed = local.announced_version != version;
+            let speech = !speakers.is_empty();
+            // The end of speech is told once; a quiet room costs nothing.
+            if changed || speech || local.announced_speech {
+                let mut positions = vec![None; local.shard.position_count()];
+                for speaker in &speakers {
+                    positions[speaker.position] = Some((speaker.source, speaker.level));
+                }
+                announced.push(Selection { worker: self.id, room: room.clone(), positions });
+            }
+            local.announced_version = version;
+            local.announced_speech = speech;
+        }
+        self.metrics.slots_occupied.set(occupied as f64);
+        self.metrics.rooms.set(self.rooms.len() as f64);
+        self.metrics.endpoints.set(self.endpoints.len() as f64);
+        for selection in announced {
+            self.tell(WorkerEvent::Selected(selection));
+        }
+    }
+}
