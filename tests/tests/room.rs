@@ -354,3 +354,13 @@ async fn a_node_on_ipv6_serves_as_one_on_ipv4() -> anyhow::Result<()> {
     assert_eq!(hears(&mut listener).await, [5].into());
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_behind_nat_announces_its_public_address() -> anyhow::Result<()> {
+    let server = Server::start_with(&["--media-udp", "0.0.0.0:0", "--public-ip", "127.0.0.1"])?;
+    let speaker = server.join("r", "speaker", Role::Speaker).await?;
+    let mut listener = server.join("r", "listener", Role::Listener).await?;
+    speaker.speak(Voice::new(5, -20)).await?;
+    assert_eq!(hears(&mut listener).await, [5].into());
+    Ok(())
+}

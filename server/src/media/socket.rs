@@ -22,6 +22,9 @@ pub(crate) struct MediaSocket {
     pub(crate) bound: SocketAddr,
     /// ICE host candidates.
     pub(crate) announced: Vec<SocketAddr>,
+    /// The candidates are addresses of this machine's, of which the kernel would choose any: each
+    /// datagram says which one it has to come from.
+    names_source: bool,
     buffers: Vec<Vec<u8>>,
     run: SendRun,
 }
@@ -30,7 +33,8 @@ pub(crate) struct MediaSocket {
 #[derive(Default)]
 struct SendRun {
     contents: Vec<u8>,
-    destination: Option<SocketAddr>,
+    /// From which candidate to which peer.
+    path: Option<(SocketAddr, SocketAddr)>,
     segment_bytes: usize,
     segments: usize,
     /// The last datagram was shorter, which ends a run.
@@ -69,6 +73,7 @@ impl MediaSocket {
             state,
             bound,
             announced,
+            names_source: bound.ip().is_unspecified() && public_ips.is_empty(),
             buffers: vec![vec![0; buffer_bytes]; BATCH_SIZE],
             run: SendRun::default(),
         })
@@ -110,17 +115,17 @@ impl MediaSocket {
         Ok(true)
     }
 
-    /// Sends a datagram, at the latest with the next [`MediaSocket::flush`].
-    pub(crate) fn send(&mut self, destination: SocketAddr, contents: &[u8], sent: &mut Sent) {
-        if !self.run.takes(destination, contents, self.state.max_gso_segments()) {
+    /// Sends a datagram from a candidate, at the latest with the next [`MediaSocket::flush`].
+    pub(crate) fn send(&mut self, from: SocketAddr, to: SocketAddr, contents: &[u8], sent: &mut Sent) {
+        if !self.run.takes((from, to), contents, self.state.max_gso_segments()) {
             self.flush(sent);
         }
-        self.run.push(destination, contents);
+        self.run.push((from, to), contents);
     }
 
     /// Sends what waits.
     pub(crate) fn flush(&mut self, sent: &mut Sent) {
-        let Some(destination) = self.run.destination.take() else {
+        let Some((source, destination)) = self.run.path.take() else {
             return;
         };
         let run = &self.run;
@@ -129,7 +134,7 @@ impl MediaSocket {
             ecn: None,
             contents: &run.contents,
             segment_size: (run.segments > 1).then_some(run.segment_bytes),
-            src_ip: None,
+            src_ip: self.names_source.then_some(source.ip()),
         };
         let (socket, state) = (&self.socket, &self.state);
         match socket.try_io(|| state.try_send(UdpSockRef::from(socket), &transmit)) {
@@ -145,11 +150,11 @@ impl MediaSocket {
 }
 
 impl SendRun {
-    fn takes(&self, destination: SocketAddr, contents: &[u8], segments_max: usize) -> bool {
-        match self.destination {
+    fn takes(&self, path: (SocketAddr, SocketAddr), contents: &[u8], segments_max: usize) -> bool {
+        match self.path {
             None => true,
             Some(same) => {
-                same == destination
+                same == path
                     && !self.ended
                     && self.segments < segments_max
                     && contents.len() <= self.segment_bytes
@@ -158,11 +163,11 @@ impl SendRun {
         }
     }
 
-    fn push(&mut self, destination: SocketAddr, contents: &[u8]) {
+    fn push(&mut self, path: (SocketAddr, SocketAddr), contents: &[u8]) {
         if self.segments == 0 {
             self.segment_bytes = contents.len();
         }
-        self.destination = Some(destination);
+        self.path = Some(path);
         self.ended = contents.len() < self.segment_bytes;
         self.contents.extend_from_slice(contents);
         self.segments += 1;
@@ -227,7 +232,7 @@ mod tests {
         let mut sent = Sent::default();
         let datagrams: [&[u8]; 5] = [&[1; 100], &[2; 100], &[3; 60], &[4; 100], &[5; 120]];
         for datagram in datagrams {
-            socket.send(to, datagram, &mut sent);
+            socket.send(socket.bound, to, datagram, &mut sent);
         }
         socket.flush(&mut sent);
         for datagram in datagrams {

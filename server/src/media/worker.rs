@@ -116,7 +116,9 @@ impl Worker {
         for datagram in self.plane.outgoing() {
             let socket = self.sockets.iter_mut().find(|s| s.announced.contains(&datagram.source));
             match socket {
-                Some(socket) => socket.send(datagram.destination, &datagram.contents, &mut sent),
+                Some(socket) => {
+                    socket.send(datagram.source, datagram.destination, &datagram.contents, &mut sent)
+                }
                 None => debug!(source = %datagram.source, "no socket for a datagram"),
             }
         }
