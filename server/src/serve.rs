@@ -1,5 +1,6 @@
 //! One node, from its configuration to its end.
 
+use std::io::IsTerminal;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -108,7 +109,9 @@ async fn drain(config: &Config, control: &ControlHandle) {
 fn start_logging(config: &Config) -> anyhow::Result<()> {
     // str0m and dimpl log what single peers do; it is asked for by name.
     let filter = EnvFilter::try_new(&config.log.filter).context("log.filter")?;
-    let logger = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let colours = std::io::stderr().is_terminal();
+    let logger =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours);
     if config.log.json {
         logger.json().init()
     } else {

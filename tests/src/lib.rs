@@ -4,6 +4,8 @@
 //! process id, when the value is dropped. `TERCET_BIN` names the binary, `target/debug/tercet` is
 //! the default.
 
+pub mod listening;
+
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::PathBuf;

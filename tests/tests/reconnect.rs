@@ -1,24 +1,12 @@
 //! Sessions that outlive their connections: a lost WebSocket, a new network, a new peer connection.
 
-use std::collections::BTreeSet;
 use std::io::Write;
 use std::time::Duration;
 
-use tercet_loadtest::{Client, Connection, SyntheticFrame, Voice};
+use tercet_loadtest::{Client, Connection, Voice};
 use tercet_protocol::{ErrorCode, LeaveReason, Request, Role, ServerMessage};
+use tercet_tests::listening::hears;
 use tercet_tests::{SOON, Server};
-
-const A_WHILE: Duration = Duration::from_millis(1500);
-
-async fn hears(client: &mut Client) -> BTreeSet<u32> {
-    client.skip_packets();
-    let packets = client.packets_for(A_WHILE).await;
-    packets
-        .iter()
-        .filter_map(|packet| SyntheticFrame::decode(packet.frame()?))
-        .map(|frame| frame.publisher)
-        .collect()
-}
 
 /// Everything that was told about comings and goings so far.
 async fn comings_and_goings(client: &mut Client) -> anyhow::Result<Vec<ServerMessage>> {

@@ -1,16 +1,12 @@
 //! A room from the wire's side: who hears whom, and what becomes of their packets.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use tercet_loadtest::{
-    Audio, Channel, Client, Codec, JoinOptions, PeerOptions, ReceivedPacket, SyntheticFrame, Voice,
-};
+use tercet_loadtest::{Audio, Channel, Client, Codec, JoinOptions, PeerOptions, ReceivedPacket, Voice};
 use tercet_protocol::{DataFrameIn, Request, Role, ServerMessage};
+use tercet_tests::listening::{A_WHILE, assert_continuous, hears, voices};
 use tercet_tests::{SOON, Server};
-
-/// Long enough for a selection to settle and for some packets of it.
-const A_WHILE: Duration = Duration::from_millis(1500);
 
 /// Everybody speaks under the number of their index in `voices`, at the level given.
 async fn speakers(server: &Server, room: &str, levels_dbov: &[i8]) -> anyhow::Result<Vec<Client>> {
@@ -21,34 +17,6 @@ async fn speakers(server: &Server, room: &str, levels_dbov: &[i8]) -> anyhow::Re
         clients.push(client);
     }
     Ok(clients)
-}
-
-/// Whose voices are in the packets.
-fn voices(packets: &[ReceivedPacket]) -> BTreeSet<u32> {
-    let frames = packets.iter().filter_map(|packet| SyntheticFrame::decode(packet.frame()?));
-    frames.map(|frame| frame.publisher).collect()
-}
-
-async fn hears(client: &mut Client) -> BTreeSet<u32> {
-    client.skip_packets();
-    voices(&client.packets_for(A_WHILE).await)
-}
-
-/// What a receiver relies on: on each SSRC, sequence numbers without a hole or a repetition, and
-/// timestamps that only grow.
-fn assert_continuous(packets: &[ReceivedPacket]) {
-    let mut streams: BTreeMap<u32, Vec<(u64, u32)>> = BTreeMap::new();
-    for packet in packets {
-        streams.entry(packet.ssrc).or_default().push((packet.sequence, packet.timestamp));
-    }
-    for (ssrc, mut numbers) in streams {
-        numbers.sort();
-        for pair in numbers.windows(2) {
-            assert_eq!(pair[1].0, pair[0].0 + 1, "SSRC {ssrc}: a hole or a repetition in {numbers:?}");
-            let ticks = pair[1].1.wrapping_sub(pair[0].1);
-            assert!((1..1 << 31).contains(&ticks), "SSRC {ssrc}: time stands still or goes back");
-        }
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,0 +1,71 @@
+//! HTTP requests.
+
+use tercet_tests::Server;
+
+fn code_and_message(body: &str) -> anyhow::Result<(String, String)> {
+    let body: serde_json::Value = serde_json::from_str(body)?;
+    let field = |name: &str| body[name].as_str().unwrap_or_default().to_owned();
+    Ok((field("code"), field("message")))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn demo_tokens_are_refused_where_they_are_off() -> anyhow::Result<()> {
+    let off_by_secret = Server::start()?;
+    let off_by_flag = Server::start_with(&["--demo=false"])?;
+    for server in [&off_by_secret, &off_by_flag] {
+        assert!(server.get("/v1/demo").await?.1.contains(r#""open":false"#));
+        for body in [r#"{"room":"r","name":"Ada"}"#, "nonsense"] {
+            let (status, body) = server.post("/v1/demo/token", body).await?;
+            let (code, message) = code_and_message(&body)?;
+            assert_eq!((status, code.as_str()), (403, "forbidden"));
+            assert!(message.contains("tercet token"), "{message}");
+        }
+        server.assert_serves().await?;
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_request_for_a_demo_token_is_refused_with_the_reason() -> anyhow::Result<()> {
+    let server = Server::start_with(&["--demo"])?;
+    let long = "x".repeat(200);
+    let cases = [
+        ("".to_owned(), ""),
+        ("nonsense".to_owned(), ""),
+        ("{}".to_owned(), "room"),
+        (r#"{"room":"r"}"#.to_owned(), "name"),
+        (r#"{"room":"","name":"Ada"}"#.to_owned(), "room"),
+        (r#"{"room":"a\nb","name":"Ada"}"#.to_owned(), "room"),
+        (format!(r#"{{"room":"{long}","name":"Ada"}}"#), "room"),
+        (r#"{"room":"r","name":" \t "}"#.to_owned(), "name"),
+        (r#"{"room":"r","name":"Ada","role":"moderator"}"#.to_owned(), "role"),
+        (r#"{"room":"r","name":"Ada","role":"emperor"}"#.to_owned(), "role"),
+        (r#"{"room":7,"name":"Ada"}"#.to_owned(), "room"),
+    ];
+    for (body, words) in cases {
+        let (status, answer) = server.post("/v1/demo/token", &body).await?;
+        let (code, message) = code_and_message(&answer)?;
+        assert_eq!((status, code.as_str()), (400, "bad_message"), "{body:.60}");
+        assert!(message.contains(' ') && message.contains(words), "{body:.60}: {message:?}");
+    }
+    let (status, token) = server.post("/v1/demo/token", r#"{"room":"r","name":"Ada"}"#).await?;
+    assert!(status == 200 && token.contains(r#""role":"moderator""#), "{token}");
+    server.assert_serves().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn unknown_paths_and_methods_are_told_apart() -> anyhow::Result<()> {
+    let server = Server::start()?;
+    for path in
+        ["/nowhere", "/v1", "/v1/ws/x", "/sdk/nowhere.js", "/../../etc/passwd", "/%2e%2e/%2e%2e/etc/passwd"]
+    {
+        assert_eq!(server.get(path).await?.0, 404, "{path}");
+    }
+    for path in ["/metrics", "/healthz", "/v1/demo", "/v1/ws"] {
+        assert_eq!(server.post(path, "{}").await?.0, 405, "{path}");
+    }
+    assert_eq!(server.get("/v1/demo/token").await?.0, 405);
+    let (status, message) = server.get("/v1/ws").await?;
+    assert!((400..500).contains(&status) && !message.is_empty(), "{status} {message:?}");
+    server.assert_serves().await
+}
