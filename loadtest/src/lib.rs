@@ -15,8 +15,6 @@ pub mod token;
 
 mod signalling;
 
-mod dtls;
-
 mod frame;
 
 pub mod red;

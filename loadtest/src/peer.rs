@@ -7,7 +7,7 @@
 //! It is a full ICE agent in the controlling role, as a browser is towards an ICE-lite server.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Instant;
 
 use str0m::change::{SdpAnswer, SdpPendingOffer};
@@ -17,8 +17,9 @@ use str0m::media::{Direction, Frequency, MediaKind};
 use str0m::net::{Protocol, Receive};
 use str0m::rtp::{Extension, ExtensionMap, ExtensionValues, RtpPacket, RtpWrite};
 use str0m::{Candidate, Event, IceConnectionState, Input, Output, Rtc, RtcConfig, RtcError};
+use tercet_dtls::SharedCrypto;
 
-use crate::{dtls, red};
+use crate::red;
 
 /// Identifies an m-line within a session description (RFC 8843).
 pub type MediaStream = str0m::media::Mid;
@@ -458,13 +459,17 @@ impl Channel {
     }
 }
 
+/// All peers are clients of one tester: nobody has to tell their certificates apart.
+static CRYPTO: LazyLock<SharedCrypto> =
+    LazyLock::new(|| SharedCrypto::generate().expect("aws-lc-rs makes a P-256 key pair"));
+
 fn configuration(options: &PeerOptions) -> RtcConfig {
     let mut extensions = ExtensionMap::empty();
     extensions.set(options.level_extension_id, Extension::AudioLevel);
     extensions.set(if options.level_extension_id == 4 { 3 } else { 4 }, Extension::RtpMid);
     let config = Rtc::builder()
-        .set_crypto_provider(dtls::provider())
-        .set_dtls_cert(dtls::certificate())
+        .set_crypto_provider(CRYPTO.provider.clone())
+        .set_dtls_cert(CRYPTO.certificate.clone())
         .set_rtp_mode(true)
         .set_extension_map(extensions)
         .clear_codecs();

@@ -35,7 +35,7 @@ impl World {
         let now = Instant::now();
         let mut peer = Peer::new(now, CLIENT.parse().unwrap(), options).unwrap();
         let mut rtc = Rtc::builder()
-            .set_crypto_provider(dtls::provider())
+            .set_crypto_provider(CRYPTO.provider.clone())
             .set_rtp_mode(true)
             .set_ice_lite(true)
             .clear_codecs()

@@ -5,7 +5,6 @@
 
 mod crossing;
 mod demux;
-mod dtls;
 mod metrics;
 mod peer;
 mod plane;

@@ -18,12 +18,12 @@ use rustc_hash::FxHashMap;
 use selector::SourceId;
 use str0m::net::Transmit;
 use tercet_core::{Allowance, AudioPacket, EndpointId, IncomingRtp, Ingest, Origin, RoomId, RoomShard};
+use tercet_dtls::SharedCrypto;
 use tokio::sync::mpsc;
 use tracing::{debug, info, warn};
 
 use super::crossing::{Crossing, CrossingSender};
 use super::demux::{Claim, Demux};
-use super::dtls::SharedCrypto;
 use super::metrics::WorkerMetrics;
 use super::peer::{DatagramError, Peer, PeerEvent};
 use super::socket::Sent;

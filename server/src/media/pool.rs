@@ -7,11 +7,11 @@ use std::thread::JoinHandle;
 
 use anyhow::Context;
 use mio::{Poll, Waker};
+use tercet_dtls::SharedCrypto;
 use tokio::sync::mpsc;
 use tracing::{error, info};
 
 use super::crossing::{Doorbell, crossing};
-use super::dtls::SharedCrypto;
 use super::metrics::WorkerMetrics;
 use super::plane::Plane;
 use super::socket::MediaSocket;
@@ -40,7 +40,7 @@ struct Handle {
 impl WorkerPool {
     /// Binds all sockets, then starts all threads: a node starts whole or not at all.
     pub(crate) fn start(config: &Config, events: &mpsc::Sender<WorkerEvent>) -> anyhow::Result<WorkerPool> {
-        let crypto = SharedCrypto::generate()?;
+        let crypto = SharedCrypto::generate().context("making a DTLS certificate")?;
         let count = config.worker_count();
         let mut parts = Vec::with_capacity(count);
         for index in 0..count {

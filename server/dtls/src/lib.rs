@@ -1,37 +1,48 @@
-//! One DTLS certificate and one DTLS configuration for all peers of the process.
+//! str0m's crypto with one DTLS configuration and one certificate for all peers of a process.
 //!
-//! str0m's own provider builds a `dimpl::Config` for each `Rtc`, and each build runs a self-test of
-//! all cipher suites: 1.3 ms of CPU a peer, which a load tester would spend instead of the server.
+//! str0m's own provider builds a `dimpl::Config` for each peer, and building one runs a self-test
+//! of every cipher suite: 1.3 ms, which is most of what a join costs. The configuration has nothing
+//! of a peer in it, so this provider builds it once.
 
 use std::fmt;
-use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use str0m::config::{CryptoProvider, DtlsCert, DtlsVersion};
 use str0m::crypto::CryptoError;
 use str0m::crypto::dtls::{DtlsImplError, DtlsInstance, DtlsOutput, DtlsProvider, ProtocolVersion};
 
-/// The crypto provider of every peer: aws-lc-rs, with [`SharedConfig`] for DTLS.
-pub(crate) fn provider() -> Arc<CryptoProvider> {
-    static PROVIDER: LazyLock<Arc<CryptoProvider>> = LazyLock::new(|| {
-        Arc::new(CryptoProvider { dtls_provider: &SharedConfig, ..str0m_aws_lc_rs::default_provider() })
-    });
-    PROVIDER.clone()
+/// What all peers of a process share.
+#[derive(Clone, Debug)]
+pub struct SharedCrypto {
+    /// aws-lc-rs, for `RtcConfig::set_crypto_provider`.
+    pub provider: Arc<CryptoProvider>,
+    /// ECDSA over P-256, for `RtcConfig::set_dtls_cert`.
+    pub certificate: DtlsCert,
 }
 
-/// The certificate of every peer. They are all clients of one tester: nobody has to tell them apart.
-pub(crate) fn certificate() -> DtlsCert {
-    static CERTIFICATE: LazyLock<DtlsCert> =
-        LazyLock::new(|| SharedConfig.generate_certificate().expect("aws-lc-rs makes a P-256 key pair"));
-    CERTIFICATE.clone()
+impl SharedCrypto {
+    /// A new certificate, good until the process ends.
+    ///
+    /// # Errors
+    /// No key pair could be made.
+    pub fn generate() -> Result<SharedCrypto, CryptoError> {
+        let provider = CryptoProvider { dtls_provider: &SharedConfig, ..str0m_aws_lc_rs::default_provider() };
+        let certificate = provider
+            .dtls_provider
+            .generate_certificate()
+            .ok_or_else(|| CryptoError::Other("no DTLS certificate could be made".to_owned()))?;
+        Ok(SharedCrypto { provider: Arc::new(provider), certificate })
+    }
 }
 
-/// A DTLS provider that validates its crypto once a process instead of once a peer.
+/// A DTLS provider that tests its ciphers once a process instead of once a peer.
 #[derive(Debug)]
 struct SharedConfig;
 
 impl SharedConfig {
-    fn config(mtu: Option<usize>) -> Result<Arc<dimpl::Config>, CryptoError> {
+    /// Peers that differ in their MTU take turns; those of one process never do.
+    fn of_mtu(mtu: Option<usize>) -> Result<Arc<dimpl::Config>, CryptoError> {
         static LAST: Mutex<Option<(Option<usize>, Arc<dimpl::Config>)>> = Mutex::new(None);
         let mut last = LAST.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, config)) = last.as_ref().filter(|(of_mtu, _)| *of_mtu == mtu) {
@@ -39,13 +50,13 @@ impl SharedConfig {
         }
         let mut builder = dimpl::Config::builder()
             .with_crypto_provider(str0m_aws_lc_rs::dimpl_crypto_provider())
-            // ICE has verified the address before DTLS starts.
+            // ICE has verified the address before the first ClientHello: no cookie round trip.
             .use_server_cookie(false);
         if let Some(mtu) = mtu {
             builder = builder.mtu(mtu);
         }
-        let config =
-            Arc::new(builder.build().map_err(|e| CryptoError::Other(format!("DTLS configuration: {e}")))?);
+        let config = builder.build().map_err(|e| CryptoError::Other(format!("DTLS configuration: {e}")))?;
+        let config = Arc::new(config);
         *last = Some((mtu, config.clone()));
         Ok(config)
     }
@@ -58,16 +69,16 @@ impl DtlsProvider for SharedConfig {
 
     fn new_dtls(
         &self,
-        cert: &DtlsCert,
+        certificate: &DtlsCert,
         now: Instant,
         version: DtlsVersion,
         mtu: Option<usize>,
     ) -> Result<Box<dyn DtlsInstance>, CryptoError> {
-        let config = SharedConfig::config(mtu)?;
+        let config = SharedConfig::of_mtu(mtu)?;
         let dtls = match version {
-            DtlsVersion::Dtls12 => dimpl::Dtls::new_12(config, cert.clone(), now),
-            DtlsVersion::Dtls13 => dimpl::Dtls::new_13(config, cert.clone(), now),
-            _ => dimpl::Dtls::new_auto(config, cert.clone(), now),
+            DtlsVersion::Dtls12 => dimpl::Dtls::new_12(config, certificate.clone(), now),
+            DtlsVersion::Dtls13 => dimpl::Dtls::new_13(config, certificate.clone(), now),
+            _ => dimpl::Dtls::new_auto(config, certificate.clone(), now),
         };
         Ok(Box::new(Association(dtls)))
     }
