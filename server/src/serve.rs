@@ -6,11 +6,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::Context;
-use axum::serve::ListenerExt;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
-use tracing::{debug, info, warn};
+use tracing::{info, warn};
 use tracing_subscriber::EnvFilter;
 
 use crate::access::Access;
@@ -23,12 +22,15 @@ use crate::shutdown::Signals;
 /// Worker events under way to the control plane; a worker keeps its own backlog beyond.
 const WORKER_EVENTS_MAX: usize = 8192;
 
+const METRICS_UPKEEP: Duration = Duration::from_secs(5);
+
 /// How long the last words to clients may take.
 const GOODBYE: Duration = Duration::from_millis(500);
 
 /// Serves until SIGTERM or SIGINT.
 pub(crate) fn serve(config: Config) -> anyhow::Result<()> {
     start_logging(&config)?;
+    raise_open_files(&config);
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().context("starting tokio")?;
     runtime.block_on(run(Arc::new(config)))
@@ -57,16 +59,7 @@ async fn run(config: Arc<Config>) -> anyhow::Result<()> {
         draining: draining.clone(),
     };
     let (stop_http, http_stopped) = oneshot::channel::<()>();
-    // Signalling is small messages, one after the other: none may wait for the acknowledgement of the one before.
-    let listener = listener.tap_io(|stream| {
-        if let Err(error) = stream.set_nodelay(true) {
-            debug!(%error, "TCP_NODELAY");
-        }
-    });
-    let server = axum::serve(listener, http::router(node)).with_graceful_shutdown(async move {
-        let _ = http_stopped.await;
-    });
-    let mut server = tokio::spawn(server.into_future());
+    let mut server = tokio::spawn(http::listen(listener, http::router(node), http_stopped));
 
     tokio::select! {
         () = signals.next() => {}
@@ -120,10 +113,33 @@ fn start_logging(config: &Config) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Raises the limit of open files, as far as we may: each session is a connection, and the limit that most
+/// service managers begin with, 1,024, is soon reached.
+fn raise_open_files(config: &Config) {
+    let sessions_max = config.limits.sessions_max;
+    match rlimit::increase_nofile_limit(u64::MAX) {
+        Ok(limit) if limit < u64::from(sessions_max) => {
+            warn!(limit, sessions_max, "fewer files may be open than sessions: raise `ulimit -n`");
+        }
+        Ok(_) => {}
+        Err(error) => warn!(%error, "raising the limit of open files"),
+    }
+}
+
 fn install_metrics() -> anyhow::Result<PrometheusHandle> {
     const LAG_BUCKETS_S: [f64; 10] = [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1.0];
     let builder = PrometheusBuilder::new().set_buckets(&LAG_BUCKETS_S).context("metrics")?;
-    builder.install_recorder().context("metrics")
+    let metrics = builder.install_recorder().context("metrics")?;
+    let handle = metrics.clone();
+    tokio::spawn(async move {
+        // Histograms keep every sample until they are taken up, also where nobody ever asks for `/metrics`.
+        let mut due = tokio::time::interval(METRICS_UPKEEP);
+        loop {
+            due.tick().await;
+            handle.run_upkeep();
+        }
+    });
+    Ok(metrics)
 }
 
 /// What an operator wants to see, on standard output: where the demo is.

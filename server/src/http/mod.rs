@@ -2,6 +2,7 @@
 
 mod assets;
 mod demo;
+mod listener;
 mod signalling;
 
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use axum::routing::{get, post};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tower_http::cors::{AllowOrigin, Any, CorsLayer};
 
+pub(crate) use self::listener::listen;
 use crate::access::Access;
 use crate::config::Config;
 use crate::control::ControlHandle;
@@ -66,7 +68,7 @@ async fn readyz(State(node): State<Node>) -> impl IntoResponse {
 }
 
 async fn metrics(State(node): State<Node>) -> impl IntoResponse {
-    // Histograms keep samples until they are taken up.
+    // What was seen since the last upkeep belongs into the answer too.
     node.metrics.run_upkeep();
     ([("content-type", "text/plain; version=0.0.4")], node.metrics.render())
 }

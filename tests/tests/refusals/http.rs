@@ -1,6 +1,12 @@
 //! HTTP requests.
 
+use std::time::Duration;
+
+use anyhow::Context;
 use tercet_tests::Server;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
 
 fn code_and_message(body: &str) -> anyhow::Result<(String, String)> {
     let body: serde_json::Value = serde_json::from_str(body)?;
@@ -67,5 +73,26 @@ async fn unknown_paths_and_methods_are_told_apart() -> anyhow::Result<()> {
     assert_eq!(server.get("/v1/demo/token").await?.0, 405);
     let (status, message) = server.get("/v1/ws").await?;
     assert!((400..500).contains(&status) && !message.is_empty(), "{status} {message:?}");
+    server.assert_serves().await
+}
+
+/// Sends this much of a request, and waits for the server to close the connection.
+async fn closed_after(server: &Server, head: &str) -> anyhow::Result<()> {
+    let mut stream = TcpStream::connect(server.http).await?;
+    stream.write_all(head.as_bytes()).await?;
+    let mut said = String::new();
+    let closed = timeout(Duration::from_secs(30), stream.read_to_string(&mut said)).await;
+    closed.with_context(|| format!("still open after {head:?} and {said:?}"))??;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_without_a_whole_request_is_closed() -> anyhow::Result<()> {
+    let server = Server::start()?;
+    tokio::try_join!(
+        closed_after(&server, ""),
+        closed_after(&server, "GET /healthz HTTP/1.1\r\nHost: a\r\n"),
+        closed_after(&server, "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n"),
+    )?;
     server.assert_serves().await
 }

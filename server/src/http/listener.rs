@@ -1,0 +1,71 @@
+//! TCP connections in, their requests to the router.
+//!
+//! `axum::serve` waits for ever for the head of a request. Here a connection that doesn't send one
+//! is closed, so that silent connections don't use up the files that the process may open.
+
+use std::io::ErrorKind;
+use std::pin::pin;
+use std::time::Duration;
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{oneshot, watch};
+use tracing::{debug, warn};
+
+/// How long a client may take for the head of a request, on a connection that is kept alive too.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long to wait when no connection can be accepted, usually because too many files are open.
+const ACCEPT_RETRY: Duration = Duration::from_secs(1);
+
+/// Serves until told to stop, and then until the requests under way are answered. A connection
+/// that became a WebSocket is its handler's, and not waited for.
+pub(crate) async fn listen(listener: TcpListener, router: Router, mut stop: oneshot::Receiver<()>) {
+    let (stopping, stopped) = watch::channel(());
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = &mut stop => break,
+        };
+        match accepted {
+            Ok((stream, _)) => {
+                tokio::spawn(serve(stream, router.clone(), stopped.clone()));
+            }
+            // The client gave up before its turn.
+            Err(error) if error.kind() == ErrorKind::ConnectionAborted => {}
+            Err(error) => {
+                warn!(%error, "accepting a connection");
+                tokio::time::sleep(ACCEPT_RETRY).await;
+            }
+        }
+    }
+    drop((listener, stopped));
+    stopping.send_replace(());
+    stopping.closed().await;
+}
+
+async fn serve(stream: TcpStream, router: Router, mut stopped: watch::Receiver<()>) {
+    // Signalling is small messages, one after the other: none may wait for the acknowledgement of the one before.
+    if let Err(error) = stream.set_nodelay(true) {
+        debug!(%error, "TCP_NODELAY");
+    }
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router))
+        .with_upgrades();
+    let mut connection = pin!(connection);
+    let ended = tokio::select! {
+        ended = &mut connection => ended,
+        _ = stopped.changed() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        debug!(%error, "an HTTP connection");
+    }
+}
