@@ -7,7 +7,7 @@ use selector::SourceId;
 use subtle::ConstantTimeEq;
 use tercet_core::{EndpointId, ParticipantId, RoomId, SessionId};
 use tercet_protocol::{ErrorCode, ProtocolError, ServerMessage};
-use tokio::sync::mpsc;
+use tokio::sync::mpsc::{self, error::TrySendError};
 
 use super::Attached;
 use crate::media::WorkerId;
@@ -137,12 +137,13 @@ impl Session {
 
     /// Sends to the client. A client that doesn't read loses its socket.
     pub(super) fn send(&mut self, now: Instant, outgoing: Outgoing) {
-        if let Some(socket) = &self.socket
-            && socket.try_send(outgoing).is_err()
-        {
+        let Some(Err(error)) = self.socket.as_ref().map(|socket| socket.try_send(outgoing)) else {
+            return;
+        };
+        if matches!(error, TrySendError::Full(_)) {
             metrics::counter!("tercet_slow_sockets_total").increment(1);
-            self.detach(now);
         }
+        self.detach(now);
     }
 }
 
