@@ -1,6 +1,6 @@
 //! How often something may happen: a token bucket, in time that is passed in.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// So many a second, and so many at once after a quiet time.
 #[derive(Clone, Debug)]
@@ -21,9 +21,15 @@ impl Allowance {
     pub fn take(&mut self, now: Instant) -> bool {
         let elapsed = now.saturating_duration_since(self.counted_at);
         let earned = elapsed.as_micros() * u128::from(self.rate_per_s) / 1_000_000;
-        if earned > 0 {
-            self.left = self.left.saturating_add(earned.min(u128::from(self.burst)) as u32).min(self.burst);
+        let missing = self.burst - self.left;
+        if earned >= u128::from(missing) {
+            self.left = self.burst;
             self.counted_at = now;
+        } else {
+            // What is earned of the next one is kept: whoever stays at the rate is never refused.
+            self.left += earned as u32;
+            let counted_us = earned * 1_000_000 / u128::from(self.rate_per_s.max(1));
+            self.counted_at += Duration::from_micros(counted_us as u64);
         }
         let granted = self.left > 0;
         self.left = self.left.saturating_sub(1);
@@ -33,8 +39,6 @@ impl Allowance {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[test]
@@ -51,5 +55,31 @@ mod tests {
         while allowance.take(now) {}
         let later = now + Duration::from_secs(1);
         assert_eq!((0..1_000).filter(|_| allowance.take(later)).count(), 50);
+    }
+
+    #[test]
+    fn the_rate_is_granted_also_in_unequal_steps() {
+        let now = Instant::now();
+        let mut allowance = Allowance::new(50, 100, now);
+        while allowance.take(now) {}
+        // 20 ms in the mean, as the network delivers them.
+        let steps_ms = [5, 35, 19, 21, 1, 39].into_iter().cycle();
+        let mut at = now;
+        let granted = steps_ms.take(600).filter(|&ms| {
+            at += Duration::from_millis(ms);
+            allowance.take(at)
+        });
+        let granted = granted.count();
+        assert!(granted >= 590, "{granted} of 600");
+    }
+
+    #[test]
+    fn a_little_more_than_the_rate_gets_the_rate() {
+        let now = Instant::now();
+        let mut allowance = Allowance::new(50, 100, now);
+        while allowance.take(now) {}
+        let granted =
+            (1..=1_020).filter(|n| allowance.take(now + Duration::from_micros(19_600) * *n)).count();
+        assert!((998..=1_001).contains(&granted), "{granted} in 20 s");
     }
 }
