@@ -46,6 +46,7 @@ const POSITIONS_MAX: usize = SLOTS_MAX + 1;
 /// Smoothed levels are in 1/256 dB, so that slow decay doesn't stall in rounding.
 const SMOOTH_UNIT: i32 = 256;
 
+#[derive(Clone)]
 struct Source {
     smooth: i32,
     active_at: Option<Duration>,
@@ -53,6 +54,7 @@ struct Source {
     challenging_since: Option<Duration>,
 }
 
+#[derive(Clone)]
 struct Occupant {
     source: SourceId,
     since: Duration,
@@ -73,6 +75,7 @@ struct Occupant {
 /// ```
 ///
 /// A position becomes free when its occupant was not active for `release_after`, fell silent, or left.
+#[derive(Clone)]
 pub struct Selector {
     params: Params,
     sources: FxHashMap<SourceId, Source>,
@@ -103,6 +106,16 @@ impl Selector {
         let before = self.occupied();
         self.silence(source);
         self.sources.remove(&source);
+        self.changes_since(&before)
+    }
+
+    /// Forgets all sources but those that `keep` accepts.
+    pub fn retain(&mut self, keep: impl Fn(SourceId) -> bool) -> Changes {
+        let before = self.occupied();
+        self.sources.retain(|&source, _| keep(source));
+        for position in &mut self.positions {
+            *position = position.take().filter(|occupant| keep(occupant.source));
+        }
         self.changes_since(&before)
     }
 

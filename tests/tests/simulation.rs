@@ -60,11 +60,7 @@ struct World {
 impl World {
     fn new(seed: u64, network: Network) -> World {
         let start = Instant::now();
-        let shard = || {
-            let mut shard = RoomShard::new(start, SLOTS);
-            shard.set_spans_workers(true);
-            shard
-        };
+        let shard = || RoomShard::new(start, SLOTS);
         World {
             seed,
             rng: StdRng::seed_from_u64(seed),
@@ -92,6 +88,7 @@ impl World {
         let slots: Vec<Slot> =
             (0..SLOTS).map(|_| Slot::new(self.rng.random_range(0..1 << 14), self.rng.random())).collect();
         self.shards[room][worker].add_endpoint(endpoint, source, slots);
+        self.shards[room][worker].set_reachable(endpoint, true);
         self.participants.push(Participant {
             room,
             worker,
@@ -103,13 +100,23 @@ impl World {
             loudness_dbov: self.rng.random_range(-45..-12),
             muted: false,
         });
+        self.tell_workers(room);
         source
+    }
+
+    /// What the control plane does when somebody came or went: a room spans the workers that have a part of it.
+    fn tell_workers(&mut self, room: usize) {
+        for worker in 0..WORKERS {
+            let elsewhere = self.participants.iter().any(|p| p.room == room && p.worker != worker);
+            self.shards[room][worker].set_spans_workers(elsewhere);
+        }
     }
 
     fn leave(&mut self, index: usize) {
         let gone = self.participants.swap_remove(index);
         self.silence(gone.room, gone.worker, gone.source);
         self.shards[gone.room][gone.worker].remove_endpoint(gone.endpoint);
+        self.tell_workers(gone.room);
     }
 
     /// What a worker does when a source falls silent: its own shard first, then the others.

@@ -80,6 +80,8 @@ pub struct RoomShard {
 
 struct Listener {
     own: SourceId,
+    /// Whether anything that is sent can arrive: numbers that nobody gets are not used up.
+    reachable: bool,
     slots: ArrayVec<Slot, SLOTS_MAX>,
 }
 
@@ -101,14 +103,26 @@ impl RoomShard {
 
     /// Tells whether other workers have a part of the room.
     pub fn set_spans_workers(&mut self, spans: bool) {
+        if spans && !self.spans_workers {
+            // Whoever is heard now is a candidate from the start.
+            self.local = self.heard.clone();
+            self.local.retain(|source| self.publishers.contains(&source));
+        }
         self.spans_workers = spans;
     }
 
-    /// Adds a listener, or replaces their slots: the connection is a new one. `own` is what they
-    /// publish themselves.
+    /// Adds a listener, or replaces their slots: the connection is a new one, and not there yet, see
+    /// [`RoomShard::set_reachable`]. `own` is what they publish themselves.
     pub fn add_endpoint(&mut self, id: EndpointId, own: SourceId, slots: impl IntoIterator<Item = Slot>) {
         let slots = slots.into_iter().take(self.heard.slots()).collect();
-        self.endpoints.insert(id, Listener { own, slots });
+        self.endpoints.insert(id, Listener { own, reachable: false, slots });
+    }
+
+    /// Tells whether a listener's connection is up. Nothing is forwarded to one whose isn't.
+    pub fn set_reachable(&mut self, id: EndpointId, reachable: bool) {
+        if let Some(listener) = self.endpoints.get_mut(&id) {
+            listener.reachable = reachable;
+        }
     }
 
     /// Adds slots to a listener whose connection got more m-lines.
@@ -195,7 +209,7 @@ impl RoomShard {
         let positions = self.heard.positions();
         let tenure = self.tenures[position];
         self.endpoints.iter_mut().filter_map(move |(&endpoint, listener)| {
-            if listener.own == packet.source {
+            if listener.own == packet.source || !listener.reachable {
                 return None;
             }
             let slot = if position < reserve {

@@ -10,6 +10,11 @@ const CLOCK_HZ: u128 = 48_000;
 /// 20 ms at 48 kHz: what a receiver takes for the distance of two packets when it knows no better.
 const FRAME_TICKS: u32 = 960;
 
+/// A larger gap is passed on as time only: it is a pause in which the listener could not be reached, or a
+/// publisher who jumps. A listener that loses 2^15 numbers loses its SRTP roll-over counter with them
+/// (RFC 3711, section 3.3.1).
+const GAP_PACKETS_MAX: u64 = 64;
+
 /// The numbers under which a listener gets a packet. Payload, level and voice bit stay as they are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rewritten {
@@ -17,7 +22,7 @@ pub struct Rewritten {
     pub seq: u64,
     /// RTP timestamp, 48 kHz.
     pub timestamp: u32,
-    /// Set on the first packet of each speaker.
+    /// Set on the first packet of each speaker, and after a gap in which numbers were left out.
     pub marker: bool,
 }
 
@@ -46,6 +51,18 @@ struct Current {
     timestamp_offset: u32,
 }
 
+/// Where a packet stands in a slot's stream, with its numbers there.
+enum Place {
+    /// After all others.
+    Next(u64, u32),
+    /// Between others.
+    Late(u64, u32),
+    /// Before the first, or with a time that doesn't fit its number.
+    Gone,
+    /// In another stream: somebody else's, or one whose numbers jumped.
+    Elsewhere,
+}
+
 #[derive(Clone, Debug)]
 struct Last {
     seq: u64,
@@ -63,22 +80,40 @@ impl Slot {
     ///
     /// `tenure` tells one occupation of the position from the next, also by the same speaker.
     pub fn rewrite(&mut self, now: Instant, tenure: u64, packet: &AudioPacket) -> Option<Rewritten> {
-        let continues = self.current.as_ref().is_some_and(|current| {
-            current.tenure == tenure && current.source == packet.source && current.epoch == packet.epoch
-        });
-        if !continues {
-            self.switch(now, tenure, packet);
-        }
-        let current = self.current.as_ref().expect("switched above");
-        let seq = current.first_out_seq + packet.seq.checked_sub(current.first_in_seq)?;
-        let timestamp = packet.timestamp.wrapping_add(current.timestamp_offset);
-        if self.last.as_ref().is_none_or(|last| seq > last.seq) {
-            self.last = Some(Last { seq, timestamp, at: now });
-        }
-        Some(Rewritten { seq, timestamp, marker: packet.marker || !continues })
+        let (seq, timestamp) = match self.place(tenure, packet) {
+            Place::Next(seq, timestamp) => (seq, timestamp),
+            Place::Late(seq, timestamp) => return Some(Rewritten { seq, timestamp, marker: packet.marker }),
+            Place::Gone => return None,
+            Place::Elsewhere => return Some(self.switch(now, tenure, packet)),
+        };
+        self.last = Some(Last { seq, timestamp, at: now });
+        Some(Rewritten { seq, timestamp, marker: packet.marker })
     }
 
-    fn switch(&mut self, now: Instant, tenure: u64, packet: &AudioPacket) {
+    /// Where a packet stands in the stream of whom this slot carries now.
+    fn place(&self, tenure: u64, packet: &AudioPacket) -> Place {
+        let (Some(current), Some(last)) = (&self.current, &self.last) else {
+            return Place::Elsewhere;
+        };
+        if current.tenure != tenure || current.source != packet.source || current.epoch != packet.epoch {
+            return Place::Elsewhere;
+        }
+        let Some(since_first) = packet.seq.checked_sub(current.first_in_seq) else {
+            return Place::Gone;
+        };
+        let seq = current.first_out_seq + since_first;
+        let timestamp = packet.timestamp.wrapping_add(current.timestamp_offset);
+        let is_after_last = timestamp.wrapping_sub(last.timestamp).wrapping_sub(1) < 1 << 31;
+        match seq.checked_sub(last.seq) {
+            Some(1..=GAP_PACKETS_MAX) if is_after_last => Place::Next(seq, timestamp),
+            Some(1..) => Place::Elsewhere,
+            _ if is_after_last => Place::Gone,
+            _ => Place::Late(seq, timestamp),
+        }
+    }
+
+    /// The packet becomes the first of its stream in this slot.
+    fn switch(&mut self, now: Instant, tenure: u64, packet: &AudioPacket) -> Rewritten {
         let (seq, timestamp) = match &self.last {
             None => (self.first_seq, self.first_timestamp),
             Some(last) => {
@@ -94,6 +129,8 @@ impl Slot {
             first_out_seq: seq,
             timestamp_offset: timestamp.wrapping_sub(packet.timestamp),
         });
+        self.last = Some(Last { seq, timestamp, at: now });
+        Rewritten { seq, timestamp, marker: true }
     }
 }
 

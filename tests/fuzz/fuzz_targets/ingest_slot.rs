@@ -121,6 +121,7 @@ impl Room {
         let (endpoint, source) = (self.participants[who].endpoint, self.participants[who].source);
         let slots = (0..self.slots).map(|_| Slot::new(self.first_seq, self.first_timestamp));
         self.shard.add_endpoint(endpoint, source, slots);
+        self.shard.set_reachable(endpoint, true);
         self.streams.retain(|(of, _), _| *of != endpoint);
     }
 

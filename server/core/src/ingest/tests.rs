@@ -139,3 +139,24 @@ fn a_payload_holds_at_the_limit_and_fails_one_byte_past_it() {
     assert!(publisher.send(1, &[0; PAYLOAD_BYTES_MAX]).is_ok());
     assert_eq!(publisher.send(2, &[0; PAYLOAD_BYTES_MAX + 1]), Err(Dropped::Oversized));
 }
+
+#[test]
+fn a_clock_that_runs_ahead_packet_by_packet_begins_a_new_epoch() {
+    let mut publisher = Publisher::new();
+    let first = publisher.send(1, b"opus").expect("accepted").epoch;
+    // One second too far with each packet: none of them is a jump by itself.
+    let epochs = (2..50).map(|seq| {
+        publisher.timestamp = publisher.timestamp.wrapping_add(48_000);
+        publisher.send(seq, b"opus").expect("accepted").epoch.0 - first.0
+    });
+    let last = epochs.last().expect("some were sent");
+    assert!((16..=24).contains(&last), "{last} epochs for 48 s");
+}
+
+#[test]
+fn two_packets_do_not_share_a_time() {
+    let mut publisher = Publisher::new();
+    let first = publisher.send(1, b"opus").expect("accepted").epoch;
+    publisher.timestamp = publisher.timestamp.wrapping_sub(960);
+    assert_ne!(publisher.send(2, b"opus").expect("accepted").epoch, first);
+}

@@ -18,6 +18,7 @@ impl OneWorker {
         let mut shard = RoomShard::new(now, slots);
         for n in 1..=participants {
             shard.add_endpoint(EndpointId(n.into()), SourceId(n), (0..slots).map(|_| Slot::new(0, 0)));
+            shard.set_reachable(EndpointId(n.into()), true);
         }
         OneWorker { shard, now, seq: 0 }
     }
@@ -78,6 +79,7 @@ fn everybody_hears_three_others_and_nobody_themselves() {
 fn a_listener_with_fewer_slots_hears_fewer() {
     let mut room = OneWorker::new(3, 3);
     room.shard.add_endpoint(EndpointId(9), SourceId(9), [Slot::new(0, 0)]);
+    room.shard.set_reachable(EndpointId(9), true);
     let heard = room.frame(&[(1, -10), (2, -20), (3, -30)]);
     assert_eq!(heard.iter().filter(|h| h.0 == 9).count(), 1);
 }
@@ -111,4 +113,42 @@ fn only_candidates_cross_to_other_workers() {
     assert!(!room.shard.packet(now, Origin::Here, &packet(3, 1, -20)).candidate);
     // What comes from another worker is not sent on to a third.
     assert!(!room.shard.packet(now, Origin::Elsewhere, &packet(4, 1, -10)).candidate);
+}
+
+#[test]
+fn nothing_is_forwarded_to_a_listener_who_cannot_be_reached() {
+    let mut room = OneWorker::new(3, 2);
+    assert_eq!(room.frame(&[(1, -20)]), [(2, 0, 1)]);
+    room.shard.set_reachable(EndpointId(2), false);
+    for _ in 0..40_000 {
+        assert_eq!(room.frame(&[(1, -20)]), []);
+    }
+    room.shard.set_reachable(EndpointId(2), true);
+    room.seq += 1;
+    room.now += FRAME;
+    let packet = packet(1, room.seq, -20);
+    let forwards: Vec<Forward> = room.shard.forward(room.now, &packet, 0).collect();
+    // Numbers that nobody got were not used up: 2^15 of them would cost the roll-over counter.
+    assert_eq!(forwards[0].rewritten.seq, 1);
+    assert!(forwards[0].rewritten.marker);
+}
+
+#[test]
+fn a_room_that_begins_to_span_workers_keeps_its_speakers() {
+    let mut room = OneWorker::new(3, 6);
+    let levels = [(4, -30), (5, -30), (6, -30), (1, -10), (2, -14), (3, -18)];
+    for _ in 0..200 {
+        room.frame(&levels);
+    }
+    let speakers = |room: &OneWorker| -> Vec<u32> {
+        let mut speakers: Vec<u32> = room.shard.speakers()[..3].iter().map(|s| s.source.0).collect();
+        speakers.sort();
+        speakers
+    };
+    assert_eq!(speakers(&room), [1, 2, 3]);
+    room.shard.set_spans_workers(true);
+    for _ in 0..100 {
+        room.frame(&levels);
+        assert_eq!(speakers(&room), [1, 2, 3]);
+    }
 }

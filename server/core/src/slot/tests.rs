@@ -88,3 +88,25 @@ fn a_new_epoch_of_the_same_speaker_is_a_switch() {
     let after = slot.rewrite(now + FRAME, 1, &restarted).expect("accepted");
     assert_eq!((after.seq, after.timestamp), (1, 960));
 }
+
+#[test]
+fn a_gap_that_no_loss_explains_is_passed_on_as_time_only() {
+    let (mut slot, now) = (Slot::new(0, 0), Instant::now());
+    slot.rewrite(now, 1, &packet(1, 100, 0));
+    let at_the_limit = slot.rewrite(now, 1, &packet(1, 100 + GAP_PACKETS_MAX, 960)).expect("accepted");
+    assert_eq!((at_the_limit.seq, at_the_limit.marker), (GAP_PACKETS_MAX, false));
+    let past_it = packet(1, 100 + 2 * GAP_PACKETS_MAX + 1, 1_920);
+    let past_it = slot.rewrite(now + Duration::from_secs(2), 1, &past_it).expect("accepted");
+    assert_eq!((past_it.seq, past_it.timestamp), (GAP_PACKETS_MAX + 1, 960 + 2 * 48_000));
+    assert!(past_it.marker);
+}
+
+#[test]
+fn a_late_packet_whose_time_is_not_late_is_dropped() {
+    let (mut slot, now) = (Slot::new(0, 0), Instant::now());
+    slot.rewrite(now, 1, &packet(1, 1, 0));
+    slot.rewrite(now, 1, &packet(1, 4, 3 * 960));
+    assert_eq!(slot.rewrite(now, 1, &packet(1, 2, 4 * 960)), None);
+    let late = slot.rewrite(now, 1, &packet(1, 3, 2 * 960)).expect("accepted");
+    assert_eq!((late.seq, late.timestamp), (2, 2 * 960));
+}
