@@ -45,6 +45,8 @@ pub enum ErrorCode {
     BadSdp,
     /// No m-line offers Opus.
     UnsupportedCodec,
+    /// The packets that the client sends have no audio level (RFC 6464): they can't be ranked, and nobody hears them.
+    NoAudioLevel,
     /// The session has no peer connection to renegotiate: send a fresh offer.
     NoConnection,
     /// Too many requests in a short time.
@@ -75,6 +77,7 @@ impl ErrorCode {
             ErrorCode::NoSuchSession => "no_such_session",
             ErrorCode::BadSdp => "bad_sdp",
             ErrorCode::UnsupportedCodec => "unsupported_codec",
+            ErrorCode::NoAudioLevel => "no_audio_level",
             ErrorCode::NoConnection => "no_connection",
             ErrorCode::RateLimited => "rate_limited",
             ErrorCode::Overloaded => "overloaded",

@@ -123,6 +123,17 @@ impl Config {
             })?;
         }
         for ip in &self.public_ip {
+            let ports =
+                self.media_udp.iter().filter(|media| media.is_ipv4() == ip.is_ipv4()).map(|m| m.port());
+            let mut ports: Vec<u16> = ports.filter(|&port| port != 0).collect();
+            ports.sort_unstable();
+            let shared = ports.windows(2).find(|pair| usize::from(pair[1] - pair[0]) < self.worker_count());
+            ensure(shared.is_none(), || {
+                format!(
+                    "public_ip {ip} would announce the same ports for two addresses of media_udp: give them \
+                     ports that are as far apart as there are workers"
+                )
+            })?;
             ensure(!ip.is_unspecified() && !ip.is_multicast(), || {
                 format!("public_ip {ip} is no address to send to: set the one that clients reach")
             })?;

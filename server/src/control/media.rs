@@ -45,6 +45,14 @@ impl Control {
             WorkerEvent::Disconnected { endpoint } => debug!(%endpoint, "media disconnected"),
             WorkerEvent::PublishingStarted { endpoint } => self.publishing(now, endpoint, true),
             WorkerEvent::PublishingEnded { endpoint } => self.publishing(now, endpoint, false),
+            WorkerEvent::LevelMissing { endpoint } => {
+                if let Some(&session) = self.by_endpoint.get(&endpoint) {
+                    let message = "nobody hears you: your packets have no audio level (RFC 6464); offer the \
+                                   header extension urn:ietf:params:rtp-hdrext:ssrc-audio-level";
+                    let error = protocol_error(None, ErrorCode::NoAudioLevel, message, false);
+                    self.send(now, session, &ServerMessage::Error(error));
+                }
+            }
             WorkerEvent::DataReceived { endpoint, reliable, frame } => {
                 if let Some(&session) = self.by_endpoint.get(&endpoint)
                     && let Err((code, message)) = self.data(session, reliable, &frame)

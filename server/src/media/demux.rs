@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::time::{Duration, Instant};
 
 use rustc_hash::FxHashMap;
 use str0m::ice::StunMessage;
@@ -10,6 +11,9 @@ use tercet_core::EndpointId;
 /// A client that roams leaves addresses behind; one that has used more than these lately is
 /// found by its next STUN request.
 const ADDRESSES_MAX: usize = 8;
+
+/// ICE agents check their connection every few seconds (RFC 7675, section 5.1: consent ends after 30 s).
+const OWNED_FOR: Duration = Duration::from_secs(30);
 
 /// How many ICE restarts back a user fragment is still known: packets of the former one may be under way.
 const UFRAGS_MAX: usize = 2;
@@ -20,9 +24,15 @@ const STUN_HEADER_BYTES: usize = 20;
 /// Finds the endpoint of a datagram.
 #[derive(Default)]
 pub(crate) struct Demux {
-    by_address: FxHashMap<SocketAddr, EndpointId>,
+    by_address: FxHashMap<SocketAddr, Owner>,
     by_ufrag: FxHashMap<String, EndpointId>,
     known: FxHashMap<EndpointId, Known>,
+}
+
+/// Who sends from an address, and when they last proved it.
+struct Owner {
+    endpoint: EndpointId,
+    proven_at: Instant,
 }
 
 #[derive(Default)]
@@ -50,7 +60,7 @@ impl Demux {
             return Claim::Unproven(endpoint);
         }
         match self.by_address.get(&from) {
-            Some(&endpoint) => Claim::Known(endpoint),
+            Some(owner) => Claim::Known(owner.endpoint),
             None => Claim::Stranger,
         }
     }
@@ -61,12 +71,24 @@ impl Demux {
         self.by_ufrag.get(local_ufrag).copied()
     }
 
-    /// The endpoint has proven that it sends from there.
-    pub(crate) fn learn_address(&mut self, endpoint: EndpointId, address: SocketAddr) {
-        let former = self.by_address.insert(address, endpoint);
-        if former == Some(endpoint) {
-            return;
-        }
+    /// Whether the address is the endpoint's already.
+    pub(crate) fn knows(&self, endpoint: EndpointId, address: SocketAddr) -> bool {
+        self.by_address.get(&address).is_some_and(|owner| owner.endpoint == endpoint)
+    }
+
+    /// The endpoint has proven that it sends from there. Whoever can forge a source address could prove that of
+    /// another's too: an address stays with its owner for as long as they go on proving it.
+    pub(crate) fn learn_address(&mut self, now: Instant, endpoint: EndpointId, address: SocketAddr) {
+        let former = self.by_address.get_mut(&address);
+        let former = match former {
+            Some(owner) if owner.endpoint == endpoint => {
+                owner.proven_at = now;
+                return;
+            }
+            Some(owner) if now.saturating_duration_since(owner.proven_at) < OWNED_FOR => return,
+            other => other.map(|owner| owner.endpoint),
+        };
+        self.by_address.insert(address, Owner { endpoint, proven_at: now });
         if let Some(known) = former.and_then(|former| self.known.get_mut(&former)) {
             known.addresses.retain(|a| *a != address);
         }
@@ -123,12 +145,24 @@ mod tests {
     }
 
     #[test]
-    fn an_address_belongs_to_whoever_proved_it_last() {
-        let mut demux = Demux::default();
-        demux.learn_address(EndpointId(1), address(1000));
-        demux.learn_address(EndpointId(2), address(1000));
+    fn an_address_stays_with_its_owner_until_they_prove_it_no_more() {
+        let (mut demux, now) = (Demux::default(), Instant::now());
+        demux.learn_address(now, EndpointId(1), address(1000));
+        demux.learn_address(now + OWNED_FOR / 2, EndpointId(1), address(1000));
+        demux.learn_address(now + OWNED_FOR, EndpointId(2), address(1000));
+        assert_eq!(known(&demux, 1000), Some(1));
+        demux.learn_address(now + OWNED_FOR * 2, EndpointId(2), address(1000));
         assert_eq!(known(&demux, 1000), Some(2));
         demux.remove(EndpointId(1));
+        assert_eq!(known(&demux, 1000), Some(2));
+    }
+
+    #[test]
+    fn an_address_whose_owner_left_is_free() {
+        let (mut demux, now) = (Demux::default(), Instant::now());
+        demux.learn_address(now, EndpointId(1), address(1000));
+        demux.remove(EndpointId(1));
+        demux.learn_address(now, EndpointId(2), address(1000));
         assert_eq!(known(&demux, 1000), Some(2));
     }
 
@@ -136,7 +170,7 @@ mod tests {
     fn addresses_of_an_endpoint_are_bounded() {
         let mut demux = Demux::default();
         for port in 1000..1100 {
-            demux.learn_address(EndpointId(1), address(port));
+            demux.learn_address(Instant::now(), EndpointId(1), address(port));
         }
         assert_eq!(demux.by_address.len(), ADDRESSES_MAX);
         assert_eq!(known(&demux, 1099), Some(1));

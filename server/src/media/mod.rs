@@ -9,6 +9,7 @@ mod metrics;
 mod peer;
 mod plane;
 mod pool;
+mod sdp;
 mod socket;
 mod timers;
 mod worker;
@@ -80,6 +81,10 @@ pub(crate) enum WorkerEvent {
     },
     /// No audio will arrive until it starts again.
     PublishingEnded {
+        endpoint: EndpointId,
+    },
+    /// Its audio comes without levels, so nobody hears it. Told once a connection.
+    LevelMissing {
         endpoint: EndpointId,
     },
     /// A data frame broke a rule and was dropped.

@@ -20,11 +20,16 @@ use tercet_core::{AudioPacket, Encoding, IncomingRtp, Rewritten};
 use tercet_dtls::SharedCrypto;
 use tercet_protocol::{CHANNEL_LOSSY, CHANNEL_RELIABLE};
 
+use super::sdp::polished;
+
 /// More m-lines than a session of eight slots has reason for.
 const MEDIA_LINES_MAX: usize = 24;
 
 /// A data channel that its peer doesn't read holds no more than this.
 pub(super) const CHANNEL_BUFFER_BYTES_MAX: usize = 256 * 1024;
+
+/// Each costs time with each packet of the association: more than this is no use of ours.
+const CHANNELS_MAX: u32 = 16;
 
 /// How soon a peer is looked at again that asked for no time of its own.
 const IDLE: Duration = Duration::from_secs(3600);
@@ -39,6 +44,8 @@ pub(crate) enum PeerEvent {
     /// ICE found its way again.
     Reconnected,
     Rtp(IncomingRtp),
+    /// RTP on an m-line that is not the microphone's.
+    StrayRtp,
     /// Reliable data frames can be sent.
     ReliableOpened,
     Data {
@@ -72,6 +79,8 @@ struct SlotLine {
     mid: Mid,
     opus_pt: Pt,
     red_pt: Option<Pt>,
+    /// Whether the client takes anything on it: it can stop a line, and start it again.
+    active: bool,
 }
 
 /// One WebRTC peer connection.
@@ -82,7 +91,10 @@ pub(crate) struct Peer {
     slots_max: usize,
     reliable: Option<ChannelId>,
     lossy: Option<ChannelId>,
-    connected: bool,
+    /// Channels that were ever opened.
+    channels: u32,
+    /// DTLS is done. It stays so when ICE loses its way for a while.
+    established: bool,
     deadline: Instant,
 }
 
@@ -120,7 +132,8 @@ impl Peer {
             slots_max,
             reliable: None,
             lossy: None,
-            connected: false,
+            channels: 0,
+            established: false,
             deadline: now,
         };
         let answer = peer.renegotiate(offer)?;
@@ -138,8 +151,12 @@ impl Peer {
         let answer = answer.map_err(|e| OfferError::BadSdp(e.to_string()))?.to_sdp_string();
         let sdp = polished(offer, &answer);
         // str0m tells of new m-lines once the peer is connected; who is in which slot is told before.
+        self.upstream = None;
+        for line in &mut self.slots {
+            line.active = false;
+        }
         for mid in sdp.lines().filter_map(|line| line.strip_prefix("a=mid:")) {
-            self.add_media(Mid::from(mid.trim()));
+            self.read_media(Mid::from(mid.trim()));
         }
         if self.upstream.is_none() && self.slots.is_empty() {
             return Err(OfferError::UnsupportedCodec);
@@ -151,11 +168,6 @@ impl Peer {
     /// The local ICE user fragment: how to find the connection of a STUN request.
     pub(crate) fn ice_ufrag(&mut self) -> String {
         self.rtc.direct_api().local_ice_credentials().ufrag
-    }
-
-    /// Whether media can flow.
-    pub(crate) fn is_connected(&self) -> bool {
-        self.connected
     }
 
     /// Whether the connection is of any more use.
@@ -200,7 +212,7 @@ impl Peer {
         rewritten: Rewritten,
         packet: &AudioPacket,
     ) -> bool {
-        let Some(line) = self.slots.get(slot) else {
+        let Some(line) = self.slots.get(slot).filter(|line| line.active) else {
             return false;
         };
         let Some((pt, payload)) = line.encode(packet) else {
@@ -264,13 +276,16 @@ impl Peer {
                 Output::Transmit(transmit) => outgoing.push(transmit),
                 Output::Event(event) => events.extend(self.event(event)),
             }
+            if self.channels > CHANNELS_MAX {
+                return Err(DatagramError::Fatal);
+            }
         }
     }
 
     fn event(&mut self, event: Event) -> Option<PeerEvent> {
         match event {
             Event::Connected => {
-                self.connected = true;
+                self.established = true;
                 Some(PeerEvent::Connected)
             }
             Event::IceConnectionStateChange(IceConnectionState::Disconnected) => {
@@ -278,16 +293,17 @@ impl Peer {
             }
             Event::IceConnectionStateChange(
                 IceConnectionState::Connected | IceConnectionState::Completed,
-            ) => self.connected.then_some(PeerEvent::Reconnected),
-            Event::RtpPacket(packet) => self.incoming(packet).map(PeerEvent::Rtp),
+            ) => self.established.then_some(PeerEvent::Reconnected),
+            Event::RtpPacket(packet) => self.incoming(packet),
             Event::ChannelOpen(id, label) => {
+                self.channels += 1;
                 match label.as_str() {
                     CHANNEL_RELIABLE => {
                         self.reliable = Some(id);
                         return Some(PeerEvent::ReliableOpened);
                     }
                     CHANNEL_LOSSY => self.lossy = Some(id),
-                    // Nobody reads it: it costs its opener a stream number.
+                    // Nobody reads it.
                     _ => {}
                 }
                 None
@@ -307,8 +323,8 @@ impl Peer {
     }
 
     /// The first m-line that the client sends on is its microphone; those it only receives on are
-    /// slots, in order.
-    fn add_media(&mut self, mid: Mid) {
+    /// slots, in the order in which they came to be.
+    fn read_media(&mut self, mid: Mid) {
         let audio = self.rtc.media(mid).filter(|media| media.kind() == MediaKind::Audio && !media.disabled());
         let Some(direction) = audio.map(|media| media.direction()) else {
             return;
@@ -321,9 +337,14 @@ impl Peer {
                 self.upstream.get_or_insert(mid);
             }
             Direction::SendOnly => {
-                let known = self.slots.iter().any(|line| line.mid == mid);
-                if !known && self.slots.len() < self.slots_max.min(SLOTS_MAX) {
-                    self.slots.push(SlotLine { mid, opus_pt, red_pt });
+                let read = SlotLine { mid, opus_pt, red_pt, active: true };
+                // A line that the client has stopped makes room for a new one.
+                let known = self.slots.iter().position(|line| line.mid == mid);
+                let place = known.or_else(|| self.slots.iter().position(|line| !line.active));
+                if let Some(place) = place {
+                    self.slots[place] = read;
+                } else if self.slots.len() < self.slots_max.min(SLOTS_MAX) {
+                    self.slots.push(read);
                 }
             }
             Direction::Inactive => {}
@@ -338,7 +359,11 @@ impl Peer {
         Some((opus.pt(), opus.red()))
     }
 
-    fn incoming(&self, packet: RtpPacket) -> Option<IncomingRtp> {
+    fn incoming(&mut self, packet: RtpPacket) -> Option<PeerEvent> {
+        let stream = self.rtc.direct_api().stream_rx(&packet.header.ssrc).map(|stream| stream.mid());
+        if stream.is_none() || stream != self.upstream {
+            return Some(PeerEvent::StrayRtp);
+        }
         let pt = packet.header.payload_type;
         let params = self.rtc.codec_config().params().iter();
         let encoding = params.filter(|p| p.spec().codec == Codec::Opus).find_map(|opus| {
@@ -352,7 +377,7 @@ impl Peer {
         });
         // A probe has the payload type of retransmissions, or any other: it is padding all the same.
         let encoding = if packet.payload.is_empty() { Encoding::Opus } else { encoding? };
-        Some(IncomingRtp {
+        Some(PeerEvent::Rtp(IncomingRtp {
             ssrc: *packet.header.ssrc,
             seq: *packet.seq_no,
             timestamp: packet.header.timestamp,
@@ -361,7 +386,7 @@ impl Peer {
             level: packet.header.ext_vals.audio_level.map(Level::from_dbov),
             voice: packet.header.ext_vals.voice_activity,
             payload: packet.payload,
-        })
+        }))
     }
 }
 
@@ -393,50 +418,6 @@ impl SlotLine {
     }
 }
 
-/// str0m's answer, as clients want it.
-///
-/// The payload types of each m-line stand in the order of the offer. str0m puts redundant audio first, and
-/// the first one is what a browser sends; whether to double its bitrate is the client's choice
-/// (RFC 3264, section 6.1: the order is the preference).
-///
-/// Every m-line names all candidates and that there are no more (RFC 8840, section 4.2). str0m
-/// names them on the first line of the bundle, which is all that RFC 8843 asks for; aiortc looks on the last.
-fn polished(offer: &str, answer: &str) -> String {
-    let candidates: Vec<&str> = answer.lines().filter(|line| line.starts_with("a=candidate:")).collect();
-    let mut offered = offer.lines().filter(|line| line.starts_with("m="));
-    let mut polished = String::with_capacity(answer.len() * 2);
-    let mut push = |line: &str| {
-        polished.push_str(line);
-        polished.push_str("\r\n");
-    };
-    for line in answer.lines() {
-        let preference = line.starts_with("m=").then(|| offered.next()).flatten();
-        match preference.filter(|_| line.starts_with("m=audio ")) {
-            Some(preference) => push(&media_line_ordered_by(preference, line)),
-            None if line.starts_with("a=candidate:") => {}
-            None => push(line),
-        }
-        // The connection line is the first of each m-line's own.
-        if line.starts_with("c=") {
-            candidates.iter().for_each(|candidate| push(candidate));
-            push("a=end-of-candidates");
-        }
-    }
-    polished
-}
-
-/// `m=audio PORT PROTOCOL PT PT ...` (RFC 8866, section 5.14), payload types ordered as in another one.
-fn media_line_ordered_by(preference: &str, line: &str) -> String {
-    const FIXED_FIELDS: usize = 3;
-    let preferred: Vec<&str> = preference.split_whitespace().skip(FIXED_FIELDS).collect();
-    let rank = |pt: &&str| preferred.iter().position(|other| other == pt).unwrap_or(usize::MAX);
-    let mut fields: Vec<&str> = line.split_whitespace().collect();
-    if fields.len() > FIXED_FIELDS {
-        fields[FIXED_FIELDS..].sort_by_key(rank);
-    }
-    fields.join(" ")
-}
-
 /// What audio needs: who is loud, and which m-line a new SSRC belongs to. The numbers are
 /// suggestions; the client's own ones are used.
 fn audio_extensions() -> ExtensionMap {
@@ -444,33 +425,4 @@ fn audio_extensions() -> ExtensionMap {
     map.set(1, Extension::AudioLevel);
     map.set(4, Extension::RtpMid);
     map
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const OFFER: &str = "v=0\r\n\
-        m=audio 9 UDP/TLS/RTP/SAVPF 111 63 9\r\nc=IN IP4 0.0.0.0\r\n\
-        m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\nc=IN IP4 0.0.0.0\r\n";
-    const ANSWER: &str = "v=0\r\n\
-        m=audio 9 UDP/TLS/RTP/SAVPF 63 111\r\nc=IN IP4 0.0.0.0\r\na=candidate:1 1 udp 1 127.0.0.1 9 typ host\r\na=mid:0\r\n\
-        m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\nc=IN IP4 0.0.0.0\r\na=mid:1\r\n";
-
-    #[test]
-    fn the_clients_order_of_payload_types_is_kept() {
-        assert!(polished(OFFER, ANSWER).contains("m=audio 9 UDP/TLS/RTP/SAVPF 111 63\r\n"));
-        let red_first = OFFER.replace("111 63 9", "63 111 9");
-        assert!(polished(&red_first, ANSWER).contains("m=audio 9 UDP/TLS/RTP/SAVPF 63 111\r\n"));
-    }
-
-    #[test]
-    fn every_media_line_names_all_candidates_once() {
-        let polished = polished(OFFER, ANSWER);
-        for section in polished.split("m=").skip(1) {
-            assert_eq!(section.matches("a=candidate:1 1 udp").count(), 1, "{section}");
-            assert_eq!(section.matches("a=end-of-candidates").count(), 1, "{section}");
-        }
-        assert!(polished.contains("webrtc-datachannel\r\n") && polished.ends_with("a=mid:1\r\n"));
-    }
 }

@@ -7,6 +7,8 @@
 mod data;
 mod endpoints;
 mod selection;
+#[cfg(test)]
+mod tests;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -17,7 +19,9 @@ use std::time::{Duration, Instant};
 use rustc_hash::FxHashMap;
 use selector::SourceId;
 use str0m::net::Transmit;
-use tercet_core::{Allowance, AudioPacket, EndpointId, IncomingRtp, Ingest, Origin, RoomId, RoomShard};
+use tercet_core::{
+    Allowance, AudioPacket, Dropped, EndpointId, IncomingRtp, Ingest, Origin, RoomId, RoomShard,
+};
 use tercet_dtls::SharedCrypto;
 use tokio::sync::mpsc;
 use tracing::{debug, info, warn};
@@ -61,7 +65,13 @@ struct Endpoint {
     red: bool,
     ingest: Ingest,
     publishing: bool,
+    /// Its client was told that its audio has no level.
+    level_missing: bool,
+    /// New addresses that it may come from.
+    address_allowance: Allowance,
     data_allowance: Allowance,
+    /// When the client was last told that data was refused.
+    data_refused_at: Option<Instant>,
     /// Reliable frames for a client whose channel isn't open yet: it is in the room, and will be told.
     data_pending: VecDeque<Arc<[u8]>>,
     data_pending_bytes: usize,
@@ -163,7 +173,14 @@ impl Plane {
                     self.metrics.dropped_unproven.increment(1);
                     return;
                 }
-                self.demux.learn_address(id, from);
+                // Each address costs its peer time from here on; no client has so many.
+                if !self.demux.knows(id, from)
+                    && !self.endpoints.get_mut(&id).is_some_and(|e| e.address_allowance.take(now))
+                {
+                    self.metrics.dropped_roaming.increment(1);
+                    return;
+                }
+                self.demux.learn_address(now, id, from);
                 id
             }
             Claim::Stranger => {
@@ -216,7 +233,7 @@ impl Plane {
                 None => {}
             }
         }
-        if now >= self.selection_due {
+        if now >= self.selection_due && !self.rooms.is_empty() {
             self.metrics.lag.record(now.saturating_duration_since(self.selection_due));
             self.selection_due = now + SELECTION_INTERVAL;
             self.announce_selections(now);
@@ -290,13 +307,16 @@ impl Plane {
     fn peer_event(&mut self, now: Instant, id: EndpointId, event: PeerEvent) {
         match event {
             PeerEvent::Connected | PeerEvent::Reconnected => {
+                self.set_reachable(id, true);
                 self.tell(WorkerEvent::Connected { endpoint: id })
             }
             PeerEvent::Disconnected => {
                 self.end_publishing(id);
+                self.set_reachable(id, false);
                 self.tell(WorkerEvent::Disconnected { endpoint: id });
             }
             PeerEvent::Rtp(rtp) => self.rtp(now, id, rtp),
+            PeerEvent::StrayRtp => self.metrics.dropped_stray.increment(1),
             PeerEvent::ReliableOpened => self.send_pending_data(id),
             PeerEvent::Data { reliable, frame } => self.data(now, id, reliable, frame),
         }
@@ -308,7 +328,15 @@ impl Plane {
         };
         let packet = match endpoint.ingest.handle(now, rtp) {
             Ok(packet) => packet,
-            Err(dropped) => return self.metrics.ingest_dropped(dropped),
+            Err(dropped) => {
+                let is_news =
+                    dropped == Dropped::NoLevel && !std::mem::replace(&mut endpoint.level_missing, true);
+                self.metrics.ingest_dropped(dropped);
+                if is_news {
+                    self.tell(WorkerEvent::LevelMissing { endpoint: id });
+                }
+                return;
+            }
         };
         let started = !std::mem::replace(&mut endpoint.publishing, true);
         let room = endpoint.room.clone();
@@ -341,7 +369,7 @@ impl Plane {
             let Some(endpoint) = self.endpoints.get_mut(&forward.endpoint) else {
                 continue;
             };
-            let Some(peer) = endpoint.peer.as_mut().filter(|peer| peer.is_connected()) else {
+            let Some(peer) = &mut endpoint.peer else {
                 continue;
             };
             let write = AssertUnwindSafe(|| peer.write(now, forward.slot, forward.rewritten, packet));

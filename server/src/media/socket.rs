@@ -14,6 +14,9 @@ const BUFFER_BYTES: usize = 4 * 1024 * 1024;
 /// The largest datagram that is read.
 const DATAGRAM_BYTES_MAX: usize = 2048;
 
+/// What the kernel takes in one call: the length of an IP datagram has 16 bits.
+const RUN_BYTES_MAX: usize = 65_000;
+
 /// One UDP socket, and the address that its peers are told.
 pub(crate) struct MediaSocket {
     socket: UdpSocket,
@@ -72,8 +75,9 @@ impl MediaSocket {
             socket,
             state,
             bound,
+            names_source: bound.ip().is_unspecified()
+                && !announced.iter().any(|a| public_ips.contains(&a.ip())),
             announced,
-            names_source: bound.ip().is_unspecified() && public_ips.is_empty(),
             buffers: vec![vec![0; buffer_bytes]; BATCH_SIZE],
             run: SendRun::default(),
         })
@@ -158,6 +162,7 @@ impl SendRun {
                     && !self.ended
                     && self.segments < segments_max
                     && contents.len() <= self.segment_bytes
+                    && self.contents.len() + contents.len() <= RUN_BYTES_MAX
                     && !contents.is_empty()
             }
         }
@@ -241,6 +246,18 @@ mod tests {
             assert_eq!(&buffer[..len], datagram);
         }
         assert_eq!(sent, Sent { packets: 5, bytes: 480, refused: 0 });
+    }
+
+    #[test]
+    fn a_run_is_no_longer_than_the_kernel_takes() {
+        let (mut socket, peer) = pair();
+        let to = peer.local_addr().expect("bound");
+        let mut sent = Sent::default();
+        for n in 0..64 {
+            socket.send(socket.bound, to, &[n; 1_200], &mut sent);
+        }
+        socket.flush(&mut sent);
+        assert_eq!(sent, Sent { packets: 64, bytes: 64 * 1_200, refused: 0 });
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Data frames: from a peer to the control plane, and from there to peers.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tercet_core::EndpointId;
 use tercet_protocol::DATA_BYTES_MAX;
@@ -9,6 +9,8 @@ use tercet_protocol::DATA_BYTES_MAX;
 use super::Plane;
 use crate::media::WorkerEvent;
 use crate::media::peer::{CHANNEL_BUFFER_BYTES_MAX, Peer};
+
+const REFUSAL_INTERVAL: Duration = Duration::from_secs(1);
 
 impl Plane {
     pub(super) fn send_data(&mut self, id: EndpointId, reliable: bool, frame: &Arc<[u8]>) {
@@ -42,8 +44,20 @@ impl Plane {
         let allowed = self.endpoints.get_mut(&id).is_some_and(|e| e.data_allowance.take(now));
         if !allowed || frame.len() > DATA_BYTES_MAX {
             self.metrics.data_dropped.increment(1);
-            return self.tell(WorkerEvent::DataRefused { endpoint: id, too_large: allowed });
+            return self.refuse_data(now, id, allowed);
         }
         self.tell(WorkerEvent::DataReceived { endpoint: id, reliable, frame });
+    }
+
+    /// Tells the client, not more than once a second.
+    fn refuse_data(&mut self, now: Instant, id: EndpointId, too_large: bool) {
+        let Some(endpoint) = self.endpoints.get_mut(&id) else {
+            return;
+        };
+        let told = endpoint.data_refused_at;
+        if told.is_none_or(|at| now.saturating_duration_since(at) >= REFUSAL_INTERVAL) {
+            endpoint.data_refused_at = Some(now);
+            self.tell(WorkerEvent::DataRefused { endpoint: id, too_large });
+        }
     }
 }

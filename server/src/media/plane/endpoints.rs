@@ -16,6 +16,10 @@ use crate::media::{Answer, OfferError, OpenEndpoint, WorkerEvent};
 /// RFC 3550, section 5.1, wants a random first number; below 2^15 the receiver can't mistake its roll-over.
 const FIRST_SEQ_MAX: u16 = 1 << 14;
 
+/// New addresses that a client may come from: interfaces, relays, and what NAT makes of them.
+const ADDRESS_RATE_PER_S: u32 = 1;
+const ADDRESS_BURST: u32 = 16;
+
 /// Data frames a participant may send.
 const DATA_RATE_PER_S: u32 = 50;
 const DATA_BURST: u32 = 100;
@@ -38,6 +42,9 @@ impl Plane {
             red: open.red,
             ingest: Ingest::new(open.source, open.gate, now),
             publishing: false,
+            level_missing: false,
+            address_allowance: Allowance::new(ADDRESS_RATE_PER_S, ADDRESS_BURST, now),
+            data_refused_at: None,
             data_allowance: Allowance::new(DATA_RATE_PER_S, DATA_BURST, now),
             data_pending: VecDeque::new(),
             data_pending_bytes: 0,
@@ -93,6 +100,7 @@ impl Plane {
         self.demux.learn_ufrag(id, ufrag);
         if let Some(endpoint) = self.endpoints.get_mut(&id) {
             endpoint.ingest.restart();
+            endpoint.level_missing = false;
             endpoint.peer = Some(peer);
             endpoint.had_peer = true;
         }
@@ -114,6 +122,14 @@ impl Plane {
             && let Some(local) = self.rooms.get_mut(&endpoint.room)
         {
             local.shard.add_endpoint(id, endpoint.source, (0..slots).map(|_| random_slot()));
+        }
+    }
+
+    pub(super) fn set_reachable(&mut self, id: EndpointId, reachable: bool) {
+        if let Some(endpoint) = self.endpoints.get(&id)
+            && let Some(local) = self.rooms.get_mut(&endpoint.room)
+        {
+            local.shard.set_reachable(id, reachable);
         }
     }
 
@@ -157,6 +173,10 @@ impl Plane {
                 self.rooms.remove(&endpoint.room);
             }
         }
+        if self.rooms.is_empty() {
+            // Nobody looks again until there is another room.
+            self.announce_selections(now);
+        }
     }
 
     /// The endpoint's audio is not heard from here on.
@@ -187,6 +207,7 @@ impl Plane {
     }
 
     pub(super) fn drop_peer(&mut self, id: EndpointId) {
+        self.set_reachable(id, false);
         self.demux.remove(id);
         self.timers.remove(id);
         if let Some(endpoint) = self.endpoints.get_mut(&id) {
