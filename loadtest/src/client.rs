@@ -360,7 +360,7 @@ impl Client {
         let _ = self.media.command(Command::Close).await;
         let _ = timeout(GOODBYE_TIMEOUT, &mut self.media.task).await;
         match reply {
-            ServerMessage::Left { reason } => Ok(reason),
+            ServerMessage::Left { reason, .. } => Ok(reason),
             other => Err(SignallingError::Unexpected(Box::new(other)).into()),
         }
     }

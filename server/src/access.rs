@@ -6,6 +6,7 @@
 //! serves one algorithm: a public key never becomes an HMAC secret, and `none` has no key at all
 //! (RFC 8725, sections 2.1 and 3.1).
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
@@ -15,7 +16,8 @@ use jsonwebtoken::{
     Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, decode_header, encode,
     get_current_timestamp,
 };
-use serde::{Deserialize, Serialize};
+use serde::de::IntoDeserializer;
+use serde::{Deserialize, Deserializer, Serialize};
 use tercet_protocol::Role;
 
 use crate::config::{Config, NAME_CHARS_MAX, is_name};
@@ -51,6 +53,8 @@ pub(crate) struct Claims {
     pub(crate) role: Role,
     /// Whether the participant may send data messages.
     pub(crate) may_send_data: bool,
+    /// Whether they become a moderator where nobody is in the room yet.
+    pub(crate) first_moderates: bool,
     /// End of validity, seconds since 1970.
     pub(crate) expires: u64,
 }
@@ -68,6 +72,8 @@ pub(crate) struct Grant {
     pub(crate) role: Role,
     /// Whether the participant may send data messages.
     pub(crate) may_send_data: bool,
+    /// Whether they become a moderator where nobody is in the room yet.
+    pub(crate) first_moderates: bool,
 }
 
 /// Why a token is refused. The text goes to the client, who holds the token but not the key.
@@ -122,24 +128,26 @@ struct RawClaims {
     sub: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     room: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    // What is there has to be meant: `null` is no role, and no grant.
+    #[serde(default, deserialize_with = "role", skip_serializing_if = "Option::is_none")]
     role: Option<Role>,
     #[serde(skip_serializing_if = "Option::is_none")]
     name: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     exp: Option<serde_json::Number>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    grants: Option<RawGrants>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    grants: BTreeMap<String, bool>,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
-struct RawGrants {
-    #[serde(default = "allowed")]
-    data: bool,
-}
+/// The grants that this server knows. One that it doesn't know is refused: its issuer meant to restrict
+/// something, and would believe to have done so.
+const GRANT_DATA: &str = "data";
+const GRANT_FIRST_MODERATES: &str = "first_moderates";
 
-fn allowed() -> bool {
-    true
+/// A role by its name, and by nothing else.
+fn role<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Role>, D::Error> {
+    let name = String::deserialize(deserializer)?;
+    Role::deserialize(name.into_deserializer()).map(Some)
 }
 
 impl Access {
@@ -211,13 +219,16 @@ fn sign(grant: &Grant, ttl: Duration, algorithm: Algorithm, key: &EncodingKey) -
             return Err(MintError::BadName { field });
         }
     }
+    let data = (!grant.may_send_data).then(|| (GRANT_DATA.to_owned(), false));
+    let moderates = grant.first_moderates.then(|| (GRANT_FIRST_MODERATES.to_owned(), true));
+    let grants = data.into_iter().chain(moderates);
     let claims = RawClaims {
         sub: Some(grant.identity.clone()),
         room: Some(grant.room.clone()),
         role: Some(grant.role),
         name: grant.name.as_deref().and_then(display_name),
         exp: Some(get_current_timestamp().saturating_add(ttl.as_secs()).into()),
-        grants: (!grant.may_send_data).then_some(RawGrants { data: false }),
+        grants: grants.collect(),
     };
     encode(&Header::new(algorithm), &claims, key).map_err(|error| match error.into_kind() {
         ErrorKind::InvalidEddsaKey => MintError::BadKey,
@@ -269,12 +280,20 @@ impl TryFrom<RawClaims> for Claims {
     fn try_from(raw: RawClaims) -> Result<Self, AccessError> {
         // RFC 7519, section 2: a NumericDate may have a fraction.
         let seconds = |exp: serde_json::Number| exp.as_u64().or(exp.as_f64().map(|s| s as u64));
+        let known = [GRANT_DATA, GRANT_FIRST_MODERATES];
+        if let Some(unknown) = raw.grants.keys().find(|grant| !known.contains(&grant.as_str())) {
+            return Err(invalid(&format!(
+                "unknown grant {unknown:?}: this server knows {}",
+                known.join(", ")
+            )));
+        }
         Ok(Claims {
             room: checked_name("room", raw.room)?,
             identity: checked_name("sub", raw.sub)?,
             name: raw.name.as_deref().and_then(display_name),
             role: raw.role.unwrap_or(Role::Speaker),
-            may_send_data: raw.grants.is_none_or(|grants| grants.data),
+            may_send_data: raw.grants.get(GRANT_DATA).copied().unwrap_or(true),
+            first_moderates: raw.grants.get(GRANT_FIRST_MODERATES).copied().unwrap_or(false),
             expires: raw.exp.and_then(seconds).ok_or_else(|| missing("exp"))?,
         })
     }

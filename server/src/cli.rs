@@ -60,12 +60,13 @@ pub(crate) struct ServeArgs {
     config: Option<PathBuf>,
 
     /// Where HTTP and signalling listen [default: 127.0.0.1:8080]
-    #[arg(long, value_name = "ADDRESS:PORT", env = "TERCET_HTTP")]
+    #[arg(long, value_name = "ADDRESS:PORT", env = "TERCET_HTTP", value_parser = address)]
     http: Option<SocketAddr>,
 
     /// Where media is sent and received, the first of one port a worker; may be repeated
     /// [default: 127.0.0.1:50000]
     #[arg(long, value_name = "ADDRESS:PORT", env = "TERCET_MEDIA_UDP", value_delimiter = ',')]
+    #[arg(value_parser = address)]
     media_udp: Option<Vec<SocketAddr>>,
 
     /// Address that clients are told to send media to, behind NAT; one IPv4 and one IPv6 at most
@@ -232,6 +233,7 @@ impl TokenArgs {
             name: self.name,
             role: self.role,
             may_send_data: !self.no_data,
+            first_moderates: false,
         };
         if let Some(path) = self.private_key_file {
             let pem = std::fs::read(&path)
@@ -291,6 +293,12 @@ fn set<T>(value: &mut T, flag: Option<T>) {
     if let Some(flag) = flag {
         *value = flag;
     }
+}
+
+fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| {
+        "write an address and a port, such as 127.0.0.1:8080 or [::1]:8080; names are not resolved".to_owned()
+    })
 }
 
 fn role_parser() -> impl TypedValueParser<Value = Role> {

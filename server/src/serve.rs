@@ -1,6 +1,7 @@
 //! One node, from its configuration to its end.
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -40,7 +41,9 @@ async fn run(config: Arc<Config>) -> anyhow::Result<()> {
     let mut signals = Signals::listen()?;
     let metrics = install_metrics()?;
     let access = Arc::new(Access::from_config(&config)?);
-    let listener = TcpListener::bind(config.http).await.with_context(|| format!("HTTP {}", config.http))?;
+    let listener = TcpListener::bind(config.http)
+        .await
+        .with_context(|| format!("HTTP on {} (choose another with --http)", config.http))?;
     let http_address = listener.local_addr()?;
 
     let (event_sender, worker_events) = mpsc::channel(WORKER_EVENTS_MAX);
@@ -56,6 +59,7 @@ async fn run(config: Arc<Config>) -> anyhow::Result<()> {
         access,
         control: control.clone(),
         metrics,
+        door: http::door(),
         draining: draining.clone(),
     };
     let (stop_http, http_stopped) = oneshot::channel::<()>();
@@ -113,9 +117,10 @@ fn start_logging(config: &Config) -> anyhow::Result<()> {
 }
 
 /// What is logged. The libraries below the media workers log what peers send, some of it a line for each
-/// attribute of a stranger's datagram: that is counted, and logged only where it is asked for by name.
+/// attribute of a stranger's datagram: that is counted, and logged only where it is asked for by name. So is what the
+/// WebSocket's library logs: with `trace`, messages with their tokens.
 fn log_filter(directives: &str) -> Result<EnvFilter, tracing_subscriber::filter::ParseError> {
-    const OF_PEERS: &str = "str0m=off,is=off,dimpl=off,sctp_proto=off";
+    const OF_PEERS: &str = "str0m=off,is=off,dimpl=off,sctp_proto=off,tungstenite=off,tokio_tungstenite=off";
     EnvFilter::try_new(format!("{OF_PEERS},{directives}"))
 }
 
@@ -148,20 +153,40 @@ fn install_metrics() -> anyhow::Result<PrometheusHandle> {
     Ok(metrics)
 }
 
-/// What an operator wants to see, on standard output: where the demo is.
-fn announce(config: &Config, http: std::net::SocketAddr, pool: &WorkerPool) {
+/// What an operator wants to see, on standard output: where the demo is, and who may enter.
+fn announce(config: &Config, http: SocketAddr, pool: &WorkerPool) {
     let media: Vec<String> = pool.bound().flatten().map(ToString::to_string).collect();
-    println!("Tercet {}", env!("CARGO_PKG_VERSION"));
-    println!("  demo    http://{http}/");
-    println!("  media   UDP {}", media.join(", "));
-    if config.uses_dev_secret() {
-        println!("  access  development secret (loopback only)");
+    let demo = match (http::has_demo(), config.demo_open()) {
+        (true, true) => "",
+        (true, false) => "\n          with ?token=..., see `tercet token`",
+        (false, _) => "\n          not in this binary: the page says how to build it",
+    };
+    let secret = config.access.secret.is_some().then_some("HS256 with the secret");
+    let key = config.access.public_key_file.is_some().then_some("EdDSA with the public key");
+    let tokens: Vec<&str> = secret.into_iter().chain(key).collect();
+    let access = if config.uses_dev_secret() {
+        "tokens of the development secret (loopback only)".to_owned()
+    } else {
+        format!("tokens, {}", tokens.join(" or "))
+    };
+    let said = format!(
+        "Tercet {}\n  demo    http://{http}/{demo}\n  media   UDP {}\n  access  {access}\n",
+        env!("CARGO_PKG_VERSION"),
+        media.join(", "),
+    );
+    // In one piece, and whoever started the server may have closed its end.
+    let _ = std::io::stdout().write_all(said.as_bytes());
+    if config.demo_open() && !http.ip().is_loopback() {
+        warn!("demo is on: whoever reaches {http} may enter any room");
+    }
+    let media_is_local = pool.bound().flatten().all(|address| address.ip().is_loopback());
+    if !http.ip().is_loopback() && media_is_local && config.public_ip.is_empty() {
+        warn!("media_udp is loopback only: nobody on another machine will hear anything");
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
     use std::sync::{Mutex, PoisonError};
 
     use str0m::ice::StunMessage;

@@ -56,23 +56,15 @@ impl Server {
         }
         let mut child =
             command.args(arguments).stdout(Stdio::piped()).spawn().context("starting the server")?;
-        let stdout = child.stdout.take().context("standard output is piped above")?;
-        let mut lines = BufReader::new(stdout).lines();
-        let (mut http, mut media) = (None, None);
-        while http.is_none() || media.is_none() {
-            let Some(line) = lines.next() else {
-                let status = child.wait()?;
-                bail!("the server ended before it was up: {status}");
-            };
-            let line = line?;
-            if let Some((_, url)) = line.split_once("demo    http://") {
-                http = Some(url.trim_end_matches('/').parse()?);
-            } else if let Some((_, addresses)) = line.split_once("media   UDP ") {
-                media = Some(addresses.split(", ").map(str::parse).collect::<Result<_, _>>()?);
+        match addresses(&mut child) {
+            Ok((http, media)) => Ok(Server { child, http, media }),
+            Err(error) => {
+                // It may be running all the same.
+                let _ = child.kill();
+                let _ = child.wait();
+                Err(error)
             }
         }
-        let (http, media) = http.zip(media).context("both are set above")?;
-        Ok(Server { child, http, media })
     }
 
     /// Its base URL.
@@ -209,6 +201,27 @@ impl Server {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
+}
+
+/// Where a server that is starting says that it listens: HTTP, and the media ports by worker.
+fn addresses(child: &mut Child) -> anyhow::Result<(SocketAddr, Vec<SocketAddr>)> {
+    let stdout = child.stdout.take().context("standard output is piped above")?;
+    let mut lines = BufReader::new(stdout).lines();
+    let (mut http, mut media) = (None, None);
+    while http.is_none() || media.is_none() {
+        let Some(line) = lines.next() else {
+            let status = child.wait()?;
+            bail!("the server ended before it was up: {status}");
+        };
+        let line = line?;
+        if let Some((_, url)) = line.split_once("demo    http://") {
+            http = Some(url.trim_end_matches('/').parse()?);
+        } else if let Some((_, addresses)) = line.split_once("media   UDP ") {
+            media = Some(addresses.split(", ").map(str::parse).collect::<Result<_, _>>()?);
+        }
+    }
+    let (http, media) = http.zip(media).context("both are set above")?;
+    Ok((http, media))
 }
 
 impl Drop for Server {

@@ -119,7 +119,7 @@ async fn a_second_join_of_an_identity_replaces_the_first() -> anyhow::Result<()>
     let mut first = server.join("r", "ada", Role::Speaker).await?;
     let second = server.join("r", "ada", Role::Speaker).await?;
     let reason = first.wait_for(SOON, |message| match message {
-        ServerMessage::Left { reason } => Some(*reason),
+        ServerMessage::Left { reason, .. } => Some(*reason),
         _ => None,
     });
     assert_eq!(reason.await?, LeaveReason::Replaced);

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use tercet_loadtest::Signalling;
 use tercet_protocol::{ErrorCode, LeaveReason, Role, ServerMessage};
 use tercet_tests::{SOON, Server};
 
@@ -31,7 +32,7 @@ async fn a_stopping_node_tells_its_clients_takes_nobody_in_and_ends_the_rest() -
     let refused = late.err().map(|error| error.to_string()).unwrap_or_default();
     assert!(refused.contains("stopping"), "{refused:?} is no {:?}", ErrorCode::ShuttingDown);
     let reason = client.wait_for(SOON, |message| match message {
-        ServerMessage::Left { reason } => Some(*reason),
+        ServerMessage::Left { reason, .. } => Some(*reason),
         _ => None,
     });
     assert_eq!(reason.await?, LeaveReason::Shutdown);
@@ -61,5 +62,18 @@ async fn a_second_signal_ends_a_node_at_once() -> anyhow::Result<()> {
     server.signal("TERM")?;
     server.exit_code(SOON).await?;
     assert!(begin.elapsed() < Duration::from_secs(2));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_whose_client_is_gone_does_not_hold_up_the_end() -> anyhow::Result<()> {
+    let mut server = Server::start()?;
+    let ticket = server.ticket("r", "ada", Role::Listener)?;
+    let mut socket = Signalling::connect(&ticket.server).await?;
+    socket.join(&ticket.token, None).await?;
+    drop(socket);
+    server.signal("TERM")?;
+    // The session would wait 30 s for its client, and the server 10 s for the session.
+    assert_eq!(server.exit_code(Duration::from_secs(5)).await?, 0);
     Ok(())
 }

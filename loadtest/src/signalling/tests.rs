@@ -80,11 +80,11 @@ async fn a_refusal_is_an_error_with_its_code() {
 async fn left_answers_a_leave() {
     let mut client = connected(async |mut socket| {
         asked(&mut socket).await;
-        tell(&mut socket, &ServerMessage::Left { reason: LeaveReason::Left }).await;
+        tell(&mut socket, &ServerMessage::Left { re: None, reason: LeaveReason::Left }).await;
     })
     .await;
     let reply = client.request(Request::Leave).await.unwrap();
-    assert_eq!(reply, ServerMessage::Left { reason: LeaveReason::Left });
+    assert_eq!(reply, ServerMessage::Left { re: None, reason: LeaveReason::Left });
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ use crate::Role;
 
 /// One message from a client: a request, and a number by which the reply refers to it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(expecting = "an object with a `type`")]
 pub struct ClientMessage {
     /// Chosen by the client; the reply (`ok`, `answer`, `error`, ...) repeats it as `re`.
     #[serde(default, skip_serializing_if = "Option::is_none")]

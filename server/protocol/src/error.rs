@@ -51,6 +51,8 @@ pub enum ErrorCode {
     NoConnection,
     /// Too many requests in a short time.
     RateLimited,
+    /// The client reads more slowly than messages come. The session goes on: resume it.
+    TooSlow,
     /// The node has no room for more.
     Overloaded,
     /// The node is stopping.
@@ -80,6 +82,7 @@ impl ErrorCode {
             ErrorCode::NoAudioLevel => "no_audio_level",
             ErrorCode::NoConnection => "no_connection",
             ErrorCode::RateLimited => "rate_limited",
+            ErrorCode::TooSlow => "too_slow",
             ErrorCode::Overloaded => "overloaded",
             ErrorCode::ShuttingDown => "shutting_down",
             ErrorCode::IdleTimeout => "idle_timeout",

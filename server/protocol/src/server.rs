@@ -84,6 +84,9 @@ pub enum ServerMessage {
     },
     /// The receiver's own session is over; the WebSocket closes after it.
     Left {
+        /// The number of the `leave` that it answers.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        re: Option<u32>,
         /// Why.
         reason: LeaveReason,
     },

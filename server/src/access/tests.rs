@@ -43,6 +43,7 @@ fn grant() -> Grant {
         name: Some("Alice".to_owned()),
         role: Role::Moderator,
         may_send_data: false,
+        first_moderates: true,
     }
 }
 
@@ -90,8 +91,8 @@ fn a_minted_token_gives_back_what_was_granted() {
     for token in tokens {
         let claims = both.verify(&token).unwrap();
         assert!(claims.expires.abs_diff(now() + 3600) <= 2);
-        let Claims { room, identity, name, role, may_send_data, .. } = claims;
-        assert_eq!(Grant { room, identity, name, role, may_send_data }, grant());
+        let Claims { room, identity, name, role, may_send_data, first_moderates, .. } = claims;
+        assert_eq!(Grant { room, identity, name, role, may_send_data, first_moderates }, grant());
     }
 }
 
@@ -99,8 +100,28 @@ fn a_minted_token_gives_back_what_was_granted() {
 fn what_a_token_leaves_out_has_a_default() {
     let claims = hs256().verify(&signed_with(json!({}))).unwrap();
     assert_eq!((claims.role, claims.name, claims.may_send_data), (Role::Speaker, None, true));
-    let claims = hs256().verify(&signed_with(json!({"grants": {"later": 1}}))).unwrap();
-    assert!(claims.may_send_data);
+    let claims = hs256().verify(&signed_with(json!({"grants": {}}))).unwrap();
+    assert!(claims.may_send_data && !claims.first_moderates);
+}
+
+#[test]
+fn a_grant_or_a_role_that_cannot_be_meant_is_refused() {
+    refused(&hs256(), &signed_with(json!({"grants": {"publish": false}})), "unknown grant \"publish\"");
+    refused(&hs256(), &signed_with(json!({"grants": {"Data": false}})), "unknown grant");
+    let nulled = |claim: &str| {
+        let mut claims = json!({"sub": "alice", "room": "stage", "exp": now() + 3600});
+        claims[claim] = Value::Null;
+        signed(&claims)
+    };
+    for claim in ["grants", "role"] {
+        refused(&hs256(), &nulled(claim), "bad claims");
+    }
+    for grants in [json!([false]), json!([]), json!({"data": 0}), json!("data")] {
+        refused(&hs256(), &signed_with(json!({"grants": grants})), "bad claims");
+    }
+    for role in [json!({"moderator": null}), json!(["moderator"]), json!(1)] {
+        refused(&hs256(), &signed_with(json!({"role": role})), "bad claims");
+    }
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use tercet_core::{EndpointId, Refusal, Room, RoomId, RoomSettings, SessionId};
 use tercet_protocol::{
-    ErrorCode, LeaveReason, ProtocolError, RoomInfo, ServerMessage, SessionInfo, VERSION, Welcome,
+    ErrorCode, LeaveReason, ProtocolError, Role, RoomInfo, ServerMessage, SessionInfo, VERSION, Welcome,
 };
 use tokio::sync::oneshot;
 use tracing::info;
@@ -49,8 +49,10 @@ impl Control {
                 RoomSettings { slots: settings.slots, participants_max: settings.participants_max };
             LiveRoom::new(Room::new(room_id.clone(), settings))
         });
+        let is_first = live.room.is_empty();
+        let role = if claims.first_moderates && is_first { Role::Moderator } else { claims.role };
         let name = name.or(claims.name).unwrap_or_else(|| claims.identity.clone());
-        let entered = live.room.enter(participant_id.clone(), name, claims.role).cloned();
+        let entered = live.room.enter(participant_id.clone(), name, role).cloned();
         let participant = entered
             .map_err(|refusal: Refusal| protocol_error(re, ErrorCode::RoomFull, refusal.to_string(), true))?;
         let worker = least_loaded(&self.load);
@@ -108,7 +110,7 @@ impl Control {
             return Err(protocol_error(re, ErrorCode::NoSuchSession, message, true));
         };
         let (id, room) = (session.id, session.room.clone());
-        if let Some(former) = session.attach(socket) {
+        if let Some(former) = session.attach(socket, secret) {
             // The former socket's client is most likely gone; if it reads, it learns that it is over.
             let _ = former.try_send(Outgoing::Close(CLOSE_NORMAL));
         }
@@ -143,11 +145,22 @@ impl Control {
 
     /// A session ends: its client is told, and everybody else in the room.
     pub(super) fn end(&mut self, now: Instant, id: SessionId, reason: LeaveReason) {
+        self.end_by_request(now, id, reason, None);
+    }
+
+    /// As [`Control::end`], in answer to a request of its client.
+    pub(super) fn end_by_request(
+        &mut self,
+        now: Instant,
+        id: SessionId,
+        reason: LeaveReason,
+        re: Option<u32>,
+    ) {
         let Some(mut session) = self.sessions.remove(&id) else {
             return;
         };
         let close = if reason == LeaveReason::Shutdown { CLOSE_GOING_AWAY } else { CLOSE_NORMAL };
-        session.send(now, Outgoing::Text(text(&ServerMessage::Left { reason })));
+        session.send(now, Outgoing::Text(text(&ServerMessage::Left { re, reason })));
         session.send(now, Outgoing::Close(close));
         self.by_endpoint.remove(&session.endpoint);
         if let Some(load) = self.load.get_mut(&session.worker) {
@@ -192,6 +205,11 @@ impl Control {
         let bytes = text(&ServerMessage::Closing { deadline_ms });
         for session in self.sessions.values_mut() {
             session.send(now, Outgoing::Text(bytes.clone()));
+        }
+        // Whoever has no socket can't leave, and has nothing to come back to.
+        let detached = self.sessions.values().filter(|session| session.detached_at().is_some());
+        for id in detached.map(|session| session.id).collect::<Vec<_>>() {
+            self.end(now, id, LeaveReason::Shutdown);
         }
         if self.sessions.is_empty() {
             let _ = drained.send(());

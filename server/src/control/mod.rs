@@ -13,7 +13,7 @@ mod state;
 
 use std::time::{Duration, Instant};
 
-use tercet_core::{RoomId, SessionId};
+use tercet_core::SessionId;
 use tercet_protocol::{ClientMessage, ProtocolError};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::MissedTickBehavior;
@@ -61,11 +61,6 @@ pub(crate) enum ControlInput {
     },
     SocketClosed {
         from: Attached,
-    },
-    /// Whether anybody is in the room.
-    IsOccupied {
-        room: RoomId,
-        reply: oneshot::Sender<bool>,
     },
     /// Take nobody in any more, and tell everybody when the node will stop.
     Drain {

@@ -29,17 +29,22 @@ impl Control {
                 return;
             }
             Request::Ping => return self.send(now, id, &ServerMessage::Pong { re }),
-            Request::Leave => return self.end(now, id, LeaveReason::Left),
-            Request::Mute { muted } => self.change(now, &room, |room| room.set_muted(&actor, muted)),
-            Request::RaiseHand { raised } => self.change(now, &room, |room| room.raise_hand(&actor, raised)),
+            Request::Leave => return self.end_by_request(now, id, LeaveReason::Left, re),
+            Request::Mute { muted } => self.change(now, &room, &actor, |room| room.set_muted(&actor, muted)),
+            Request::RaiseHand { raised } => {
+                self.change(now, &room, &actor, |room| room.raise_hand(&actor, raised))
+            }
             Request::MuteParticipant { participant } => {
-                self.change(now, &room, |room| room.mute_participant(&actor, &whom(&participant)))
+                let whom = whom(&participant);
+                self.change(now, &room, &whom, |room| room.mute_participant(&actor, &whom))
             }
             Request::LowerHand { participant } => {
-                self.change(now, &room, |room| room.lower_hand(&actor, &whom(&participant)))
+                let whom = whom(&participant);
+                self.change(now, &room, &whom, |room| room.lower_hand(&actor, &whom))
             }
             Request::SetRole { participant, role } => {
-                self.change(now, &room, |room| room.set_role(&actor, &whom(&participant), role))
+                let whom = whom(&participant);
+                self.change(now, &room, &whom, |room| room.set_role(&actor, &whom, role))
             }
             Request::RemoveParticipant { participant } => {
                 self.remove(now, &room, &actor, &whom(&participant))
@@ -49,17 +54,23 @@ impl Control {
     }
 
     /// Changes a participant: the worker learns whether they may be heard, the room what they are now.
+    /// Nobody is told of what is as it was.
     fn change(
         &mut self,
         now: Instant,
         room: &RoomId,
+        whom: &ParticipantId,
         change: impl FnOnce(&mut Room) -> Result<&Participant, Refusal>,
     ) -> Result<(), (ErrorCode, String)> {
         let Some(live) = self.rooms.get_mut(room) else {
             return Err(refused(Refusal::NoSuchParticipant));
         };
+        let before = live.room.participant(whom).map(wire_participant);
         let participant = change(&mut live.room).map_err(refused)?;
         let (gate, message) = (participant.gate(), wire_participant(participant));
+        if before.as_ref() == Some(&message) {
+            return Ok(());
+        }
         let session = live.sessions.get(&participant.id).and_then(|id| self.sessions.get(id));
         if let Some((worker, endpoint)) = session.map(|session| (session.worker, session.endpoint)) {
             self.command(worker, WorkerCommand::SetGate { endpoint, gate });

@@ -46,7 +46,7 @@ pub(crate) fn protocol_error(
 pub(super) struct Session {
     pub(super) id: SessionId,
     secret: String,
-    /// The secret before, until the client has shown that it got the new one.
+    /// The secret that the client has shown, until it has shown that it got the new one.
     former_secret: Option<String>,
     pub(super) participant: ParticipantId,
     pub(super) room: RoomId,
@@ -112,9 +112,10 @@ impl Session {
 
     /// Another socket takes over; returns the former one. The secret that was shown has served, but
     /// holds until the client is heard: the reply that brings the new one may be lost.
-    pub(super) fn attach(&mut self, socket: Socket) -> Option<Socket> {
+    pub(super) fn attach(&mut self, socket: Socket, shown: &str) -> Option<Socket> {
         self.attachment += 1;
-        self.former_secret = Some(std::mem::replace(&mut self.secret, new_secret()));
+        self.secret = new_secret();
+        self.former_secret = Some(shown.to_owned());
         self.detached_at = None;
         self.socket.replace(socket)
     }
@@ -124,8 +125,9 @@ impl Session {
         self.former_secret = None;
     }
 
-    /// The socket is gone.
+    /// The socket is gone, or given up: it speaks for the session no more.
     pub(super) fn detach(&mut self, now: Instant) {
+        self.attachment += 1;
         self.socket = None;
         self.detached_at = Some(now);
     }
@@ -175,8 +177,10 @@ mod tests {
         let secret = session.secret().to_owned();
         let before = session.attached();
         assert!(session.secret_is(&secret) && !session.secret_is("") && !session.secret_is(&secret[1..]));
-        session.attach(socket);
-        assert!(session.secret_is(&secret), "the reply may have been lost");
+        for _ in 0..3 {
+            session.attach(socket.clone(), &secret);
+            assert!(session.secret_is(&secret), "the reply may have been lost");
+        }
         session.heard();
         assert!(!session.secret_is(&secret) && session.secret_is(session.secret()));
         assert_ne!(session.attached(), before);

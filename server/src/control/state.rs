@@ -7,7 +7,7 @@ use std::time::Instant;
 use axum::extract::ws::Utf8Bytes;
 use rustc_hash::FxHashMap;
 use tercet_core::{EndpointId, RoomId, SessionId};
-use tercet_protocol::ServerMessage;
+use tercet_protocol::{LeaveReason, ServerMessage};
 use tokio::sync::oneshot;
 
 use super::live_room::LiveRoom;
@@ -61,10 +61,10 @@ impl Control {
                 let session = self.sessions.get_mut(&from.session);
                 if let Some(session) = session.filter(|s| s.attached() == from) {
                     session.detach(now);
+                    if self.draining {
+                        self.end(now, from.session, LeaveReason::Shutdown);
+                    }
                 }
-            }
-            ControlInput::IsOccupied { room, reply } => {
-                let _ = reply.send(self.rooms.contains_key(&room));
             }
             ControlInput::Drain { deadline, drained } => self.drain(now, deadline, drained),
             ControlInput::EndAll { ended } => {

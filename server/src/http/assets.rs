@@ -31,14 +31,28 @@ pub(super) async fn demo(uri: Uri) -> Response {
 }
 
 pub(super) async fn sdk(Path(path): Path<String>) -> Response {
-    Sdk::get(&path).map_or_else(not_found, |file| serve(&path, file))
+    match Sdk::get(&path) {
+        Some(file) => serve(&path, file),
+        None if Sdk::iter().next().is_none() => {
+            (StatusCode::NOT_FOUND, "the server was built without the SDK: see /\n").into_response()
+        }
+        None => not_found(),
+    }
+}
+
+/// Whether the demo is in the binary.
+pub(crate) fn has_demo() -> bool {
+    App::get("index.html").is_some()
 }
 
 fn serve(path: &str, file: EmbeddedFile) -> Response {
     // Vite puts a hash of the content into the names below assets/.
     let cache = if path.starts_with("assets/") { "public, max-age=31536000, immutable" } else { "no-cache" };
+    // By its last letters alone, a TypeScript declaration is an MPEG transport stream.
+    let is_declaration = path.ends_with(".d.ts");
+    let kind = if is_declaration { "text/plain; charset=utf-8" } else { file.metadata.mimetype() };
     let headers = [
-        (header::CONTENT_TYPE, file.metadata.mimetype().to_owned()),
+        (header::CONTENT_TYPE, kind.to_owned()),
         (header::CACHE_CONTROL, cache.to_owned()),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff".to_owned()),
     ];

@@ -3,21 +3,22 @@
 use std::time::Duration;
 
 use axum::Json;
-use axum::extract::State;
-use axum::extract::rejection::JsonRejection;
+use axum::extract::{FromRequest, Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
-use tercet_core::RoomId;
 use tercet_protocol::{ErrorCode, Role};
+use tokio::time::timeout;
 
 use super::Node;
 use crate::access::{Grant, display_name};
 use crate::config::is_name;
-use crate::control::ControlInput;
 
 /// Long enough for a meeting.
 const TOKEN_TTL: Duration = Duration::from_secs(12 * 3600);
+
+/// How long a request may take to arrive whole.
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
 #[derive(Serialize)]
 struct Description {
@@ -49,18 +50,20 @@ pub(super) async fn describe(State(node): State<Node>) -> impl IntoResponse {
     Json(Description { open: node.config.demo_open(), version: env!("CARGO_PKG_VERSION") })
 }
 
-pub(super) async fn token(
-    State(node): State<Node>,
-    request: Result<Json<TokenRequest>, JsonRejection>,
-) -> Response {
+pub(super) async fn token(State(node): State<Node>, request: Request) -> Response {
     if !node.config.demo_open() {
         let message = "demo tokens are off on this server: bring a token of your own (`tercet token`)";
         return refuse(StatusCode::FORBIDDEN, ErrorCode::Forbidden, message);
     }
-    let Json(request) = match request {
-        Ok(request) => request,
-        Err(rejection) => {
+    let read = timeout(BODY_TIMEOUT, Json::<TokenRequest>::from_request(request, &node));
+    let Json(request) = match read.await {
+        Ok(Ok(request)) => request,
+        Ok(Err(rejection)) => {
             return refuse(StatusCode::BAD_REQUEST, ErrorCode::BadMessage, &rejection.body_text());
+        }
+        Err(_) => {
+            let message = "the body did not come in time";
+            return refuse(StatusCode::REQUEST_TIMEOUT, ErrorCode::BadMessage, message);
         }
     };
     let bad = |message| refuse(StatusCode::BAD_REQUEST, ErrorCode::BadMessage, message);
@@ -75,14 +78,13 @@ pub(super) async fn token(
             return bad("`role` is \"speaker\" or \"listener\": the first in a room moderates");
         }
         Some(Role::Listener) => Role::Listener,
-        Some(Role::Speaker) | None => {
-            let room = RoomId::from(request.room.as_str());
-            let occupied = node.control.ask(|reply| ControlInput::IsOccupied { room, reply }).await;
-            if occupied == Some(false) { Role::Moderator } else { Role::Speaker }
-        }
+        Some(Role::Speaker) | None => Role::Speaker,
     };
     let identity = format!("{}-{:06x}", slug(&name), rand::random::<u32>() & 0xff_ffff);
-    let grant = Grant { room: request.room, identity, name: Some(name), role, may_send_data: true };
+    // Who is first is found out when they enter: a token for later makes nobody a moderator.
+    let first_moderates = role == Role::Speaker;
+    let grant =
+        Grant { room: request.room, identity, name: Some(name), role, may_send_data: true, first_moderates };
     match node.access.mint(&grant, TOKEN_TTL) {
         Ok(token) => Json(TokenReply { token, identity: grant.identity, role }).into_response(),
         Err(error) => {
@@ -102,6 +104,6 @@ fn slug(name: &str) -> String {
     if kept.is_empty() { "guest".to_owned() } else { kept.to_lowercase() }
 }
 
-fn refuse(status: StatusCode, code: ErrorCode, message: &str) -> Response {
+pub(super) fn refuse(status: StatusCode, code: ErrorCode, message: &str) -> Response {
     (status, Json(Refusal { code, message: message.to_owned() })).into_response()
 }

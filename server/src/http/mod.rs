@@ -5,17 +5,23 @@ mod demo;
 mod listener;
 mod signalling;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::Router;
-use axum::extract::State;
-use axum::http::{HeaderValue, Method, StatusCode};
-use axum::response::IntoResponse;
+use axum::extract::{Request, State};
+use axum::http::header::{HOST, ORIGIN};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use metrics_exporter_prometheus::PrometheusHandle;
+use tercet_protocol::ErrorCode;
+use tokio::sync::Semaphore;
 use tower_http::cors::{AllowOrigin, Any, CorsLayer};
 
+pub(crate) use self::assets::has_demo;
 pub(crate) use self::listener::listen;
 use crate::access::Access;
 use crate::config::Config;
@@ -28,6 +34,8 @@ pub(crate) struct Node {
     pub(crate) access: Arc<Access>,
     pub(crate) control: ControlHandle,
     pub(crate) metrics: PrometheusHandle,
+    /// Places for WebSockets that have not joined yet.
+    pub(crate) door: Arc<Semaphore>,
     /// Set once the node stops taking anybody in.
     pub(crate) draining: Arc<AtomicBool>,
 }
@@ -39,16 +47,50 @@ pub(crate) fn router(node: Node) -> Router {
         .allow_headers(Any)
         .allow_origin(allowed_origins(&node.config));
     let sdk = Router::new().route("/sdk/{*path}", get(assets::sdk)).layer(cors);
+    let signalling = Router::new()
+        .route("/v1/ws", get(signalling::upgrade))
+        .route("/v1/demo", get(demo::describe))
+        .route("/v1/demo/token", post(demo::token))
+        .route_layer(from_fn_with_state(node.clone(), from_this_machine));
     Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
-        .route("/v1/ws", get(signalling::upgrade))
-        .route("/v1/demo", get(demo::describe))
-        .route("/v1/demo/token", post(demo::token))
+        .merge(signalling)
         .merge(sdk)
         .fallback(get(assets::demo))
         .with_state(node)
+}
+
+/// Places for WebSockets that have not joined yet.
+pub(crate) fn door() -> Arc<Semaphore> {
+    Arc::new(Semaphore::new(signalling::AT_THE_DOOR_MAX))
+}
+
+/// With the development secret, lets in only what comes from pages of this machine, under a name of this
+/// machine's. Loopback alone doesn't: any page that is open in a browser here reaches it, by its address or
+/// by a name that resolves to it.
+async fn from_this_machine(State(node): State<Node>, request: Request, next: Next) -> Response {
+    if node.config.uses_dev_secret() && !names_this_machine(request.headers()) {
+        let message = "with the development secret, only pages of this machine are let in: set TERCET_SECRET";
+        return demo::refuse(StatusCode::FORBIDDEN, ErrorCode::Forbidden, message);
+    }
+    next.run(request).await
+}
+
+fn names_this_machine(headers: &HeaderMap) -> bool {
+    let header = |name| headers.get(name).map(|value| value.to_str().unwrap_or_default());
+    header(HOST).is_some_and(|host| is_local(&format!("http://{host}")))
+        && header(ORIGIN).is_none_or(is_local)
+}
+
+/// Whether a URL is one of this machine: RFC 6761, section 6.3, reserves `localhost` for it.
+fn is_local(url: &str) -> bool {
+    let url: Option<Uri> = url.parse().ok();
+    url.as_ref().and_then(Uri::host).is_some_and(|host| {
+        let ip = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+        host == "localhost" || host.ends_with(".localhost") || ip.is_ok_and(|ip| ip.is_loopback())
+    })
 }
 
 fn allowed_origins(config: &Config) -> AllowOrigin {
@@ -71,4 +113,21 @@ async fn metrics(State(node): State<Node>) -> impl IntoResponse {
     // What was seen since the last upkeep belongs into the answer too.
     node.metrics.run_upkeep();
     ([("content-type", "text/plain; version=0.0.4")], node.metrics.render())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_names_of_this_machine_are_local() {
+        for url in ["http://localhost:8080", "http://127.0.0.1", "https://[::1]:1", "http://tercet.localhost"]
+        {
+            assert!(is_local(url), "{url}");
+        }
+        for url in ["http://evil.example", "null", "", "http://127.0.0.1.evil.example", "http://192.168.0.1"]
+        {
+            assert!(!is_local(url), "{url}");
+        }
+    }
 }

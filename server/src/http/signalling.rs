@@ -6,16 +6,18 @@ use std::time::{Duration, Instant};
 
 use axum::extract::State;
 use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, WebSocketUpgrade};
-use axum::response::Response;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
 use tercet_core::Allowance;
 use tercet_protocol::{
     ClientMessage, ErrorCode, MESSAGE_BYTES_MAX, ProtocolError, Request, ServerMessage, VERSION,
 };
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::{Instant as Deadline, timeout, timeout_at};
 use tracing::debug;
 
 use super::Node;
+use super::demo::refuse;
 use crate::access::{AccessError, display_name};
 use crate::control::{Attached, CLOSE_GOING_AWAY, ControlInput, Outgoing, Socket, protocol_error, text};
 
@@ -35,17 +37,30 @@ const SEND_TIMEOUT: Duration = Duration::from_secs(10);
 /// RFC 6455, section 7.4.1.
 const CLOSE_POLICY: u16 = 1008;
 
+/// A session's WebSocket carries small messages; the library's buffer of 128 KiB would be most of its memory.
+const READ_BUFFER_BYTES: usize = 4096;
+
+/// WebSockets that have not joined yet: whoever has no token can't have more than these.
+pub(super) const AT_THE_DOOR_MAX: usize = 1024;
+
 pub(super) async fn upgrade(State(node): State<Node>, upgrade: WebSocketUpgrade) -> Response {
+    let Ok(place) = node.door.clone().try_acquire_owned() else {
+        let message = "too many connections are waiting to join";
+        let refusal = refuse(StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Overloaded, message);
+        return ([(header::RETRY_AFTER, "1")], refusal).into_response();
+    };
     upgrade
+        .read_buffer_size(READ_BUFFER_BYTES)
         .max_message_size(MESSAGE_BYTES_MAX)
         .max_frame_size(MESSAGE_BYTES_MAX)
-        .on_upgrade(move |socket| async move { serve(node, socket).await })
+        .on_upgrade(move |socket| async move { serve(node, socket, place).await })
 }
 
 /// From the first message to the last.
-async fn serve(node: Node, mut socket: WebSocket) {
+async fn serve(node: Node, mut socket: WebSocket, place: OwnedSemaphorePermit) {
     let (outbox, outgoing) = mpsc::channel(OUTBOX_MAX);
     let entered = enter(&node, &mut socket, outbox).await;
+    drop(place);
     let end = match entered {
         Ok(attached) => {
             let end = converse(&node, &mut socket, outgoing, attached).await;
@@ -139,8 +154,10 @@ async fn converse(
                         }
                     }
                     Some(Outgoing::Close(code)) => return End::Close { code, error: None },
-                    // This client let too much pile up, or another socket took over.
-                    None => return End::Close { code: CLOSE_POLICY, error: None },
+                    None => {
+                        let message = "too many messages were left unread: resume with another WebSocket";
+                        return End::error(protocol_error(None, ErrorCode::TooSlow, message, true));
+                    }
                 }
                 continue;
             }

@@ -19,6 +19,7 @@ use str0m::{Candidate, Event, IceConnectionState, Input, Output, Rtc};
 use tercet_core::{AudioPacket, Encoding, IncomingRtp, Rewritten};
 use tercet_dtls::SharedCrypto;
 use tercet_protocol::{CHANNEL_LOSSY, CHANNEL_RELIABLE};
+use tracing::debug;
 
 use super::sdp::polished;
 
@@ -58,7 +59,7 @@ pub(crate) enum PeerEvent {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum OfferError {
     #[error("the session description can't be used: {0}")]
-    BadSdp(String),
+    BadSdp(&'static str),
     #[error("no audio m-line offers Opus")]
     UnsupportedCodec,
     #[error("the session has no peer connection: send the offer of a new one with `fresh`")]
@@ -144,11 +145,21 @@ impl Peer {
     pub(crate) fn renegotiate(&mut self, offer: &str) -> Result<Answer, OfferError> {
         let media_lines = offer.lines().filter(|line| line.starts_with("m=")).count();
         if media_lines > MEDIA_LINES_MAX {
-            return Err(OfferError::BadSdp(format!("more than {MEDIA_LINES_MAX} m-lines")));
+            return Err(OfferError::BadSdp(
+                "it has more m-lines than a session of eight slots has reason for",
+            ));
         }
-        let parsed = SdpOffer::from_sdp_string(offer).map_err(|e| OfferError::BadSdp(e.to_string()))?;
-        let answer = self.rtc.sdp_api().accept_offer(parsed);
-        let answer = answer.map_err(|e| OfferError::BadSdp(e.to_string()))?.to_sdp_string();
+        // What the parser says is for the log: it names Rust types and addresses in memory.
+        let refused = |error: &dyn std::fmt::Display, why| {
+            debug!(%error, "an offer was refused");
+            OfferError::BadSdp(why)
+        };
+        let parsed = SdpOffer::from_sdp_string(offer)
+            .map_err(|error| refused(&error, "it can't be parsed (RFC 8866)"))?;
+        let answer = self.rtc.sdp_api().accept_offer(parsed).map_err(|error| {
+            refused(&error, "it lacks ICE or DTLS, or doesn't fit what was negotiated before")
+        })?;
+        let answer = answer.to_sdp_string();
         let sdp = polished(offer, &answer);
         // str0m tells of new m-lines once the peer is connected; who is in which slot is told before.
         self.upstream = None;

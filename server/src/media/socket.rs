@@ -61,7 +61,9 @@ impl MediaSocket {
             socket.set_only_v6(true)?;
         }
         socket.set_nonblocking(true)?;
-        socket.bind(&address.into()).with_context(|| format!("media UDP {address}"))?;
+        socket
+            .bind(&address.into())
+            .with_context(|| format!("media UDP on {address} (choose another with --media-udp)"))?;
         let socket = UdpSocket::from_std(socket.into());
         let bound = socket.local_addr()?;
         let state = UdpSocketState::new(UdpSockRef::from(&socket))?;
