@@ -5,7 +5,7 @@ import { connect, type Room } from "@tercet/sdk";
 import { claimsOf, demoIsOpen, demoToken } from "./access.js";
 import { readAddress, serverOf, withRoom } from "./address.js";
 import { MicrophoneError } from "./microphone.js";
-import { remember } from "./preferences.js";
+import { recall, remember, rememberInTab } from "./preferences.js";
 import { sentenceOfEnd, sentenceOfError } from "./sentences.js";
 import { JoinView, type JoinWish } from "./views/join.js";
 import { RoomView } from "./views/room.js";
@@ -52,8 +52,11 @@ async function enter(view: JoinView, wish: JoinWish): Promise<void> {
     const trouble = listens && !voice.isTone ? null : await openVoice(voice);
     const role = wish.listener ? "listener" : "speaker";
     const token = address.token ?? (await demoToken(server, { room: wish.room, name: wish.name, role }));
-    const room = await connect({ url: server, token, name: wish.name, audioTrack: voice.track });
+    // Whoever was muted in this tab isn't heard by surprise after a rejoin or a reload.
+    const muted = recall("muted") === "true";
+    const room = await connect({ url: server, token, name: wish.name, audioTrack: voice.track, muted });
     remember("name", wish.name);
+    rememberInTab("name", wish.name);
     if (address.token === null) history.replaceState(null, "", withRoom(location.href, room.id));
     showRoom(room, voice, trouble);
   } catch (error) {

@@ -13,7 +13,7 @@ const CLOSED: Record<CloseReason, string> = {
 };
 
 const REFUSED: Record<string, string> = {
-  unreachable: "The server can't be reached. Is it running, and does a proxy let WebSockets through?",
+  unreachable: "The server can't be reached. Is it running? Try again.",
   unauthorized: "The server doesn't accept this token. Is it of this server, and for this room?",
   token_expired: "This token has expired: ask for a new one.",
   room_full: "The room is full.",

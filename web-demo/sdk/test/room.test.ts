@@ -196,6 +196,21 @@ test("muting disables the track at once, unmuting enables it when granted", asyn
   expect(audioTrack.enabled).toBe(true);
 });
 
+test("who enters muted has a disabled track from the start, and the server is told before the offer", async () => {
+  const audioTrack = fakeTrack();
+  const promise = connect({ url: "https://example.org", token: "jwt", audioTrack, muted: true });
+  FakeSocket.last.open();
+  FakeSocket.last.reply("join", welcome());
+  await settle();
+  expect(audioTrack.enabled).toBe(false);
+  expect(FakeSocket.last.sent.map(({ type }) => type)).toEqual(["join", "mute", "offer"]);
+  FakeSocket.last.ok("mute");
+  FakeSocket.last.reply("offer", answer());
+  const room = await promise;
+  expect(room.me.muted).toBe(true);
+  expect(audioTrack.enabled).toBe(false);
+});
+
 test("a moderator's mute disables the track, and that of a track set later", async () => {
   const audioTrack = fakeTrack();
   const room = await joined({ audioTrack });

@@ -6,7 +6,7 @@ import { announce } from "../announcer.js";
 import { h } from "../dom.js";
 import { Meter } from "../meter.js";
 import { MicrophoneError } from "../microphone.js";
-import { remember } from "../preferences.js";
+import { remember, rememberInTab } from "../preferences.js";
 import { qualityOf } from "../quality.js";
 import { sentenceOfError } from "../sentences.js";
 import type { Voice } from "../voice.js";
@@ -137,6 +137,8 @@ export class RoomView {
     if (participant === this.#room.me) {
       this.#controls.update();
       if (changed.has("role")) void this.#myRoleChanged();
+      // Whoever is muted for want of a microphone didn't choose to be.
+      if (changed.has("muted") && this.#room.audioTrack) rememberInTab("muted", String(participant.muted));
       if (changed.has("muted")) announce(participant.muted ? "You are muted." : "You are unmuted.");
       return;
     }
@@ -166,7 +168,10 @@ export class RoomView {
     if (me.role === "listener") return;
     if (!audioTrack && !(await this.#openMicrophone())) return;
     // Who had no voice, or is muted, wants to be heard now.
-    await this.#room.mute(audioTrack !== null && !me.muted).catch((error) => this.#complain(error));
+    const muted = audioTrack !== null && !me.muted;
+    // The wish counts, also when the session ends before the server heard of it.
+    if (muted) rememberInTab("muted", "true");
+    await this.#room.mute(muted).catch((error) => this.#complain(error));
   }
 
   /** Takes the place of the microphone in use, if there is one. Whether it did. */
