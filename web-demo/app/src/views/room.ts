@@ -1,11 +1,12 @@
 // The room: its events come in and go to the parts of the view that they concern; what people do in the parts goes
 // back to the room. Everything that needs both is here.
 
-import type { Participant, ParticipantField, Room, RoomState } from "@tercet/sdk";
+import type { Participant, ParticipantField, Role, Room, RoomState } from "@tercet/sdk";
 import { announce } from "../announcer.js";
 import { h } from "../dom.js";
 import { Meter } from "../meter.js";
 import { MicrophoneError } from "../microphone.js";
+import { type News, newsOfMe } from "../news.js";
 import { remember, rememberInTab } from "../preferences.js";
 import { qualityOf } from "../quality.js";
 import { sentenceOfError } from "../sentences.js";
@@ -38,10 +39,14 @@ export class RoomView {
   readonly #controls: Controls;
   readonly #meter: Meter;
   readonly #endings: (() => void)[] = [];
+  /** What this page asked for and has no answer to yet: what else changes is others' doing. */
+  readonly #asked = new Set<ParticipantField>();
+  #role: Role;
 
   constructor(room: Room, voice: Voice, trouble: MicrophoneError | null) {
     this.#room = room;
     this.#voice = voice;
+    this.#role = room.me.role;
     const complain = (error: unknown) => this.#complain(error);
     this.#header = new Header(room.id);
     this.#verses = new Verses(room, () => this.#soundBlocked());
@@ -54,7 +59,7 @@ export class RoomView {
     });
     this.#controls = new Controls(room, {
       mute: () => void this.#toggleMute(),
-      hand: () => void room.raiseHand(!room.me.handRaised).catch(complain),
+      hand: () => void this.#ask("handRaised", () => room.raiseHand(!room.me.handRaised)),
       chat: () => this.#chat.focus(),
       stats: () => this.#toggleStats(),
       leave: () => void room.leave(),
@@ -136,15 +141,30 @@ export class RoomView {
     this.#verses.update();
     if (participant === this.#room.me) {
       this.#controls.update();
+      for (const news of newsOfMe(participant, this.#role, changed, this.#asked)) this.#tell(news);
+      this.#role = participant.role;
       if (changed.has("role")) void this.#myRoleChanged();
       // Whoever is muted for want of a microphone didn't choose to be.
       if (changed.has("muted") && this.#room.audioTrack) rememberInTab("muted", String(participant.muted));
-      if (changed.has("muted")) announce(participant.muted ? "You are muted." : "You are unmuted.");
+      if (this.#asked.has("muted")) announce(participant.muted ? "You are muted." : "You are unmuted.");
       return;
     }
     if (changed.has("handRaised") && participant.handRaised) announce(`${participant.name} raises a hand.`);
     if (changed.has("muted"))
       this.#news(`${participant.name} is ${participant.muted ? "muted" : "unmuted"}.`);
+  }
+
+  /** Notices are read out where they appear: they need no announcement. */
+  #tell({ kind, sentence }: News): void {
+    const unmute = { label: "Unmute", testid: "unmute", run: () => void this.#toggleMute() };
+    if (sentence === null) this.#notices.clear(kind);
+    else this.#notices.show(kind, sentence, kind === "muted" ? unmute : undefined);
+  }
+
+  async #ask(field: ParticipantField, request: () => Promise<void>): Promise<void> {
+    this.#asked.add(field);
+    await request().catch((error) => this.#complain(error));
+    this.#asked.delete(field);
   }
 
   #news(sentence: string): void {
@@ -171,7 +191,7 @@ export class RoomView {
     const muted = audioTrack !== null && !me.muted;
     // The wish counts, also when the session ends before the server heard of it.
     if (muted) rememberInTab("muted", "true");
-    await this.#room.mute(muted).catch((error) => this.#complain(error));
+    await this.#ask("muted", () => this.#room.mute(muted));
   }
 
   /** Takes the place of the microphone in use, if there is one. Whether it did. */
@@ -217,14 +237,14 @@ export class RoomView {
   #muteIfVoiceless(): void {
     const { me, audioTrack } = this.#room;
     if (me.role === "listener" || audioTrack || me.muted) return;
-    this.#room.mute(true).catch((error) => this.#complain(error));
+    void this.#ask("muted", () => this.#room.mute(true));
   }
 
   async #myRoleChanged(): Promise<void> {
     const { role } = this.#room.me;
-    announce(`You are a ${role} now.`);
     if (role === "listener") {
       this.#notices.clear("promotion");
+      this.#notices.clear("muted");
       if (this.#voice.isTone) return;
       await this.#useTrack(null);
       this.#voice.release();
