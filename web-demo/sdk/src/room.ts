@@ -260,6 +260,7 @@ export class LiveRoom implements Room {
     if (this.#state === "closed") return;
     this.#signalling = null;
     this.#up = new Deferred();
+    this.#emit(this.#model.silence());
     this.#showState();
     void this.#reconnect();
   }

@@ -1,8 +1,9 @@
 // The room: its events come in and go to the parts of the view that they concern; what people do in the parts goes
 // back to the room. Everything that needs both is here.
 
-import type { Participant, ParticipantField, Role, Room, RoomState } from "@tercet/sdk";
+import type { Participant, ParticipantField, Role, Room, RoomState, SpeakerLevel } from "@tercet/sdk";
 import { announce } from "../announcer.js";
+import { said } from "../connection.js";
 import { h } from "../dom.js";
 import { Meter } from "../meter.js";
 import { MicrophoneError } from "../microphone.js";
@@ -21,7 +22,9 @@ import { Sound } from "./sound.js";
 import { Stats } from "./stats.js";
 import { Verses } from "./verses.js";
 
-const STATS_MS = 1000;
+const TICK_MS = 1000;
+/** Levels come ten times a second, in a crowd twice: those that are older are nobody's any more. */
+const LEVELS_LAPSE_MS = 1500;
 /** In a larger crowd every arrival is not news. */
 const NEWS_MAX = 30;
 
@@ -42,6 +45,9 @@ export class RoomView {
   /** What this page asked for and has no answer to yet: what else changes is others' doing. */
   readonly #asked = new Set<ParticipantField>();
   #role: Role;
+  #mediaStood = false;
+  #closesAt: number | null = null;
+  #lapse: ReturnType<typeof setTimeout> | undefined;
 
   constructor(room: Room, voice: Voice, trouble: MicrophoneError | null) {
     this.#room = room;
@@ -64,7 +70,7 @@ export class RoomView {
       stats: () => this.#toggleStats(),
       leave: () => void room.leave(),
     });
-    this.#meter = new Meter((levelDbov) => this.#people.showMyLevel(levelDbov));
+    this.#meter = new Meter((levelDbov) => this.#people.showMyLevel(this.#broken ? -127 : levelDbov));
     this.element = h(
       "div",
       { className: "room" },
@@ -103,8 +109,9 @@ export class RoomView {
     this.#voice.onEnded = () => void this.#microphoneEnded();
     if (trouble) this.#microphoneTrouble(trouble);
     this.#muteIfVoiceless();
-    const measuring = setInterval(() => void this.#measure(), STATS_MS);
-    this.#endings.push(() => clearInterval(measuring), closeMenusOutside(this.element));
+    const ticking = setInterval(() => this.#tick(), TICK_MS);
+    this.#endings.push(() => clearInterval(ticking), closeMenusOutside(this.element));
+    this.#endings.push(() => clearTimeout(this.#lapse));
     const keys = (event: KeyboardEvent) => this.#key(event);
     document.addEventListener("keydown", keys);
     this.#endings.push(() => document.removeEventListener("keydown", keys));
@@ -123,15 +130,13 @@ export class RoomView {
       }),
       room.on("participantupdated", (participant, changed) => this.#updated(participant, changed)),
       room.on("slots", () => this.#verses.update()),
-      room.on("speakers", (levels) => {
-        this.#people.showLevels(levels);
-        this.#verses.updateLevels();
-      }),
+      room.on("speakers", (levels) => this.#showLevels(levels)),
       room.on("data", (message) => this.#chat.receive(message)),
       room.on("statechange", (state) => this.#stateChanged(state)),
-      room.on("closing", (deadlineMs) =>
-        this.#header.setBanner(`The server is going to stop in ${Math.ceil(deadlineMs / 1000)} s.`),
-      ),
+      room.on("closing", (deadlineMs) => {
+        this.#closesAt = performance.now() + deadlineMs;
+        this.#showConnection();
+      }),
       room.on("error", (error) => this.#complain(error)),
     );
   }
@@ -174,11 +179,42 @@ export class RoomView {
   #stateChanged(state: RoomState): void {
     this.element.dataset.state = state;
     if (state === "closed") return;
-    this.#header.setBanner(state === "reconnecting" ? "The connection broke. Reconnecting…" : "");
     if (state === "connected") {
       this.#notices.clear("error");
-      announce("Connected again.");
+      announce(this.#mediaStood ? "Connected again." : "Audio is connected.");
+    } else {
+      this.#showLevels([]);
     }
+    this.#showConnection();
+  }
+
+  get #broken(): boolean {
+    return this.#room.state !== "connected";
+  }
+
+  #showConnection(): void {
+    const { state, webSocket, peerConnection } = this.#room;
+    const media = peerConnection.connectionState === "connected";
+    this.#mediaStood ||= media;
+    const { banner, countdown, notice } = said({
+      state,
+      signalling: webSocket !== null,
+      media,
+      mediaStood: this.#mediaStood,
+      closesInMs: this.#closesAt === null ? null : this.#closesAt - performance.now(),
+    });
+    this.#header.setBanner(banner, countdown);
+    if (notice === null) this.#notices.clear("media");
+    else if (!this.#notices.has("media")) this.#notices.show("media", notice);
+  }
+
+  /** What isn't heard isn't drawn: while the connection is broken, and when no levels follow. */
+  #showLevels(levels: readonly SpeakerLevel[]): void {
+    clearTimeout(this.#lapse);
+    const heard = this.#broken ? [] : levels;
+    this.#people.showLevels(heard);
+    this.#verses.showLevels(heard);
+    if (heard.length > 0) this.#lapse = setTimeout(() => this.#showLevels([]), LEVELS_LAPSE_MS);
   }
 
   // --- one's own voice ---
@@ -275,11 +311,16 @@ export class RoomView {
     });
   }
 
+  #tick(): void {
+    this.#showConnection();
+    void this.#measure();
+  }
+
   async #measure(): Promise<void> {
     if (this.#room.state === "closed") return;
     const stats = await this.#room.stats();
-    const broken = this.#room.state === "reconnecting";
-    this.#header.setQuality(broken ? "poor" : qualityOf(stats));
+    const flows = this.#room.peerConnection.connectionState === "connected";
+    this.#header.setQuality(flows ? (this.#broken ? "poor" : qualityOf(stats)) : null);
     this.#stats.show(stats, (id) => this.#room.participants.get(id)?.name ?? id);
   }
 

@@ -1,6 +1,6 @@
 // The slots: who is heard, one line each, and the audio elements that play them.
 
-import type { Room, Slot } from "@tercet/sdk";
+import type { Room, Slot, SpeakerLevel } from "@tercet/sdk";
 import { h } from "../dom.js";
 import { heightOf } from "../loudness.js";
 import { recall } from "../preferences.js";
@@ -62,9 +62,10 @@ export class Verses {
     }
   }
 
-  updateLevels(): void {
+  showLevels(levels: readonly SpeakerLevel[]): void {
     for (const { slot, line } of this.#verses) {
-      const height = slot.participant ? heightOf(slot.participant.levelDbov) : 0;
+      const level = levels.find(({ participant }) => participant === slot.participant);
+      const height = level ? heightOf(level.levelDbov) : 0;
       line.style.setProperty("--level", height.toFixed(2));
     }
   }
