@@ -7,8 +7,7 @@ const CLOSED: Record<CloseReason, string> = {
   removed: "A moderator removed you from the room.",
   replaced: "You joined this room somewhere else with the same identity, and this page made way.",
   shutdown: "The server stopped.",
-  timed_out:
-    "The server no longer has your session: the connection was gone for too long, or the server was restarted. Join again.",
+  timed_out: "The connection was gone for too long, or the server was restarted.",
   failed: "The server did not take the session up again. Join again.",
 };
 

@@ -4,6 +4,7 @@ import type { ConnectOptions, Room } from "./api.js";
 import { LiveRoom } from "./room.js";
 
 export * from "./api.js";
+export { backoffMs } from "./backoff.js";
 
 /**
  * Enters the room that the token names. Resolves when the server has answered the media offer, which is before media

@@ -15,7 +15,6 @@ export interface JoinOptions {
   room: string;
   /** Of the token in the address, if there is one: it fixes the room. */
   claims: Claims | null;
-  notice: string;
   submit(wish: JoinWish): void;
 }
 

@@ -49,7 +49,7 @@ export class RoomView {
   #closesAt: number | null = null;
   #lapse: ReturnType<typeof setTimeout> | undefined;
 
-  constructor(room: Room, voice: Voice, trouble: MicrophoneError | null) {
+  constructor(room: Room, voice: Voice) {
     this.#room = room;
     this.#voice = voice;
     this.#role = room.me.role;
@@ -87,7 +87,13 @@ export class RoomView {
       this.#controls.element,
     );
     this.#listen();
-    this.#begin(trouble);
+    this.#start();
+  }
+
+  /** What is to be said on entering: trouble with the microphone, or why one is here again. */
+  begin(trouble: MicrophoneError | null, welcome = ""): void {
+    if (trouble) this.#microphoneTrouble(trouble);
+    if (welcome) this.#notices.show("rejoined", welcome);
   }
 
   focus(): void {
@@ -104,10 +110,9 @@ export class RoomView {
     this.#chat.close();
   }
 
-  #begin(trouble: MicrophoneError | null): void {
+  #start(): void {
     this.#meter.watch(this.#room.audioTrack);
     this.#voice.onEnded = () => void this.#microphoneEnded();
-    if (trouble) this.#microphoneTrouble(trouble);
     this.#muteIfVoiceless();
     const ticking = setInterval(() => this.#tick(), TICK_MS);
     this.#endings.push(() => clearInterval(ticking), closeMenusOutside(this.element));
