@@ -1,12 +1,10 @@
 // The head of a room: its name, the quality of the connection, the link for others; and below it the banner that says
 // when something is wrong with the connection.
 
-import { inviteTo } from "../address.js";
-import { announce } from "../announcer.js";
-import { h, ICONS, icon } from "../dom.js";
+import { h } from "../dom.js";
 import type { Quality } from "../quality.js";
+import { copyButton } from "./invitation.js";
 
-const COPIED_MS = 2000;
 const CONNECTING = "Connecting audio…";
 
 export class Header {
@@ -24,21 +22,10 @@ export class Header {
     h("i"),
   );
   readonly #connecting = h("span", { className: "connecting", ariaHidden: "true" }, CONNECTING);
-  readonly #copyLabel = h("span", {}, "Copy link");
 
   constructor(room: string) {
-    this.#title = h("h1", { className: "room-name", tabIndex: -1 }, room);
-    const copy = h(
-      "button",
-      {
-        type: "button",
-        className: "copy",
-        onclick: () => void this.#copy(room),
-        data: { testid: "copy-link" },
-      },
-      icon(ICONS.link),
-      this.#copyLabel,
-    );
+    this.#title = h("h1", { className: "room-name", tabIndex: -1, title: room }, room);
+    const copy = copyButton(room, "copy-link");
     const mark = h("span", { className: "mark", ariaHidden: "true" }, h("i"), h("i"), h("i"));
     this.element = h(
       "header",
@@ -73,20 +60,5 @@ export class Header {
     if (this.#sentence.textContent === sentence) return;
     this.#sentence.textContent = sentence;
     this.banner.hidden = sentence === "";
-  }
-
-  async #copy(room: string): Promise<void> {
-    const link = inviteTo(location.href, room);
-    try {
-      await navigator.clipboard.writeText(link);
-      this.#copyLabel.textContent = "Copied";
-      announce("Link copied.");
-      setTimeout(() => {
-        this.#copyLabel.textContent = "Copy link";
-      }, COPIED_MS);
-    } catch {
-      // No clipboard without HTTPS or permission: the link is shown for copying by hand.
-      window.prompt("The link to this room", link);
-    }
   }
 }

@@ -15,6 +15,7 @@ import type { Voice } from "../voice.js";
 import { Chat } from "./chat.js";
 import { Controls } from "./controls.js";
 import { Header } from "./header.js";
+import { Invitation } from "./invitation.js";
 import { Notices } from "./notices.js";
 import { People } from "./people.js";
 import { closeMenusOutside } from "./person.js";
@@ -35,6 +36,7 @@ export class RoomView {
   readonly #header: Header;
   readonly #notices = new Notices();
   readonly #verses: Verses;
+  readonly #invitation: Invitation;
   readonly #people: People;
   readonly #chat: Chat;
   readonly #stats = new Stats();
@@ -56,6 +58,7 @@ export class RoomView {
     const complain = (error: unknown) => this.#complain(error);
     this.#header = new Header(room.id);
     this.#verses = new Verses(room, () => this.#soundBlocked());
+    this.#invitation = new Invitation(room.id);
     this.#people = new People(room, complain);
     this.#chat = new Chat(room, (count) => this.#controls.setUnread(count));
     this.#sound = new Sound({
@@ -66,7 +69,7 @@ export class RoomView {
     this.#controls = new Controls(room, {
       mute: () => void this.#toggleMute(),
       hand: () => void this.#ask("handRaised", () => room.raiseHand(!room.me.handRaised)),
-      chat: () => this.#chat.focus(),
+      chat: () => this.#controls.setChatOpen(this.#chat.toggle()),
       stats: () => this.#toggleStats(),
       leave: () => void room.leave(),
     });
@@ -76,7 +79,7 @@ export class RoomView {
       { className: "room" },
       this.#header.element,
       h("div", { className: "alerts" }, this.#header.banner, this.#notices.element),
-      h("main", {}, this.#verses.element, this.#people.element),
+      h("main", {}, this.#verses.element, this.#invitation.element, this.#people.element),
       h(
         "aside",
         { aria: { label: "Chat and sound" } },
@@ -86,6 +89,7 @@ export class RoomView {
       ),
       this.#controls.element,
     );
+    this.#controls.setChatOpen(this.#chat.open);
     this.#listen();
     this.#start();
   }
@@ -112,6 +116,7 @@ export class RoomView {
 
   #start(): void {
     this.#meter.watch(this.#room.audioTrack);
+    this.#invitation.update(this.#room.participants.size);
     this.#voice.onEnded = () => void this.#microphoneEnded();
     this.#muteIfVoiceless();
     const ticking = setInterval(() => this.#tick(), TICK_MS);
@@ -127,10 +132,12 @@ export class RoomView {
     this.#endings.push(
       room.on("participantjoined", (participant) => {
         this.#people.add(participant);
+        this.#invitation.update(room.participants.size);
         this.#news(`${participant.name} joined.`);
       }),
       room.on("participantleft", (participant) => {
         this.#people.remove(participant);
+        this.#invitation.update(room.participants.size);
         this.#news(`${participant.name} left.`);
       }),
       room.on("participantupdated", (participant, changed) => this.#updated(participant, changed)),
