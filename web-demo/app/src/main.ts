@@ -4,6 +4,7 @@
 import { type CloseReason, connect, type Room } from "@tercet/sdk";
 import { claimsOf, demoIsOpen, demoToken } from "./access.js";
 import { readAddress, serverOf, withRoom } from "./address.js";
+import { hush } from "./announcer.js";
 import { MicrophoneError } from "./microphone.js";
 import { recall, remember, rememberInTab } from "./preferences.js";
 import { mayRejoin, rejoin } from "./rejoin.js";
@@ -30,6 +31,7 @@ function showJoin(notice = ""): JoinView {
   const address = readAddress(location.href);
   const claims = address.token === null ? null : claimsOf(address.token);
   const view = new JoinView({ room: address.room, claims, submit: (wish) => enter(view, wish) });
+  hush();
   app.replaceChildren(view.element);
   document.title = "Tercet";
   if (notice) view.showNotice(notice);

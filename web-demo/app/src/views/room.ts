@@ -122,6 +122,12 @@ export class RoomView {
     const ticking = setInterval(() => this.#tick(), TICK_MS);
     this.#endings.push(() => clearInterval(ticking), closeMenusOutside(this.element));
     this.#endings.push(() => clearTimeout(this.#lapse));
+    // Alone one loses nothing by a reload.
+    const unload = (event: BeforeUnloadEvent) => {
+      if (this.#room.participants.size > 1) event.preventDefault();
+    };
+    window.addEventListener("beforeunload", unload);
+    this.#endings.push(() => window.removeEventListener("beforeunload", unload));
     const keys = (event: KeyboardEvent) => this.#key(event);
     document.addEventListener("keydown", keys);
     this.#endings.push(() => document.removeEventListener("keydown", keys));
