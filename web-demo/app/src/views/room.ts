@@ -119,6 +119,7 @@ export class RoomView {
     this.#invitation.update(this.#room.participants.size);
     this.#voice.onEnded = () => void this.#microphoneEnded();
     this.#muteIfVoiceless();
+    this.#room.peerConnection.addEventListener("connectionstatechange", () => this.#tick());
     const ticking = setInterval(() => this.#tick(), TICK_MS);
     this.#endings.push(() => clearInterval(ticking), closeMenusOutside(this.element));
     this.#endings.push(() => clearTimeout(this.#lapse));
