@@ -70,6 +70,8 @@ async function connectAs(wish: JoinWish, voice: Voice): Promise<Room> {
   const { room, name, listener } = wish;
   const role = listener ? "listener" : "speaker";
   const token = readAddress(location.href).token ?? (await demoToken(server, { room, name, role }));
+  // A device that was unplugged while nobody was in a room.
+  if (voice.track?.readyState === "ended") voice.release();
   // Whoever was muted in this tab isn't heard by surprise after a rejoin or a reload.
   const muted = recall("muted") === "true";
   return connect({ url: server, token, name, audioTrack: voice.track, muted });
