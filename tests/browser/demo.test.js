@@ -1,4 +1,4 @@
-// The demo as people use it: join, talk, raise a hand, moderate, break the connection. Keeps screenshots in artifacts/.
+// The demo as people use it: join, talk, raise a hand, moderate, break the connection, restart the server. Keeps screenshots in artifacts/.
 
 import assert from "node:assert/strict";
 import { mkdir } from "node:fs/promises";
@@ -27,11 +27,11 @@ const by = (page, testId) => page.locator(`[data-testid="${testId}"]`);
 const screenshot = (page, name) => page.screenshot({ path: `${artifacts}${name}.png` });
 
 /** Fills in the form as a person would. */
-async function join(room, name, { listener = false, query = "", viewport, colorScheme } = {}) {
-  const page = await browser.newPage();
+async function join(room, name, { listener = false, query = "", viewport, colorScheme, at = server.url, page: given } = {}) {
+  const page = given ?? (await browser.newPage());
   if (viewport) await page.setViewportSize(viewport);
   if (colorScheme) await page.emulateMedia({ colorScheme });
-  await page.goto(`${server.url}/?room=${room}${query}`);
+  await page.goto(`${at}/?room=${room}${query}`);
   await by(page, "join-name").fill(name);
   if (listener) await by(page, "join-listener").check();
   await by(page, "join-button").click();
@@ -39,6 +39,7 @@ async function join(room, name, { listener = false, query = "", viewport, colorS
   return page;
 }
 
+const notice = (page, kind) => page.locator(`[data-testid="notice"][data-kind="${kind}"]`);
 const person = (page, id) => page.locator(`[data-testid="participant"][data-participant-id="${id}"]`);
 const ownId = (page) => page.evaluate(() => window.tercetRoom.me.id);
 
@@ -73,14 +74,40 @@ describe("the demo", () => {
       if (!(await button.isVisible())) await person(moderator, id).locator('[data-testid="actions"]').click();
       await button.click();
     };
+    await act("action-lower-hand");
+    await notice(guest, "hand").filter({ hasText: "A moderator lowered your hand." }).waitFor(SOON);
+    await by(guest, "hand").click();
+    await guest.waitForFunction(() => window.tercetRoom.me.handRaised, undefined, SOON);
+    // What one did oneself is no news.
+    await by(guest, "hand").click();
+    await guest.waitForFunction(() => !window.tercetRoom.me.handRaised, undefined, SOON);
+    await by(guest, "hand").click();
+    assert.equal(await notice(guest, "hand").count(), 0);
     await act("action-promote");
     await moderator.waitForFunction((who) => window.tercetRoom.participants.get(who)?.role === "speaker", id, SOON);
     await by(moderator, "slot").and(moderator.locator(`[data-participant="${id}"]`)).waitFor(SOON);
     await act("action-mute");
     await guest.waitForFunction(() => window.tercetRoom.me.muted, undefined, SOON);
-    await guest.keyboard.press("m");
+    await notice(guest, "muted").filter({ hasText: "A moderator muted you." }).waitFor(SOON);
+    await screenshot(guest, "muted-phone");
+    await by(guest, "unmute").click();
     await guest.waitForFunction(() => !window.tercetRoom.me.muted, undefined, SOON);
+    await notice(guest, "muted").waitFor({ state: "hidden", ...SOON });
+    await guest.keyboard.press("m");
+    await guest.waitForFunction(() => window.tercetRoom.me.muted, undefined, SOON);
+    assert.equal(await notice(guest, "muted").count(), 0);
+    await act("action-demote");
+    await notice(guest, "role").filter({ hasText: "A moderator made you a listener." }).waitFor(SOON);
+    await act("action-promote");
+    await moderator.waitForFunction((who) => window.tercetRoom.participants.get(who)?.role === "speaker", id, SOON);
+    await act("action-promote");
+    await screenshot(moderator, "two-steps");
+    assert.equal(await guest.evaluate(() => window.tercetRoom.me.role), "speaker");
+    await person(moderator, id).locator('[data-testid="action-promote"]').click();
+    await notice(guest, "role").filter({ hasText: "You are a moderator now." }).waitFor(SOON);
     await act("action-remove");
+    assert.equal(await by(guest, "join-button").count(), 0);
+    await person(moderator, id).locator('[data-testid="action-remove"]').click();
     await by(guest, "join-button").waitFor(SOON);
     await screenshot(guest, "removed-phone");
   });
@@ -112,6 +139,69 @@ describe("the demo", () => {
     await screenshot(page, "wrong-token");
   });
 });
+
+test("a restart brings everybody back by themselves, muted who was muted, each by their name", async () => {
+  const own = await startServer();
+  const { port } = new URL(own.url);
+  const enter = (name) => join("hall", name, { at: own.url });
+  const ada = await enter("Ada");
+  const ben = await enter("Ben");
+  await by(ada, "mute").click();
+  await ada.waitForFunction(() => window.tercetRoom.me.muted, undefined, SOON);
+  await own.stop();
+  await by(ada, "banner").filter({ hasText: /reconnect/i }).waitFor(SOON);
+  await screenshot(ada, "restart");
+  const again = await startServer("--http", `127.0.0.1:${port}`);
+  try {
+    for (const page of [ada, ben]) await notice(page, "rejoined").waitFor({ timeout: 30_000 });
+    const me = (page) => page.evaluate(() => ({ name: window.tercetRoom.me.name, muted: window.tercetRoom.me.muted }));
+    assert.deepEqual(await me(ada), { name: "Ada", muted: true });
+    assert.equal(await ada.evaluate(() => window.tercetRoom.audioTrack.enabled), false);
+    assert.deepEqual(await me(ben), { name: "Ben", muted: false });
+    await ben.waitForFunction(() => window.tercetRoom.participants.size === 2, undefined, SOON);
+    await screenshot(ada, "rejoined");
+    // By hand it is the same: the tab has its own name, and is still muted.
+    await by(ada, "leave").click();
+    await by(ada, "join-button").waitFor(SOON);
+    assert.equal(await by(ada, "join-name").inputValue(), "Ada");
+    await screenshot(ada, "join-muted");
+    await by(ada, "join-button").click();
+    await ada.waitForFunction(() => window.tercetRoom?.me.muted, undefined, SOON);
+  } finally {
+    await again.stop();
+  }
+});
+
+test("a server that is down is said to be", async () => {
+  const own = await startServer();
+  const page = await browser.newPage();
+  await page.goto(`${own.url}/?room=ruin`);
+  await by(page, "join-name").fill("Fay");
+  await own.stop();
+  await by(page, "join-button").click();
+  await by(page, "notice").filter({ hasText: "The server can't be reached. Is it running? Try again." }).waitFor(SOON);
+});
+
+test("where UDP is blocked, it is said after ten seconds, and nothing is called broken", async () => {
+  const page = await browser.newPage();
+  await page.addInitScript(blockUdp);
+  await join("tower", "Gus", { page, viewport: { width: 1280, height: 800 } });
+  assert.equal(await by(page, "quality").getAttribute("data-quality"), "unknown");
+  await screenshot(page, "connecting");
+  await by(page, "notice").filter({ hasText: /UDP/ }).waitFor({ timeout: 12_000 });
+  assert.equal(await by(page, "banner").isVisible(), false);
+  assert.equal(await by(page, "quality").getAttribute("data-quality"), "unknown");
+  await screenshot(page, "media-unreachable");
+});
+
+// Runs in the page: the server's candidates are at an address for documentation (RFC 5737), which nobody has.
+function blockUdp() {
+  const { prototype } = RTCPeerConnection;
+  const { setRemoteDescription } = prototype;
+  prototype.setRemoteDescription = function ({ type, sdp }) {
+    return setRemoteDescription.call(this, { type, sdp: sdp.replaceAll(/^(a=candidate:.* )127\.0\.0\.1 /gm, "$1203.0.113.7 ") });
+  };
+}
 
 test("a refused microphone is said, and one listens all the same", async () => {
   await browser.close();

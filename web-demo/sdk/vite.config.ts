@@ -1,12 +1,18 @@
 // Sources in, two files out: `dist/tercet.js`, one ES module without imports, and its declarations. Those are the
-// declarations of `src/api.ts`, which imports nothing, and the one of `connect`.
+// declarations of `src/api.ts`, which imports nothing, and those of the two functions.
 
 import { execFileSync } from "node:child_process";
 import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { defineConfig, type Plugin } from "vite";
 
-const connect = `/** Enters the room that the token names. Rejects with a \`TercetError\`: the server's refusal, or \`unreachable\`. */
+const functions = `/**
+ * Enters the room that the token names. Resolves when the server has answered the media offer, which is before media
+ * flows: if it doesn't within 10 s, the room's \`error\` event says \`media_unreachable\`. Rejects with a
+ * \`TercetError\`: the server's refusal, or \`unreachable\`.
+ */
 export declare function connect(options: ConnectOptions): Promise<Room>;
+/** The wait before attempt \`attempt\`, counted from 0: doubling from 250 ms to 5 s, half of it random. */
+export declare function backoffMs(attempt: number): number;
 `;
 
 const declarations: Plugin = {
@@ -15,7 +21,7 @@ const declarations: Plugin = {
     const options = ["--noEmit", "false", "--declaration", "--emitDeclarationOnly", "--outDir", "dist"];
     const language = ["--target", "ES2022", "--lib", "ES2023,DOM", "--types", "", "--ignoreConfig"];
     execFileSync("tsc", ["src/api.ts", ...options, ...language], { stdio: "inherit" });
-    writeFileSync("dist/tercet.d.ts", readFileSync("dist/api.d.ts", "utf8") + connect);
+    writeFileSync("dist/tercet.d.ts", readFileSync("dist/api.d.ts", "utf8") + functions);
     rmSync("dist/api.d.ts");
   },
 };

@@ -13,7 +13,8 @@ const binary = process.env.TERCET_BIN ?? `${root}target/debug/tercet`;
 export async function startServer(...args) {
   const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("TERCET_")));
   const media = args.includes("--media-udp") ? [] : ["--media-udp", "127.0.0.1:0"];
-  const usual = ["serve", "--http", "127.0.0.1:0", "--workers", "2", "--log", "warn", ...media];
+  const http = args.includes("--http") ? [] : ["--http", "127.0.0.1:0"];
+  const usual = ["serve", "--workers", "2", "--log", "warn", ...http, ...media];
   const server = spawn(binary, [...usual, ...args], { env, stdio: ["ignore", "pipe", "inherit"] });
   server.on("error", (error) => {
     throw new Error(`${binary} can't be started (\`cargo build -p tercet\` builds it): ${error.message}`);

@@ -1,5 +1,7 @@
 // How one gets in: a token from the address, or one from the server's demo endpoint.
 
+import { TercetError } from "@tercet/sdk";
+
 export interface Claims {
   room: string;
   name: string;
@@ -17,11 +19,16 @@ export async function demoToken(
   server: string,
   wish: { room: string; name: string; role: "speaker" | "listener" },
 ): Promise<string> {
+  const unreachable = (cause: unknown) => {
+    throw new TercetError("unreachable", `no connection to ${server}`, { cause });
+  };
   const response = await fetch(`${server}/v1/demo/token`, {
     method: "POST",
     headers: { "content-type": "application/json" },
     body: JSON.stringify(wish),
-  });
+  }).catch(unreachable);
+  // A proxy's own pages, 502 to 504, mean that there is nothing behind it.
+  if (response.status > 500) unreachable(response.status);
   const reply = (await response.json()) as { token?: string; message?: string };
   if (!response.ok || !reply.token)
     throw new Error(reply.message ?? `the server answered ${response.status}`);

@@ -5,10 +5,19 @@ const SENTENCES_MAX = 4;
 
 let waiting: string[] = [];
 
+let gathering: ReturnType<typeof setTimeout> | undefined;
+
+/** What was said in a room is not to be found outside of it. */
+export function hush(): void {
+  clearTimeout(gathering);
+  waiting = [];
+  document.getElementById("announcer")?.replaceChildren();
+}
+
 export function announce(sentence: string): void {
   waiting.push(sentence);
   if (waiting.length > 1) return;
-  setTimeout(() => {
+  gathering = setTimeout(() => {
     const more = waiting.length - SENTENCES_MAX;
     const shown = waiting.slice(0, SENTENCES_MAX).join(" ");
     const region = document.getElementById("announcer");

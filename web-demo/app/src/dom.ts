@@ -19,6 +19,16 @@ export function h<T extends keyof HTMLElementTagNameMap>(
   return element;
 }
 
+/** Brings the children into the order wanted by as few moves as a simple pass finds: what stays keeps the focus. */
+export function arrange(list: HTMLElement, wanted: readonly HTMLElement[]): void {
+  const keep = new Set<Element>(wanted);
+  for (const child of [...list.children]) if (!keep.has(child)) child.remove();
+  wanted.forEach((element, index) => {
+    const there = list.children[index];
+    if (there !== element) list.insertBefore(element, there ?? null);
+  });
+}
+
 /** A decorative icon: the strokes of a 24 by 24 drawing. */
 export function icon(strokes: string): SVGSVGElement {
   const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");

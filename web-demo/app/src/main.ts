@@ -1,11 +1,13 @@
 // The page is one of two views. The address comes in; a filled form leads from the join view to a room, and the end
-// of the room leads back.
+// of the room leads back. Who lost the room without wanting to is brought there again.
 
-import { connect, type Room } from "@tercet/sdk";
+import { type CloseReason, connect, type Room } from "@tercet/sdk";
 import { claimsOf, demoIsOpen, demoToken } from "./access.js";
 import { readAddress, serverOf, withRoom } from "./address.js";
+import { hush } from "./announcer.js";
 import { MicrophoneError } from "./microphone.js";
-import { remember } from "./preferences.js";
+import { recall, remember, rememberInTab } from "./preferences.js";
+import { mayRejoin, rejoin } from "./rejoin.js";
 import { sentenceOfEnd, sentenceOfError } from "./sentences.js";
 import { JoinView, type JoinWish } from "./views/join.js";
 import { RoomView } from "./views/room.js";
@@ -25,17 +27,19 @@ declare global {
 const app = document.getElementById("app") as HTMLElement;
 const server = serverOf(location.href);
 
-function showJoin(notice = ""): void {
+function showJoin(notice = ""): JoinView {
   const address = readAddress(location.href);
   const claims = address.token === null ? null : claimsOf(address.token);
-  const view = new JoinView({ room: address.room, claims, notice, submit: (wish) => enter(view, wish) });
+  const view = new JoinView({ room: address.room, claims, submit: (wish) => enter(view, wish) });
+  hush();
   app.replaceChildren(view.element);
   document.title = "Tercet";
   if (notice) view.showNotice(notice);
-  if (address.token === null) void learnAccess(view);
+  return view;
 }
 
 async function learnAccess(view: JoinView): Promise<void> {
+  if (readAddress(location.href).token !== null) return;
   try {
     if (!(await demoIsOpen(server))) view.askForToken();
   } catch {
@@ -50,12 +54,38 @@ async function enter(view: JoinView, wish: JoinWish): Promise<void> {
   view.setBusy(true);
   try {
     const trouble = listens && !voice.isTone ? null : await openVoice(voice);
-    const role = wish.listener ? "listener" : "speaker";
-    const token = address.token ?? (await demoToken(server, { room: wish.room, name: wish.name, role }));
-    const room = await connect({ url: server, token, name: wish.name, audioTrack: voice.track });
+    const room = await connectAs(wish, voice);
     remember("name", wish.name);
+    rememberInTab("name", wish.name);
     if (address.token === null) history.replaceState(null, "", withRoom(location.href, room.id));
-    showRoom(room, voice, trouble);
+    showRoom(room, voice, wish).begin(trouble);
+  } catch (error) {
+    voice.release();
+    view.setBusy(false);
+    view.showNotice(sentenceOfError(error));
+  }
+}
+
+async function connectAs(wish: JoinWish, voice: Voice): Promise<Room> {
+  const { room, name, listener } = wish;
+  const role = listener ? "listener" : "speaker";
+  const token = readAddress(location.href).token ?? (await demoToken(server, { room, name, role }));
+  // A device that was unplugged while nobody was in a room.
+  if (voice.track?.readyState === "ended") voice.release();
+  // Whoever was muted in this tab isn't heard by surprise after a rejoin or a reload.
+  const muted = recall("muted") === "true";
+  return connect({ url: server, token, name, audioTrack: voice.track, muted });
+}
+
+/** The microphone is kept meanwhile: opening it again might ask, and nobody may be there to answer. */
+async function comeBack(reason: CloseReason, wish: JoinWish, voice: Voice): Promise<void> {
+  const view = showJoin();
+  view.setBusy(true);
+  view.showNotice(`${sentenceOfEnd(reason)} Joining again…`);
+  try {
+    const room = await rejoin(() => connectAs(wish, voice));
+    const muted = room.me.muted && room.audioTrack ? " You are still muted." : "";
+    showRoom(room, voice, wish).begin(null, `${sentenceOfEnd(reason)} You are back in the room.${muted}`);
   } catch (error) {
     voice.release();
     view.setBusy(false);
@@ -74,18 +104,22 @@ async function openVoice(voice: Voice): Promise<MicrophoneError | null> {
   }
 }
 
-function showRoom(room: Room, voice: Voice, trouble: MicrophoneError | null): void {
-  const view = new RoomView(room, voice, trouble);
+function showRoom(room: Room, voice: Voice, wish: JoinWish): RoomView {
+  const view = new RoomView(room, voice);
   window.tercetRoom = room;
   document.title = `${room.id} · Tercet`;
   room.on("left", (reason) => {
     window.tercetRoom = undefined;
     view.close();
+    // A demotion is kept, and a promotion too; who moderates is the server's decision.
+    const now = { ...wish, room: room.id, listener: room.me.role === "listener" };
+    if (mayRejoin(reason)) return void comeBack(reason, now, voice);
     voice.release();
-    showJoin(sentenceOfEnd(reason));
+    void learnAccess(showJoin(sentenceOfEnd(reason)));
   });
   app.replaceChildren(view.element);
   view.focus();
+  return view;
 }
 
-showJoin();
+void learnAccess(showJoin());

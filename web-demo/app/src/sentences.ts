@@ -7,13 +7,12 @@ const CLOSED: Record<CloseReason, string> = {
   removed: "A moderator removed you from the room.",
   replaced: "You joined this room somewhere else with the same identity, and this page made way.",
   shutdown: "The server stopped.",
-  timed_out:
-    "The server no longer has your session: the connection was gone for too long, or the server was restarted. Join again.",
+  timed_out: "The connection was gone for too long, or the server was restarted.",
   failed: "The server did not take the session up again. Join again.",
 };
 
 const REFUSED: Record<string, string> = {
-  unreachable: "The server can't be reached. Is it running, and does a proxy let WebSockets through?",
+  unreachable: "The server can't be reached. Is it running? Try again.",
   unauthorized: "The server doesn't accept this token. Is it of this server, and for this room?",
   token_expired: "This token has expired: ask for a new one.",
   room_full: "The room is full.",

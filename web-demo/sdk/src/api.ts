@@ -106,6 +106,8 @@ export interface ConnectOptions {
   videoTrack?: MediaStreamTrack | null;
   /** The name to show, in place of the token's. */
   name?: string;
+  /** Enter muted: nothing is heard before the first `mute(false)`. */
+  muted?: boolean;
   /** Put RED (RFC 2198) before Opus in what is sent: twice the bitrate, robust against loss. */
   red?: boolean;
   /** Send almost nothing in silence (`usedtx=1`). */

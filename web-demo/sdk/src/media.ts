@@ -1,6 +1,8 @@
 // The media of a session, which outlives its peer connections. Answers come from the function `offer` that the room
 // gives; health, tracks and frames go to its handlers.
 //
+// What never connected within 10 s is reported as `media_unreachable` before it is repaired.
+//
 //   connecting ──▶ connected ──▶ disconnected for 2 s, or failed
 //                     ▲                     │
 //                     │   in 5 s            ▼
@@ -40,6 +42,10 @@ export class Media {
   #peer: Peer;
   #grace: ReturnType<typeof setTimeout> | undefined;
   #repairing = false;
+  /** Whether media ever got through. */
+  #stood = false;
+  /** Once an outage is enough. */
+  #saidUnreachable = false;
   #closed = false;
 
   constructor(options: PeerOptions, handlers: MediaHandlers) {
@@ -101,9 +107,15 @@ export class Media {
 
   #look(peer: Peer): void {
     if (peer !== this.#peer || this.#repairing) return;
-    if (peer.state === "connected") clearTimeout(this.#grace);
+    if (peer.state === "connected") this.#stands();
     else if (peer.state === "disconnected") this.#startGrace(GRACE_MS);
     else if (peer.state === "failed") void this.#repair();
+  }
+
+  #stands(): void {
+    clearTimeout(this.#grace);
+    this.#stood = true;
+    this.#saidUnreachable = false;
   }
 
   #startGrace(ms: number): void {
@@ -119,6 +131,8 @@ export class Media {
     clearTimeout(this.#grace);
     this.#handlers.healthChanged(false);
     let fresh = this.#peer.state === "closed";
+    // What never connected is not worth another 15 s of hope before a word is said.
+    if (!this.#stood && !fresh) this.#reportUnreachable();
     for (let attempt = 0; !this.#closed; attempt++) {
       const outcome = await this.#attempt(fresh);
       if (outcome === "connected") break;
@@ -128,6 +142,7 @@ export class Media {
     }
     this.#repairing = false;
     if (this.#closed) return;
+    this.#stands();
     this.#handlers.healthChanged(true);
     this.#look(this.#peer);
   }
@@ -137,8 +152,7 @@ export class Media {
       if (fresh) this.#replacePeer();
       await this.#negotiate({ iceRestart: !fresh, fresh });
       if (await this.#peer.connects(fresh ? CONNECT_MS : RESTART_MS)) return "connected";
-      if (fresh)
-        this.#report(new TercetError("media_unreachable", "the server's media port can't be reached"));
+      if (fresh) this.#reportUnreachable();
     } catch (error) {
       const code = error instanceof TercetError ? error.code : undefined;
       if (code === "connection_lost") return "unasked";
@@ -162,6 +176,12 @@ export class Media {
 
   #flush(): void {
     while (this.#outbox[0] !== undefined && this.#peer.send(this.#outbox[0], true)) this.#outbox.shift();
+  }
+
+  #reportUnreachable(): void {
+    if (this.#saidUnreachable) return;
+    this.#saidUnreachable = true;
+    this.#report(new TercetError("media_unreachable", "the server's media port can't be reached"));
   }
 
   #report(error: unknown): void {

@@ -55,8 +55,12 @@ export class RoomModel {
       changes.push(...(known ? [...update(known, wire), ...retrack(known, wire.tracks)] : this.#join(wire)));
     }
     changes.push(...this.#seat(welcome.slots));
-    if (this.#loud.size > 0) changes.push(this.#levels([]));
-    return changes;
+    return [...changes, ...this.silence()];
+  }
+
+  /** What nobody tells any more isn't known: who spoke when the connection broke needn't speak now. */
+  silence(): Change[] {
+    return this.#loud.size > 0 ? [this.#levels([])] : [];
   }
 
   apply(change: RoomChange): Change[] {

@@ -74,7 +74,8 @@ export class LiveRoom implements Room {
     );
     room = new LiveRoom(url, options, welcome, signalling);
     try {
-      await room.#media.start();
+      // The mute overtakes the offer: the server knows of it before it could forward anything.
+      await Promise.all([options.muted ? room.mute(true) : null, room.#media.start()]);
       room.#model.setTracks(room.#media.peer.tracks);
     } catch (error) {
       room.#signalling?.sayLeave();
@@ -89,6 +90,7 @@ export class LiveRoom implements Room {
     this.#url = url;
     this.#session = welcome.session;
     this.#audioTrack = options.audioTrack ?? null;
+    this.#muteAsked = options.muted ? true : null;
     this.#model = new RoomModel(welcome);
     this.#media = new Media(
       { slotCount: welcome.room.slots, audioTrack: this.#audioTrack, red: options.red, dtx: options.dtx },
@@ -258,6 +260,7 @@ export class LiveRoom implements Room {
     if (this.#state === "closed") return;
     this.#signalling = null;
     this.#up = new Deferred();
+    this.#emit(this.#model.silence());
     this.#showState();
     void this.#reconnect();
   }

@@ -196,6 +196,21 @@ test("muting disables the track at once, unmuting enables it when granted", asyn
   expect(audioTrack.enabled).toBe(true);
 });
 
+test("who enters muted has a disabled track from the start, and the server is told before the offer", async () => {
+  const audioTrack = fakeTrack();
+  const promise = connect({ url: "https://example.org", token: "jwt", audioTrack, muted: true });
+  FakeSocket.last.open();
+  FakeSocket.last.reply("join", welcome());
+  await settle();
+  expect(audioTrack.enabled).toBe(false);
+  expect(FakeSocket.last.sent.map(({ type }) => type)).toEqual(["join", "mute", "offer"]);
+  FakeSocket.last.ok("mute");
+  FakeSocket.last.reply("offer", answer());
+  const room = await promise;
+  expect(room.me.muted).toBe(true);
+  expect(audioTrack.enabled).toBe(false);
+});
+
 test("a moderator's mute disables the track, and that of a track set later", async () => {
   const audioTrack = fakeTrack();
   const room = await joined({ audioTrack });
@@ -237,6 +252,41 @@ test("media that is gone for 2 s restarts ICE, and gets a new connection if that
   await settle();
   expect(room.state).toBe("connected");
   expect(room.peerConnection).toBe(FakePeer.last);
+});
+
+test("media that never got through is reported after 10 s, once, and tried on", async () => {
+  const promise = connect({ url: "https://example.org", token: "jwt" });
+  FakeSocket.last.open();
+  FakeSocket.last.reply("join", welcome());
+  await settle();
+  FakeSocket.last.reply("offer", answer());
+  const room = await promise;
+  const codes: string[] = [];
+  room.on("error", ({ code }) => codes.push(code));
+  FakePeer.last.become("connecting");
+  await vi.advanceTimersByTimeAsync(9_999);
+  expect(codes).toEqual([]);
+  await vi.advanceTimersByTimeAsync(1);
+  expect(codes).toEqual(["media_unreachable"]);
+  expect(room.state).toBe("reconnecting");
+  expect(room.webSocket).not.toBeNull();
+  for (const ms of [5_000, 10_000]) {
+    FakeSocket.last.reply("offer", answer());
+    FakeSocket.last.reply("ping", { type: "pong" });
+    await vi.advanceTimersByTimeAsync(ms);
+  }
+  expect(FakePeer.all.length).toBeGreaterThan(1);
+  expect(codes).toEqual(["media_unreachable"]);
+});
+
+test("nobody's level outlives the WebSocket that told it", async () => {
+  const room = await joined();
+  FakeSocket.last.say({ type: "speakers", levels: [{ participant: "ann", level_dbov: -20 }] });
+  const speakers = vi.fn();
+  room.on("speakers", speakers);
+  FakeSocket.last.drop();
+  expect(speakers).toHaveBeenCalledExactlyOnceWith([]);
+  expect(room.participants.get("ann")?.levelDbov).toBe(-127);
 });
 
 test("a connection that the server doesn't know is replaced at once", async () => {

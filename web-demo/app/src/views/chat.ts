@@ -5,6 +5,8 @@ import { h } from "../dom.js";
 
 const ENTRIES_MAX = 300;
 const CHARACTERS_MAX = 2000;
+/** Narrower screens show it above everything else, on demand. As in room.css. */
+const BESIDE = "(min-width: 900px)";
 
 interface ChatMessage {
   type: "chat";
@@ -45,7 +47,8 @@ export class Chat {
       this.#log,
       form,
     );
-    // On a narrow screen the chat is below everything else, and what arrives there isn't seen.
+    this.element.hidden = !matchMedia(BESIDE).matches;
+    // What arrives while it is closed, or scrolled away, isn't seen.
     this.#watch = new IntersectionObserver(([entry]) => {
       this.#visible = entry?.isIntersecting ?? true;
       if (this.#visible) this.#setUnread(0);
@@ -59,9 +62,17 @@ export class Chat {
     if (!this.#visible) this.#setUnread(this.#unread + 1);
   }
 
-  focus(): void {
-    this.element.scrollIntoView({ block: "end" });
-    this.#input.focus();
+  get open(): boolean {
+    return !this.element.hidden;
+  }
+
+  toggle(): boolean {
+    this.element.hidden = !this.element.hidden;
+    if (this.open) {
+      this.element.scrollIntoView({ block: "nearest" });
+      this.#input.focus();
+    }
+    return this.open;
   }
 
   close(): void {

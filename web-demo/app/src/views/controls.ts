@@ -48,12 +48,17 @@ export class Controls {
     this.#mute.button.disabled = listens;
     this.#mute.button.dataset.muted = String(silent);
     this.#mute.button.dataset.live = String(!silent && !listens);
-    this.#hand.show(ICONS.hand, me.handRaised ? "Hand down" : "Hand up");
+    this.#hand.show(ICONS.hand, me.handRaised ? "Lower" : "Hand up");
+    this.#hand.button.ariaLabel = me.handRaised ? "Lower your hand" : null;
     this.#hand.button.dataset.raised = String(me.handRaised);
   }
 
   setStatsOpen(open: boolean): void {
     this.#stats.button.ariaExpanded = String(open);
+  }
+
+  setChatOpen(open: boolean): void {
+    this.#chat.button.ariaExpanded = String(open);
   }
 
   setUnread(count: number): void {
@@ -64,9 +69,11 @@ export class Controls {
 
 class Control {
   readonly button: HTMLButtonElement;
+  readonly #key: string | null;
 
   constructor(testid: string, key: string | null, onclick: () => void) {
     this.button = h("button", { type: "button", className: "control", onclick, data: { testid } });
+    this.#key = key;
     if (key) {
       this.button.title = `Key ${key}`;
       this.button.setAttribute("aria-keyshortcuts", key);
@@ -76,6 +83,7 @@ class Control {
   show(strokes: string, label: string): void {
     if (this.button.dataset.label === label) return;
     this.button.dataset.label = label;
-    this.button.replaceChildren(icon(strokes), h("span", {}, label));
+    const key = this.#key && h("kbd", { ariaHidden: "true" }, this.#key);
+    this.button.replaceChildren(icon(strokes), h("span", {}, label, key));
   }
 }

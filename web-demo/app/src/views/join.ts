@@ -15,7 +15,6 @@ export interface JoinOptions {
   room: string;
   /** Of the token in the address, if there is one: it fixes the room. */
   claims: Claims | null;
-  notice: string;
   submit(wish: JoinWish): void;
 }
 
@@ -29,6 +28,7 @@ export class JoinView {
   readonly #listener: HTMLInputElement;
   readonly #button = h("button", { type: "submit", className: "primary", data: { testid: "join-button" } });
   readonly #notice = h("p", { className: "notice", hidden: true, role: "alert", data: { testid: "notice" } });
+  readonly #microphone = h("p", { className: "hint", data: { testid: "join-microphone" } });
   readonly #tokenHelp = h("div", { className: "token-help", hidden: true });
 
   constructor({ room, claims, submit }: JoinOptions) {
@@ -64,8 +64,11 @@ export class JoinView {
       h("div", { className: "field" }, h("label", { htmlFor: "join-name" }, "Your name"), this.#name),
       h("div", { className: "field" }, h("label", { htmlFor: "join-room" }, "Room"), this.#room),
       h("label", { className: "choice" }, this.#listener, h("span", {}, "Join as a listener")),
+      this.#microphone,
       this.#button,
     );
+    this.#listener.onchange = () => this.#showMicrophone();
+    this.#showMicrophone();
     form.onsubmit = (event) => {
       event.preventDefault();
       submit({
@@ -93,6 +96,14 @@ export class JoinView {
     );
     this.setBusy(false);
     queueMicrotask(() => (this.#name.value ? this.#button : this.#name).focus());
+  }
+
+  #showMicrophone(): void {
+    this.#microphone.hidden = this.#listener.checked;
+    this.#microphone.textContent =
+      recall("muted") === "true"
+        ? "You were muted, and still are when you enter."
+        : "Your microphone is on when you enter.";
   }
 
   setBusy(busy: boolean): void {

@@ -2,7 +2,7 @@
 // together a moment later; levels go straight to the elements and draw nothing else.
 
 import type { Participant, Room, SpeakerLevel } from "@tercet/sdk";
-import { h } from "../dom.js";
+import { arrange, h } from "../dom.js";
 import { rank, type Seen } from "../ranking.js";
 import { Person } from "./person.js";
 
@@ -167,14 +167,4 @@ export class People {
       this.#shown.delete(id);
     }
   }
-}
-
-/** Brings the children into the order wanted by as few moves as a simple pass finds: what stays keeps the focus. */
-function arrange(list: HTMLElement, wanted: readonly HTMLElement[]): void {
-  const keep = new Set<Element>(wanted);
-  for (const child of [...list.children]) if (!keep.has(child)) child.remove();
-  wanted.forEach((element, index) => {
-    const there = list.children[index];
-    if (there !== element) list.insertBefore(element, there ?? null);
-  });
 }

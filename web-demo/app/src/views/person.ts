@@ -13,6 +13,8 @@ const DEMOTION: Partial<Record<Role, [Role, string]>> = {
   speaker: ["listener", "Make listener"],
 };
 
+const QUESTION_MS = 5000;
+
 export class Person {
   readonly element: HTMLElement;
   readonly #participant: Participant;
@@ -89,9 +91,15 @@ export class Person {
       { className: "menu-items" },
       !muted && role !== "listener" && this.#action("mute", "Mute", () => this.#room.muteParticipant(id)),
       handRaised && this.#action("lower-hand", "Lower hand", () => this.#room.lowerHand(id)),
-      promotion && this.#action("promote", promotion[1], () => this.#room.setRole(id, promotion[0])),
+      promotion &&
+        this.#action(
+          "promote",
+          promotion[1],
+          () => this.#room.setRole(id, promotion[0]),
+          promotion[0] === "moderator" ? "Really make moderator?" : null,
+        ),
       demotion && this.#action("demote", demotion[1], () => this.#room.setRole(id, demotion[0])),
-      this.#action("remove", "Remove", () => this.#room.removeParticipant(id)),
+      this.#action("remove", "Remove", () => this.#room.removeParticipant(id), "Really remove?"),
     );
     if (!this.#menu) {
       const summary = h("summary", { title: "Actions", data: { testid: "actions" } }, icon(ICONS.dots));
@@ -103,13 +111,27 @@ export class Person {
     this.#menu.firstElementChild?.setAttribute("aria-label", `Actions for ${name}`);
   }
 
-  #action(name: string, label: string, run: () => Promise<void>): HTMLButtonElement {
+  /** With a `question` the first click asks it, and only a second one in time does what it says. */
+  #action(
+    name: string,
+    label: string,
+    run: () => Promise<void>,
+    question: string | null = null,
+  ): HTMLButtonElement {
     const onclick = () => {
+      if (question !== null && button.textContent !== question) {
+        button.textContent = question;
+        setTimeout(() => {
+          button.textContent = label;
+        }, QUESTION_MS);
+        return;
+      }
       if (this.#menu) this.#menu.open = false;
       this.#menu?.querySelector("summary")?.focus();
       run().catch(this.#onError);
     };
-    return h("button", { type: "button", onclick, data: { testid: `action-${name}` } }, label);
+    const button = h("button", { type: "button", onclick, data: { testid: `action-${name}` } }, label);
+    return button;
   }
 }
 

@@ -1,18 +1,21 @@
 // The room: its events come in and go to the parts of the view that they concern; what people do in the parts goes
 // back to the room. Everything that needs both is here.
 
-import type { Participant, ParticipantField, Room, RoomState } from "@tercet/sdk";
+import type { Participant, ParticipantField, Role, Room, RoomState, SpeakerLevel } from "@tercet/sdk";
 import { announce } from "../announcer.js";
+import { said } from "../connection.js";
 import { h } from "../dom.js";
 import { Meter } from "../meter.js";
 import { MicrophoneError } from "../microphone.js";
-import { remember } from "../preferences.js";
+import { type News, newsOfMe } from "../news.js";
+import { remember, rememberInTab } from "../preferences.js";
 import { qualityOf } from "../quality.js";
 import { sentenceOfError } from "../sentences.js";
 import type { Voice } from "../voice.js";
 import { Chat } from "./chat.js";
 import { Controls } from "./controls.js";
 import { Header } from "./header.js";
+import { Invitation } from "./invitation.js";
 import { Notices } from "./notices.js";
 import { People } from "./people.js";
 import { closeMenusOutside } from "./person.js";
@@ -20,7 +23,9 @@ import { Sound } from "./sound.js";
 import { Stats } from "./stats.js";
 import { Verses } from "./verses.js";
 
-const STATS_MS = 1000;
+const TICK_MS = 1000;
+/** Levels come ten times a second, in a crowd twice: those that are older are nobody's any more. */
+const LEVELS_LAPSE_MS = 1500;
 /** In a larger crowd every arrival is not news. */
 const NEWS_MAX = 30;
 
@@ -31,6 +36,7 @@ export class RoomView {
   readonly #header: Header;
   readonly #notices = new Notices();
   readonly #verses: Verses;
+  readonly #invitation: Invitation;
   readonly #people: People;
   readonly #chat: Chat;
   readonly #stats = new Stats();
@@ -38,13 +44,21 @@ export class RoomView {
   readonly #controls: Controls;
   readonly #meter: Meter;
   readonly #endings: (() => void)[] = [];
+  /** What this page asked for and has no answer to yet: what else changes is others' doing. */
+  readonly #asked = new Set<ParticipantField>();
+  #role: Role;
+  #mediaStood = false;
+  #closesAt: number | null = null;
+  #lapse: ReturnType<typeof setTimeout> | undefined;
 
-  constructor(room: Room, voice: Voice, trouble: MicrophoneError | null) {
+  constructor(room: Room, voice: Voice) {
     this.#room = room;
     this.#voice = voice;
+    this.#role = room.me.role;
     const complain = (error: unknown) => this.#complain(error);
     this.#header = new Header(room.id);
     this.#verses = new Verses(room, () => this.#soundBlocked());
+    this.#invitation = new Invitation(room.id);
     this.#people = new People(room, complain);
     this.#chat = new Chat(room, (count) => this.#controls.setUnread(count));
     this.#sound = new Sound({
@@ -54,18 +68,18 @@ export class RoomView {
     });
     this.#controls = new Controls(room, {
       mute: () => void this.#toggleMute(),
-      hand: () => void room.raiseHand(!room.me.handRaised).catch(complain),
-      chat: () => this.#chat.focus(),
+      hand: () => void this.#ask("handRaised", () => room.raiseHand(!room.me.handRaised)),
+      chat: () => this.#controls.setChatOpen(this.#chat.toggle()),
       stats: () => this.#toggleStats(),
       leave: () => void room.leave(),
     });
-    this.#meter = new Meter((levelDbov) => this.#people.showMyLevel(levelDbov));
+    this.#meter = new Meter((levelDbov) => this.#people.showMyLevel(this.#broken ? -127 : levelDbov));
     this.element = h(
       "div",
       { className: "room" },
       this.#header.element,
       h("div", { className: "alerts" }, this.#header.banner, this.#notices.element),
-      h("main", {}, this.#verses.element, this.#people.element),
+      h("main", {}, this.#verses.element, this.#invitation.element, this.#people.element),
       h(
         "aside",
         { aria: { label: "Chat and sound" } },
@@ -75,8 +89,15 @@ export class RoomView {
       ),
       this.#controls.element,
     );
+    this.#controls.setChatOpen(this.#chat.open);
     this.#listen();
-    this.#begin(trouble);
+    this.#start();
+  }
+
+  /** What is to be said on entering: trouble with the microphone, or why one is here again. */
+  begin(trouble: MicrophoneError | null, welcome = ""): void {
+    if (trouble) this.#microphoneTrouble(trouble);
+    if (welcome) this.#notices.show("rejoined", welcome);
   }
 
   focus(): void {
@@ -93,13 +114,21 @@ export class RoomView {
     this.#chat.close();
   }
 
-  #begin(trouble: MicrophoneError | null): void {
+  #start(): void {
     this.#meter.watch(this.#room.audioTrack);
+    this.#invitation.update(this.#room.participants.size);
     this.#voice.onEnded = () => void this.#microphoneEnded();
-    if (trouble) this.#microphoneTrouble(trouble);
     this.#muteIfVoiceless();
-    const measuring = setInterval(() => void this.#measure(), STATS_MS);
-    this.#endings.push(() => clearInterval(measuring), closeMenusOutside(this.element));
+    this.#room.peerConnection.addEventListener("connectionstatechange", () => this.#tick());
+    const ticking = setInterval(() => this.#tick(), TICK_MS);
+    this.#endings.push(() => clearInterval(ticking), closeMenusOutside(this.element));
+    this.#endings.push(() => clearTimeout(this.#lapse));
+    // Alone one loses nothing by a reload.
+    const unload = (event: BeforeUnloadEvent) => {
+      if (this.#room.participants.size > 1) event.preventDefault();
+    };
+    window.addEventListener("beforeunload", unload);
+    this.#endings.push(() => window.removeEventListener("beforeunload", unload));
     const keys = (event: KeyboardEvent) => this.#key(event);
     document.addEventListener("keydown", keys);
     this.#endings.push(() => document.removeEventListener("keydown", keys));
@@ -110,23 +139,23 @@ export class RoomView {
     this.#endings.push(
       room.on("participantjoined", (participant) => {
         this.#people.add(participant);
+        this.#invitation.update(room.participants.size);
         this.#news(`${participant.name} joined.`);
       }),
       room.on("participantleft", (participant) => {
         this.#people.remove(participant);
+        this.#invitation.update(room.participants.size);
         this.#news(`${participant.name} left.`);
       }),
       room.on("participantupdated", (participant, changed) => this.#updated(participant, changed)),
       room.on("slots", () => this.#verses.update()),
-      room.on("speakers", (levels) => {
-        this.#people.showLevels(levels);
-        this.#verses.updateLevels();
-      }),
+      room.on("speakers", (levels) => this.#showLevels(levels)),
       room.on("data", (message) => this.#chat.receive(message)),
       room.on("statechange", (state) => this.#stateChanged(state)),
-      room.on("closing", (deadlineMs) =>
-        this.#header.setBanner(`The server is going to stop in ${Math.ceil(deadlineMs / 1000)} s.`),
-      ),
+      room.on("closing", (deadlineMs) => {
+        this.#closesAt = performance.now() + deadlineMs;
+        this.#showConnection();
+      }),
       room.on("error", (error) => this.#complain(error)),
     );
   }
@@ -136,13 +165,30 @@ export class RoomView {
     this.#verses.update();
     if (participant === this.#room.me) {
       this.#controls.update();
+      for (const news of newsOfMe(participant, this.#role, changed, this.#asked)) this.#tell(news);
+      this.#role = participant.role;
       if (changed.has("role")) void this.#myRoleChanged();
-      if (changed.has("muted")) announce(participant.muted ? "You are muted." : "You are unmuted.");
+      // Whoever is muted for want of a microphone didn't choose to be.
+      if (changed.has("muted") && this.#room.audioTrack) rememberInTab("muted", String(participant.muted));
+      if (this.#asked.has("muted")) announce(participant.muted ? "You are muted." : "You are unmuted.");
       return;
     }
     if (changed.has("handRaised") && participant.handRaised) announce(`${participant.name} raises a hand.`);
     if (changed.has("muted"))
       this.#news(`${participant.name} is ${participant.muted ? "muted" : "unmuted"}.`);
+  }
+
+  /** Notices are read out where they appear: they need no announcement. */
+  #tell({ kind, sentence }: News): void {
+    const unmute = { label: "Unmute", testid: "unmute", run: () => void this.#toggleMute() };
+    if (sentence === null) this.#notices.clear(kind);
+    else this.#notices.show(kind, sentence, kind === "muted" ? unmute : undefined);
+  }
+
+  async #ask(field: ParticipantField, request: () => Promise<void>): Promise<void> {
+    this.#asked.add(field);
+    await request().catch((error) => this.#complain(error));
+    this.#asked.delete(field);
   }
 
   #news(sentence: string): void {
@@ -152,11 +198,42 @@ export class RoomView {
   #stateChanged(state: RoomState): void {
     this.element.dataset.state = state;
     if (state === "closed") return;
-    this.#header.setBanner(state === "reconnecting" ? "The connection broke. Reconnecting…" : "");
     if (state === "connected") {
       this.#notices.clear("error");
-      announce("Connected again.");
+      announce(this.#mediaStood ? "Connected again." : "Audio is connected.");
+    } else {
+      this.#showLevels([]);
     }
+    this.#showConnection();
+  }
+
+  get #broken(): boolean {
+    return this.#room.state !== "connected";
+  }
+
+  #showConnection(): void {
+    const { state, webSocket, peerConnection } = this.#room;
+    const media = peerConnection.connectionState === "connected";
+    this.#mediaStood ||= media;
+    const { banner, countdown, notice } = said({
+      state,
+      signalling: webSocket !== null,
+      media,
+      mediaStood: this.#mediaStood,
+      closesInMs: this.#closesAt === null ? null : this.#closesAt - performance.now(),
+    });
+    this.#header.setBanner(banner, countdown);
+    if (notice === null) this.#notices.clear("media");
+    else if (!this.#notices.has("media")) this.#notices.show("media", notice);
+  }
+
+  /** What isn't heard isn't drawn: while the connection is broken, and when no levels follow. */
+  #showLevels(levels: readonly SpeakerLevel[]): void {
+    clearTimeout(this.#lapse);
+    const heard = this.#broken ? [] : levels;
+    this.#people.showLevels(heard);
+    this.#verses.showLevels(heard);
+    if (heard.length > 0) this.#lapse = setTimeout(() => this.#showLevels([]), LEVELS_LAPSE_MS);
   }
 
   // --- one's own voice ---
@@ -166,7 +243,10 @@ export class RoomView {
     if (me.role === "listener") return;
     if (!audioTrack && !(await this.#openMicrophone())) return;
     // Who had no voice, or is muted, wants to be heard now.
-    await this.#room.mute(audioTrack !== null && !me.muted).catch((error) => this.#complain(error));
+    const muted = audioTrack !== null && !me.muted;
+    // The wish counts, also when the session ends before the server heard of it.
+    if (muted) rememberInTab("muted", "true");
+    await this.#ask("muted", () => this.#room.mute(muted));
   }
 
   /** Takes the place of the microphone in use, if there is one. Whether it did. */
@@ -212,14 +292,14 @@ export class RoomView {
   #muteIfVoiceless(): void {
     const { me, audioTrack } = this.#room;
     if (me.role === "listener" || audioTrack || me.muted) return;
-    this.#room.mute(true).catch((error) => this.#complain(error));
+    void this.#ask("muted", () => this.#room.mute(true));
   }
 
   async #myRoleChanged(): Promise<void> {
     const { role } = this.#room.me;
-    announce(`You are a ${role} now.`);
     if (role === "listener") {
       this.#notices.clear("promotion");
+      this.#notices.clear("muted");
       if (this.#voice.isTone) return;
       await this.#useTrack(null);
       this.#voice.release();
@@ -250,11 +330,16 @@ export class RoomView {
     });
   }
 
+  #tick(): void {
+    this.#showConnection();
+    void this.#measure();
+  }
+
   async #measure(): Promise<void> {
     if (this.#room.state === "closed") return;
     const stats = await this.#room.stats();
-    const broken = this.#room.state === "reconnecting";
-    this.#header.setQuality(broken ? "poor" : qualityOf(stats));
+    const flows = this.#room.peerConnection.connectionState === "connected";
+    this.#header.setQuality(flows ? (this.#broken ? "poor" : qualityOf(stats)) : null);
     this.#stats.show(stats, (id) => this.#room.participants.get(id)?.name ?? id);
   }
 

@@ -1,6 +1,6 @@
 // The measurements as a table: the connection, then each slot.
 
-import type { RoomStats } from "@tercet/sdk";
+import type { RoomStats, SlotStats } from "@tercet/sdk";
 import { h } from "../dom.js";
 
 export class Stats {
@@ -36,21 +36,15 @@ export class Stats {
       ["Round trip", stats.rttMs === null ? "–" : ms(stats.rttMs)],
     ];
     const heads = ["Slot", "kbit/s", "Loss", "Jitter", "Concealed"];
-    const rows = stats.slots.map((slot) =>
-      h(
+    const rows = stats.slots.map((slot) => {
+      const name = slot.participant === null ? `${slot.index + 1} (free)` : nameOf(slot.participant);
+      return h(
         "tr",
         {},
-        h(
-          "th",
-          { scope: "row" },
-          slot.participant === null ? `${slot.index + 1} (free)` : nameOf(slot.participant),
-        ),
-        h("td", {}, (slot.bitrateBps / 1000).toFixed(0)),
-        h("td", {}, percent(slot.lossRatio)),
-        h("td", {}, ms(slot.jitterMs)),
-        h("td", {}, percent(slot.concealmentRatio)),
-      ),
-    );
+        h("th", { scope: "row", title: name }, name),
+        ...cellsOf(slot).map((text) => h("td", {}, text)),
+      );
+    });
     this.element.replaceChildren(
       h("h2", {}, "Statistics"),
       h("dl", {}, ...facts.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value)))),
@@ -62,6 +56,17 @@ export class Stats {
       ),
     );
   }
+}
+
+/** Nothing was measured where nobody is heard. */
+function cellsOf(slot: SlotStats): string[] {
+  if (slot.participant === null) return ["–", "–", "–", "–"];
+  return [
+    (slot.bitrateBps / 1000).toFixed(0),
+    percent(slot.lossRatio),
+    ms(slot.jitterMs),
+    percent(slot.concealmentRatio),
+  ];
 }
 
 function kbps(bps: number): string {

@@ -1,15 +1,18 @@
-// The slots: who is heard, one line each, and the audio elements that play them.
+// The slots: who is heard, one line each, and the audio elements that play them. Lines move, so that the list fills from
+// the top; the audio elements stand still beside them, because a moved one stops playing.
 
-import type { Room, Slot } from "@tercet/sdk";
-import { h } from "../dom.js";
+import type { Room, Slot, SpeakerLevel } from "@tercet/sdk";
+import { arrange, h } from "../dom.js";
 import { heightOf } from "../loudness.js";
 import { recall } from "../preferences.js";
+import { seat } from "../seating.js";
 
 const NUMERALS = ["I", "II", "III", "IV", "V", "VI", "VII", "VIII"];
 
 interface Verse {
   slot: Slot;
   line: HTMLElement;
+  numeral: HTMLElement;
   name: HTMLElement;
   audio: HTMLAudioElement;
 }
@@ -17,32 +20,36 @@ interface Verse {
 export class Verses {
   readonly element: HTMLElement;
   readonly #verses: Verse[];
+  readonly #room: Room;
+  readonly #list = h("ol");
   readonly #onBlocked: () => void;
+  /** The indexes of the slots, from the top. */
+  #order: number[];
+  #taken: ReadonlySet<number> = new Set();
 
   constructor(room: Room, onBlocked: () => void) {
+    this.#room = room;
     this.#onBlocked = onBlocked;
+    this.#order = room.slots.map(({ index }) => index);
     this.#verses = room.slots.map((slot) => {
+      const numeral = h("span", { className: "numeral", ariaHidden: "true" });
       const name = h("span", { className: "verse-name" });
       const audio = h("audio", { autoplay: true });
       const line = h(
         "li",
         { className: "verse-line", data: { testid: "slot", index: String(slot.index) } },
-        h(
-          "span",
-          { className: "numeral", ariaHidden: "true" },
-          NUMERALS[slot.index] ?? String(slot.index + 1),
-        ),
+        numeral,
         name,
         h("span", { className: "stroke", ariaHidden: "true" }),
-        audio,
       );
-      return { slot, line, name, audio };
+      return { slot, line, numeral, name, audio };
     });
     this.element = h(
       "section",
       { className: "verses", aria: { label: "Heard now" } },
       h("h2", {}, "Heard now"),
-      h("ol", {}, ...this.#verses.map(({ line }) => line)),
+      this.#list,
+      h("div", { hidden: true }, ...this.#verses.map(({ audio }) => audio)),
     );
     this.setVolume(Number(recall("volume") || 1));
     void this.setOutput(recall("output")).catch(() => {});
@@ -54,17 +61,35 @@ export class Verses {
     for (const { slot, line, name, audio } of this.#verses) {
       const { participant, track } = slot;
       line.dataset.participant = participant?.id ?? "";
-      name.textContent = participant?.name ?? "nobody";
+      line.ariaHidden = participant ? null : "true";
+      name.textContent = participant?.name ?? "–";
+      name.title = participant?.name ?? "";
       const [playing] = (audio.srcObject as MediaStream | null)?.getTracks() ?? [];
       if (playing === track) continue;
       audio.srcObject = new MediaStream([track]);
       this.#play(audio);
     }
+    this.#seat();
   }
 
-  updateLevels(): void {
+  #seat(): void {
+    const { slots } = this.#room;
+    this.#order = seat(this.#order, slots, this.#taken);
+    this.#taken = new Set(slots.filter(({ participant }) => participant).map(({ index }) => index));
+    const lines = this.#order.flatMap((index) => this.#verses[index] ?? []);
+    lines.forEach(({ numeral }, place) => {
+      numeral.textContent = NUMERALS[place] ?? String(place + 1);
+    });
+    arrange(
+      this.#list,
+      lines.map(({ line }) => line),
+    );
+  }
+
+  showLevels(levels: readonly SpeakerLevel[]): void {
     for (const { slot, line } of this.#verses) {
-      const height = slot.participant ? heightOf(slot.participant.levelDbov) : 0;
+      const level = levels.find(({ participant }) => participant === slot.participant);
+      const height = level ? heightOf(level.levelDbov) : 0;
       line.style.setProperty("--level", height.toFixed(2));
     }
   }
