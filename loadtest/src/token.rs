@@ -72,7 +72,7 @@ pub struct DemoToken {
     pub token: String,
     /// The participant id that the server chose.
     pub identity: String,
-    /// The role that the server gave: the first in a room becomes moderator.
+    /// The role that the token gives; whoever enters an empty room with it moderates.
     pub role: Role,
 }
 

@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use anyhow::Context;
+use tercet_loadtest::Signalling;
+use tercet_protocol::Role;
 use tercet_tests::Server;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -54,9 +56,28 @@ async fn a_wrong_request_for_a_demo_token_is_refused_with_the_reason() -> anyhow
         assert_eq!((status, code.as_str()), (400, "bad_message"), "{body:.60}");
         assert!(message.contains(' ') && message.contains(words), "{body:.60}: {message:?}");
     }
-    let (status, token) = server.post("/v1/demo/token", r#"{"room":"r","name":"Ada"}"#).await?;
-    assert!(status == 200 && token.contains(r#""role":"moderator""#), "{token}");
     server.assert_serves().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_all_who_have_a_demo_token_whoever_enters_first_moderates() -> anyhow::Result<()> {
+    let server = Server::start_with(&["--demo"])?;
+    let url = server.url()?;
+    let mut tokens = Vec::new();
+    for name in ["ada", "ben"] {
+        tokens.push(tercet_loadtest::token::fetch(&url, "r", name, Role::Speaker).await?.token);
+    }
+    let mut entered = Vec::new();
+    // In the other order than that of the tokens.
+    for token in tokens.into_iter().rev() {
+        let mut socket = Signalling::connect(&url).await?;
+        let welcome = socket.join(&token, None).await?;
+        let own = welcome.participants.iter().find(|p| p.id == welcome.participant);
+        entered.push((own.map(|own| own.role), socket));
+    }
+    let roles: Vec<_> = entered.iter().map(|(role, _)| *role).collect();
+    assert_eq!(roles, [Some(Role::Moderator), Some(Role::Speaker)]);
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
