@@ -60,7 +60,7 @@ async function enter(view: JoinView, wish: JoinWish): Promise<void> {
     if (address.token === null) history.replaceState(null, "", withRoom(location.href, room.id));
     showRoom(room, voice, wish).begin(trouble);
   } catch (error) {
-    voice.release();
+    voice.releaseAll();
     view.setBusy(false);
     view.showNotice(sentenceOfError(error));
   }
@@ -71,7 +71,7 @@ async function connectAs(wish: JoinWish, voice: Voice): Promise<Room> {
   const role = listener ? "listener" : "speaker";
   const token = readAddress(location.href).token ?? (await demoToken(server, { room, name, role }));
   // A device that was unplugged while nobody was in a room.
-  if (voice.track?.readyState === "ended") voice.release();
+  if (voice.track?.readyState === "ended") voice.releaseAll();
   // Whoever was muted in this tab isn't heard by surprise after a rejoin or a reload.
   const muted = recall("muted") === "true";
   return connect({ url: server, token, name, audioTrack: voice.track, muted });
@@ -87,7 +87,7 @@ async function comeBack(reason: CloseReason, wish: JoinWish, voice: Voice): Prom
     const muted = room.me.muted && room.audioTrack ? " You are still muted." : "";
     showRoom(room, voice, wish).begin(null, `${sentenceOfEnd(reason)} You are back in the room.${muted}`);
   } catch (error) {
-    voice.release();
+    voice.releaseAll();
     view.setBusy(false);
     view.showNotice(sentenceOfError(error));
   }
@@ -114,7 +114,7 @@ function showRoom(room: Room, voice: Voice, wish: JoinWish): RoomView {
     // A demotion is kept, and a promotion too; who moderates is the server's decision.
     const now = { ...wish, room: room.id, listener: room.me.role === "listener" };
     if (mayRejoin(reason)) return void comeBack(reason, now, voice);
-    voice.release();
+    voice.releaseAll();
     void learnAccess(showJoin(sentenceOfEnd(reason)));
   });
   app.replaceChildren(view.element);

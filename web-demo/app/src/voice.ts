@@ -7,6 +7,10 @@ import { recall, remember } from "./preferences.js";
 
 export class Voice {
   readonly #address: Pick<Address, "toneHz" | "gain">;
+  /** Every track that is not released yet. */
+  readonly #tracks = new Set<MediaStreamTrack>();
+  /** Of openings, and of the times when everything was released: what was asked for before comes too late. */
+  #generation = 0;
   track: MediaStreamTrack | null = null;
   /** The device was unplugged, or its permission taken back. */
   onEnded: () => void = () => {};
@@ -20,21 +24,38 @@ export class Voice {
     return this.#address.toneHz !== null;
   }
 
-  /** Rejects with a `MicrophoneError`. The former track is left for `release`, so that there is no gap. */
-  async open(deviceId = recall("microphone")): Promise<MediaStreamTrack> {
+  /**
+   * Rejects with a `MicrophoneError`. Resolves to `null` when the answer came too late: people take their time with
+   * the browser's question, and may have left, lost the right to speak, or chosen another device meanwhile. The
+   * former track is left for `release`, so that there is no gap.
+   */
+  async open(deviceId = recall("microphone")): Promise<MediaStreamTrack | null> {
     const { toneHz, gain } = this.#address;
+    const generation = ++this.#generation;
     const track = toneHz === null ? await openMicrophone(deviceId) : await openTone(toneHz, gain);
+    if (generation !== this.#generation) {
+      track.stop();
+      return null;
+    }
+    this.#tracks.add(track);
     track.onended = () => this.onEnded();
     if (toneHz === null) remember("microphone", deviceId);
     this.track = track;
     return track;
   }
 
-  /** Ends a track: the browser's mark of recording goes out. */
-  release(track = this.track): void {
+  /** Ends a track that another one has replaced. */
+  release(track: MediaStreamTrack | null): void {
     if (!track) return;
     track.onended = null;
     track.stop();
+    this.#tracks.delete(track);
     if (track === this.track) this.track = null;
+  }
+
+  /** Ends every track, and any that is being asked for: the browser's mark of recording goes out. */
+  releaseAll(): void {
+    this.#generation++;
+    for (const track of [...this.#tracks]) this.release(track);
   }
 }

@@ -258,7 +258,9 @@ export class RoomView {
     }
     const former = this.#voice.track;
     try {
-      await this.#useTrack(await this.#voice.open(deviceId));
+      const track = await this.#voice.open(deviceId);
+      if (!track) return false;
+      await this.#useTrack(track);
     } catch (error) {
       if (error instanceof MicrophoneError) this.#microphoneTrouble(error);
       else this.#complain(error);
@@ -282,7 +284,7 @@ export class RoomView {
   }
 
   async #microphoneEnded(): Promise<void> {
-    this.#voice.release();
+    this.#voice.releaseAll();
     await this.#useTrack(null);
     this.#microphoneTrouble(new MicrophoneError("ended"));
     this.#muteIfVoiceless();
@@ -302,7 +304,7 @@ export class RoomView {
       this.#notices.clear("muted");
       if (this.#voice.isTone) return;
       await this.#useTrack(null);
-      this.#voice.release();
+      this.#voice.releaseAll();
     } else if (!this.#room.audioTrack) {
       // A promotion is no consent to be recorded: the microphone waits for a click.
       this.#muteIfVoiceless();

@@ -15,8 +15,10 @@ export class Sound {
   readonly #microphone = h("select", { id: "mic-select", data: { testid: "mic-select" } });
   readonly #output = h("select", { id: "speaker-select", data: { testid: "speaker-select" } });
   readonly #refresh = () => void this.refresh();
+  readonly #handlers: SoundHandlers;
 
   constructor(handlers: SoundHandlers) {
+    this.#handlers = handlers;
     const volume = h("input", {
       type: "range",
       id: "volume",
@@ -52,7 +54,10 @@ export class Sound {
   async refresh(): Promise<void> {
     const [microphones, outputs] = await Promise.all([devicesOf("audioinput"), devicesOf("audiooutput")]);
     fill(this.#microphone, microphones, recall("microphone"));
+    const before = this.#output.value;
     fill(this.#output, outputs, recall("output"));
+    // The chosen output was unplugged: what is played there would be lost.
+    if (before !== "" && this.#output.value === "") this.#handlers.output("");
   }
 
   close(): void {
