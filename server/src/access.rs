@@ -328,10 +328,21 @@ fn checked_name(claim: &str, value: Option<String>) -> Result<String, AccessErro
 
 /// A name made fit to show: no control characters, cut to its limit, `None` where nothing is left.
 pub(crate) fn display_name(name: &str) -> Option<String> {
-    let shown: String =
-        name.trim().chars().filter(|c| !c.is_control()).take(DISPLAY_NAME_CHARS_MAX).collect();
+    let shown: String = name
+        .trim()
+        .chars()
+        .filter(|c| !c.is_control() && !is_invisible(*c))
+        .take(DISPLAY_NAME_CHARS_MAX)
+        .collect();
     let shown = shown.trim_end();
     (!shown.is_empty()).then(|| shown.to_owned())
+}
+
+/// Characters that show nothing and turn the text around them (Unicode, category Cf), but for the joiners
+/// that some scripts, and emoji, are written with.
+fn is_invisible(c: char) -> bool {
+    matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{feff}'
+        | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}')
 }
 
 fn missing(claim: &str) -> AccessError {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use tercet_loadtest::{Audio, Channel, Client, Codec, JoinOptions, PeerOptions, ReceivedPacket, Voice};
-use tercet_protocol::{DataFrameIn, Request, Role, ServerMessage};
+use tercet_protocol::{DataFrameIn, LeaveReason, Request, Role, ServerMessage};
 use tercet_tests::listening::{A_WHILE, assert_continuous, hears, voices};
 use tercet_tests::{SOON, Server};
 
@@ -330,5 +330,40 @@ async fn a_node_behind_nat_announces_its_public_address() -> anyhow::Result<()> 
     let mut listener = server.join("r", "listener", Role::Listener).await?;
     speaker.speak(Voice::new(5, -20)).await?;
     assert_eq!(hears(&mut listener).await, [5].into());
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_raised_hand_is_lowered_and_what_changes_nothing_is_told_to_nobody() -> anyhow::Result<()> {
+    let server = Server::start()?;
+    let mut moderator = server.join("r", "moderator", Role::Moderator).await?;
+    let mut guest = server.join("r", "guest", Role::Listener).await?;
+    let whom = || "guest".to_owned();
+    for _ in 0..3 {
+        guest.request(Request::RaiseHand { raised: true }).await?;
+        guest.request(Request::Mute { muted: true }).await?;
+    }
+    moderator.request(Request::LowerHand { participant: whom() }).await?;
+    moderator.request(Request::LowerHand { participant: whom() }).await?;
+    moderator.request(Request::RemoveParticipant { participant: whom() }).await?;
+    let mut told = Vec::new();
+    loop {
+        match tokio::time::timeout(SOON, moderator.signalling().next()).await?? {
+            ServerMessage::ParticipantUpdated { participant } if participant.id == "guest" => {
+                told.push((participant.hand_raised, participant.muted));
+            }
+            ServerMessage::ParticipantLeft { reason, .. } => {
+                assert_eq!(reason, LeaveReason::Removed);
+                break;
+            }
+            _ => {}
+        }
+    }
+    assert_eq!(told, [(true, false), (true, true), (false, true)]);
+    let reason = guest.signalling().wait_for(SOON, |message| match message {
+        ServerMessage::Left { reason, .. } => Some(*reason),
+        _ => None,
+    });
+    assert_eq!(reason.await?, LeaveReason::Removed);
     Ok(())
 }

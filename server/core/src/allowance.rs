@@ -17,6 +17,11 @@ impl Allowance {
         Allowance { rate_per_s, burst, left: burst, counted_at: now }
     }
 
+    /// Whether it was not used lately: but for the last time it was taken, the bucket is full.
+    pub fn is_full(&self) -> bool {
+        self.left + 1 >= self.burst
+    }
+
     /// Whether it may happen once more now.
     pub fn take(&mut self, now: Instant) -> bool {
         let elapsed = now.saturating_duration_since(self.counted_at);

@@ -238,6 +238,11 @@ fn a_display_name_is_cut_and_cleaned() {
     assert_eq!(name(&"\u{fc}".repeat(65)), Some("\u{fc}".repeat(64)));
     assert_eq!(name(" A\u{7}l\nice "), Some("Alice".to_owned()));
     assert_eq!(name(" \n "), None);
+    assert_eq!(name("\u{200b}\u{202e}\u{2066}"), None);
+    assert_eq!(
+        name("\u{202e}Ada \u{1f469}\u{200d}\u{1f680}"),
+        Some("Ada \u{1f469}\u{200d}\u{1f680}".to_owned())
+    );
 }
 
 #[test]

@@ -28,7 +28,8 @@ const OUTBOX_MAX: usize = 512;
 const REQUESTS_RATE_PER_S: u32 = 50;
 const REQUESTS_BURST: u32 = 100;
 
-/// Requests over the limit that are answered; whoever goes on after them is cut off.
+/// Requests over the limit that are answered; whoever goes on after them, without a pause in which the
+/// allowance fills up, is cut off.
 const RATE_LIMITED_MAX: u32 = 1000;
 
 /// How long a client may take to accept what is sent to it.
@@ -91,9 +92,17 @@ impl End {
 async fn enter(node: &Node, socket: &mut WebSocket, outbox: Socket) -> Result<Attached, End> {
     let deadline = Deadline::now() + Duration::from_millis(node.config.session.join_ms);
     let fatal = |re, code, message: &str| End::error(protocol_error(re, code, message, true));
-    let first = match timeout_at(deadline, next_text(socket)).await {
-        Ok(first) => first?,
-        Err(_) => return Err(fatal(None, ErrorCode::IdleTimeout, "the first message did not come in time")),
+    let first = loop {
+        match timeout_at(deadline, next_frame(socket)).await {
+            Ok(frame) => {
+                if let Some(first) = frame? {
+                    break first;
+                }
+            }
+            Err(_) => {
+                return Err(fatal(None, ErrorCode::IdleTimeout, "the first message did not come in time"));
+            }
+        }
     };
     let message = parse(&first).map_err(|error| End::error(ProtocolError { fatal: true, ..error }))?;
     let re = message.id;
@@ -161,7 +170,7 @@ async fn converse(
                 }
                 continue;
             }
-            received = timeout_at(idle_at, next_text(socket)) => received,
+            received = timeout_at(idle_at, next_frame(socket)) => received,
         };
         let received = match received {
             Ok(Ok(received)) => received,
@@ -172,7 +181,14 @@ async fn converse(
             }
         };
         idle_at = Deadline::now() + idle;
-        let error = if allowance.take(Instant::now()) {
+        let allowed = allowance.take(Instant::now());
+        if allowed && allowance.is_full() {
+            limited = 0;
+        }
+        let Some(received) = received else {
+            continue;
+        };
+        let error = if allowed {
             match parse(&received) {
                 Ok(message) => {
                     node.control.send(ControlInput::Request { from: attached, message }).await;
@@ -195,22 +211,20 @@ async fn converse(
     }
 }
 
-/// The next text frame. WebSocket pings are answered by the library.
-async fn next_text(socket: &mut WebSocket) -> Result<Utf8Bytes, End> {
-    loop {
-        match socket.recv().await {
-            Some(Ok(Message::Text(text))) => return Ok(text),
-            Some(Ok(Message::Binary(_))) => {
-                let message = "messages are text frames";
-                return Err(End::error(protocol_error(None, ErrorCode::BadMessage, message, true)));
-            }
-            Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
-            Some(Ok(Message::Close(_))) | None => return Err(End::Gone),
-            Some(Err(error)) => {
-                debug!(%error, "reading a WebSocket");
-                let message = format!("not a WebSocket text frame of at most {MESSAGE_BYTES_MAX} bytes");
-                return Err(End::error(protocol_error(None, ErrorCode::BadMessage, message, true)));
-            }
+/// The next text frame, or `None` for a ping or pong: a sign of life that the library answers.
+async fn next_frame(socket: &mut WebSocket) -> Result<Option<Utf8Bytes>, End> {
+    match socket.recv().await {
+        Some(Ok(Message::Text(text))) => Ok(Some(text)),
+        Some(Ok(Message::Binary(_))) => {
+            let message = "messages are text frames";
+            Err(End::error(protocol_error(None, ErrorCode::BadMessage, message, true)))
+        }
+        Some(Ok(Message::Ping(_) | Message::Pong(_))) => Ok(None),
+        Some(Ok(Message::Close(_))) | None => Err(End::Gone),
+        Some(Err(error)) => {
+            debug!(%error, "reading a WebSocket");
+            let message = format!("not a WebSocket text frame of at most {MESSAGE_BYTES_MAX} bytes");
+            Err(End::error(protocol_error(None, ErrorCode::BadMessage, message, true)))
         }
     }
 }
