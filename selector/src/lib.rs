@@ -22,6 +22,7 @@
 //! assert_eq!(selector.positions()[0], Some(talker));
 //! ```
 
+mod activity;
 mod level;
 mod params;
 mod selector;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use arrayvec::ArrayVec;
 use rustc_hash::FxHashMap;
 
+use crate::activity::{Activity, Heard, SMOOTH_UNIT};
 use crate::{Level, Params, SLOTS_MAX};
 
 /// A track that competes for a position.
@@ -43,38 +44,44 @@ pub type Positions = ArrayVec<Option<SourceId>, POSITIONS_MAX>;
 
 const POSITIONS_MAX: usize = SLOTS_MAX + 1;
 
-/// Smoothed levels are in 1/256 dB, so that slow decay doesn't stall in rounding.
-const SMOOTH_UNIT: i32 = 256;
-
-#[derive(Clone)]
-struct Source {
-    smooth: i32,
-    active_at: Option<Duration>,
-    /// Since when it has been louder, by the margin, than the weakest main position.
-    challenging_since: Option<Duration>,
-}
-
+/// Who holds a position. What ranks an occupant is copied at each packet of theirs: they are compared at
+/// each packet of everybody else.
 #[derive(Clone)]
 struct Occupant {
     source: SourceId,
     since: Duration,
-    // Copies of what ranks it: an occupant is compared at each packet of everybody else.
-    smooth: i32,
-    active_at: Duration,
+    loudness: i32,
+    /// When it last spoke; `None` for one that never did.
+    active_at: Option<Duration>,
+    /// When it was last worth hearing: active, or steady and loud.
+    heard_at: Duration,
+    /// No talker: a steady sound, or one of bangs.
+    noise: bool,
+}
+
+#[derive(Clone)]
+struct Source {
+    activity: Activity,
+    /// Since when it has been louder, by the margin, than the weakest main position.
+    challenging_since: Option<Duration>,
 }
 
 /// Chooses the speakers of a room.
 ///
 /// ```text
-///            active packet and a free main position, or an idle or a clearly weaker occupant
-///  candidate ────────────────────────────────────────────────────────────────▶ main position
-///      │  ▲                                                                      │      ▲
-///      │  │ displaced, idle or silent                       displaced while active │      │ as above
-///      │  └──────────────────────────── reserve ◀────────────────────────────────┘      │
-///      └── active, louder than the reserve ──▶ └────────────────────────────────────────┘
+///              a free main position, or one that has to yield (see below)
+///  candidate ──────────────────────────────────────────────────────────────▶ main position
+///      │  ▲                                                                    │      ▲
+///      │  │ displaced, idle or silent                     displaced while active │      │ as above
+///      │  └──────────────────────────── reserve ◀──────────────────────────────┘      │
+///      └── active, louder than the reserve ──▶ └──────────────────────────────────────┘
 /// ```
 ///
-/// A position becomes free when its occupant was not active for `release_after`, fell silent, or left.
+/// A position yields, at once, where its occupant is a steady sound; where it has been silent for
+/// [`Params::yield_to_onset_after`] to somebody who begins to speak; where it has been silent for
+/// [`Params::yield_after`] to anybody who speaks; and where it is active to a challenger who has been
+/// louder for long. Of several the steadiest yields first, then the one silent for longest. A position is
+/// free when its occupant was not heard for [`Params::release_after`], fell silent, or left.
 #[derive(Clone)]
 pub struct Selector {
     params: Params,
@@ -128,7 +135,7 @@ impl Selector {
 
     /// When [`Selector::tick`] is due if no packet arrives before.
     pub fn next_timeout(&self) -> Option<Duration> {
-        let oldest = self.positions.iter().flatten().map(|o| o.active_at).min();
+        let oldest = self.positions.iter().flatten().map(|o| o.heard_at).min();
         oldest.map(|at| at + self.params.release_after)
     }
 
@@ -139,7 +146,7 @@ impl Selector {
 
     /// The smoothed loudness of a source; silence for one that is not known.
     pub fn level(&self, source: SourceId) -> Level {
-        let db = self.sources.get(&source).map_or(0, |s| s.smooth / SMOOTH_UNIT);
+        let db = self.sources.get(&source).map_or(0, |s| s.activity.loudness() / SMOOTH_UNIT);
         Level::from_dbov((db - 127).clamp(-127, 0) as i8)
     }
 
@@ -149,51 +156,106 @@ impl Selector {
     }
 
     fn packet(&mut self, now: Duration, id: SourceId, level: Level, voice: Option<bool>) {
-        let source =
-            self.sources.entry(id).or_insert(Source { smooth: 0, active_at: None, challenging_since: None });
-        source.smooth = smoothed(source.smooth, level);
-        let active = self.params.is_active(level, voice);
-        if active {
-            source.active_at = Some(now);
-        }
-        let candidate = Occupant { source: id, since: now, smooth: source.smooth, active_at: now };
+        let new = || Source { activity: Activity::new(), challenging_since: None };
+        let source = self.sources.entry(id).or_insert_with(new);
+        let heard = source.activity.packet(now, level, voice, &self.params);
+        let loudness = source.activity.loudness();
+        let bangs = source.activity.bangs() && !source.activity.is_believed(self.params.bang_below);
+        let noise = heard == Heard::Steady || bangs;
         let held = self.position_of(id);
         if let Some(occupant) = held.and_then(|p| self.positions[p].as_mut()) {
-            occupant.smooth = candidate.smooth;
-            if active {
-                occupant.active_at = now;
+            occupant.loudness = loudness;
+            occupant.noise = noise;
+            if heard == Heard::Active {
+                occupant.active_at = Some(now);
+            }
+            if heard != Heard::Quiet {
+                occupant.heard_at = now;
             }
         }
-        let in_main = held.is_some_and(|position| position < self.slots());
-        if active && !in_main {
-            self.compete(now, candidate);
+        if held.is_some_and(|position| position < self.slots()) {
+            return;
+        }
+        let active_at = (heard == Heard::Active).then_some(now);
+        let candidate = Occupant { source: id, since: now, loudness, active_at, heard_at: now, noise };
+        match heard {
+            Heard::Active => self.compete(now, candidate),
+            Heard::Steady => self.fill(now, candidate),
+            Heard::Quiet => {}
         }
     }
 
     /// An active source that has no main position asks for one.
     fn compete(&mut self, now: Duration, candidate: Occupant) {
         let source = candidate.source;
-        if let Some(position) = self.free_main().or_else(|| self.idle_main(now)) {
+        if let Some(position) = self.free_main().or_else(|| self.yielding_main(now, source)) {
             self.take_main(now, position, candidate);
             return;
         }
-        let weakest = self.weakest_main();
-        let Some(occupant) = &self.positions[weakest] else {
-            return;
-        };
-        let margin = i32::from(self.params.margin_db) * SMOOTH_UNIT;
-        let louder = candidate.smooth >= occupant.smooth + margin;
-        let held_long_enough = now.saturating_sub(occupant.since) >= self.params.hold_for;
-        let challenge = self.sources.get_mut(&source).map(|s| &mut s.challenging_since);
-        let challenged_long_enough = challenge.is_some_and(|since| {
-            *since = if louder { since.or(Some(now)) } else { None };
-            since.is_some_and(|since| now.saturating_sub(since) >= self.params.challenge_for)
-        });
-        if challenged_long_enough && held_long_enough {
+        let weakest = self.weakest_main(now);
+        let challenges = self.challenges(now, weakest, &candidate);
+        if challenges && self.is_believed(source) {
             self.take_main(now, weakest, candidate);
         } else {
             self.offer_to_reserve(now, candidate);
         }
+    }
+
+    /// A steady sound takes a position that nobody wants, or that of a steady sound which is less loud.
+    fn fill(&mut self, now: Duration, candidate: Occupant) {
+        if let Some(position) = self.free_main() {
+            self.take_main(now, position, candidate);
+            return;
+        }
+        let quietest = self.quietest_noise();
+        if let Some(position) = quietest.filter(|&position| self.challenges(now, position, &candidate)) {
+            self.take_main(now, position, candidate);
+        }
+    }
+
+    /// Whether a candidate has been louder than an occupant, who has had its time, for long enough.
+    fn challenges(&mut self, now: Duration, position: usize, candidate: &Occupant) -> bool {
+        let Some(occupant) = &self.positions[position] else {
+            return true;
+        };
+        let margin = i32::from(self.params.margin_db) * SMOOTH_UNIT;
+        let louder = candidate.loudness >= occupant.loudness + margin;
+        let held_long_enough = now.saturating_sub(occupant.since) >= self.params.hold_for;
+        let Some(source) = self.sources.get_mut(&candidate.source) else {
+            return false;
+        };
+        // A challenge is one spurt's: what was loud a minute ago counts no more.
+        let spurt_since = source.activity.spurt_since();
+        let began =
+            source.challenging_since.filter(|&since| candidate.active_at.is_none() || since >= spurt_since);
+        source.challenging_since = louder.then(|| began.unwrap_or(now));
+        let challenged_for =
+            source.challenging_since.map_or(Duration::ZERO, |since| now.saturating_sub(since));
+        louder && held_long_enough && challenged_for >= self.params.challenge_for
+    }
+
+    /// The main position that has to yield to this source, which is active: a steady one, or the one silent for
+    /// longest.
+    fn yielding_main(&self, now: Duration, candidate: SourceId) -> Option<usize> {
+        let params = &self.params;
+        let activity = &self.sources.get(&candidate)?.activity;
+        if activity.bangs() && !activity.is_believed(params.bang_below) {
+            return None;
+        }
+        if let Some(position) = self.quietest_noise() {
+            return Some(position);
+        }
+        let silent_for =
+            |occupant: &Occupant| now.saturating_sub(occupant.active_at.unwrap_or(occupant.since));
+        let occupants = self.positions[..self.slots()].iter().enumerate();
+        let (position, silence) = occupants
+            .filter_map(|(position, occupant)| Some((position, silent_for(occupant.as_ref()?))))
+            .max_by_key(|&(_, silence)| silence)?;
+        let is_onset = now.saturating_sub(activity.spurt_since()) < params.onset_within;
+        let is_believed =
+            silence >= params.yield_to_bang_after || activity.is_believed(params.believed_after);
+        let yield_after = if is_onset { params.yield_to_onset_after } else { params.yield_after };
+        (silence >= yield_after && is_believed).then_some(position)
     }
 
     fn take_main(&mut self, now: Duration, position: usize, candidate: Occupant) {
@@ -207,7 +269,7 @@ impl Selector {
         let displaced = self.positions[position].replace(candidate);
         // A source displaced while it speaks is the best next in line there is.
         if let Some(displaced) = displaced
-            && now.saturating_sub(displaced.active_at) < self.params.yield_after
+            && self.is_speaking(now, &displaced)
         {
             self.offer_to_reserve(now, displaced);
         }
@@ -218,18 +280,29 @@ impl Selector {
         // Half the margin: the reserve is heard by the few who talk, so a change costs less.
         let margin = i32::from(self.params.margin_db) * SMOOTH_UNIT / 2;
         let taken = self.positions[reserve].as_ref().is_some_and(|occupant| {
-            let idle = now.saturating_sub(occupant.active_at) >= self.params.yield_after;
+            let idle = !self.is_speaking(now, occupant);
             let same = occupant.source == candidate.source;
-            same || !(idle || candidate.smooth > occupant.smooth + margin)
+            same || !(idle || candidate.loudness > occupant.loudness + margin)
         });
         if !taken {
             self.positions[reserve] = Some(candidate);
         }
     }
 
+    /// Whether what is heard of a source now is no bang.
+    fn is_believed(&self, source: SourceId) -> bool {
+        let activity = self.sources.get(&source).map(|source| &source.activity);
+        activity.is_some_and(|activity| activity.is_believed(self.params.believed_after))
+    }
+
+    fn is_speaking(&self, now: Duration, occupant: &Occupant) -> bool {
+        occupant.active_at.is_some_and(|at| now.saturating_sub(at) < self.params.yield_to_bang_after)
+    }
+
     fn silence(&mut self, id: SourceId) {
         if let Some(source) = self.sources.get_mut(&id) {
-            *source = Source { smooth: 0, active_at: None, challenging_since: None };
+            source.activity.silence();
+            source.challenging_since = None;
         }
         if let Some(position) = self.position_of(id) {
             self.positions[position] = None;
@@ -238,8 +311,8 @@ impl Selector {
 
     fn release_idle(&mut self, now: Duration) {
         for position in &mut self.positions {
-            let idle_since = position.as_ref().map(|occupant| occupant.active_at);
-            if idle_since.is_some_and(|at| now.saturating_sub(at) >= self.params.release_after) {
+            let heard_at = position.as_ref().map(|occupant| occupant.heard_at);
+            if heard_at.is_some_and(|at| now.saturating_sub(at) >= self.params.release_after) {
                 *position = None;
             }
         }
@@ -250,20 +323,22 @@ impl Selector {
         self.positions[..slots].iter().position(Option::is_none)
     }
 
-    /// The main position whose occupant has been idle longest, if it has to yield.
-    fn idle_main(&self, now: Duration) -> Option<usize> {
-        let slots = self.slots();
-        let occupants = self.positions[..slots].iter().enumerate();
-        let (position, active_at) = occupants
-            .filter_map(|(position, o)| o.as_ref().map(|o| (position, o.active_at)))
-            .min_by_key(|&(_, active_at)| active_at)?;
-        (now.saturating_sub(active_at) >= self.params.yield_after).then_some(position)
+    fn quietest_noise(&self) -> Option<usize> {
+        let occupants = self.positions[..self.slots()].iter().enumerate();
+        occupants
+            .filter_map(|(position, o)| Some((position, o.as_ref().filter(|o| o.noise)?.loudness)))
+            .min_by_key(|&(_, loudness)| loudness)
+            .map(|(position, _)| position)
     }
 
-    fn weakest_main(&self) -> usize {
+    /// The main position that an active challenger has to beat: of those who had their time, the least loud.
+    fn weakest_main(&self, now: Duration) -> usize {
         let occupants = self.positions[..self.slots()].iter().enumerate();
-        let loudness = |o: &Option<Occupant>| o.as_ref().map_or(0, |o| o.smooth);
-        occupants.min_by_key(|(_, o)| loudness(o)).map_or(0, |(position, _)| position)
+        let rank = |o: &Option<Occupant>| {
+            o.as_ref()
+                .map_or((false, 0), |o| (now.saturating_sub(o.since) < self.params.hold_for, o.loudness))
+        };
+        occupants.min_by_key(|(_, o)| rank(o)).map_or(0, |(position, _)| position)
     }
 
     fn position_of(&self, id: SourceId) -> Option<usize> {
@@ -282,23 +357,6 @@ impl Selector {
             .map(|(position, (_, &source))| Change { position, source })
             .collect()
     }
-}
-
-impl Params {
-    fn is_active(&self, level: Level, voice: Option<bool>) -> bool {
-        let threshold_db = match voice {
-            Some(false) => self.active_level.db_above_silence().saturating_add(self.unvoiced_penalty_db),
-            Some(true) | None => self.active_level.db_above_silence(),
-        };
-        level.db_above_silence() >= threshold_db
-    }
-}
-
-/// Attack by halves, so that a first syllable counts at once; decay by sixteenths (about 300 ms at
-/// 20 ms a packet), so that a syllable's end does not.
-fn smoothed(smooth: i32, level: Level) -> i32 {
-    let level = i32::from(level.db_above_silence()) * SMOOTH_UNIT;
-    if level > smooth { smooth + (level - smooth + 1) / 2 } else { smooth - (smooth - level + 15) / 16 }
 }
 
 #[cfg(test)]

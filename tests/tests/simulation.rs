@@ -57,6 +57,9 @@ struct World {
     next_id: u32,
 }
 
+/// How the level of speech moves, in dB, frame by frame: a vowel that rises fast and falls slowly, and a closure.
+const SYLLABLE_DB: [i8; 10] = [-6, 0, 0, -1, -2, -4, -6, -9, -18, -18];
+
 impl World {
     fn new(seed: u64, network: Network) -> World {
         let start = Instant::now();
@@ -163,8 +166,9 @@ impl World {
     fn send(&mut self, index: usize) {
         let level_dbov = {
             let participant = &self.participants[index];
-            let jitter: i8 = self.rng.random_range(-6..=6);
-            if participant.talking { participant.loudness_dbov + jitter } else { -80 + jitter }
+            let jitter: i8 = self.rng.random_range(-2..=2);
+            let syllable = SYLLABLE_DB[participant.seq as usize % SYLLABLE_DB.len()];
+            if participant.talking { participant.loudness_dbov + syllable + jitter } else { -80 + jitter }
         };
         let lost = self.rng.random_bool(self.network.loss);
         let padding = self.rng.random_bool(0.01);
@@ -302,7 +306,8 @@ fn whatever_happens_in_a_room_its_listeners_get_sound_streams() {
             "seed {seed}: hardly anything was heard"
         );
         world.everybody_falls_silent();
-        for _ in 0..100 {
+        // Longer than a position is held through a pause.
+        for _ in 0..150 {
             world.frame();
         }
         for shard in world.shards.iter().flatten() {

@@ -6,10 +6,17 @@ use super::*;
 
 const FRAME: Duration = Duration::from_millis(20);
 
-/// Sources that send one packet each 20 ms at a level of their own.
+/// How the level of speech moves, in dB: a vowel that rises fast and falls slowly, and a closure.
+const SYLLABLE_DB: [i8; 10] = [-6, 0, 0, -1, -2, -4, -6, -9, -18, -18];
+
+/// From here on, a level is speech, and moves.
+const SPEECH_DBOV: i8 = -60;
+
+/// Sources that send one packet each 20 ms, around a level of their own.
 struct Talkers {
     selector: Selector,
     now: Duration,
+    frames: usize,
     changes: Vec<(Duration, Change)>,
 }
 
@@ -18,23 +25,38 @@ impl Talkers {
         Talkers {
             selector: Selector::new(Params::with_slots(slots)),
             now: Duration::ZERO,
+            frames: 0,
             changes: Vec::new(),
         }
     }
 
-    /// Everybody named sends for `ms` milliseconds at their level in dBov.
+    /// Everybody named speaks for `ms` milliseconds at their level in dBov, or is silent at it.
     fn send(&mut self, ms: u64, levels: &[(u32, i8)]) -> &mut Self {
         for _ in 0..ms / 20 {
-            self.now += FRAME;
-            for &(source, dbov) in levels {
-                let packet = Observation::Packet { level: Level::from_dbov(dbov), voice: Some(true) };
-                let changes = self.selector.observe(self.now, SourceId(source), packet);
-                self.changes.extend(changes.into_iter().map(|c| (self.now, c)));
-            }
-            let changes = self.selector.tick(self.now);
-            self.changes.extend(changes.into_iter().map(|c| (self.now, c)));
+            let moved = SYLLABLE_DB[self.frames % SYLLABLE_DB.len()];
+            self.frames += 1;
+            let moved = |dbov| if dbov >= SPEECH_DBOV { dbov + moved } else { dbov };
+            let levels: Vec<(u32, i8)> = levels.iter().map(|&(source, dbov)| (source, moved(dbov))).collect();
+            self.frame(&levels);
         }
         self
+    }
+
+    /// Everybody named sends for `ms` milliseconds at exactly this level.
+    fn hum(&mut self, ms: u64, levels: &[(u32, i8)]) -> &mut Self {
+        (0..ms / 20).for_each(|_| self.frame(levels));
+        self
+    }
+
+    fn frame(&mut self, levels: &[(u32, i8)]) {
+        self.now += FRAME;
+        for &(source, dbov) in levels {
+            let packet = Observation::Packet { level: Level::from_dbov(dbov), voice: Some(true) };
+            let changes = self.selector.observe(self.now, SourceId(source), packet);
+            self.changes.extend(changes.into_iter().map(|c| (self.now, c)));
+        }
+        let changes = self.selector.tick(self.now);
+        self.changes.extend(changes.into_iter().map(|c| (self.now, c)));
     }
 
     fn main(&self) -> Vec<u32> {
@@ -94,7 +116,7 @@ fn a_whisper_does_not_take_a_position_from_talkers() {
 fn louder_talker_takes_the_quietest_position() {
     let mut room = Talkers::new(3);
     room.send(2_000, &[(1, -20), (2, -40), (3, -25)]);
-    room.send(600, &[(1, -20), (2, -40), (3, -25), (4, -22)]);
+    room.send(800, &[(1, -20), (2, -40), (3, -25), (4, -22)]);
     assert_eq!(room.main(), [1, 3, 4]);
     assert_eq!(room.reserve(), Some(2));
 }
@@ -105,7 +127,7 @@ fn a_level_is_refreshed_while_its_source_holds_a_position() {
     room.send(2_000, &[(1, -15), (2, -30), (3, -30)]);
     // 1 was the loudest; it fell to the quietest while holding its position.
     room.send(2_000, &[(1, -50), (2, -30), (3, -30)]);
-    room.send(600, &[(1, -50), (2, -30), (3, -30), (4, -28)]);
+    room.send(800, &[(1, -50), (2, -30), (3, -30), (4, -28)]);
     assert_eq!(room.main(), [2, 3, 4]);
 }
 
@@ -113,7 +135,7 @@ fn a_level_is_refreshed_while_its_source_holds_a_position() {
 fn silence_frees_a_position() {
     let mut room = Talkers::new(3);
     room.send(1_000, &[(1, -25)]);
-    room.send(1_180, &[(1, -90)]);
+    room.send(2_480, &[(1, -90)]);
     assert_eq!(room.main(), [1]);
     room.send(20, &[(1, -90)]);
     assert!(room.main().is_empty());
@@ -151,8 +173,63 @@ fn the_reserve_moves_up_when_a_position_becomes_free() {
 fn an_unvoiced_packet_has_to_be_louder() {
     let mut selector = Selector::new(Params::with_slots(1));
     let noise = |dbov| Observation::Packet { level: Level::from_dbov(dbov), voice: Some(false) };
-    assert!(selector.observe(FRAME, SourceId(1), noise(-41)).is_empty());
-    assert_eq!(selector.observe(FRAME * 2, SourceId(1), noise(-40)).len(), 1);
+    // 8 dB, and 9 more, above the noise of a source that was not heard yet, -55 dBov.
+    assert!(selector.observe(FRAME, SourceId(1), noise(-39)).is_empty());
+    assert_eq!(selector.observe(FRAME * 2, SourceId(1), noise(-38)).len(), 1);
+}
+
+#[test]
+fn whoever_pauses_is_back_with_the_first_packet_though_others_have_noise() {
+    let mut room = Talkers::new(3);
+    let fans = [(1, -52), (2, -50), (3, -45)];
+    room.hum(2_000, &fans);
+    for _ in 0..20 {
+        for _ in 0..50 {
+            room.send(20, &[(9, -20)]).hum(20, &fans);
+            assert!(room.main().contains(&9));
+        }
+        room.hum(500, &[(1, -52), (2, -50), (3, -45), (9, -80)]);
+    }
+}
+
+#[test]
+fn a_client_that_claims_to_be_loud_loses_to_those_who_talk() {
+    let mut room = Talkers::new(3);
+    let liars = [(7, 0), (8, 0), (9, 0)];
+    room.hum(1_000, &liars);
+    for _ in 0..100 {
+        room.hum(20, &liars).send(20, &[(1, -25), (2, -40), (3, -30)]);
+        assert_eq!(room.main(), [1, 2, 3]);
+    }
+}
+
+#[test]
+fn steady_sounds_rank_by_level_where_nobody_speaks() {
+    let mut room = Talkers::new(3);
+    room.hum(4_000, &[(1, -50), (2, -40), (3, -30), (4, -20), (5, -10)]);
+    assert_eq!(room.main(), [3, 4, 5]);
+}
+
+#[test]
+fn keystrokes_evict_nobody_who_talks() {
+    let mut room = Talkers::new(3);
+    let talkers = [(1, -30), (2, -30), (3, -30)];
+    for _ in 0..100 {
+        room.send(40, &[(1, -30), (2, -30), (3, -30), (4, -12)]);
+        room.send(140, &talkers).send(20, &[(4, -72)]);
+        assert_eq!(room.main(), [1, 2, 3]);
+    }
+}
+
+#[test]
+fn a_challenge_does_not_outlast_its_spurt() {
+    let mut room = Talkers::new(3);
+    let talkers = [(1, -30), (2, -30), (3, -30)];
+    room.send(3_000, &talkers);
+    room.send(120, &[(1, -30), (2, -30), (3, -30), (4, -10)]);
+    room.send(60_000, &talkers);
+    room.send(120, &[(1, -30), (2, -30), (3, -30), (4, -10)]);
+    assert_eq!(room.main(), [1, 2, 3]);
 }
 
 fn observations() -> impl Strategy<Value = Vec<(u64, u32, Option<i8>, Option<bool>)>> {

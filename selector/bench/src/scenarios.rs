@@ -1,0 +1,179 @@
+//! The rooms that are measured, by name.
+
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+
+use crate::conversation::{Talk, quarrel, turns};
+use crate::room::{Microphone, Network, Noise, VoiceBit, trace};
+use crate::score::Score;
+use crate::trace::Trace;
+use crate::voice::Voice;
+
+/// What is promised of a room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// At most three talk, on good microphones and a good network.
+    Clean,
+    /// At most three talk, and something else disturbs.
+    Hard,
+    /// More talk than there are slots.
+    Crowded,
+}
+
+impl Kind {
+    /// The promises that a score misses, in words; none if it keeps them all.
+    pub(crate) fn missed(self, score: &Score) -> String {
+        let kept_percent = match self {
+            Kind::Clean => 99.5,
+            Kind::Hard => 98.0,
+            Kind::Crowded => 0.0,
+        };
+        let crowded = self == Kind::Crowded;
+        let promises = [
+            (score.kept_percent() >= kept_percent, "speech kept"),
+            (crowded || score.onset_ms(0.95) <= 20, "onset p95"),
+            (crowded || score.onset_ms(1.0) <= 200, "onset max"),
+            (score.cuts_for_noise == 0, "cut for noise"),
+            (crowded || score.changes_a_spurt() <= 1.3, "changes a spurt"),
+            (!crowded || score.a_minute(score.changes) <= 12.0, "changes a minute"),
+        ];
+        let missed: Vec<&str> = promises.iter().filter(|(kept, _)| !kept).map(|&(_, name)| name).collect();
+        missed.join(", ")
+    }
+}
+
+/// A room that is measured with several seeds.
+pub(crate) struct Scenario {
+    /// As in the table.
+    pub(crate) name: &'static str,
+    /// Which promises hold.
+    pub(crate) kind: Kind,
+    microphones: fn() -> Vec<Microphone>,
+    network: Network,
+    talk: Talk,
+    quarrel: bool,
+}
+
+const GOOD: Network = Network { loss: 0.0, jitter_ms: 2.0 };
+const LOSSY: Network = Network { loss: 0.02, jitter_ms: 15.0 };
+const SLOW: Talk = Talk { talkers: 6, at_once_max: 3, acknowledgements_a_minute: 6.0 };
+
+fn microphone(source: u32) -> Microphone {
+    Microphone {
+        source,
+        speech_dbov: -26.0,
+        noise: Noise::Quiet { dbov: -70.0 },
+        voice_bit: VoiceBit::Always,
+        dtx: false,
+    }
+}
+
+fn microphones(count: u32) -> Vec<Microphone> {
+    (0..count).map(microphone).collect()
+}
+
+/// The talkers of 0 to 5, then others that are no talkers.
+fn with(others: &[Noise]) -> Vec<Microphone> {
+    let mut all = microphones(6);
+    all.extend(others.iter().zip(6..).map(|(&noise, source)| Microphone { noise, ..microphone(source) }));
+    all
+}
+
+/// Talkers whose loudness differs by 20 dB.
+fn uneven(count: u32) -> Vec<Microphone> {
+    let level = |source: u32| -18.0 - 20.0 * f64::from(source) / f64::from(count - 1);
+    microphones(count).into_iter().map(|m| Microphone { speech_dbov: level(m.source), ..m }).collect()
+}
+
+/// All rooms, in the order of the table.
+pub(crate) fn all() -> Vec<Scenario> {
+    let scenario = |name, kind, microphones| Scenario {
+        name,
+        kind,
+        microphones,
+        network: GOOD,
+        talk: SLOW,
+        quarrel: false,
+    };
+    vec![
+        Scenario { talk: Talk { talkers: 2, ..SLOW }, ..scenario("pair", Kind::Clean, || microphones(2)) },
+        scenario("panel of 6", Kind::Clean, || microphones(6)),
+        scenario("20 dB apart", Kind::Clean, || uneven(6)),
+        Scenario {
+            talk: Talk { talkers: 3, at_once_max: 3, acknowledgements_a_minute: 0.0 },
+            quarrel: true,
+            ..scenario("three at once", Kind::Clean, || microphones(3))
+        },
+        Scenario {
+            talk: Talk { talkers: 40, ..SLOW },
+            ..scenario("meeting of 40", Kind::Clean, || microphones(40))
+        },
+        scenario("honest voice bit", Kind::Clean, || {
+            microphones(6).into_iter().map(|m| Microphone { voice_bit: VoiceBit::Honest, ..m }).collect()
+        }),
+        scenario("no voice bit", Kind::Clean, || {
+            microphones(6).into_iter().map(|m| Microphone { voice_bit: VoiceBit::Absent, ..m }).collect()
+        }),
+        scenario("four fans", Kind::Hard, || {
+            let fan = |dbov| Noise::Fan { dbov };
+            with(&[fan(-50.0), fan(-42.0), fan(-38.0), fan(-34.0)])
+        }),
+        scenario("noisy talkers", Kind::Hard, || {
+            let noise = |m: &Microphone| Noise::Fan { dbov: -48.0 + f64::from(m.source) };
+            microphones(6).into_iter().map(|m| Microphone { noise: noise(&m), ..m }).collect()
+        }),
+        scenario("typing, doors", Kind::Hard, || {
+            let (typing, bangs) = (|dbov| Noise::Typing { dbov }, |dbov| Noise::Bangs { dbov });
+            with(&[typing(-30.0), typing(-25.0), bangs(-12.0), bangs(-20.0)])
+        }),
+        scenario("music", Kind::Hard, || with(&[Noise::Music { dbov: -22.0 }])),
+        scenario("liars", Kind::Hard, || {
+            with(&[Noise::Claim { dbov: 0.0 }, Noise::Claim { dbov: 0.0 }, Noise::Claim { dbov: -10.0 }])
+        }),
+        Scenario {
+            network: LOSSY,
+            ..scenario("DTX, 2 % loss", Kind::Hard, || {
+                microphones(6).into_iter().map(|m| Microphone { dtx: true, ..m }).collect()
+            })
+        },
+        scenario("300 open", Kind::Hard, || {
+            let mut all = uneven(6);
+            let noise = |source: u32| Noise::Quiet { dbov: -62.0 + f64::from(source % 13) };
+            all.extend((6..300).map(|source| Microphone { noise: noise(source), ..microphone(source) }));
+            all
+        }),
+        Scenario {
+            network: LOSSY,
+            ..scenario("all of it", Kind::Hard, || {
+                let mut all: Vec<Microphone> =
+                    uneven(6).into_iter().map(|m| Microphone { dtx: m.source % 2 == 0, ..m }).collect();
+                let others = with(&[
+                    Noise::Fan { dbov: -40.0 },
+                    Noise::Typing { dbov: -28.0 },
+                    Noise::Bangs { dbov: -14.0 },
+                    Noise::Claim { dbov: 0.0 },
+                ]);
+                all.extend(others.into_iter().skip(6));
+                all
+            })
+        },
+        Scenario {
+            talk: Talk { talkers: 5, at_once_max: 5, acknowledgements_a_minute: 0.0 },
+            quarrel: true,
+            ..scenario("five at once", Kind::Crowded, || microphones(5))
+        },
+    ]
+}
+
+impl Scenario {
+    /// The room with this seed.
+    pub(crate) fn trace(&self, seed: u64, voice: &Voice, length_ms: u32) -> Trace {
+        let mut rng = StdRng::seed_from_u64(seed);
+        let spurts = if self.quarrel {
+            quarrel(&mut rng, self.talk.talkers, length_ms)
+        } else {
+            turns(&mut rng, self.talk, length_ms)
+        };
+        trace(&mut rng, &(self.microphones)(), voice, self.network, &spurts, length_ms)
+    }
+}
