@@ -19,6 +19,7 @@ import { Deferred } from "./deferred.js";
 import { Emitter } from "./emitter.js";
 import { Media } from "./media.js";
 import { type Change, RoomModel } from "./model.js";
+import { Muting } from "./muting.js";
 import { onPageHide, onWake } from "./page.js";
 import { refusal, Signalling, socketUrl } from "./signalling.js";
 import {
@@ -50,8 +51,7 @@ export class LiveRoom implements Room {
   #closeReason: CloseReason | null = null;
   #mediaHealthy = true;
   #audioTrack: MediaStreamTrack | null;
-  /** What was asked for and isn't confirmed yet: silence doesn't wait for the server. */
-  #muteAsked: boolean | null = null;
+  readonly #muting = new Muting();
 
   static async join(options: ConnectOptions): Promise<Room> {
     if (typeof RTCPeerConnection === "undefined") {
@@ -153,13 +153,13 @@ export class LiveRoom implements Room {
   }
 
   async mute(muted: boolean): Promise<void> {
-    this.#muteAsked = muted;
+    const request = this.#muting.ask(muted);
     this.#applyMute();
     try {
       await this.#request({ type: "mute", muted });
-      this.#emit(this.#model.patchMe({ muted }));
+      if (this.#muting.isLatest(request)) this.#emit(this.#model.patchMe({ muted }));
     } finally {
-      if (this.#muteAsked === muted) this.#muteAsked = null;
+      this.#muting.settle(request);
       this.#applyMute();
     }
   }
@@ -325,9 +325,8 @@ export class LiveRoom implements Room {
     this.#emitter.emit("data", { data, from, participant, reliable });
   }
 
-  /** A moderator's mute disables the track too; only a request of one's own that was granted enables it again. */
   #applyMute(): void {
-    if (this.#audioTrack) this.#audioTrack.enabled = !this.me.muted && this.#muteAsked !== true;
+    if (this.#audioTrack) this.#audioTrack.enabled = this.#muting.isOpen(this.me.muted);
   }
 
   // --- state ---

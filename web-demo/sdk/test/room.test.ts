@@ -196,6 +196,40 @@ test("muting disables the track at once, unmuting enables it when granted", asyn
   expect(audioTrack.enabled).toBe(true);
 });
 
+test("of overlapping mute requests only the latest opens the microphone", async () => {
+  const audioTrack = fakeTrack();
+  const room = await joined({ audioTrack });
+  const wishes = [room.mute(true), room.mute(false), room.mute(true)];
+  await settle();
+  const enabled: boolean[] = [];
+  for (const { muted, id } of FakeSocket.last.sent.filter(({ type }) => type === "mute")) {
+    FakeSocket.last.say({ type: "participant_updated", participant: wireParticipant("me", { muted }) });
+    enabled.push(audioTrack.enabled);
+    FakeSocket.last.say({ type: "ok", re: id });
+    await settle();
+    enabled.push(audioTrack.enabled);
+  }
+  await Promise.all(wishes);
+  expect(enabled).toEqual([false, false, false, false, false, false]);
+  expect(room.me.muted).toBe(true);
+});
+
+test("the microphone opens at the latest request's grant, not at that of an earlier one", async () => {
+  const audioTrack = fakeTrack();
+  const room = await joined({ audioTrack });
+  FakeSocket.last.say({ type: "participant_updated", participant: wireParticipant("me", { muted: true }) });
+  const wishes = [room.mute(false), room.mute(true), room.mute(false)];
+  await settle();
+  const enabled: boolean[] = [];
+  for (const { id } of FakeSocket.last.sent.filter(({ type }) => type === "mute")) {
+    FakeSocket.last.say({ type: "ok", re: id });
+    await settle();
+    enabled.push(audioTrack.enabled);
+  }
+  await Promise.all(wishes);
+  expect(enabled).toEqual([false, false, true]);
+});
+
 test("a moderator's mute disables the track, and that of a track set later", async () => {
   const audioTrack = fakeTrack();
   const room = await joined({ audioTrack });
