@@ -190,8 +190,8 @@ export interface Room {
 
 /**
  * A refusal, with a code for programs and a sentence for people. The codes are the protocol's (`forbidden`,
- * `room_full`, ...) and the SDK's own: `unreachable`, `connection_lost`, `media_unreachable`, `media_failed`,
- * `unsupported`, `too_large`, `busy`, `closed`.
+ * `room_full`, ...) and the SDK's own: `unreachable`, `connection_lost`, `outdated`, `media_unreachable`,
+ * `media_failed`, `unsupported`, `too_large`, `busy`, `closed`.
  */
 export class TercetError extends Error {
   readonly code: string;

@@ -3,6 +3,8 @@
 // Silence doesn't wait for the server, sound does. Requests may overlap, and a reply belongs to its own request: only
 // that to the latest ends the wish, an earlier one's says nothing about what is wanted now.
 
+import { TercetError } from "./api.js";
+
 export class Muting {
   #latest = 0;
   #wish: boolean | null = null;
@@ -26,4 +28,14 @@ export class Muting {
   isOpen(mutedInRoom: boolean): boolean {
     return !mutedInRoom && this.#wish !== true;
   }
+}
+
+/**
+ * Whether an unmute that a reconnect delayed has still to be sent. It was meant for the state `before`, in which it
+ * was asked for: a mute that came since is a moderator's, and throws; without one it was granted already.
+ */
+export function isUnmuteDue(before: boolean, now: boolean): boolean {
+  if (now === before) return true;
+  if (now) throw new TercetError("outdated", "you were muted while the connection was broken");
+  return false;
 }

@@ -19,7 +19,7 @@ import { Deferred } from "./deferred.js";
 import { Emitter } from "./emitter.js";
 import { Media } from "./media.js";
 import { type Change, RoomModel } from "./model.js";
-import { Muting } from "./muting.js";
+import { isUnmuteDue, Muting } from "./muting.js";
 import { onPageHide, onWake } from "./page.js";
 import { refusal, Signalling, socketUrl } from "./signalling.js";
 import {
@@ -153,10 +153,11 @@ export class LiveRoom implements Room {
   }
 
   async mute(muted: boolean): Promise<void> {
+    const before = this.me.muted;
     const request = this.#muting.ask(muted);
     this.#applyMute();
     try {
-      await this.#request({ type: "mute", muted });
+      await this.#request({ type: "mute", muted }, () => muted || isUnmuteDue(before, this.me.muted));
       if (this.#muting.isLatest(request)) this.#emit(this.#model.patchMe({ muted }));
     } finally {
       this.#muting.settle(request);
@@ -189,19 +190,19 @@ export class LiveRoom implements Room {
   }
 
   async muteParticipant(id: string): Promise<void> {
-    await this.#request({ type: "mute_participant", participant: id });
+    await this.#moderate({ type: "mute_participant", participant: id });
   }
 
   async lowerHand(id: string): Promise<void> {
-    await this.#request({ type: "lower_hand", participant: id });
+    await this.#moderate({ type: "lower_hand", participant: id });
   }
 
   async setRole(id: string, role: Role): Promise<void> {
-    await this.#request({ type: "set_role", participant: id, role });
+    await this.#moderate({ type: "set_role", participant: id, role });
   }
 
   async removeParticipant(id: string): Promise<void> {
-    await this.#request({ type: "remove_participant", participant: id });
+    await this.#moderate({ type: "remove_participant", participant: id });
   }
 
   async stats(): Promise<RoomStats> {
@@ -216,10 +217,14 @@ export class LiveRoom implements Room {
     this.#up.resolve(signalling);
   }
 
-  /** Every request means a state, so that one whose reply was lost with its WebSocket can be sent again. */
-  async #request(request: Request): Promise<void> {
+  /**
+   * What is asked for oneself means a state, so that a request whose reply was lost with its WebSocket is sent again,
+   * if it `isDue` in the state that the new one brought.
+   */
+  async #request(request: Request, isDue: () => boolean = () => true): Promise<void> {
     for (;;) {
       const signalling = await this.#up.promise;
+      if (!isDue()) return;
       try {
         await signalling.request(request);
         return;
@@ -227,6 +232,21 @@ export class LiveRoom implements Room {
         if (!(error instanceof TercetError) || error.code !== "connection_lost") throw error;
         if (this.#state === "closed") throw closed();
       }
+    }
+  }
+
+  /** Not repeated: it would undo what the others, or another moderator, did meanwhile. */
+  async #moderate(request: Request): Promise<void> {
+    const signalling = await this.#up.promise;
+    try {
+      await signalling.request(request);
+    } catch (error) {
+      if (!(error instanceof TercetError) || error.code !== "connection_lost") throw error;
+      if (this.#state === "closed") throw closed();
+      throw new TercetError(
+        "connection_lost",
+        "the connection broke before the reply came: it may have been done or not, and isn't asked for again",
+      );
     }
   }
 

@@ -167,6 +167,57 @@ test("a request whose reply was lost is sent again after the reconnect", async (
   expect(room.me.handRaised).toBe(true);
 });
 
+test("an unmute doesn't undo a mute that came while the connection was broken", async () => {
+  const audioTrack = fakeTrack();
+  const room = await joined({ audioTrack });
+  const unmuting = expect(room.mute(false)).rejects.toMatchObject({ code: "outdated" });
+  await settle();
+  FakeSocket.last.drop();
+  const late = expect(room.mute(false)).rejects.toMatchObject({ code: "outdated" });
+  await vi.advanceTimersByTimeAsync(250);
+  await resumed({ participants: [wireParticipant("me", { muted: true })] });
+  await Promise.all([unmuting, late]);
+  expect(FakeSocket.last.sent.map(({ type }) => type)).toEqual(["resume"]);
+  expect(room.me.muted).toBe(true);
+  expect(audioTrack.enabled).toBe(false);
+});
+
+test("an unmute is sent again if the state is that in which it was asked for, or is settled if granted", async () => {
+  const room = await joined();
+  const muted = [wireParticipant("me", { muted: true })];
+  FakeSocket.last.say({ type: "participant_updated", participant: muted[0] });
+  const unmuting = room.mute(false);
+  await settle();
+  FakeSocket.last.drop();
+  await vi.advanceTimersByTimeAsync(250);
+  await resumed({ participants: muted });
+  expect(FakeSocket.last.request("mute")).toMatchObject({ muted: false });
+  FakeSocket.last.drop();
+  await vi.advanceTimersByTimeAsync(500);
+  await resumed({ participants: [wireParticipant("me")] });
+  await unmuting;
+  expect(FakeSocket.last.sent.map(({ type }) => type)).toEqual(["resume"]);
+});
+
+test("a moderator's request is never sent twice", async () => {
+  const room = await joined();
+  const lost = [
+    room.setRole("ann", "speaker"),
+    room.removeParticipant("ann"),
+    room.muteParticipant("ann"),
+    room.lowerHand("ann"),
+  ].map((asked) => expect(asked).rejects.toMatchObject({ code: "connection_lost" }));
+  await settle();
+  FakeSocket.last.drop();
+  await Promise.all(lost);
+  const waiting = room.muteParticipant("ann");
+  await vi.advanceTimersByTimeAsync(250);
+  await resumed();
+  expect(FakeSocket.last.sent.map(({ type }) => type)).toEqual(["resume", "mute_participant"]);
+  FakeSocket.last.ok("mute_participant");
+  await waiting;
+});
+
 test("silence to a ping counts as a loss", async () => {
   const room = await joined();
   await vi.advanceTimersByTimeAsync(10_000);
