@@ -113,7 +113,7 @@ export interface ConnectOptions {
 }
 
 export interface SendOptions {
-  /** `true`, the default: in order, and queued until the channel is open. `false`: at most once, now or never. */
+  /** `true`, the default: in order, and queued while there is no connection. `false`: at most once, now or never. */
   reliable?: boolean;
   /** Ids of the receivers; everybody else in the room if absent. */
   to?: string[];

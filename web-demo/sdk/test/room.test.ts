@@ -366,6 +366,61 @@ test("reliable data waits for its channel, lossy data doesn't", async () => {
   expect(() => room.send("x".repeat(15 * 1024))).toThrow(expect.objectContaining({ code: "too_large" }));
 });
 
+/** Replaces the peer connection as a long outage does, and opens the new one's channels. */
+async function replacedPeer(): Promise<void> {
+  FakePeer.last.become("failed");
+  await settle();
+  FakeSocket.last.reply("offer", { type: "error", code: "no_connection", message: "", fatal: false });
+  await settle();
+  FakeSocket.last.reply("offer", answer());
+  await settle();
+  FakePeer.last.become("connected");
+  for (const channel of FakePeer.last.channels) channel.open();
+}
+
+test("reliable data sent in an outage waits for the connection, or for the one that replaces it", async () => {
+  const room = await joined();
+  const [reliable, lossy] = FakePeer.last.channels;
+  reliable?.open();
+  lossy?.open();
+  FakePeer.last.become("disconnected");
+  expect(room.send(1)).toBe(true);
+  expect(room.send(2, { reliable: false })).toBe(false);
+  expect(reliable?.sent).toEqual([]);
+  FakePeer.last.become("connected");
+  expect(reliable?.sent).toEqual([{ data: 1 }]);
+
+  FakePeer.last.become("disconnected");
+  for (let n = 0; n < 64; n++) room.send(n);
+  expect(() => room.send(64)).toThrow(expect.objectContaining({ code: "busy" }));
+  await replacedPeer();
+  expect(reliable?.sent).toHaveLength(1);
+  expect(FakePeer.last.channels[0]?.sent).toEqual(Array.from({ length: 64 }, (_, n) => ({ data: n })));
+});
+
+test("reliable data that the browser didn't send goes out on the connection that replaces the first", async () => {
+  const room = await joined();
+  const reliable = FakePeer.last.channels[0];
+  reliable?.open();
+  if (reliable) reliable.bufferedAmount = 1000;
+  for (const text of ["sent", "half sent", "not sent"]) room.send(text);
+  if (reliable) reliable.bufferedAmount = '{"data":"not sent"}'.length + 1;
+  await replacedPeer();
+  expect(FakePeer.last.channels[0]?.sent).toEqual([{ data: "half sent" }, { data: "not sent" }]);
+});
+
+test("reliable data waits for a full buffer to drain", async () => {
+  const room = await joined();
+  const reliable = FakePeer.last.channels[0];
+  reliable?.open();
+  if (reliable) reliable.bufferedAmount = 2 ** 20 + 1;
+  expect(room.send(1)).toBe(true);
+  expect(reliable?.sent).toEqual([]);
+  if (reliable) reliable.bufferedAmount = 0;
+  reliable?.onbufferedamountlow?.();
+  expect(reliable?.sent).toEqual([{ data: 1 }]);
+});
+
 test("data arrives with its sender", async () => {
   const room = await joined();
   const data = vi.fn();
