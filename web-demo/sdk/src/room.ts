@@ -14,7 +14,7 @@ import {
   type Slot,
   TercetError,
 } from "./api.js";
-import { backoffMs, Pause } from "./backoff.js";
+import { Backoff, Pause } from "./backoff.js";
 import { Deferred } from "./deferred.js";
 import { Emitter } from "./emitter.js";
 import { Media } from "./media.js";
@@ -41,6 +41,7 @@ export class LiveRoom implements Room {
   readonly #model: RoomModel;
   readonly #media: Media;
   readonly #emitter = new Emitter<RoomEvents>();
+  readonly #backoff = new Backoff();
   readonly #pause = new Pause();
   readonly #unsubscribe: (() => void)[];
   #session: Welcome["session"];
@@ -214,6 +215,7 @@ export class LiveRoom implements Room {
 
   #useSignalling(signalling: Signalling): void {
     this.#signalling = signalling;
+    this.#backoff.opened();
     this.#up.resolve(signalling);
   }
 
@@ -278,6 +280,7 @@ export class LiveRoom implements Room {
     if (this.#state === "closed") return;
     this.#signalling = null;
     this.#up = new Deferred();
+    this.#backoff.broke();
     this.#showState();
     void this.#reconnect();
   }
@@ -285,8 +288,8 @@ export class LiveRoom implements Room {
   async #reconnect(): Promise<void> {
     // The server may notice the loss as late as a silence is allowed to be, and keeps the session from then on.
     const deadline = performance.now() + this.#session.idle_ms + this.#session.resume_ms;
-    for (let attempt = 0; ; attempt++) {
-      await this.#pause.wait(backoffMs(attempt));
+    for (;;) {
+      await this.#pause.wait(this.#backoff.nextMs());
       if (this.#state === "closed") return;
       if (performance.now() > deadline) return this.#close("timed_out");
       try {

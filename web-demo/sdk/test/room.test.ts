@@ -121,7 +121,7 @@ test("a broken WebSocket is resumed with the latest secret, and the events are t
   expect(FakePeer.all).toHaveLength(1);
 
   FakeSocket.last.drop();
-  await vi.advanceTimersByTimeAsync(250);
+  await vi.advanceTimersByTimeAsync(500);
   await resumed();
   expect(FakeSocket.last.request("resume")).toMatchObject({ secret: "second" });
 });
@@ -137,6 +137,27 @@ test("attempts to reconnect come at 250 ms, doubling up to 5 s", async () => {
     expect(FakeSocket.all).toHaveLength(before + 1);
     FakeSocket.last.drop();
     await settle();
+  }
+});
+
+test("a WebSocket that breaks soon after its welcome counts as a failed attempt, until one held for 10 s", async () => {
+  await joined();
+  for (const [heldMs, waitMs] of [
+    [0, 250],
+    [0, 500],
+    [9_999, 1000],
+    [0, 2000],
+    [10_000, 250],
+    [0, 500],
+  ] as const) {
+    await vi.advanceTimersByTimeAsync(heldMs);
+    const before = FakeSocket.all.length;
+    FakeSocket.last.drop();
+    await vi.advanceTimersByTimeAsync(waitMs - 1);
+    expect(FakeSocket.all).toHaveLength(before);
+    await vi.advanceTimersByTimeAsync(1);
+    expect(FakeSocket.all).toHaveLength(before + 1);
+    await resumed();
   }
 });
 
