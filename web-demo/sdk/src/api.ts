@@ -191,7 +191,8 @@ export interface Room {
 /**
  * A refusal, with a code for programs and a sentence for people. The codes are the protocol's (`forbidden`,
  * `room_full`, ...) and the SDK's own: `unreachable`, `connection_lost`, `outdated`, `media_unreachable`,
- * `media_failed`, `unsupported`, `too_large`, `busy`, `closed`.
+ * `media_failed`, `unsupported`, `too_large`, `busy`, `closed`; and, where `connect` is told that the session ended
+ * before it stood, its `CloseReason`.
  */
 export class TercetError extends Error {
   readonly code: string;

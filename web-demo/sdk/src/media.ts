@@ -56,7 +56,12 @@ export class Media {
 
   /** The first offer. Resolves when it is answered; the connection stands some round trips later. */
   async start(): Promise<void> {
-    await this.#negotiate({ iceRestart: false, fresh: false });
+    let fresh = false;
+    while (!(await this.#answered(fresh))) {
+      // Whether the server took the offer is unknown: a new connection's is right in both cases.
+      fresh = true;
+      this.#replacePeer();
+    }
     this.#startGrace(CONNECT_MS);
   }
 
@@ -141,6 +146,17 @@ export class Media {
       if (code !== "no_connection") this.#report(error);
     }
     return "failed";
+  }
+
+  /** Whether the first offer was answered, or signalling broke before. */
+  async #answered(fresh: boolean): Promise<boolean> {
+    try {
+      await this.#negotiate({ iceRestart: false, fresh });
+      return true;
+    } catch (error) {
+      if (!this.#closed && error instanceof TercetError && error.code === "connection_lost") return false;
+      throw error;
+    }
   }
 
   #replacePeer(): void {

@@ -48,6 +48,8 @@ export class LiveRoom implements Room {
   #signalling: Signalling | null = null;
   /** Settled by the next WebSocket that works, or by the end. */
   #up = new Deferred<Signalling>();
+  /** Rejected by the end of the session, for whoever is connecting still. */
+  readonly #ended = new Deferred<never>();
   #state: RoomState = "connected";
   #closeReason: CloseReason | null = null;
   #mediaHealthy = true;
@@ -75,7 +77,8 @@ export class LiveRoom implements Room {
     );
     room = new LiveRoom(url, options, welcome, signalling);
     try {
-      await room.#media.start();
+      // A session that ends meanwhile isn't waited for: the browser may never answer for a connection that was closed.
+      await Promise.race([room.#media.start(), room.#ended.promise]);
       room.#model.setTracks(room.#media.peer.tracks);
     } catch (error) {
       room.#signalling?.sayLeave();
@@ -299,7 +302,7 @@ export class LiveRoom implements Room {
         if (code === "no_such_session") return this.#close("timed_out");
         if (REFUSED_FOR_GOOD.has(code)) {
           this.#emitter.emit("error", error as TercetError);
-          return this.#close("failed");
+          return this.#close("failed", error as TercetError);
         }
       }
     }
@@ -369,10 +372,13 @@ export class LiveRoom implements Room {
     this.#emitter.emit("statechange", state, null);
   }
 
-  #close(reason: CloseReason): void {
+  /** The cause is what `connect` rejects with if it is still under way. */
+  #close(reason: CloseReason, cause = new TercetError(reason, `the session ended: ${reason}`)): void {
     if (this.#state === "closed") return;
     this.#state = "closed";
     this.#closeReason = reason;
+    // First: what is closed below fails too, and the reason is what counts.
+    this.#ended.reject(cause);
     for (const unsubscribe of this.#unsubscribe) unsubscribe();
     this.#up.reject(closed());
     this.#signalling?.close();

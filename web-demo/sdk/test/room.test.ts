@@ -101,6 +101,58 @@ test("a refused offer rejects and ends the session", async () => {
   expect(FakePeer.last.connectionState).toBe("closed");
 });
 
+test("a session that ends before the answer rejects with the reason", async () => {
+  const promise = connect({ url: "http://example.org", token: "jwt" });
+  FakeSocket.last.open();
+  FakeSocket.last.reply("join", welcome());
+  await settle();
+  FakeSocket.last.say({ type: "left", reason: "removed" });
+  await expect(promise).rejects.toMatchObject({ name: "TercetError", code: "removed" });
+  expect(FakePeer.last.connectionState).toBe("closed");
+});
+
+test("a session that ends while the answer is applied rejects, though the browser never answers", async () => {
+  const promise = connect({ url: "http://example.org", token: "jwt" });
+  FakeSocket.last.open();
+  FakeSocket.last.reply("join", welcome());
+  await settle();
+  FakePeer.last.setRemoteDescription = () => new Promise(() => {});
+  FakeSocket.last.reply("offer", answer());
+  await settle();
+  FakeSocket.last.say({ type: "left", reason: "replaced" });
+  await expect(promise).rejects.toMatchObject({ code: "replaced" });
+});
+
+test("a WebSocket that breaks before the answer is resumed, and media offered afresh", async () => {
+  const promise = connect({ url: "http://example.org", token: "jwt" });
+  FakeSocket.last.open();
+  FakeSocket.last.reply("join", welcome());
+  await settle();
+  FakeSocket.last.drop();
+  await vi.advanceTimersByTimeAsync(250);
+  await resumed();
+  expect(FakePeer.all.map(({ connectionState }) => connectionState)).toEqual(["closed", "new"]);
+  expect(FakeSocket.last.request("offer")).toMatchObject({ fresh: true });
+  FakeSocket.last.reply("offer", answer());
+  const room = await promise;
+  FakePeer.last.become("connected");
+  expect(room.state).toBe("connected");
+  expect(room.slots[0]?.track).toBe(FakePeer.last.transceivers[1]?.receiver.track);
+});
+
+test("connecting ends when the session can't be resumed", async () => {
+  const promise = connect({ url: "http://example.org", token: "jwt" });
+  FakeSocket.last.open();
+  FakeSocket.last.reply("join", welcome());
+  await settle();
+  const rejected = expect(promise).rejects.toMatchObject({ code: "timed_out" });
+  FakeSocket.last.drop();
+  await vi.advanceTimersByTimeAsync(250);
+  FakeSocket.last.open();
+  FakeSocket.last.reply("resume", { type: "error", code: "no_such_session", message: "", fatal: true });
+  await rejected;
+});
+
 test("a broken WebSocket is resumed with the latest secret, and the events are the difference", async () => {
   const room = await joined();
   const events: string[] = [];
