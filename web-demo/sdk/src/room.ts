@@ -43,6 +43,7 @@ export class LiveRoom implements Room {
   readonly #emitter = new Emitter<RoomEvents>();
   readonly #backoff = new Backoff();
   readonly #pause = new Pause();
+  readonly #muting = new Muting();
   readonly #unsubscribe: (() => void)[];
   #session: Welcome["session"];
   #signalling: Signalling | null = null;
@@ -50,11 +51,13 @@ export class LiveRoom implements Room {
   #up = new Deferred<Signalling>();
   /** Rejected by the end of the session, for whoever is connecting still. */
   readonly #ended = new Deferred<never>();
+  /** When a reconnect has no purpose any more. */
+  #giveUpAt = 0;
+  #leaving = false;
   #state: RoomState = "connected";
   #closeReason: CloseReason | null = null;
   #mediaHealthy = true;
   #audioTrack: MediaStreamTrack | null;
-  readonly #muting = new Muting();
 
   static async join(options: ConnectOptions): Promise<Room> {
     if (typeof RTCPeerConnection === "undefined") {
@@ -185,6 +188,7 @@ export class LiveRoom implements Room {
 
   async leave(): Promise<void> {
     if (this.#state === "closed") return;
+    this.#leaving = true;
     if (this.#signalling) {
       const left = new Promise<void>((resolve) => this.on("left", () => resolve()));
       this.#signalling.sayLeave();
@@ -284,24 +288,25 @@ export class LiveRoom implements Room {
     this.#signalling = null;
     this.#up = new Deferred();
     this.#backoff.broke();
-    this.#showState();
     void this.#reconnect();
+    // Whether the server heard it is unknown: the reconnect finds out.
+    if (this.#leaving) this.#close("left");
+    else this.#showState();
   }
 
   async #reconnect(): Promise<void> {
     // The server may notice the loss as late as a silence is allowed to be, and keeps the session from then on.
-    const deadline = performance.now() + this.#session.idle_ms + this.#session.resume_ms;
+    this.#giveUpAt = performance.now() + this.#session.idle_ms + this.#session.resume_ms;
     for (;;) {
       await this.#pause.wait(this.#backoff.nextMs());
-      if (this.#state === "closed") return;
-      if (performance.now() > deadline) return this.#close("timed_out");
+      if (performance.now() > this.#giveUpAt) return this.#close("timed_out");
       try {
         return await this.#resume();
       } catch (error) {
         const code = error instanceof TercetError ? error.code : "";
         if (code === "no_such_session") return this.#close("timed_out");
         if (REFUSED_FOR_GOOD.has(code)) {
-          this.#emitter.emit("error", error as TercetError);
+          if (this.#state !== "closed") this.#emitter.emit("error", error as TercetError);
           return this.#close("failed", error as TercetError);
         }
       }
@@ -315,7 +320,7 @@ export class LiveRoom implements Room {
       { type: "resume", version: VERSION, session: id, secret },
       { event: (event) => this.#event(event), lost: () => this.#lost() },
     );
-    if ((this.#state as RoomState) === "closed") {
+    if (this.#state === "closed") {
       signalling.sayLeave();
       signalling.close();
       return;
@@ -379,6 +384,10 @@ export class LiveRoom implements Room {
     this.#closeReason = reason;
     // First: what is closed below fails too, and the reason is what counts.
     this.#ended.reject(cause);
+    // Without a WebSocket the server can't be told yet: the reconnect goes on in the background until it is, or until
+    // the server has given up the session by itself.
+    if (!this.#signalling)
+      this.#giveUpAt = Math.min(this.#giveUpAt, performance.now() + this.#session.resume_ms);
     for (const unsubscribe of this.#unsubscribe) unsubscribe();
     this.#up.reject(closed());
     this.#signalling?.close();

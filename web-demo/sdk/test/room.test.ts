@@ -518,6 +518,51 @@ test("leaving says so and closes", async () => {
   expect(FakePeer.last.connectionState).toBe("closed");
 });
 
+test("leaving while reconnecting closes at once, and the session is resumed to say so", async () => {
+  const room = await joined();
+  FakeSocket.last.drop();
+  await vi.advanceTimersByTimeAsync(100);
+  await room.leave();
+  expect(room.closeReason).toBe("left");
+  FakeSocket.last.drop();
+  await vi.advanceTimersByTimeAsync(500);
+  await resumed();
+  expect(FakeSocket.last.sent.map(({ type }) => type)).toEqual(["resume", "leave"]);
+  expect(FakeSocket.last.readyState).toBe(3);
+  await vi.advanceTimersByTimeAsync(60_000);
+  expect(FakeSocket.all).toHaveLength(3);
+  expect(room.closeReason).toBe("left");
+});
+
+test("the server is told of a leave for no longer than it keeps the session", async () => {
+  const room = await joined();
+  const left = vi.fn();
+  room.on("left", left);
+  FakeSocket.last.drop();
+  await room.leave();
+  const from = performance.now();
+  let last = from;
+  while (performance.now() - from < 120_000) {
+    const before = FakeSocket.all.length;
+    await vi.advanceTimersByTimeAsync(250);
+    if (FakeSocket.all.length > before) last = performance.now();
+    FakeSocket.last.drop();
+  }
+  expect(last - from).toBeGreaterThan(20_000);
+  expect(last - from).toBeLessThanOrEqual(30_000);
+  expect(left).toHaveBeenCalledExactlyOnceWith("left");
+});
+
+test("a leave whose WebSocket broke is said on the one that follows", async () => {
+  const room = await joined();
+  const leaving = room.leave();
+  FakeSocket.last.drop();
+  await leaving;
+  expect(room.closeReason).toBe("left");
+  await resumed();
+  expect(FakeSocket.last.sent.map(({ type }) => type)).toEqual(["resume", "leave"]);
+});
+
 test("a removal closes the room for good", async () => {
   const room = await joined();
   FakeSocket.last.say({ type: "left", reason: "removed" });
