@@ -18,6 +18,10 @@ const REFUSED: Record<string, string> = {
   room_full: "The room is full.",
   overloaded: "The server has no place for more people now. Try again later.",
   shutting_down: "The server is stopping and lets nobody in any more.",
+  outdated: "A moderator muted you while the connection was broken.",
+  connection_lost: "The connection broke before the server answered. See whether it was done, and try again.",
+  removed: CLOSED.removed,
+  replaced: CLOSED.replaced,
   unsupported: "This browser has no WebRTC, without which there is no live audio.",
   media_unreachable:
     "Audio can't get through to the server: maybe a firewall blocks UDP. Signalling works, still trying.",

@@ -115,7 +115,7 @@ export interface ConnectOptions {
 }
 
 export interface SendOptions {
-  /** `true`, the default: in order, and queued until the channel is open. `false`: at most once, now or never. */
+  /** `true`, the default: in order, and queued while there is no connection. `false`: at most once, now or never. */
   reliable?: boolean;
   /** Ids of the receivers; everybody else in the room if absent. */
   to?: string[];
@@ -192,8 +192,9 @@ export interface Room {
 
 /**
  * A refusal, with a code for programs and a sentence for people. The codes are the protocol's (`forbidden`,
- * `room_full`, ...) and the SDK's own: `unreachable`, `connection_lost`, `media_unreachable`, `media_failed`,
- * `unsupported`, `too_large`, `busy`, `closed`.
+ * `room_full`, ...) and the SDK's own: `unreachable`, `connection_lost`, `outdated`, `media_unreachable`,
+ * `media_failed`, `unsupported`, `too_large`, `busy`, `closed`; and, where `connect` is told that the session ended
+ * before it stood, its `CloseReason`.
  */
 export class TercetError extends Error {
   readonly code: string;

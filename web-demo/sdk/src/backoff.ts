@@ -3,6 +3,8 @@
 
 const FIRST_MS = 250;
 const LONGEST_MS = 5000;
+/** A connection that breaks sooner is one more failed attempt: whoever accepts and drops it isn't to be stormed. */
+const STEADY_MS = 10_000;
 
 /**
  * The wait before attempt `attempt`, counted from 0. It doubles up to a limit; half of it is random, so that the
@@ -11,6 +13,25 @@ const LONGEST_MS = 5000;
 export function backoffMs(attempt: number, random: () => number = Math.random): number {
   const ceiling = Math.min(LONGEST_MS, FIRST_MS * 2 ** attempt);
   return ceiling * (0.5 + 0.5 * random());
+}
+
+/** The waits of a connection that is opened again and again. */
+export class Backoff {
+  #attempt = 0;
+  #openedAt = Number.NEGATIVE_INFINITY;
+
+  opened(): void {
+    this.#openedAt = performance.now();
+  }
+
+  /** The connection broke: attempts are counted from 0 again only if it had held. */
+  broke(): void {
+    if (performance.now() - this.#openedAt >= STEADY_MS) this.#attempt = 0;
+  }
+
+  nextMs(): number {
+    return backoffMs(this.#attempt++);
+  }
 }
 
 /** A wait of one party that another can end. */

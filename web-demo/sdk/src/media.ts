@@ -14,6 +14,7 @@
 
 import { TercetError } from "./api.js";
 import { backoffMs, Pause } from "./backoff.js";
+import { Outbox } from "./outbox.js";
 import { Peer, type PeerHandlers, type PeerOptions } from "./peer.js";
 import type { Answer } from "./wire.js";
 
@@ -22,8 +23,6 @@ const RESTART_MS = 5_000;
 const CONNECT_MS = 10_000;
 /** A connection that somebody else closes says so by no event. */
 const WATCH_MS = 1_000;
-/** Reliable messages that wait for the channel to open. */
-const OUTBOX_MAX = 64;
 
 export interface MediaHandlers {
   offer(sdp: string, fresh: boolean): Promise<Answer>;
@@ -37,7 +36,7 @@ export class Media {
   readonly #options: PeerOptions;
   readonly #handlers: MediaHandlers;
   readonly #pause = new Pause();
-  readonly #outbox: string[] = [];
+  readonly #outbox = new Outbox();
   readonly #watch: ReturnType<typeof setInterval>;
   #peer: Peer;
   #grace: ReturnType<typeof setTimeout> | undefined;
@@ -63,7 +62,12 @@ export class Media {
 
   /** The first offer. Resolves when it is answered; the connection stands some round trips later. */
   async start(): Promise<void> {
-    await this.#negotiate({ iceRestart: false, fresh: false });
+    let fresh = false;
+    while (!(await this.#answered(fresh))) {
+      // Whether the server took the offer is unknown: a new connection's is right in both cases.
+      fresh = true;
+      this.#replacePeer();
+    }
     this.#startGrace(CONNECT_MS);
   }
 
@@ -73,11 +77,8 @@ export class Media {
   }
 
   send(frame: string, reliable: boolean): boolean {
-    // What waits goes first.
-    if (this.#outbox.length === 0 && this.#peer.send(frame, reliable)) return true;
-    if (!reliable) return this.#peer.send(frame, false);
-    if (this.#outbox.length >= OUTBOX_MAX) throw new TercetError("busy", "too many messages wait to be sent");
-    this.#outbox.push(frame);
+    if (!reliable) return this.#peer.sendLossy(frame);
+    this.#outbox.post(frame, this.#peer);
     return true;
   }
 
@@ -99,7 +100,7 @@ export class Media {
   #newPeer(): Peer {
     const handlers: PeerHandlers = {
       stateChanged: (peer) => this.#look(peer),
-      channelOpened: () => this.#flush(),
+      writable: (peer) => this.#outbox.flush(peer),
       frame: (text, reliable) => this.#handlers.frame(text, reliable),
     };
     return new Peer(this.#options, handlers);
@@ -161,7 +162,19 @@ export class Media {
     return "failed";
   }
 
+  /** Whether the first offer was answered, or signalling broke before. */
+  async #answered(fresh: boolean): Promise<boolean> {
+    try {
+      await this.#negotiate({ iceRestart: false, fresh });
+      return true;
+    } catch (error) {
+      if (!this.#closed && error instanceof TercetError && error.code === "connection_lost") return false;
+      throw error;
+    }
+  }
+
   #replacePeer(): void {
+    this.#outbox.takeBack(this.#peer);
     this.#peer.close();
     this.#peer = this.#newPeer();
   }
@@ -172,10 +185,6 @@ export class Media {
     if (this.#closed) return;
     await peer.accept(answer);
     if (fresh) this.#handlers.tracksReplaced(peer.tracks);
-  }
-
-  #flush(): void {
-    while (this.#outbox[0] !== undefined && this.#peer.send(this.#outbox[0], true)) this.#outbox.shift();
   }
 
   #reportUnreachable(): void {

@@ -5,6 +5,7 @@
 // renegotiation.
 
 import type { ConnectOptions } from "./api.js";
+import type { Outlet } from "./outbox.js";
 import { withDtx } from "./sdp.js";
 import { StatsMeter } from "./stats.js";
 import type { Answer } from "./wire.js";
@@ -16,14 +17,17 @@ export type PeerOptions = Pick<ConnectOptions, "red" | "dtx"> & {
 
 export interface PeerHandlers {
   stateChanged(peer: Peer): void;
-  channelOpened(): void;
+  /** Reliable messages may be taken again. */
+  writable(peer: Peer): void;
   frame(text: string, reliable: boolean): void;
 }
 
 /** Beyond this many bytes not yet sent, an unreliable message would only come late. */
 const LOSSY_BYTES_MAX = 64 * 1024;
+/** Beyond this many bytes not yet sent, reliable messages wait outside: browsers throw when their buffer is full. */
+const RELIABLE_BYTES_MAX = 1024 * 1024;
 
-export class Peer {
+export class Peer implements Outlet {
   readonly connection = new RTCPeerConnection({ bundlePolicy: "max-bundle" });
   readonly meter = new StatsMeter();
   readonly #dtx: boolean;
@@ -41,10 +45,14 @@ export class Peer {
     }
     this.#reliable = this.connection.createDataChannel("reliable");
     this.#lossy = this.connection.createDataChannel("lossy", { ordered: false, maxRetransmits: 0 });
-    this.#reliable.onopen = () => handlers.channelOpened();
+    this.#reliable.bufferedAmountLowThreshold = RELIABLE_BYTES_MAX / 2;
+    this.#reliable.onopen = this.#reliable.onbufferedamountlow = () => handlers.writable(this);
     this.#reliable.onmessage = ({ data }) => handlers.frame(data, true);
     this.#lossy.onmessage = ({ data }) => handlers.frame(data, false);
-    this.connection.onconnectionstatechange = () => handlers.stateChanged(this);
+    this.connection.onconnectionstatechange = () => {
+      handlers.stateChanged(this);
+      if (this.state === "connected") handlers.writable(this);
+    };
   }
 
   get state(): RTCPeerConnectionState {
@@ -74,13 +82,17 @@ export class Peer {
     return this.#sending.sender.replaceTrack(track);
   }
 
-  /** Whether the frame was handed to the network. */
-  send(frame: string, reliable: boolean): boolean {
-    const channel = reliable ? this.#reliable : this.#lossy;
-    if (channel.readyState !== "open") return false;
-    if (!reliable && channel.bufferedAmount > LOSSY_BYTES_MAX) return false;
-    channel.send(frame);
-    return true;
+  get unsentBytes(): number {
+    return this.#reliable.bufferedAmount;
+  }
+
+  take(message: string): boolean {
+    return this.#send(this.#reliable, message, RELIABLE_BYTES_MAX);
+  }
+
+  /** Whether the message was handed to the network. */
+  sendLossy(message: string): boolean {
+    return this.#send(this.#lossy, message, LOSSY_BYTES_MAX);
   }
 
   /** Whether the connection stands before the time is over. */
@@ -104,8 +116,17 @@ export class Peer {
 
   close(): void {
     this.connection.onconnectionstatechange = null;
-    this.#reliable.onopen = this.#reliable.onmessage = this.#lossy.onmessage = null;
+    this.#reliable.onopen = this.#reliable.onbufferedamountlow = null;
+    this.#reliable.onmessage = this.#lossy.onmessage = null;
     this.connection.close();
+  }
+
+  /** A channel stays open for as long as its connection may come back, and what it is given meanwhile may be lost. */
+  #send(channel: RTCDataChannel, message: string, unsentBytesMax: number): boolean {
+    if (this.state !== "connected" || channel.readyState !== "open") return false;
+    if (channel.bufferedAmount > unsentBytesMax) return false;
+    channel.send(message);
+    return true;
   }
 }
 

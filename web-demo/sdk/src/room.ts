@@ -14,11 +14,12 @@ import {
   type Slot,
   TercetError,
 } from "./api.js";
-import { backoffMs, Pause } from "./backoff.js";
+import { Backoff, Pause } from "./backoff.js";
 import { Deferred } from "./deferred.js";
 import { Emitter } from "./emitter.js";
 import { Media } from "./media.js";
 import { type Change, RoomModel } from "./model.js";
+import { isUnmuteDue, Muting } from "./muting.js";
 import { onPageHide, onWake } from "./page.js";
 import { refusal, Signalling, socketUrl } from "./signalling.js";
 import {
@@ -40,18 +41,23 @@ export class LiveRoom implements Room {
   readonly #model: RoomModel;
   readonly #media: Media;
   readonly #emitter = new Emitter<RoomEvents>();
+  readonly #backoff = new Backoff();
   readonly #pause = new Pause();
+  readonly #muting = new Muting();
   readonly #unsubscribe: (() => void)[];
   #session: Welcome["session"];
   #signalling: Signalling | null = null;
   /** Settled by the next WebSocket that works, or by the end. */
   #up = new Deferred<Signalling>();
+  /** Rejected by the end of the session, for whoever is connecting still. */
+  readonly #ended = new Deferred<never>();
+  /** When a reconnect has no purpose any more. */
+  #giveUpAt = 0;
+  #leaving = false;
   #state: RoomState = "connected";
   #closeReason: CloseReason | null = null;
   #mediaHealthy = true;
   #audioTrack: MediaStreamTrack | null;
-  /** What was asked for and isn't confirmed yet: silence doesn't wait for the server. */
-  #muteAsked: boolean | null = null;
 
   static async join(options: ConnectOptions): Promise<Room> {
     if (typeof RTCPeerConnection === "undefined") {
@@ -75,7 +81,9 @@ export class LiveRoom implements Room {
     room = new LiveRoom(url, options, welcome, signalling);
     try {
       // The mute overtakes the offer: the server knows of it before it could forward anything.
-      await Promise.all([options.muted ? room.mute(true) : null, room.#media.start()]);
+      const started = Promise.all([options.muted ? room.mute(true) : null, room.#media.start()]);
+      // A session that ends meanwhile isn't waited for: the browser may never answer for a connection that was closed.
+      await Promise.race([started, room.#ended.promise]);
       room.#model.setTracks(room.#media.peer.tracks);
     } catch (error) {
       room.#signalling?.sayLeave();
@@ -90,7 +98,8 @@ export class LiveRoom implements Room {
     this.#url = url;
     this.#session = welcome.session;
     this.#audioTrack = options.audioTrack ?? null;
-    this.#muteAsked = options.muted ? true : null;
+    // Closed from the start; the request follows.
+    if (options.muted) this.#muting.ask(true);
     this.#model = new RoomModel(welcome);
     this.#media = new Media(
       { slotCount: welcome.room.slots, audioTrack: this.#audioTrack, red: options.red, dtx: options.dtx },
@@ -155,13 +164,14 @@ export class LiveRoom implements Room {
   }
 
   async mute(muted: boolean): Promise<void> {
-    this.#muteAsked = muted;
+    const before = this.me.muted;
+    const request = this.#muting.ask(muted);
     this.#applyMute();
     try {
-      await this.#request({ type: "mute", muted });
-      this.#emit(this.#model.patchMe({ muted }));
+      await this.#request({ type: "mute", muted }, () => muted || isUnmuteDue(before, this.me.muted));
+      if (this.#muting.isLatest(request)) this.#emit(this.#model.patchMe({ muted }));
     } finally {
-      if (this.#muteAsked === muted) this.#muteAsked = null;
+      this.#muting.settle(request);
       this.#applyMute();
     }
   }
@@ -182,6 +192,7 @@ export class LiveRoom implements Room {
 
   async leave(): Promise<void> {
     if (this.#state === "closed") return;
+    this.#leaving = true;
     if (this.#signalling) {
       const left = new Promise<void>((resolve) => this.on("left", () => resolve()));
       this.#signalling.sayLeave();
@@ -191,19 +202,19 @@ export class LiveRoom implements Room {
   }
 
   async muteParticipant(id: string): Promise<void> {
-    await this.#request({ type: "mute_participant", participant: id });
+    await this.#moderate({ type: "mute_participant", participant: id });
   }
 
   async lowerHand(id: string): Promise<void> {
-    await this.#request({ type: "lower_hand", participant: id });
+    await this.#moderate({ type: "lower_hand", participant: id });
   }
 
   async setRole(id: string, role: Role): Promise<void> {
-    await this.#request({ type: "set_role", participant: id, role });
+    await this.#moderate({ type: "set_role", participant: id, role });
   }
 
   async removeParticipant(id: string): Promise<void> {
-    await this.#request({ type: "remove_participant", participant: id });
+    await this.#moderate({ type: "remove_participant", participant: id });
   }
 
   async stats(): Promise<RoomStats> {
@@ -215,13 +226,18 @@ export class LiveRoom implements Room {
 
   #useSignalling(signalling: Signalling): void {
     this.#signalling = signalling;
+    this.#backoff.opened();
     this.#up.resolve(signalling);
   }
 
-  /** Every request means a state, so that one whose reply was lost with its WebSocket can be sent again. */
-  async #request(request: Request): Promise<void> {
+  /**
+   * What is asked for oneself means a state, so that a request whose reply was lost with its WebSocket is sent again,
+   * if it `isDue` in the state that the new one brought.
+   */
+  async #request(request: Request, isDue: () => boolean = () => true): Promise<void> {
     for (;;) {
       const signalling = await this.#up.promise;
+      if (!isDue()) return;
       try {
         await signalling.request(request);
         return;
@@ -229,6 +245,21 @@ export class LiveRoom implements Room {
         if (!(error instanceof TercetError) || error.code !== "connection_lost") throw error;
         if (this.#state === "closed") throw closed();
       }
+    }
+  }
+
+  /** Not repeated: it would undo what the others, or another moderator, did meanwhile. */
+  async #moderate(request: Request): Promise<void> {
+    const signalling = await this.#up.promise;
+    try {
+      await signalling.request(request);
+    } catch (error) {
+      if (!(error instanceof TercetError) || error.code !== "connection_lost") throw error;
+      if (this.#state === "closed") throw closed();
+      throw new TercetError(
+        "connection_lost",
+        "the connection broke before the reply came: it may have been done or not, and isn't asked for again",
+      );
     }
   }
 
@@ -260,26 +291,28 @@ export class LiveRoom implements Room {
     if (this.#state === "closed") return;
     this.#signalling = null;
     this.#up = new Deferred();
+    this.#backoff.broke();
     this.#emit(this.#model.silence());
-    this.#showState();
     void this.#reconnect();
+    // Whether the server heard it is unknown: the reconnect finds out.
+    if (this.#leaving) this.#close("left");
+    else this.#showState();
   }
 
   async #reconnect(): Promise<void> {
     // The server may notice the loss as late as a silence is allowed to be, and keeps the session from then on.
-    const deadline = performance.now() + this.#session.idle_ms + this.#session.resume_ms;
-    for (let attempt = 0; ; attempt++) {
-      await this.#pause.wait(backoffMs(attempt));
-      if (this.#state === "closed") return;
-      if (performance.now() > deadline) return this.#close("timed_out");
+    this.#giveUpAt = performance.now() + this.#session.idle_ms + this.#session.resume_ms;
+    for (;;) {
+      await this.#pause.wait(this.#backoff.nextMs());
+      if (performance.now() > this.#giveUpAt) return this.#close("timed_out");
       try {
         return await this.#resume();
       } catch (error) {
         const code = error instanceof TercetError ? error.code : "";
         if (code === "no_such_session") return this.#close("timed_out");
         if (REFUSED_FOR_GOOD.has(code)) {
-          this.#emitter.emit("error", error as TercetError);
-          return this.#close("failed");
+          if (this.#state !== "closed") this.#emitter.emit("error", error as TercetError);
+          return this.#close("failed", error as TercetError);
         }
       }
     }
@@ -292,7 +325,7 @@ export class LiveRoom implements Room {
       { type: "resume", version: VERSION, session: id, secret },
       { event: (event) => this.#event(event), lost: () => this.#lost() },
     );
-    if ((this.#state as RoomState) === "closed") {
+    if (this.#state === "closed") {
       signalling.sayLeave();
       signalling.close();
       return;
@@ -328,9 +361,8 @@ export class LiveRoom implements Room {
     this.#emitter.emit("data", { data, from, participant, reliable });
   }
 
-  /** A moderator's mute disables the track too; only a request of one's own that was granted enables it again. */
   #applyMute(): void {
-    if (this.#audioTrack) this.#audioTrack.enabled = !this.me.muted && this.#muteAsked !== true;
+    if (this.#audioTrack) this.#audioTrack.enabled = this.#muting.isOpen(this.me.muted);
   }
 
   // --- state ---
@@ -350,10 +382,17 @@ export class LiveRoom implements Room {
     this.#emitter.emit("statechange", state, null);
   }
 
-  #close(reason: CloseReason): void {
+  /** The cause is what `connect` rejects with if it is still under way. */
+  #close(reason: CloseReason, cause = new TercetError(reason, `the session ended: ${reason}`)): void {
     if (this.#state === "closed") return;
     this.#state = "closed";
     this.#closeReason = reason;
+    // First: what is closed below fails too, and the reason is what counts.
+    this.#ended.reject(cause);
+    // Without a WebSocket the server can't be told yet: the reconnect goes on in the background until it is, or until
+    // the server has given up the session by itself.
+    if (!this.#signalling)
+      this.#giveUpAt = Math.min(this.#giveUpAt, performance.now() + this.#session.resume_ms);
     for (const unsubscribe of this.#unsubscribe) unsubscribe();
     this.#up.reject(closed());
     this.#signalling?.close();

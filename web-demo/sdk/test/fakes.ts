@@ -76,6 +76,7 @@ export function fakeTrack(): MediaStreamTrack {
 class FakeChannel {
   readyState = "connecting";
   bufferedAmount = 0;
+  onbufferedamountlow: (() => void) | null = null;
   onopen: (() => void) | null = null;
   onmessage: ((event: { data: string }) => void) | null = null;
   readonly sent: unknown[] = [];

@@ -101,6 +101,58 @@ test("a refused offer rejects and ends the session", async () => {
   expect(FakePeer.last.connectionState).toBe("closed");
 });
 
+test("a session that ends before the answer rejects with the reason", async () => {
+  const promise = connect({ url: "http://example.org", token: "jwt" });
+  FakeSocket.last.open();
+  FakeSocket.last.reply("join", welcome());
+  await settle();
+  FakeSocket.last.say({ type: "left", reason: "removed" });
+  await expect(promise).rejects.toMatchObject({ name: "TercetError", code: "removed" });
+  expect(FakePeer.last.connectionState).toBe("closed");
+});
+
+test("a session that ends while the answer is applied rejects, though the browser never answers", async () => {
+  const promise = connect({ url: "http://example.org", token: "jwt" });
+  FakeSocket.last.open();
+  FakeSocket.last.reply("join", welcome());
+  await settle();
+  FakePeer.last.setRemoteDescription = () => new Promise(() => {});
+  FakeSocket.last.reply("offer", answer());
+  await settle();
+  FakeSocket.last.say({ type: "left", reason: "replaced" });
+  await expect(promise).rejects.toMatchObject({ code: "replaced" });
+});
+
+test("a WebSocket that breaks before the answer is resumed, and media offered afresh", async () => {
+  const promise = connect({ url: "http://example.org", token: "jwt" });
+  FakeSocket.last.open();
+  FakeSocket.last.reply("join", welcome());
+  await settle();
+  FakeSocket.last.drop();
+  await vi.advanceTimersByTimeAsync(250);
+  await resumed();
+  expect(FakePeer.all.map(({ connectionState }) => connectionState)).toEqual(["closed", "new"]);
+  expect(FakeSocket.last.request("offer")).toMatchObject({ fresh: true });
+  FakeSocket.last.reply("offer", answer());
+  const room = await promise;
+  FakePeer.last.become("connected");
+  expect(room.state).toBe("connected");
+  expect(room.slots[0]?.track).toBe(FakePeer.last.transceivers[1]?.receiver.track);
+});
+
+test("connecting ends when the session can't be resumed", async () => {
+  const promise = connect({ url: "http://example.org", token: "jwt" });
+  FakeSocket.last.open();
+  FakeSocket.last.reply("join", welcome());
+  await settle();
+  const rejected = expect(promise).rejects.toMatchObject({ code: "timed_out" });
+  FakeSocket.last.drop();
+  await vi.advanceTimersByTimeAsync(250);
+  FakeSocket.last.open();
+  FakeSocket.last.reply("resume", { type: "error", code: "no_such_session", message: "", fatal: true });
+  await rejected;
+});
+
 test("a broken WebSocket is resumed with the latest secret, and the events are the difference", async () => {
   const room = await joined();
   const events: string[] = [];
@@ -121,7 +173,7 @@ test("a broken WebSocket is resumed with the latest secret, and the events are t
   expect(FakePeer.all).toHaveLength(1);
 
   FakeSocket.last.drop();
-  await vi.advanceTimersByTimeAsync(250);
+  await vi.advanceTimersByTimeAsync(500);
   await resumed();
   expect(FakeSocket.last.request("resume")).toMatchObject({ secret: "second" });
 });
@@ -137,6 +189,27 @@ test("attempts to reconnect come at 250 ms, doubling up to 5 s", async () => {
     expect(FakeSocket.all).toHaveLength(before + 1);
     FakeSocket.last.drop();
     await settle();
+  }
+});
+
+test("a WebSocket that breaks soon after its welcome counts as a failed attempt, until one held for 10 s", async () => {
+  await joined();
+  for (const [heldMs, waitMs] of [
+    [0, 250],
+    [0, 500],
+    [9_999, 1000],
+    [0, 2000],
+    [10_000, 250],
+    [0, 500],
+  ] as const) {
+    await vi.advanceTimersByTimeAsync(heldMs);
+    const before = FakeSocket.all.length;
+    FakeSocket.last.drop();
+    await vi.advanceTimersByTimeAsync(waitMs - 1);
+    expect(FakeSocket.all).toHaveLength(before);
+    await vi.advanceTimersByTimeAsync(1);
+    expect(FakeSocket.all).toHaveLength(before + 1);
+    await resumed();
   }
 });
 
@@ -165,6 +238,57 @@ test("a request whose reply was lost is sent again after the reconnect", async (
   FakeSocket.last.ok("raise_hand");
   await raised;
   expect(room.me.handRaised).toBe(true);
+});
+
+test("an unmute doesn't undo a mute that came while the connection was broken", async () => {
+  const audioTrack = fakeTrack();
+  const room = await joined({ audioTrack });
+  const unmuting = expect(room.mute(false)).rejects.toMatchObject({ code: "outdated" });
+  await settle();
+  FakeSocket.last.drop();
+  const late = expect(room.mute(false)).rejects.toMatchObject({ code: "outdated" });
+  await vi.advanceTimersByTimeAsync(250);
+  await resumed({ participants: [wireParticipant("me", { muted: true })] });
+  await Promise.all([unmuting, late]);
+  expect(FakeSocket.last.sent.map(({ type }) => type)).toEqual(["resume"]);
+  expect(room.me.muted).toBe(true);
+  expect(audioTrack.enabled).toBe(false);
+});
+
+test("an unmute is sent again if the state is that in which it was asked for, or is settled if granted", async () => {
+  const room = await joined();
+  const muted = [wireParticipant("me", { muted: true })];
+  FakeSocket.last.say({ type: "participant_updated", participant: muted[0] });
+  const unmuting = room.mute(false);
+  await settle();
+  FakeSocket.last.drop();
+  await vi.advanceTimersByTimeAsync(250);
+  await resumed({ participants: muted });
+  expect(FakeSocket.last.request("mute")).toMatchObject({ muted: false });
+  FakeSocket.last.drop();
+  await vi.advanceTimersByTimeAsync(500);
+  await resumed({ participants: [wireParticipant("me")] });
+  await unmuting;
+  expect(FakeSocket.last.sent.map(({ type }) => type)).toEqual(["resume"]);
+});
+
+test("a moderator's request is never sent twice", async () => {
+  const room = await joined();
+  const lost = [
+    room.setRole("ann", "speaker"),
+    room.removeParticipant("ann"),
+    room.muteParticipant("ann"),
+    room.lowerHand("ann"),
+  ].map((asked) => expect(asked).rejects.toMatchObject({ code: "connection_lost" }));
+  await settle();
+  FakeSocket.last.drop();
+  await Promise.all(lost);
+  const waiting = room.muteParticipant("ann");
+  await vi.advanceTimersByTimeAsync(250);
+  await resumed();
+  expect(FakeSocket.last.sent.map(({ type }) => type)).toEqual(["resume", "mute_participant"]);
+  FakeSocket.last.ok("mute_participant");
+  await waiting;
 });
 
 test("silence to a ping counts as a loss", async () => {
@@ -209,6 +333,40 @@ test("who enters muted has a disabled track from the start, and the server is to
   const room = await promise;
   expect(room.me.muted).toBe(true);
   expect(audioTrack.enabled).toBe(false);
+});
+
+test("of overlapping mute requests only the latest opens the microphone", async () => {
+  const audioTrack = fakeTrack();
+  const room = await joined({ audioTrack });
+  const wishes = [room.mute(true), room.mute(false), room.mute(true)];
+  await settle();
+  const enabled: boolean[] = [];
+  for (const { muted, id } of FakeSocket.last.sent.filter(({ type }) => type === "mute")) {
+    FakeSocket.last.say({ type: "participant_updated", participant: wireParticipant("me", { muted }) });
+    enabled.push(audioTrack.enabled);
+    FakeSocket.last.say({ type: "ok", re: id });
+    await settle();
+    enabled.push(audioTrack.enabled);
+  }
+  await Promise.all(wishes);
+  expect(enabled).toEqual([false, false, false, false, false, false]);
+  expect(room.me.muted).toBe(true);
+});
+
+test("the microphone opens at the latest request's grant, not at that of an earlier one", async () => {
+  const audioTrack = fakeTrack();
+  const room = await joined({ audioTrack });
+  FakeSocket.last.say({ type: "participant_updated", participant: wireParticipant("me", { muted: true }) });
+  const wishes = [room.mute(false), room.mute(true), room.mute(false)];
+  await settle();
+  const enabled: boolean[] = [];
+  for (const { id } of FakeSocket.last.sent.filter(({ type }) => type === "mute")) {
+    FakeSocket.last.say({ type: "ok", re: id });
+    await settle();
+    enabled.push(audioTrack.enabled);
+  }
+  await Promise.all(wishes);
+  expect(enabled).toEqual([false, false, true]);
 });
 
 test("a moderator's mute disables the track, and that of a track set later", async () => {
@@ -331,6 +489,61 @@ test("reliable data waits for its channel, lossy data doesn't", async () => {
   expect(() => room.send("x".repeat(15 * 1024))).toThrow(expect.objectContaining({ code: "too_large" }));
 });
 
+/** Replaces the peer connection as a long outage does, and opens the new one's channels. */
+async function replacedPeer(): Promise<void> {
+  FakePeer.last.become("failed");
+  await settle();
+  FakeSocket.last.reply("offer", { type: "error", code: "no_connection", message: "", fatal: false });
+  await settle();
+  FakeSocket.last.reply("offer", answer());
+  await settle();
+  FakePeer.last.become("connected");
+  for (const channel of FakePeer.last.channels) channel.open();
+}
+
+test("reliable data sent in an outage waits for the connection, or for the one that replaces it", async () => {
+  const room = await joined();
+  const [reliable, lossy] = FakePeer.last.channels;
+  reliable?.open();
+  lossy?.open();
+  FakePeer.last.become("disconnected");
+  expect(room.send(1)).toBe(true);
+  expect(room.send(2, { reliable: false })).toBe(false);
+  expect(reliable?.sent).toEqual([]);
+  FakePeer.last.become("connected");
+  expect(reliable?.sent).toEqual([{ data: 1 }]);
+
+  FakePeer.last.become("disconnected");
+  for (let n = 0; n < 64; n++) room.send(n);
+  expect(() => room.send(64)).toThrow(expect.objectContaining({ code: "busy" }));
+  await replacedPeer();
+  expect(reliable?.sent).toHaveLength(1);
+  expect(FakePeer.last.channels[0]?.sent).toEqual(Array.from({ length: 64 }, (_, n) => ({ data: n })));
+});
+
+test("reliable data that the browser didn't send goes out on the connection that replaces the first", async () => {
+  const room = await joined();
+  const reliable = FakePeer.last.channels[0];
+  reliable?.open();
+  if (reliable) reliable.bufferedAmount = 1000;
+  for (const text of ["sent", "half sent", "not sent"]) room.send(text);
+  if (reliable) reliable.bufferedAmount = '{"data":"not sent"}'.length + 1;
+  await replacedPeer();
+  expect(FakePeer.last.channels[0]?.sent).toEqual([{ data: "half sent" }, { data: "not sent" }]);
+});
+
+test("reliable data waits for a full buffer to drain", async () => {
+  const room = await joined();
+  const reliable = FakePeer.last.channels[0];
+  reliable?.open();
+  if (reliable) reliable.bufferedAmount = 2 ** 20 + 1;
+  expect(room.send(1)).toBe(true);
+  expect(reliable?.sent).toEqual([]);
+  if (reliable) reliable.bufferedAmount = 0;
+  reliable?.onbufferedamountlow?.();
+  expect(reliable?.sent).toEqual([{ data: 1 }]);
+});
+
 test("data arrives with its sender", async () => {
   const room = await joined();
   const data = vi.fn();
@@ -353,6 +566,51 @@ test("leaving says so and closes", async () => {
   expect(room.state).toBe("closed");
   expect(room.closeReason).toBe("left");
   expect(FakePeer.last.connectionState).toBe("closed");
+});
+
+test("leaving while reconnecting closes at once, and the session is resumed to say so", async () => {
+  const room = await joined();
+  FakeSocket.last.drop();
+  await vi.advanceTimersByTimeAsync(100);
+  await room.leave();
+  expect(room.closeReason).toBe("left");
+  FakeSocket.last.drop();
+  await vi.advanceTimersByTimeAsync(500);
+  await resumed();
+  expect(FakeSocket.last.sent.map(({ type }) => type)).toEqual(["resume", "leave"]);
+  expect(FakeSocket.last.readyState).toBe(3);
+  await vi.advanceTimersByTimeAsync(60_000);
+  expect(FakeSocket.all).toHaveLength(3);
+  expect(room.closeReason).toBe("left");
+});
+
+test("the server is told of a leave for no longer than it keeps the session", async () => {
+  const room = await joined();
+  const left = vi.fn();
+  room.on("left", left);
+  FakeSocket.last.drop();
+  await room.leave();
+  const from = performance.now();
+  let last = from;
+  while (performance.now() - from < 120_000) {
+    const before = FakeSocket.all.length;
+    await vi.advanceTimersByTimeAsync(250);
+    if (FakeSocket.all.length > before) last = performance.now();
+    FakeSocket.last.drop();
+  }
+  expect(last - from).toBeGreaterThan(20_000);
+  expect(last - from).toBeLessThanOrEqual(30_000);
+  expect(left).toHaveBeenCalledExactlyOnceWith("left");
+});
+
+test("a leave whose WebSocket broke is said on the one that follows", async () => {
+  const room = await joined();
+  const leaving = room.leave();
+  FakeSocket.last.drop();
+  await leaving;
+  expect(room.closeReason).toBe("left");
+  await resumed();
+  expect(FakeSocket.last.sent.map(({ type }) => type)).toEqual(["resume", "leave"]);
 });
 
 test("a removal closes the room for good", async () => {
