@@ -9,8 +9,7 @@ pub const SLOTS_MAX: usize = 8;
 
 /// Parameters of a [`Selector`](crate::Selector).
 ///
-/// The defaults are those with which the bench (`./dev bench selection`) keeps the most speech; each
-/// says what pulls it the other way.
+/// The defaults are those with which the bench (`tercet-selector-bench`) keeps the most speech.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Params {
     /// Main positions, 1 to [`SLOTS_MAX`].
