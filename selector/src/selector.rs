@@ -210,6 +210,8 @@ impl Selector {
         let quietest = self.quietest_noise();
         if let Some(position) = quietest.filter(|&position| self.challenges(now, position, &candidate)) {
             self.take_main(now, position, candidate);
+        } else {
+            self.offer_to_reserve(now, candidate);
         }
     }
 
@@ -280,9 +282,13 @@ impl Selector {
         // Half the margin: the reserve is heard by the few who talk, so a change costs less.
         let margin = i32::from(self.params.margin_db) * SMOOTH_UNIT / 2;
         let taken = self.positions[reserve].as_ref().is_some_and(|occupant| {
-            let idle = !self.is_speaking(now, occupant);
             let same = occupant.source == candidate.source;
-            same || !(idle || candidate.loudness > occupant.loudness + margin)
+            let (speaks, candidate_speaks) =
+                (self.is_speaking(now, occupant), self.is_speaking(now, &candidate));
+            let idle = now.saturating_sub(occupant.heard_at) >= self.params.yield_to_bang_after;
+            let louder = candidate.loudness > occupant.loudness + margin;
+            // Speech comes before what is steady.
+            same || if speaks == candidate_speaks { !idle && !louder } else { speaks }
         });
         if !taken {
             self.positions[reserve] = Some(candidate);

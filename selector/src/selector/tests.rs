@@ -208,6 +208,7 @@ fn steady_sounds_rank_by_level_where_nobody_speaks() {
     let mut room = Talkers::new(3);
     room.hum(4_000, &[(1, -50), (2, -40), (3, -30), (4, -20), (5, -10)]);
     assert_eq!(room.main(), [3, 4, 5]);
+    assert_eq!(room.reserve(), Some(2));
 }
 
 #[test]
