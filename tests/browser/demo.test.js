@@ -120,7 +120,8 @@ describe("the demo", () => {
     server.freeze();
     try {
       await page.evaluate(() => window.tercetRoom.webSocket.close());
-      await by(page, "banner").filter({ hasText: /reconnect/i }).waitFor(SOON);
+      // A frozen server closes nothing: the page learns it from a ping, every 10 s, that is not answered within 5 s.
+      await by(page, "banner").filter({ hasText: /reconnect/i }).waitFor({ timeout: 30_000 });
       await screenshot(page, "reconnecting");
     } finally {
       server.thaw();

@@ -1,9 +1,11 @@
 //! What a client hears: whose voices, and in what kind of stream.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tercet_loadtest::{Client, ReceivedPacket, SyntheticFrame};
+
+use crate::SOON;
 
 /// Long enough for a selection to settle and for some packets of it.
 pub const A_WHILE: Duration = Duration::from_millis(1500);
@@ -22,6 +24,22 @@ pub fn voices(packets: &[ReceivedPacket]) -> BTreeSet<u32> {
 pub async fn hears(client: &mut Client) -> BTreeSet<u32> {
     client.skip_packets();
     voices(&client.packets_for(A_WHILE).await)
+}
+
+/// Waits until a client hears these voices, and no others, for [`A_WHILE`]: who came first and who is loudest
+/// takes a moment to settle, and longer where a machine is busy.
+///
+/// # Panics
+/// It doesn't come to that within [`SOON`].
+pub async fn assert_settles_on<const N: usize>(client: &mut Client, expected: [u32; N]) {
+    let deadline = Instant::now() + SOON;
+    loop {
+        let heard = hears(client).await;
+        if heard == expected.into() {
+            return;
+        }
+        assert!(Instant::now() < deadline, "hears {heard:?}, not {expected:?}");
+    }
 }
 
 /// What a receiver relies on: on each SSRC, sequence numbers without a hole or a repetition, and

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tercet_loadtest::{Client, Connection, Voice};
 use tercet_protocol::{ErrorCode, LeaveReason, Request, Role, ServerMessage};
-use tercet_tests::listening::hears;
+use tercet_tests::listening::assert_settles_on;
 use tercet_tests::{SOON, Server};
 
 /// Everything that was told about comings and goings so far.
@@ -28,7 +28,7 @@ async fn a_lost_websocket_is_taken_up_again_while_media_goes_on() -> anyhow::Res
     let mut other = server.join("r", "other", Role::Listener).await?;
     let mut speaker = server.join("r", "speaker", Role::Speaker).await?;
     speaker.speak(Voice::new(1, -20)).await?;
-    assert_eq!(hears(&mut other).await, [1].into());
+    assert_settles_on(&mut other, [1]).await;
     comings_and_goings(&mut other).await?;
     speaker.request(Request::RaiseHand { raised: true }).await?;
     // The socket is dropped without a goodbye, and another one takes the session up.
@@ -40,7 +40,7 @@ async fn a_lost_websocket_is_taken_up_again_while_media_goes_on() -> anyhow::Res
     let own = after.participants.iter().find(|p| p.id == "speaker").expect("the session goes on");
     assert!(own.hand_raised, "the state is told anew");
     assert_eq!(speaker.connection(), Connection::Connected);
-    assert_eq!(hears(&mut other).await, [1].into());
+    assert_settles_on(&mut other, [1]).await;
     assert!(comings_and_goings(&mut other).await?.is_empty(), "nobody left, nobody came");
     Ok(())
 }
@@ -67,11 +67,11 @@ async fn an_ice_restart_moves_the_session_to_another_address() -> anyhow::Result
     let mut listener = server.join("r", "listener", Role::Listener).await?;
     let mut speaker = server.join("r", "speaker", Role::Speaker).await?;
     speaker.speak(Voice::new(1, -20)).await?;
-    assert_eq!(hears(&mut listener).await, [1].into());
+    assert_settles_on(&mut listener, [1]).await;
     comings_and_goings(&mut listener).await?;
     listener.move_network().await?;
     speaker.move_network().await?;
-    assert_eq!(hears(&mut listener).await, [1].into());
+    assert_settles_on(&mut listener, [1]).await;
     assert!(comings_and_goings(&mut listener).await?.is_empty(), "nobody left, nobody came");
     Ok(())
 }
@@ -82,14 +82,14 @@ async fn a_fresh_peer_connection_takes_the_place_of_a_lost_one() -> anyhow::Resu
     let mut listener = server.join("r", "listener", Role::Listener).await?;
     let mut speaker = server.join("r", "speaker", Role::Speaker).await?;
     speaker.speak(Voice::new(1, -20)).await?;
-    assert_eq!(hears(&mut listener).await, [1].into());
+    assert_settles_on(&mut listener, [1]).await;
     speaker.replace_peer().await?;
     speaker.wait_connected(SOON).await?;
     speaker.speak(Voice::new(1, -20)).await?;
-    assert_eq!(hears(&mut listener).await, [1].into());
+    assert_settles_on(&mut listener, [1]).await;
     listener.replace_peer().await?;
     listener.wait_connected(SOON).await?;
-    assert_eq!(hears(&mut listener).await, [1].into());
+    assert_settles_on(&mut listener, [1]).await;
     Ok(())
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tercet_loadtest::{Audio, Channel, Client, Codec, JoinOptions, PeerOptions, ReceivedPacket, Voice};
 use tercet_protocol::{DataFrameIn, LeaveReason, Request, Role, ServerMessage};
-use tercet_tests::listening::{A_WHILE, assert_continuous, hears, voices};
+use tercet_tests::listening::{A_WHILE, assert_continuous, assert_settles_on, hears, voices};
 use tercet_tests::{SOON, Server};
 
 /// Everybody speaks under the number of their index in `voices`, at the level given.
@@ -24,11 +24,10 @@ async fn everybody_hears_the_three_loudest_others_and_nobody_themselves() -> any
     let server = Server::start()?;
     let mut clients = speakers(&server, "r", &[-10, -20, -30, -40, -50]).await?;
     let mut listener = server.join("r", "listener", Role::Listener).await?;
-    tokio::time::sleep(A_WHILE).await;
-    assert_eq!(hears(&mut listener).await, [0, 1, 2].into());
+    assert_settles_on(&mut listener, [0, 1, 2]).await;
     let expected = [[1, 2, 3], [0, 2, 3], [0, 1, 3], [0, 1, 2], [0, 1, 2]];
     for (client, expected) in clients.iter_mut().zip(expected) {
-        assert_eq!(hears(client).await, expected.into());
+        assert_settles_on(client, expected).await;
     }
     Ok(())
 }
@@ -114,7 +113,7 @@ async fn each_client_keeps_its_own_payload_types() -> anyhow::Result<()> {
     for (n, client) in [&chromium, &firefox, &aiortc].into_iter().enumerate() {
         client.speak(Voice::new(n as u32, -20)).await?;
     }
-    tokio::time::sleep(A_WHILE).await;
+    assert_settles_on(&mut aiortc, [0, 1]).await;
     for (client, pt, others) in
         [(&mut chromium, 111, [1, 2]), (&mut firefox, 109, [0, 2]), (&mut aiortc, 96, [0, 1])]
     {
@@ -140,7 +139,7 @@ async fn redundant_audio_passes_to_those_who_take_it_and_its_newest_frame_to_the
         (join("red", Codec::OpusAndRed).await?, join("plain", Codec::Opus(111)).await?);
     let mut other_number = join("other-number", Codec::Opus(109)).await?;
     speaker.speak(Voice::new(7, -20)).await?;
-    tokio::time::sleep(A_WHILE).await;
+    assert_settles_on(&mut other_number, [7]).await;
     for (client, is_red) in [(&mut red, true), (&mut plain, false), (&mut other_number, false)] {
         client.skip_packets();
         let packets = client.packets_for(A_WHILE).await;
@@ -173,15 +172,14 @@ async fn three_muted_holders_do_not_keep_a_fourth_from_speaking() -> anyhow::Res
     let server = Server::start()?;
     let mut clients = speakers(&server, "r", &[-10, -10, -10, -127]).await?;
     let mut listener = server.join("r", "listener", Role::Listener).await?;
-    assert_eq!(hears(&mut listener).await, [0, 1, 2].into());
+    assert_settles_on(&mut listener, [0, 1, 2]).await;
     for client in &mut clients[..3] {
         client.request(Request::Mute { muted: true }).await?;
     }
     clients[3].speak(Voice::new(3, -40)).await?;
-    assert_eq!(hears(&mut listener).await, [3].into());
+    assert_settles_on(&mut listener, [3]).await;
     clients[0].request(Request::Mute { muted: false }).await?;
-    tokio::time::sleep(A_WHILE).await;
-    assert_eq!(hears(&mut listener).await, [0, 3].into());
+    assert_settles_on(&mut listener, [0, 3]).await;
     Ok(())
 }
 
@@ -230,7 +228,7 @@ async fn a_participant_who_leaves_while_speaking_frees_the_slot() -> anyhow::Res
         _ => None,
     });
     left.await?;
-    assert_eq!(hears(&mut listener).await, [1].into());
+    assert_settles_on(&mut listener, [1]).await;
     assert_eq!(server.metric("tercet_participants", "").await?, 2.0);
     Ok(())
 }
@@ -241,7 +239,7 @@ async fn a_promoted_listener_is_heard_and_a_demoted_one_no_more() -> anyhow::Res
     let mut moderator = server.join("r", "moderator", Role::Moderator).await?;
     let mut guest = server.join("r", "guest", Role::Listener).await?;
     guest.speak(Voice::new(1, -20)).await?;
-    assert!(hears(&mut moderator).await.is_empty());
+    assert_settles_on(&mut moderator, []).await;
     guest.request(Request::RaiseHand { raised: true }).await?;
     let set_role = |role| Request::SetRole { participant: "guest".into(), role };
     moderator.request(set_role(Role::Speaker)).await?;
@@ -252,13 +250,13 @@ async fn a_promoted_listener_is_heard_and_a_demoted_one_no_more() -> anyhow::Res
         _ => None,
     });
     assert!(!promoted.await?.hand_raised, "a promotion answers the raised hand");
-    assert_eq!(hears(&mut moderator).await, [1].into());
+    assert_settles_on(&mut moderator, [1]).await;
     moderator.request(Request::MuteParticipant { participant: "guest".into() }).await?;
-    assert!(hears(&mut moderator).await.is_empty());
+    assert_settles_on(&mut moderator, []).await;
     guest.request(Request::Mute { muted: false }).await?;
-    assert_eq!(hears(&mut moderator).await, [1].into());
+    assert_settles_on(&mut moderator, [1]).await;
     moderator.request(set_role(Role::Listener)).await?;
-    assert!(hears(&mut moderator).await.is_empty());
+    assert_settles_on(&mut moderator, []).await;
     Ok(())
 }
 
@@ -319,7 +317,7 @@ async fn a_node_on_ipv6_serves_as_one_on_ipv4() -> anyhow::Result<()> {
     let speaker = server.join("r", "speaker", Role::Speaker).await?;
     let mut listener = server.join("r", "listener", Role::Listener).await?;
     speaker.speak(Voice::new(5, -20)).await?;
-    assert_eq!(hears(&mut listener).await, [5].into());
+    assert_settles_on(&mut listener, [5]).await;
     Ok(())
 }
 
@@ -329,7 +327,7 @@ async fn a_node_behind_nat_announces_its_public_address() -> anyhow::Result<()> 
     let speaker = server.join("r", "speaker", Role::Speaker).await?;
     let mut listener = server.join("r", "listener", Role::Listener).await?;
     speaker.speak(Voice::new(5, -20)).await?;
-    assert_eq!(hears(&mut listener).await, [5].into());
+    assert_settles_on(&mut listener, [5]).await;
     Ok(())
 }
 
