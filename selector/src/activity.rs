@@ -6,7 +6,8 @@
 
 use std::time::Duration;
 
-use crate::{Level, Params};
+use crate::candidate::{Candidate, Heard, Standing};
+use crate::{Level, Params, SourceId};
 
 /// Smoothed levels are in 1/256 dB, so that slow decay doesn't stall in rounding.
 pub(crate) const SMOOTH_UNIT: i32 = 256;
@@ -34,17 +35,6 @@ const BANGS_MAX: u8 = 2;
 /// A level that moved by so much once is a source's that can move: not a steady one's.
 const MOVED_DB: u8 = 12;
 
-/// What a packet is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Heard {
-    /// Loud enough above the source's noise to be speech.
-    Active,
-    /// Loud, but always the same.
-    Steady,
-    /// Neither.
-    Quiet,
-}
-
 /// What is known of a source.
 #[derive(Clone, Debug)]
 pub(crate) struct Activity {
@@ -57,6 +47,7 @@ pub(crate) struct Activity {
     steady: i32,
     steady_since: Duration,
     has_moved: bool,
+    was_quiet: bool,
     /// The loudness of its voice, in 1/256 dB above silence: what is not active doesn't count.
     loudness: i32,
     active_at: Option<Duration>,
@@ -78,6 +69,7 @@ impl Activity {
             steady: 0,
             steady_since: Duration::ZERO,
             has_moved: false,
+            was_quiet: false,
             loudness: 0,
             active_at: None,
             spurt_since: Duration::ZERO,
@@ -86,14 +78,30 @@ impl Activity {
         }
     }
 
-    /// Takes note of a packet.
-    pub(crate) fn packet(
+    /// Takes note of a packet, and judges it.
+    pub(crate) fn judge(
         &mut self,
         now: Duration,
-        level: Level,
-        voice: Option<bool>,
+        (source, standing): (SourceId, Standing),
+        (level, voice): (Level, Option<bool>),
         params: &Params,
-    ) -> Heard {
+    ) -> Candidate {
+        let heard = self.packet(now, level, voice, params);
+        let is_bang = self.bangs >= BANGS_MAX && !self.is_believed(params.bang_below);
+        Candidate {
+            source,
+            standing,
+            heard,
+            loudness: self.loudness,
+            spurt_age: now.saturating_sub(self.spurt_since),
+            is_proven: self.was_quiet || self.has_moved,
+            is_bang,
+            is_believed: self.is_believed(params.believed_after),
+            claim: None,
+        }
+    }
+
+    fn packet(&mut self, now: Duration, level: Level, voice: Option<bool>, params: &Params) -> Heard {
         let db = level.db_above_silence();
         let elapsed = self.heard_at.map(|at| now.saturating_sub(at));
         let ms = elapsed.map_or(20, |elapsed| elapsed.as_millis().min(u128::from(PACKET_MS_MAX)) as u32);
@@ -118,6 +126,7 @@ impl Activity {
             self.loudness = self.steady;
             Heard::Steady
         } else {
+            self.was_quiet = true;
             Heard::Quiet
         }
     }
@@ -132,19 +141,14 @@ impl Activity {
         self.loudness
     }
 
-    /// When the spurt began that the source is in, or was in last.
-    pub(crate) fn spurt_since(&self) -> Duration {
-        self.spurt_since
+    /// The source's noise: what is not much louder is quiet.
+    pub(crate) fn floor(&self) -> Level {
+        Level::from_dbov(self.floor_db() as i8 - 127)
     }
 
     /// Whether its activity is believed to be speech, after having lasted for `run`.
-    pub(crate) fn is_believed(&self, run: Duration) -> bool {
+    fn is_believed(&self, run: Duration) -> bool {
         Duration::from_millis(self.run_ms.into()) >= run
-    }
-
-    /// Whether it has banged so often lately that its next onset may be another bang.
-    pub(crate) fn bangs(&self) -> bool {
-        self.bangs >= BANGS_MAX
     }
 
     /// Whether it is a steady sound that is worth hearing: by what its level stays around, not by each packet.

@@ -23,10 +23,15 @@
 //! ```
 
 mod activity;
+mod candidate;
+mod change;
 mod level;
 mod params;
+mod ranking;
 mod selector;
 
+pub use candidate::{Candidate, Claim, Heard, Standing};
+pub use change::{Change, Changes, Positions, Reason};
 pub use level::Level;
 pub use params::{Params, SLOTS_MAX};
-pub use selector::{Change, Changes, Observation, Positions, Selector, SourceId};
+pub use selector::{Observation, Selector, SourceId};

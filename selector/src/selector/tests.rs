@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::{Change, Reason};
 
 const FRAME: Duration = Duration::from_millis(20);
 
@@ -69,6 +70,10 @@ impl Talkers {
     fn reserve(&self) -> Option<u32> {
         self.selector.positions()[self.selector.slots()].map(|s| s.0)
     }
+}
+
+fn freed(position: usize, reason: Reason) -> Change {
+    Change { position, source: None, reason }
 }
 
 #[test]
@@ -147,7 +152,7 @@ fn a_source_that_stops_sending_is_released_by_the_timeout() {
     room.send(200, &[(1, -25)]);
     let due = room.selector.next_timeout().expect("a position is held");
     assert!(room.selector.tick(due - Duration::from_millis(1)).is_empty());
-    assert_eq!(room.selector.tick(due).as_slice(), [Change { position: 0, source: None }]);
+    assert_eq!(room.selector.tick(due).as_slice(), [freed(0, Reason::Idle)]);
 }
 
 #[test]
@@ -155,7 +160,7 @@ fn a_muted_source_leaves_at_once() {
     let mut room = Talkers::new(3);
     room.send(200, &[(1, -25)]);
     let changes = room.selector.observe(room.now, SourceId(1), Observation::Silence);
-    assert_eq!(changes.as_slice(), [Change { position: 0, source: None }]);
+    assert_eq!(changes.as_slice(), [freed(0, Reason::Gone)]);
 }
 
 #[test]

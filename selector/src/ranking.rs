@@ -1,0 +1,399 @@
+//! Candidates in; who has which position, and why, out.
+
+use std::time::Duration;
+
+use arrayvec::ArrayVec;
+use rustc_hash::FxHashMap;
+
+use crate::activity::SMOOTH_UNIT;
+use crate::candidate::{Candidate, Claim, Heard, Standing};
+use crate::change::{Change, Changes, POSITIONS_MAX, Positions, Reason};
+use crate::{Params, SourceId};
+
+/// Who holds a position. What ranks an occupant is copied at each packet of theirs: they are compared at
+/// each packet of everybody else.
+#[derive(Clone, Debug)]
+struct Occupant {
+    source: SourceId,
+    standing: Standing,
+    since: Duration,
+    turn: u64,
+    loudness: i32,
+    /// When it last spoke; `None` for one that never did.
+    active_at: Option<Duration>,
+    /// When it was last worth hearing.
+    heard_at: Duration,
+    noise: bool,
+}
+
+/// The positions of a selector.
+#[derive(Clone, Debug)]
+pub(crate) struct Ranking {
+    occupants: ArrayVec<Option<Occupant>, POSITIONS_MAX>,
+    /// Why each position was last taken or freed.
+    reasons: ArrayVec<Reason, POSITIONS_MAX>,
+    /// Since when a source has been louder, by the margin, than the weakest main position.
+    challenging_since: FxHashMap<SourceId, Duration>,
+    turn: u64,
+}
+
+impl Occupant {
+    fn new(now: Duration, turn: u64, candidate: &Candidate) -> Occupant {
+        let mut occupant = Occupant {
+            source: candidate.source,
+            standing: candidate.standing,
+            since: now,
+            turn,
+            loudness: candidate.loudness,
+            active_at: None,
+            heard_at: now,
+            noise: false,
+        };
+        occupant.refresh(now, candidate);
+        occupant
+    }
+
+    fn refresh(&mut self, now: Duration, candidate: &Candidate) {
+        self.standing = candidate.standing;
+        self.loudness = candidate.loudness;
+        self.noise = candidate.is_noise();
+        if candidate.heard == Heard::Active {
+            self.active_at = Some(now);
+        }
+        if candidate.heard != Heard::Quiet || candidate.standing == Standing::Pinned {
+            self.heard_at = now;
+        }
+    }
+
+    fn silence(&self, now: Duration) -> Duration {
+        now.saturating_sub(self.active_at.unwrap_or(self.since))
+    }
+
+    fn is_speaking(&self, now: Duration, params: &Params) -> bool {
+        self.active_at.is_some_and(|at| now.saturating_sub(at) < params.yield_to_bang_after)
+    }
+}
+
+impl Ranking {
+    pub(crate) fn new(slots: usize) -> Ranking {
+        Ranking {
+            occupants: (0..=slots).map(|_| None).collect(),
+            reasons: (0..=slots).map(|_| Reason::Idle).collect(),
+            challenging_since: FxHashMap::default(),
+            turn: 0,
+        }
+    }
+
+    /// Ranks a packet.
+    pub(crate) fn rank(&mut self, now: Duration, candidate: &Candidate, params: &Params) {
+        if candidate.standing == Standing::Excluded {
+            self.free(candidate.source);
+            return;
+        }
+        if let Some(claim) = candidate.claim {
+            self.adopt(now, candidate, claim, params);
+            return;
+        }
+        let held = self.position_of(candidate.source);
+        if let Some(occupant) = held.and_then(|position| self.occupants[position].as_mut()) {
+            occupant.refresh(now, candidate);
+        }
+        if held.is_some_and(|position| position < self.slots()) {
+            return;
+        }
+        let taken = match (candidate.standing, candidate.heard) {
+            (Standing::Pinned, _) => self.main_for_pinned(now, candidate, params),
+            (_, Heard::Active) => self.main_for_speech(now, candidate, params),
+            (_, Heard::Steady) => self.main_for_hum(now, candidate, params),
+            (_, Heard::Quiet) => return,
+        };
+        match taken {
+            Some((position, reason)) => self.take(now, position, reason, candidate, params),
+            None => self.offer_to_reserve(now, candidate, params),
+        }
+    }
+
+    /// Another selector has given a position.
+    fn adopt(&mut self, now: Duration, candidate: &Candidate, claim: Claim, params: &Params) {
+        let Some(place) = self.occupants.get_mut(claim.position) else {
+            return;
+        };
+        match place {
+            Some(occupant) if occupant.source == candidate.source => {
+                occupant.refresh(now, candidate);
+                occupant.turn = occupant.turn.max(claim.turn);
+            }
+            Some(occupant) if (occupant.turn, occupant.source) > (claim.turn, candidate.source) => {}
+            _ => {
+                self.free_for(candidate.source, Reason::Moved);
+                self.occupy(now, claim.position, claim.turn, Reason::Claimed, candidate, params);
+            }
+        }
+        self.turn = self.turn.max(claim.turn);
+    }
+
+    /// Whoever is pinned takes the position of the least of those who aren't.
+    fn main_for_pinned(
+        &self,
+        now: Duration,
+        candidate: &Candidate,
+        params: &Params,
+    ) -> Option<(usize, Reason)> {
+        if let Some(position) = self.free_main() {
+            return Some((position, Reason::Free));
+        }
+        let position = self.least_below(now, candidate.standing, params)?;
+        Some((position, Reason::Standing))
+    }
+
+    /// The main position for an active source that has none.
+    fn main_for_speech(
+        &mut self,
+        now: Duration,
+        candidate: &Candidate,
+        params: &Params,
+    ) -> Option<(usize, Reason)> {
+        if let Some(position) = self.free_main() {
+            return Some((position, Reason::Free));
+        }
+        if let Some(yielding) = self.yielding_main(now, candidate, params) {
+            return Some(yielding);
+        }
+        if candidate.standing > Standing::Ordinary
+            && candidate.is_believed
+            && let Some(position) = self.least_below(now, candidate.standing, params)
+        {
+            return Some((position, Reason::Standing));
+        }
+        let position = self.weakest_main(now, candidate.standing, params)?;
+        let challenge = self.challenge(now, position, candidate, params)?;
+        candidate.is_believed.then_some((position, challenge))
+    }
+
+    /// The main position for a steady sound: one that nobody wants, or that of noise which is less loud.
+    fn main_for_hum(
+        &mut self,
+        now: Duration,
+        candidate: &Candidate,
+        params: &Params,
+    ) -> Option<(usize, Reason)> {
+        if let Some(position) = self.free_main() {
+            return Some((position, Reason::Free));
+        }
+        let position = self.quietest_noise()?;
+        let challenge = self.challenge(now, position, candidate, params)?;
+        Some((position, challenge))
+    }
+
+    /// Whether a candidate has been louder than an occupant, who has had its time, for long enough.
+    fn challenge(
+        &mut self,
+        now: Duration,
+        position: usize,
+        candidate: &Candidate,
+        params: &Params,
+    ) -> Option<Reason> {
+        let occupant = self.occupants[position].as_ref()?;
+        let margin = i32::from(params.margin_db) * SMOOTH_UNIT;
+        let louder_by = candidate.loudness - occupant.loudness;
+        if louder_by < margin {
+            self.challenging_since.remove(&candidate.source);
+            return None;
+        }
+        let held_long_enough = now.saturating_sub(occupant.since) >= params.hold_for;
+        let since = self.challenging_since.entry(candidate.source).or_insert(now);
+        // A challenge is one spurt's: what was loud a minute ago counts no more.
+        if candidate.heard == Heard::Active && *since < now.saturating_sub(candidate.spurt_age) {
+            *since = now;
+        }
+        let challenged_for = now.saturating_sub(*since);
+        let reason = Reason::Louder { by_db: (louder_by / SMOOTH_UNIT) as u8, challenged_for };
+        (held_long_enough && challenged_for >= params.challenge_for).then_some(reason)
+    }
+
+    /// The main position that has to yield to this source, which is active: one of noise, or the one silent for
+    /// longest.
+    fn yielding_main(
+        &self,
+        now: Duration,
+        candidate: &Candidate,
+        params: &Params,
+    ) -> Option<(usize, Reason)> {
+        if candidate.is_bang {
+            return None;
+        }
+        if candidate.is_proven
+            && let Some(position) = self.quietest_noise()
+        {
+            return Some((position, Reason::Noise));
+        }
+        let (position, silent_for) =
+            self.unpinned().map(|(position, o)| (position, o.silence(now))).max_by_key(|&(_, s)| s)?;
+        let is_onset = candidate.spurt_age < params.onset_within;
+        let is_believed = silent_for >= params.yield_to_bang_after || candidate.is_believed;
+        let yield_after = if is_onset { params.yield_to_onset_after } else { params.yield_after };
+        (silent_for >= yield_after && is_believed).then_some((position, Reason::Silent { silent_for }))
+    }
+
+    /// The candidate takes a position that this selector gives.
+    fn take(
+        &mut self,
+        now: Duration,
+        position: usize,
+        reason: Reason,
+        candidate: &Candidate,
+        params: &Params,
+    ) {
+        self.free_for(candidate.source, Reason::Moved);
+        self.turn += 1;
+        self.occupy(now, position, self.turn, reason, candidate, params);
+    }
+
+    fn occupy(
+        &mut self,
+        now: Duration,
+        position: usize,
+        turn: u64,
+        reason: Reason,
+        candidate: &Candidate,
+        params: &Params,
+    ) {
+        self.challenging_since.remove(&candidate.source);
+        let displaced = self.occupants[position].replace(Occupant::new(now, turn, candidate));
+        self.reasons[position] = reason;
+        // A source displaced while it speaks is the best next in line there is.
+        let reserve = self.slots();
+        if let Some(displaced) = displaced
+            && position < reserve
+            && displaced.is_speaking(now, params)
+            && self.is_next_in_line(now, &displaced, params)
+        {
+            self.reasons[reserve] = Reason::Displaced;
+            self.occupants[reserve] = Some(Occupant { since: now, turn, ..displaced });
+        }
+    }
+
+    fn offer_to_reserve(&mut self, now: Duration, candidate: &Candidate, params: &Params) {
+        let occupant = Occupant::new(now, self.turn + 1, candidate);
+        if self.is_next_in_line(now, &occupant, params) {
+            self.turn += 1;
+            let reserve = self.slots();
+            self.reasons[reserve] = Reason::NextInLine;
+            self.occupants[reserve] = Some(occupant);
+        }
+    }
+
+    /// Whether a source comes before whoever has the reserve.
+    fn is_next_in_line(&self, now: Duration, candidate: &Occupant, params: &Params) -> bool {
+        let Some(occupant) = &self.occupants[self.slots()] else {
+            return true;
+        };
+        if occupant.source == candidate.source {
+            return false;
+        }
+        let rank = |o: &Occupant| (o.standing, o.is_speaking(now, params));
+        if rank(candidate) != rank(occupant) {
+            // Speech comes before what is steady.
+            return rank(candidate) > rank(occupant);
+        }
+        // Half the margin: the reserve is heard by the few who talk, so a change costs less.
+        let margin = i32::from(params.margin_db) * SMOOTH_UNIT / 2;
+        let idle = now.saturating_sub(occupant.heard_at) >= params.yield_to_bang_after;
+        idle || candidate.loudness > occupant.loudness + margin
+    }
+
+    /// Frees the positions of those who weren't heard for long.
+    pub(crate) fn release_idle(&mut self, now: Duration, params: &Params) {
+        for (occupant, reason) in self.occupants.iter_mut().zip(&mut self.reasons) {
+            let heard_at = occupant.as_ref().map(|occupant| occupant.heard_at);
+            if heard_at.is_some_and(|at| now.saturating_sub(at) >= params.release_after) {
+                (*occupant, *reason) = (None, Reason::Idle);
+            }
+        }
+    }
+
+    pub(crate) fn next_timeout(&self, params: &Params) -> Option<Duration> {
+        let oldest = self.occupants.iter().flatten().map(|o| o.heard_at).min();
+        oldest.map(|at| at + params.release_after)
+    }
+
+    /// The source is silent, or gone.
+    pub(crate) fn free(&mut self, source: SourceId) {
+        self.challenging_since.remove(&source);
+        self.free_for(source, Reason::Gone);
+    }
+
+    fn free_for(&mut self, source: SourceId, reason: Reason) {
+        if let Some(position) = self.position_of(source) {
+            (self.occupants[position], self.reasons[position]) = (None, reason);
+        }
+    }
+
+    pub(crate) fn claim(&self, source: SourceId) -> Option<Claim> {
+        let position = self.position_of(source)?;
+        let turn = self.occupants[position].as_ref()?.turn;
+        Some(Claim { position, turn })
+    }
+
+    /// In 1/256 dB above silence; `None` for a source without a position.
+    pub(crate) fn loudness(&self, source: SourceId) -> Option<i32> {
+        self.occupants.iter().flatten().find(|o| o.source == source).map(|o| o.loudness)
+    }
+
+    pub(crate) fn slots(&self) -> usize {
+        self.occupants.len() - 1
+    }
+
+    pub(crate) fn positions(&self) -> Positions {
+        self.occupants.iter().map(|o| o.as_ref().map(|o| o.source)).collect()
+    }
+
+    pub(crate) fn changes_since(&self, before: &Positions) -> Changes {
+        let mut changes = Changes::new();
+        for (position, (occupant, &was)) in self.occupants.iter().zip(before).enumerate() {
+            let source = occupant.as_ref().map(|o| o.source);
+            if source != was {
+                changes.push(Change { position, source, reason: self.reasons[position] });
+            }
+        }
+        changes
+    }
+
+    fn main(&self) -> impl Iterator<Item = (usize, &Occupant)> {
+        let main = self.occupants[..self.slots()].iter().enumerate();
+        main.filter_map(|(position, occupant)| Some((position, occupant.as_ref()?)))
+    }
+
+    fn unpinned(&self) -> impl Iterator<Item = (usize, &Occupant)> {
+        self.main().filter(|(_, o)| o.standing < Standing::Pinned)
+    }
+
+    fn free_main(&self) -> Option<usize> {
+        self.occupants[..self.slots()].iter().position(Option::is_none)
+    }
+
+    fn quietest_noise(&self) -> Option<usize> {
+        let noise = self.unpinned().filter(|(_, o)| o.noise);
+        noise.min_by_key(|(_, o)| o.loudness).map(|(position, _)| position)
+    }
+
+    /// The main position that an active challenger has to beat: of those who had their time, the least loud. Nobody
+    /// of a higher standing who speaks is to be beaten.
+    fn weakest_main(&self, now: Duration, standing: Standing, params: &Params) -> Option<usize> {
+        let open = self.unpinned().filter(|(_, o)| o.standing <= standing || !o.is_speaking(now, params));
+        let is_new = |o: &Occupant| now.saturating_sub(o.since) < params.hold_for;
+        open.min_by_key(|(_, o)| (is_new(o), o.loudness)).map(|(position, _)| position)
+    }
+
+    /// The main position that a source of higher standing takes: of noise, of the silent, of the least loud.
+    fn least_below(&self, now: Duration, standing: Standing, params: &Params) -> Option<usize> {
+        let below = self.main().filter(|(_, o)| o.standing < standing);
+        below
+            .min_by_key(|(_, o)| (o.standing, !o.noise, o.is_speaking(now, params), o.loudness))
+            .map(|(position, _)| position)
+    }
+
+    fn position_of(&self, source: SourceId) -> Option<usize> {
+        self.occupants.iter().position(|o| o.as_ref().is_some_and(|o| o.source == source))
+    }
+}
