@@ -109,6 +109,10 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "K", env = "TERCET_SLOTS")]
     slots: Option<u8>,
 
+    /// How much of a speaker is heard from before they were selected, 0 to 100 [default: 60]
+    #[arg(long, value_name = "MILLISECONDS", env = "TERCET_PRE_ROLL_MS")]
+    pre_roll_ms: Option<u8>,
+
     /// The most participants of a room [default: 10000]
     #[arg(long, value_name = "N", env = "TERCET_PARTICIPANTS_MAX")]
     participants_max: Option<u32>,
@@ -204,6 +208,7 @@ impl ServeArgs {
         set(&mut config.demo, self.demo.map(Some));
         set(&mut config.allowed_origins, self.allowed_origin);
         set(&mut config.room.slots, self.slots);
+        set(&mut config.room.pre_roll_ms, self.pre_roll_ms);
         set(&mut config.room.participants_max, self.participants_max);
         set(&mut config.limits.sessions_max, self.sessions_max);
         set(&mut config.shutdown_ms, self.shutdown_ms);

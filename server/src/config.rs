@@ -13,9 +13,11 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use tercet_core::PRE_ROLL_DEFAULT;
 
 pub(crate) use load::{ConfigError, check_environment};
 pub(crate) use validate::{NAME_CHARS_MAX, is_name};
@@ -124,6 +126,9 @@ pub(crate) struct RoomDefaults {
     pub(crate) participants_max: u32,
     /// Send audio redundantly (RED, RFC 2198) where the client can: lost packets are not heard.
     pub(crate) red: bool,
+    /// How much of a speaker is heard from before they were selected, in milliseconds, 0 to 100: the beginning of a
+    /// first syllable, while it was too soft to be told from noise.
+    pub(crate) pre_roll_ms: u8,
 }
 
 /// What one room has of its own.
@@ -145,6 +150,8 @@ pub(crate) struct RoomSettings {
     pub(crate) participants_max: u32,
     /// Whether RED is offered.
     pub(crate) red: bool,
+    /// How much is heard from before a speaker was selected.
+    pub(crate) pre_roll: Duration,
 }
 
 impl Config {
@@ -155,6 +162,7 @@ impl Config {
             slots: own.and_then(|own| own.slots).unwrap_or(self.room.slots),
             participants_max: own.and_then(|own| own.participants_max).unwrap_or(self.room.participants_max),
             red: self.room.red,
+            pre_roll: Duration::from_millis(self.room.pre_roll_ms.into()),
         }
     }
 
@@ -218,7 +226,12 @@ impl Default for LimitsConfig {
 
 impl Default for RoomDefaults {
     fn default() -> Self {
-        RoomDefaults { slots: 3, participants_max: 10_000, red: true }
+        RoomDefaults {
+            slots: 3,
+            participants_max: 10_000,
+            red: true,
+            pre_roll_ms: PRE_ROLL_DEFAULT.as_millis() as u8,
+        }
     }
 }
 
@@ -249,8 +262,10 @@ mod tests {
         let own = RoomOverride { slots: Some(5), participants_max: None };
         config.rooms.insert("stage".to_owned(), own);
 
-        let stage = RoomSettings { slots: 5, participants_max: 10_000, red: true };
-        let other = RoomSettings { slots: 3, participants_max: 10_000, red: true };
+        let stage =
+            RoomSettings { slots: 5, participants_max: 10_000, red: true, pre_roll: PRE_ROLL_DEFAULT };
+        let other =
+            RoomSettings { slots: 3, participants_max: 10_000, red: true, pre_roll: PRE_ROLL_DEFAULT };
         assert_eq!(config.room("stage"), stage);
         assert_eq!(config.room("elsewhere"), other);
     }

@@ -3,13 +3,16 @@
 //! every packet. A failure names its seed; `SEED=n` replays it alone.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::time::{Duration, Instant};
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use selector::{Level, SourceId};
-use tercet_core::{AudioPacket, Encoding, EndpointId, Gate, IncomingRtp, Ingest, Origin, RoomShard, Slot};
+use tercet_core::{
+    AudioPacket, Earlier, Encoding, EndpointId, Forward, Gate, IncomingRtp, Ingest, RoomAudio, RoomShard,
+    Slot, StreamEpoch,
+};
 
 const FRAME_MS: u64 = 20;
 const WORKERS: usize = 3;
@@ -54,6 +57,9 @@ struct World {
     datagrams: BTreeMap<u64, IncomingRtp>,
     sent: u64,
     streams: BTreeMap<(EndpointId, usize), Stream>,
+    /// Who heard which packet.
+    heard: BTreeSet<(EndpointId, SourceId, StreamEpoch, u64)>,
+    pre_rolled: usize,
     next_id: u32,
 }
 
@@ -63,7 +69,7 @@ const SYLLABLE_DB: [i8; 10] = [-6, 0, 0, -1, -2, -4, -6, -9, -18, -18];
 impl World {
     fn new(seed: u64, network: Network) -> World {
         let start = Instant::now();
-        let shard = || RoomShard::new(start, SLOTS);
+        let shard = || RoomShard::new(start, RoomAudio::with_slots(SLOTS));
         World {
             seed,
             rng: StdRng::seed_from_u64(seed),
@@ -76,6 +82,8 @@ impl World {
             datagrams: BTreeMap::new(),
             sent: 0,
             streams: BTreeMap::new(),
+            heard: BTreeSet::new(),
+            pre_rolled: 0,
             next_id: 1,
         }
     }
@@ -103,23 +111,13 @@ impl World {
             loudness_dbov: self.rng.random_range(-45..-12),
             muted: false,
         });
-        self.tell_workers(room);
         source
-    }
-
-    /// What the control plane does when somebody came or went: a room spans the workers that have a part of it.
-    fn tell_workers(&mut self, room: usize) {
-        for worker in 0..WORKERS {
-            let elsewhere = self.participants.iter().any(|p| p.room == room && p.worker != worker);
-            self.shards[room][worker].set_spans_workers(elsewhere);
-        }
     }
 
     fn leave(&mut self, index: usize) {
         let gone = self.participants.swap_remove(index);
         self.silence(gone.room, gone.worker, gone.source);
         self.shards[gone.room][gone.worker].remove_endpoint(gone.endpoint);
-        self.tell_workers(gone.room);
     }
 
     /// What a worker does when a source falls silent: its own shard first, then the others.
@@ -204,32 +202,50 @@ impl World {
         let Ok(packet) = participant.ingest.handle(now, rtp) else {
             return;
         };
-        let arrival = self.shards[room][worker].packet(now, Origin::Here, &packet);
+        let arrival = self.shards[room][worker].packet(now, &packet);
+        self.pre_rolled += arrival.pre_roll.len();
         for other in (0..WORKERS).filter(|&other| other != worker) {
-            for &withdrawn in &arrival.withdrawn {
-                self.shards[room][other].silence(withdrawn);
-            }
-            if arrival.candidate {
-                let there = self.shards[room][other].packet(now, Origin::Elsewhere, &packet);
-                self.deliver(room, other, &packet, there.position);
+            if let Some(candidate) = &arrival.crossing {
+                let position = self.shards[room][other].crossed(now, candidate);
+                self.deliver(room, other, &packet, position, &arrival.pre_roll);
             }
         }
-        self.deliver(room, worker, &packet, arrival.position);
+        self.deliver(room, worker, &packet, arrival.position, &arrival.pre_roll);
     }
 
-    fn deliver(&mut self, room: usize, worker: usize, packet: &AudioPacket, position: Option<usize>) {
-        let (now, seed) = (self.now(), self.seed);
+    fn deliver(
+        &mut self,
+        room: usize,
+        worker: usize,
+        packet: &AudioPacket,
+        position: Option<usize>,
+        pre_roll: &[Earlier],
+    ) {
         let Some(position) = position else {
             return;
         };
+        let now = self.now();
+        for earlier in pre_roll {
+            let forwards: Vec<Forward> =
+                self.shards[room][worker].forward_earlier(now, earlier, position).collect();
+            self.arrive_in_slots(&earlier.packet, &forwards);
+        }
+        let forwards: Vec<Forward> = self.shards[room][worker].forward(now, packet, position).collect();
+        self.arrive_in_slots(packet, &forwards);
+    }
+
+    fn arrive_in_slots(&mut self, packet: &AudioPacket, forwards: &[Forward]) {
+        let seed = self.seed;
         let mut reached = Vec::new();
-        for forward in self.shards[room][worker].forward(now, packet, position) {
+        for forward in forwards {
             let listener = self.participants.iter().find(|p| p.endpoint == forward.endpoint);
             let listener = listener.unwrap_or_else(|| panic!("seed {seed}: forwarded to somebody who left"));
             assert_ne!(listener.source, packet.source, "seed {seed}: somebody hears themselves");
             assert_eq!(usize::from(packet.payload[0]), listener.room, "seed {seed}: a packet left its room");
             assert!(!reached.contains(&forward.endpoint), "seed {seed}: one packet in two slots");
             reached.push(forward.endpoint);
+            let heard = (forward.endpoint, packet.source, packet.epoch, packet.seq);
+            assert!(self.heard.insert(heard), "seed {seed}: somebody hears a packet twice");
             let stream = self.streams.entry((forward.endpoint, forward.slot)).or_default();
             let former = stream.insert(forward.rewritten.seq, (forward.rewritten.timestamp, packet.source));
             assert_eq!(former, None, "seed {seed}: a sequence number was used twice");
@@ -305,6 +321,7 @@ fn whatever_happens_in_a_room_its_listeners_get_sound_streams() {
             world.streams.values().map(BTreeMap::len).sum::<usize>() > 1_000,
             "seed {seed}: hardly anything was heard"
         );
+        assert!(world.pre_rolled > 0, "seed {seed}: nobody's beginning was kept");
         world.everybody_falls_silent();
         // Longer than a position is held through a pause.
         for _ in 0..150 {

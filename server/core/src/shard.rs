@@ -1,8 +1,8 @@
 //! The part of a room that lives on one worker: packets in, a [`Forward`] a listener out.
 //!
-//! Selection runs twice with the same selector. On the worker's own publishers it finds the
-//! candidates, which are all that the room's other workers get to see; on the candidates of all
-//! workers it finds the speakers. A room that lives on one worker skips the first step.
+//! Each shard judges the packets of its own publishers and ranks them. Those of whoever has a position cross to the
+//! room's other workers with what was judged and with the position that was given, so all shards have the same
+//! positions (see [`selector::Claim`]), and what crosses is what is heard.
 //!
 //! The selector's positions are the room's, the same for every listener. What a single listener
 //! hears follows from them: slot i carries position i, and whoever holds position i themselves
@@ -12,33 +12,42 @@
 use std::time::{Duration, Instant};
 
 use arrayvec::ArrayVec;
-use rustc_hash::{FxHashMap, FxHashSet};
-use selector::{Changes, Level, Observation, Params, Positions, SLOTS_MAX, Selector, SourceId};
+use rustc_hash::FxHashMap;
+use selector::{Candidate, Changes, Level, Params, SLOTS_MAX, Selector, SourceId};
 
+use crate::pre_roll::{Earlier, HeardBy, PRE_ROLL_DEFAULT, PreRoll};
 use crate::slot::{Rewritten, Slot};
 use crate::{AudioPacket, EndpointId};
 
 /// The largest number of positions: the slots and the reserve.
 const POSITIONS_MAX: usize = SLOTS_MAX + 1;
 
-/// Where a packet came from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Origin {
-    /// A publisher on this worker.
-    Here,
-    /// A candidate of another worker.
-    Elsewhere,
+/// How the speakers of a room are chosen, and how they begin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RoomAudio {
+    /// The selector's.
+    pub params: Params,
+    /// How much of a speaker is heard from before they were chosen, in whole packets, up to
+    /// [`PRE_ROLL_MAX`](crate::PRE_ROLL_MAX).
+    pub pre_roll: Duration,
+}
+
+impl RoomAudio {
+    /// The defaults, with a number of slots.
+    pub fn with_slots(slots: usize) -> RoomAudio {
+        RoomAudio { params: Params::with_slots(slots), pre_roll: PRE_ROLL_DEFAULT }
+    }
 }
 
 /// What to do with a packet that arrived.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Arrival {
-    /// The room's other workers get to see it.
-    pub candidate: bool,
     /// The position that it is heard in; [`RoomShard::forward`] takes it from here.
     pub position: Option<usize>,
-    /// Sources of this worker that are candidates no longer: the other workers have to be told.
-    pub withdrawn: ArrayVec<SourceId, POSITIONS_MAX>,
+    /// What the source sent right before it: [`RoomShard::forward_earlier`] takes it from here, before the packet.
+    pub pre_roll: Vec<Earlier>,
+    /// What the room's other workers have to know to hear it too.
+    pub crossing: Option<Candidate>,
 }
 
 /// A packet to be written to a listener.
@@ -66,16 +75,12 @@ pub struct Speaker {
 /// The part of a room that lives on one worker.
 pub struct RoomShard {
     epoch: Instant,
-    /// The worker's own publishers, while the room spans workers.
-    local: Selector,
-    spans_workers: bool,
-    /// Everybody whose packets arrive here.
-    heard: Selector,
+    selector: Selector,
+    pre_roll: PreRoll,
     /// Which occupation of a position this is, counted over all positions.
     tenures: ArrayVec<u64, POSITIONS_MAX>,
     tenure_last: u64,
     endpoints: FxHashMap<EndpointId, Listener>,
-    publishers: FxHashSet<SourceId>,
 }
 
 struct Listener {
@@ -86,35 +91,23 @@ struct Listener {
 }
 
 impl RoomShard {
-    /// An empty shard of a room with so many slots. `now` is the origin of its time.
-    pub fn new(now: Instant, slots: usize) -> RoomShard {
-        let heard = Selector::new(Params::with_slots(slots));
+    /// An empty shard of a room. `now` is the origin of its time.
+    pub fn new(now: Instant, audio: RoomAudio) -> RoomShard {
+        let selector = Selector::new(audio.params);
         RoomShard {
             epoch: now,
-            local: Selector::new(Params::with_slots(slots)),
-            spans_workers: false,
-            tenures: heard.positions().iter().map(|_| 0).collect(),
-            heard,
+            pre_roll: PreRoll::new(audio.pre_roll),
+            tenures: selector.positions().iter().map(|_| 0).collect(),
+            selector,
             tenure_last: 0,
             endpoints: FxHashMap::default(),
-            publishers: FxHashSet::default(),
         }
-    }
-
-    /// Tells whether other workers have a part of the room.
-    pub fn set_spans_workers(&mut self, spans: bool) {
-        if spans && !self.spans_workers {
-            // Whoever is heard now is a candidate from the start.
-            self.local = self.heard.clone();
-            self.local.retain(|source| self.publishers.contains(&source));
-        }
-        self.spans_workers = spans;
     }
 
     /// Adds a listener, or replaces their slots: the connection is a new one, and not there yet, see
     /// [`RoomShard::set_reachable`]. `own` is what they publish themselves.
     pub fn add_endpoint(&mut self, id: EndpointId, own: SourceId, slots: impl IntoIterator<Item = Slot>) {
-        let slots = slots.into_iter().take(self.heard.slots()).collect();
+        let slots = slots.into_iter().take(self.selector.slots()).collect();
         self.endpoints.insert(id, Listener { own, reachable: false, slots });
     }
 
@@ -127,7 +120,7 @@ impl RoomShard {
 
     /// Adds slots to a listener whose connection got more m-lines.
     pub fn add_slots(&mut self, id: EndpointId, slots: impl IntoIterator<Item = Slot>) {
-        let slots_max = self.heard.slots();
+        let slots_max = self.selector.slots();
         if let Some(listener) = self.endpoints.get_mut(&id) {
             let missing = slots_max - listener.slots.len().min(slots_max);
             listener.slots.extend(slots.into_iter().take(missing));
@@ -149,53 +142,47 @@ impl RoomShard {
         self.endpoints.len()
     }
 
-    /// A packet arrived: ranks it, and tells where it goes.
-    pub fn packet(&mut self, now: Instant, origin: Origin, packet: &AudioPacket) -> Arrival {
-        let time = self.time(now);
-        let source = packet.source;
-        let observation = Observation::Packet { level: packet.level, voice: packet.voice };
-        let mut arrival = Arrival::default();
-        if origin == Origin::Here {
-            self.publishers.insert(source);
-            if self.spans_workers {
-                let before = self.local.positions();
-                self.local.observe(time, source, observation);
-                let after = self.local.positions();
-                arrival.withdrawn = absent(&before, &after);
-                arrival.candidate = after.contains(&Some(source));
-                for &withdrawn in &arrival.withdrawn {
-                    self.hear(time, withdrawn, Observation::Silence);
-                }
-                if !arrival.candidate {
-                    return arrival;
-                }
-            }
+    /// A packet of a publisher on this worker arrived: ranks it, and tells where it goes.
+    pub fn packet(&mut self, now: Instant, packet: &AudioPacket) -> Arrival {
+        let candidate = self.selector.judge(self.time(now), packet.source, packet.level, packet.voice);
+        let was_heard = self.is_heard(packet.source);
+        let position = self.rank(now, &candidate);
+        let is_heard = position.is_some_and(|position| position < self.selector.slots());
+        let mut pre_roll = Vec::new();
+        if !is_heard {
+            let main = self.selector.positions().into_iter().take(self.selector.slots());
+            let heard_by = if position.is_some() { main.flatten().collect() } else { HeardBy::new() };
+            self.pre_roll.keep(now, packet, heard_by);
+        } else if !was_heard {
+            pre_roll = self.pre_roll.take(now, packet);
         }
-        self.hear(time, source, observation);
-        arrival.position = self.heard.positions().iter().position(|p| *p == Some(source));
-        arrival
+        Arrival { position, pre_roll, crossing: self.selector.with_claim(&candidate) }
     }
 
-    /// A source is silent from now on: muted, demoted, gone, or withdrawn by its worker. Returns
+    /// A packet that another worker has judged and given a position. Returns the position that it is heard in.
+    pub fn crossed(&mut self, now: Instant, candidate: &Candidate) -> Option<usize> {
+        self.rank(now, candidate)
+    }
+
+    /// A source is silent from now on: muted, demoted, gone, or said to be by its worker. Returns
     /// whether the other workers have to be told.
     pub fn silence(&mut self, source: SourceId) -> bool {
-        self.local.remove(source);
-        let changes = self.heard.remove(source);
+        let is_own = self.selector.noise_floor(source).is_some();
+        let changes = self.selector.remove(source);
         self.begin_tenures(&changes);
-        self.publishers.remove(&source)
+        self.pre_roll.remove(source);
+        is_own
     }
 
     /// Frees the positions of sources that stopped sending.
     pub fn handle_timeout(&mut self, now: Instant) {
-        let time = self.time(now);
-        self.local.tick(time);
-        let changes = self.heard.tick(time);
+        let changes = self.selector.tick(self.time(now));
         self.begin_tenures(&changes);
     }
 
     /// When [`RoomShard::handle_timeout`] is due.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.heard.next_timeout().map(|time| self.epoch + time)
+        self.selector.next_timeout().map(|time| self.epoch + time)
     }
 
     /// The packet, for each listener who hears the position it arrived in.
@@ -205,11 +192,32 @@ impl RoomShard {
         packet: &'a AudioPacket,
         position: usize,
     ) -> impl Iterator<Item = Forward> + 'a {
-        let reserve = self.heard.slots();
-        let positions = self.heard.positions();
+        self.forward_to(now, packet, position, 0, &[])
+    }
+
+    /// A packet from before its source had the position, for each listener who hears it there now and didn't then.
+    pub fn forward_earlier<'a>(
+        &'a mut self,
+        now: Instant,
+        earlier: &'a Earlier,
+        position: usize,
+    ) -> impl Iterator<Item = Forward> + 'a {
+        self.forward_to(now, &earlier.packet, position, earlier.lead, &earlier.heard_by)
+    }
+
+    fn forward_to<'a>(
+        &'a mut self,
+        now: Instant,
+        packet: &'a AudioPacket,
+        position: usize,
+        lead: u32,
+        heard_by: &'a [SourceId],
+    ) -> impl Iterator<Item = Forward> + 'a {
+        let reserve = self.selector.slots();
+        let positions = self.selector.positions();
         let tenure = self.tenures[position];
         self.endpoints.iter_mut().filter_map(move |(&endpoint, listener)| {
-            if listener.own == packet.source || !listener.reachable {
+            if listener.own == packet.source || !listener.reachable || heard_by.contains(&listener.own) {
                 return None;
             }
             let slot = if position < reserve {
@@ -218,18 +226,18 @@ impl RoomShard {
                 // The reserve stands in where a talker would hear themselves.
                 positions[..reserve].iter().position(|p| *p == Some(listener.own))?
             };
-            let rewritten = listener.slots.get_mut(slot)?.rewrite(now, tenure, packet)?;
+            let rewritten = listener.slots.get_mut(slot)?.rewrite(now, tenure, packet, lead)?;
             Some(Forward { endpoint, slot, rewritten })
         })
     }
 
     /// Who is heard, by position.
     pub fn speakers(&self) -> ArrayVec<Speaker, POSITIONS_MAX> {
-        let positions = self.heard.positions();
+        let positions = self.selector.positions();
         let occupied =
             positions.iter().enumerate().filter_map(|(position, source)| Some((position, (*source)?)));
         occupied
-            .map(|(position, source)| Speaker { position, source, level: self.heard.level(source) })
+            .map(|(position, source)| Speaker { position, source, level: self.selector.level(source) })
             .collect()
     }
 
@@ -243,9 +251,14 @@ impl RoomShard {
         self.tenure_last
     }
 
-    fn hear(&mut self, time: Duration, source: SourceId, observation: Observation) {
-        let changes = self.heard.observe(time, source, observation);
+    fn is_heard(&self, source: SourceId) -> bool {
+        self.selector.positions()[..self.selector.slots()].contains(&Some(source))
+    }
+
+    fn rank(&mut self, now: Instant, candidate: &Candidate) -> Option<usize> {
+        let changes = self.selector.rank(self.time(now), candidate);
         self.begin_tenures(&changes);
+        self.selector.positions().iter().position(|p| *p == Some(candidate.source))
     }
 
     fn begin_tenures(&mut self, changes: &Changes) {
@@ -258,10 +271,6 @@ impl RoomShard {
     fn time(&self, now: Instant) -> Duration {
         now.saturating_duration_since(self.epoch)
     }
-}
-
-fn absent(before: &Positions, after: &Positions) -> ArrayVec<SourceId, POSITIONS_MAX> {
-    before.iter().flatten().filter(|source| !after.contains(&Some(**source))).copied().collect()
 }
 
 #[cfg(test)]

@@ -5,12 +5,16 @@ use std::net::IpAddr;
 
 use tracing_subscriber::EnvFilter;
 
+use tercet_core::PRE_ROLL_MAX;
+
 use super::{Config, ConfigError, DEV_SECRET, SECRET_BYTES_MIN, WORKERS_MAX};
 
 /// Times are added to clocks: a bound keeps that from overflowing, and no longer one makes sense.
 const TIME_MS_MAX: u64 = 24 * 60 * 60 * 1000;
 
 const SLOTS_MAX: u8 = 8;
+
+const PRE_ROLL_MS_MAX: u8 = PRE_ROLL_MAX.as_millis() as u8;
 
 /// The longest name of a room or participant, in characters.
 pub(crate) const NAME_CHARS_MAX: usize = 128;
@@ -169,6 +173,7 @@ impl Config {
 
     fn check_numbers(&self) -> Result<(), ConfigError> {
         check_range("room.slots", self.room.slots, 1, SLOTS_MAX)?;
+        check_range("room.pre_roll_ms", self.room.pre_roll_ms, 0, PRE_ROLL_MS_MAX)?;
         check_range("room.participants_max", self.room.participants_max, 1, u32::MAX)?;
         check_range("limits.sessions_max", self.limits.sessions_max, 1, u32::MAX)?;
         check_range("session.resume_ms", self.session.resume_ms, 0, TIME_MS_MAX)?;
@@ -336,6 +341,9 @@ mod tests {
         accepted("[room]\nslots = 8");
         refused("[room]\nslots = 9", &["room.slots is 9: set 1 to 8"]);
         refused("[room]\nslots = 0", &["room.slots"]);
+        accepted("[room]\npre_roll_ms = 0");
+        accepted("[room]\npre_roll_ms = 100");
+        refused("[room]\npre_roll_ms = 101", &["room.pre_roll_ms is 101: set 0 to 100"]);
         accepted("[rooms.stage]\nslots = 1");
         refused("[rooms.stage]\nslots = 9", &["rooms.stage.slots"]);
         refused("[rooms.stage]\nparticipants_max = 0", &["rooms.stage.participants_max"]);

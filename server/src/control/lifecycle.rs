@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use tercet_core::{EndpointId, Refusal, Room, RoomId, RoomSettings, SessionId};
+use selector::Params;
+use tercet_core::{EndpointId, Refusal, Room, RoomAudio, RoomId, RoomSettings, SessionId};
 use tercet_protocol::{
     ErrorCode, LeaveReason, ProtocolError, Role, RoomInfo, ServerMessage, SessionInfo, VERSION, Welcome,
 };
@@ -75,7 +76,10 @@ impl Control {
         let open = OpenEndpoint {
             endpoint,
             room: room_id.clone(),
-            slots: usize::from(settings.slots),
+            audio: RoomAudio {
+                params: Params::with_slots(settings.slots.into()),
+                pre_roll: settings.pre_roll,
+            },
             source: participant.source,
             gate: participant.gate(),
             red: settings.red,

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 
 use mio::Waker;
-use selector::SourceId;
-use tercet_core::{AudioPacket, RoomId};
+use selector::{Candidate, SourceId};
+use tercet_core::{AudioPacket, Earlier, RoomId};
 
 /// About 40 ms of the candidates of 4,000 rooms; beyond that the receiving worker is overloaded, and
 /// late audio is worse than lost audio.
@@ -15,10 +15,19 @@ const QUEUE_PACKETS_MAX: usize = 8192;
 /// What a worker tells another about a room that both have a part of.
 #[derive(Debug)]
 pub(crate) enum Crossing {
-    /// A candidate's packet.
-    Candidate(RoomId, AudioPacket),
-    /// A source is no candidate any more.
-    Withdrawn(RoomId, SourceId),
+    /// A packet of somebody who has a position.
+    Heard(RoomId, Box<HeardPacket>),
+    /// A source is silent: muted, demoted, or gone.
+    Silenced(RoomId, SourceId),
+}
+
+/// What it takes to hear a packet on another worker as on the one that it came to.
+#[derive(Clone, Debug)]
+pub(crate) struct HeardPacket {
+    pub(crate) packet: AudioPacket,
+    pub(crate) candidate: Candidate,
+    /// What its source sent right before, where it begins to be heard with this packet.
+    pub(crate) pre_roll: Vec<Earlier>,
 }
 
 /// The sending side of a worker's inbox.

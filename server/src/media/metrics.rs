@@ -16,6 +16,7 @@ pub(super) struct WorkerMetrics {
     pub(super) send_refused: Counter,
     pub(super) forwarded: Counter,
     pub(super) not_selected: Counter,
+    pub(super) pre_roll: Counter,
     pub(super) dropped_stranger: Counter,
     pub(super) dropped_unproven: Counter,
     pub(super) dropped_malformed: Counter,
@@ -67,6 +68,7 @@ impl WorkerMetrics {
             packets_out: count("tercet_packets_out_total"),
             bytes_out: count("tercet_bytes_out_total"),
             forwarded: count("tercet_packets_forwarded_total"),
+            pre_roll: count("tercet_pre_roll_packets_total"),
             send_refused: dropped("send_refused"),
             not_selected: dropped("not_selected"),
             dropped_stranger: dropped("stranger"),
@@ -120,6 +122,10 @@ fn describe() {
     describe_counter!("tercet_packets_out_total", "Datagrams sent from the media ports.");
     describe_counter!("tercet_bytes_out_total", "Bytes sent from the media ports.");
     describe_counter!("tercet_packets_forwarded_total", "Audio packets written to listeners' slots.");
+    describe_counter!(
+        "tercet_pre_roll_packets_total",
+        "Audio packets kept from before their source was selected, and forwarded when it was."
+    );
     describe_counter!(
         "tercet_packets_dropped_total",
         "Datagrams and audio packets that went no further, by reason."

@@ -17,7 +17,7 @@ mod worker;
 use std::sync::Arc;
 
 use selector::{Level, SourceId};
-use tercet_core::{EndpointId, Gate, RoomId};
+use tercet_core::{EndpointId, Gate, RoomAudio, RoomId};
 
 pub(crate) use peer::{Answer, OfferError};
 pub(crate) use pool::WorkerPool;
@@ -50,8 +50,8 @@ pub(crate) enum WorkerCommand {
 pub(crate) struct OpenEndpoint {
     pub(crate) endpoint: EndpointId,
     pub(crate) room: RoomId,
-    /// How many slots the room has.
-    pub(crate) slots: usize,
+    /// How the room's speakers are chosen.
+    pub(crate) audio: RoomAudio,
     /// Which audio source of the room it publishes.
     pub(crate) source: SourceId,
     pub(crate) gate: Gate,

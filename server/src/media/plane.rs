@@ -20,13 +20,14 @@ use rustc_hash::FxHashMap;
 use selector::SourceId;
 use str0m::net::Transmit;
 use tercet_core::{
-    Allowance, AudioPacket, Dropped, EndpointId, IncomingRtp, Ingest, Origin, RoomId, RoomShard,
+    Allowance, Arrival, AudioPacket, Dropped, Earlier, EndpointId, Forward, IncomingRtp, Ingest, RoomId,
+    RoomShard,
 };
 use tercet_dtls::SharedCrypto;
 use tokio::sync::mpsc;
 use tracing::{debug, info, warn};
 
-use super::crossing::{Crossing, CrossingSender};
+use super::crossing::{Crossing, CrossingSender, HeardPacket};
 use super::demux::{Claim, Demux};
 use super::metrics::WorkerMetrics;
 use super::peer::{DatagramError, Peer, PeerEvent};
@@ -89,6 +90,36 @@ struct LocalRoom {
     announced_speech: bool,
 }
 
+/// A packet on its way to the slots of its listeners.
+struct Delivery<'a> {
+    endpoints: &'a mut FxHashMap<EndpointId, Endpoint>,
+    written: &'a mut Vec<EndpointId>,
+    forwarded: u64,
+    panicked: Vec<EndpointId>,
+}
+
+impl Delivery<'_> {
+    fn write(&mut self, now: Instant, forward: Forward, packet: &AudioPacket) {
+        let Some(endpoint) = self.endpoints.get_mut(&forward.endpoint) else {
+            return;
+        };
+        let Some(peer) = &mut endpoint.peer else {
+            return;
+        };
+        let write = AssertUnwindSafe(|| peer.write(now, forward.slot, forward.rewritten, packet));
+        match catch_unwind(write) {
+            Ok(true) => {
+                self.forwarded += 1;
+                if !std::mem::replace(&mut endpoint.written, true) {
+                    self.written.push(forward.endpoint);
+                }
+            }
+            Ok(false) => {}
+            Err(_) => self.panicked.push(forward.endpoint),
+        }
+    }
+}
+
 impl Plane {
     pub(super) fn new(
         id: WorkerId,
@@ -143,7 +174,6 @@ impl Plane {
             WorkerCommand::Close { endpoint } => self.close(now, endpoint),
             WorkerCommand::SetRoomWorkers { room, others } => {
                 if let Some(local) = self.rooms.get_mut(&room) {
-                    local.shard.set_spans_workers(!others.is_empty());
                     local.others = others;
                 }
             }
@@ -203,16 +233,15 @@ impl Plane {
     /// Another worker has something for a room.
     pub(super) fn crossing(&mut self, now: Instant, crossing: Crossing) {
         match crossing {
-            Crossing::Candidate(room, packet) => {
+            Crossing::Heard(room, heard) => {
                 let Some(local) = self.rooms.get_mut(&room) else {
                     return;
                 };
-                let arrival = local.shard.packet(now, Origin::Elsewhere, &packet);
-                if let Some(position) = arrival.position {
-                    self.deliver(now, &room, &packet, position);
+                if let Some(position) = local.shard.crossed(now, &heard.candidate) {
+                    self.deliver(now, &room, &heard.packet, position, &heard.pre_roll);
                 }
             }
-            Crossing::Withdrawn(room, source) => {
+            Crossing::Silenced(room, source) => {
                 if let Some(local) = self.rooms.get_mut(&room) {
                     local.shard.silence(source);
                 }
@@ -346,49 +375,52 @@ impl Plane {
         let Some(local) = self.rooms.get_mut(&room) else {
             return;
         };
-        let arrival = local.shard.packet(now, Origin::Here, &packet);
-        for &withdrawn in &arrival.withdrawn {
-            self.cross(&room, || Crossing::Withdrawn(room.clone(), withdrawn));
+        let Arrival { position, pre_roll, crossing } = local.shard.packet(now, &packet);
+        if let Some(candidate) = crossing {
+            self.cross(&room, || {
+                let heard = HeardPacket { packet: packet.clone(), candidate, pre_roll: pre_roll.clone() };
+                Crossing::Heard(room.clone(), Box::new(heard))
+            });
         }
-        if arrival.candidate {
-            self.cross(&room, || Crossing::Candidate(room.clone(), packet.clone()));
-        }
-        match arrival.position {
-            Some(position) => self.deliver(now, &room, &packet, position),
+        match position {
+            Some(position) => self.deliver(now, &room, &packet, position, &pre_roll),
             None => self.metrics.not_selected.increment(1),
         }
     }
 
-    /// Writes a packet to every listener of the room who hears its position.
-    fn deliver(&mut self, now: Instant, room: &RoomId, packet: &AudioPacket, position: usize) {
+    /// Writes a packet to every listener of the room who hears its position, after what its source sent before.
+    fn deliver(
+        &mut self,
+        now: Instant,
+        room: &RoomId,
+        packet: &AudioPacket,
+        position: usize,
+        pre_roll: &[Earlier],
+    ) {
         let Some(local) = self.rooms.get_mut(room) else {
             return;
         };
-        let (mut forwarded, mut panicked) = (0, Vec::new());
-        for forward in local.shard.forward(now, packet, position) {
-            let Some(endpoint) = self.endpoints.get_mut(&forward.endpoint) else {
-                continue;
-            };
-            let Some(peer) = &mut endpoint.peer else {
-                continue;
-            };
-            let write = AssertUnwindSafe(|| peer.write(now, forward.slot, forward.rewritten, packet));
-            match catch_unwind(write) {
-                Ok(true) => {
-                    forwarded += 1;
-                    if !std::mem::replace(&mut endpoint.written, true) {
-                        self.written.push(forward.endpoint);
-                    }
-                }
-                Ok(false) => {}
-                Err(_) => panicked.push(forward.endpoint),
+        let mut delivery = Delivery {
+            endpoints: &mut self.endpoints,
+            written: &mut self.written,
+            forwarded: 0,
+            panicked: Vec::new(),
+        };
+        for earlier in pre_roll {
+            for forward in local.shard.forward_earlier(now, earlier, position) {
+                delivery.write(now, forward, &earlier.packet);
             }
         }
+        for forward in local.shard.forward(now, packet, position) {
+            delivery.write(now, forward, packet);
+        }
+        let Delivery { forwarded, panicked, .. } = delivery;
+        self.metrics.pre_roll.increment(pre_roll.len() as u64);
+        self.metrics.forwarded.increment(forwarded);
         for id in panicked {
             self.metrics.peer_panicked();
             self.connection_lost(id);
         }
-        self.metrics.forwarded.increment(forwarded);
     }
 
     /// Sends something to the room's other workers.

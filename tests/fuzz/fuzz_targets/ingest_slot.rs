@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
 use selector::{Level, SourceId};
-use tercet_core::{Encoding, EndpointId, Gate, IncomingRtp, Ingest, Origin, RoomShard, Slot};
+use tercet_core::{AudioPacket, Earlier, Encoding, EndpointId, Forward, Gate, IncomingRtp, Ingest, RoomAudio, RoomShard, Slot};
 
 const PARTICIPANTS: usize = 6;
 
@@ -97,7 +97,7 @@ impl Room {
             // As the server chooses it: see `FIRST_SEQ_MAX` there.
             first_seq: input.first_seq % (1 << 14),
             first_timestamp: input.first_timestamp,
-            shard: RoomShard::new(now, slots),
+            shard: RoomShard::new(now, RoomAudio::with_slots(slots)),
             participants: Vec::new(),
             streams: BTreeMap::new(),
         };
@@ -188,10 +188,20 @@ impl Room {
         let Ok(packet) = participant.ingest.handle(now, rtp) else { return };
         assert_eq!(participant.ingest.gate(), Gate::Open, "nobody is heard behind a shut gate");
         assert!(!packet.payload.is_empty(), "padding is not forwarded");
-        let arrival = self.shard.packet(now, Origin::Here, &packet);
-        assert!(!arrival.candidate && arrival.withdrawn.is_empty(), "a room of one worker has no others");
+        let arrival = self.shard.packet(now, &packet);
+        assert_eq!(arrival.crossing.is_some(), arrival.position.is_some(), "what is heard crosses");
         let Some(position) = arrival.position else { return };
-        let forwards: Vec<_> = self.shard.forward(now, &packet, position).collect();
+        for earlier in &arrival.pre_roll {
+            let Earlier { packet: before, .. } = earlier;
+            assert!(before.source == packet.source && before.seq < packet.seq, "somebody else's past");
+            let forwards = self.shard.forward_earlier(now, earlier, position).collect();
+            self.arrive_in_slots(before, forwards);
+        }
+        let forwards = self.shard.forward(now, &packet, position).collect();
+        self.arrive_in_slots(&packet, forwards);
+    }
+
+    fn arrive_in_slots(&mut self, packet: &AudioPacket, forwards: Vec<Forward>) {
         let listeners: BTreeSet<EndpointId> = forwards.iter().map(|forward| forward.endpoint).collect();
         assert_eq!(listeners.len(), forwards.len(), "one packet in two slots");
         for forward in forwards {

@@ -15,7 +15,7 @@ struct OneWorker {
 impl OneWorker {
     fn new(slots: usize, participants: u32) -> OneWorker {
         let now = Instant::now();
-        let mut shard = RoomShard::new(now, slots);
+        let mut shard = RoomShard::new(now, RoomAudio::with_slots(slots));
         for n in 1..=participants {
             shard.add_endpoint(EndpointId(n.into()), SourceId(n), (0..slots).map(|_| Slot::new(0, 0)));
             shard.set_reachable(EndpointId(n.into()), true);
@@ -30,7 +30,7 @@ impl OneWorker {
         let mut heard = Vec::new();
         for &(source, dbov) in levels {
             let packet = packet(source, self.seq, dbov);
-            let arrival = self.shard.packet(self.now, Origin::Here, &packet);
+            let arrival = self.shard.packet(self.now, &packet);
             if let Some(position) = arrival.position {
                 let forwards = self.shard.forward(self.now, &packet, position);
                 heard.extend(forwards.map(|f| (f.endpoint.0, f.slot, source)));
@@ -104,15 +104,73 @@ fn the_room_forgets_who_stopped_sending() {
 }
 
 #[test]
-fn only_candidates_cross_to_other_workers() {
+fn what_crosses_to_other_workers_is_what_has_a_position() {
     let mut room = OneWorker::new(1, 0);
-    room.shard.set_spans_workers(true);
     let now = room.now + FRAME;
-    assert!(room.shard.packet(now, Origin::Here, &packet(1, 1, -20)).candidate);
-    assert!(room.shard.packet(now, Origin::Here, &packet(2, 1, -20)).candidate);
-    assert!(!room.shard.packet(now, Origin::Here, &packet(3, 1, -20)).candidate);
-    // What comes from another worker is not sent on to a third.
-    assert!(!room.shard.packet(now, Origin::Elsewhere, &packet(4, 1, -10)).candidate);
+    let mut crosses = |source| room.shard.packet(now, &packet(source, 1, -20)).crossing.is_some();
+    assert!(crosses(1), "the slot");
+    assert!(crosses(2), "the reserve");
+    assert!(!crosses(3));
+}
+
+#[test]
+fn a_candidate_that_crossed_is_heard_where_it_was_given_a_position() {
+    let (mut here, mut there) = (OneWorker::new(3, 4), OneWorker::new(3, 4));
+    here.frame(&[(1, -20)]);
+    there.now = here.now;
+    let arrival = here.shard.packet(here.now, &packet(2, 1, -20));
+    let candidate = arrival.crossing.expect("it has a position");
+    assert_eq!(there.shard.crossed(there.now, &candidate), Some(1));
+}
+
+#[test]
+fn a_talker_begins_with_what_they_said_before_they_were_heard() {
+    let mut room = OneWorker::new(3, 2);
+    for _ in 0..10 {
+        room.frame(&[(1, -80)]);
+    }
+    room.seq += 1;
+    room.now += FRAME;
+    let first = packet(1, room.seq, -30);
+    let arrival = room.shard.packet(room.now, &first);
+    let seqs: Vec<u64> = arrival.pre_roll.iter().map(|earlier| earlier.packet.seq).collect();
+    assert_eq!(seqs, [first.seq - 3, first.seq - 2, first.seq - 1]);
+    let mut heard = Vec::new();
+    for earlier in &arrival.pre_roll {
+        heard.extend(room.shard.forward_earlier(room.now, earlier, 0).map(|f| f.rewritten));
+    }
+    heard.extend(room.shard.forward(room.now, &first, 0).map(|f| f.rewritten));
+    let numbers: Vec<(u64, u32, bool)> = heard.iter().map(|r| (r.seq, r.timestamp, r.marker)).collect();
+    assert_eq!(numbers, [(0, 0, true), (1, 960, false), (2, 1920, false), (3, 2880, false)]);
+}
+
+#[test]
+fn a_pre_roll_does_not_reach_back_beyond_a_pause() {
+    let mut room = OneWorker::new(3, 2);
+    room.frame(&[(1, -80)]);
+    room.now += Duration::from_millis(400);
+    room.seq += 1;
+    let arrival = room.shard.packet(room.now, &packet(1, room.seq, -30));
+    assert!(arrival.position.is_some() && arrival.pre_roll.is_empty());
+}
+
+#[test]
+fn who_heard_a_talker_in_the_reserve_hears_no_packet_twice() {
+    let mut room = OneWorker::new(1, 3);
+    for _ in 0..50 {
+        room.frame(&[(1, -20), (2, -30)]);
+    }
+    // 1, who has the slot, hears 2 in the reserve; 2 takes the slot once 1 is gone.
+    room.shard.silence(SourceId(1));
+    room.seq += 1;
+    room.now += FRAME;
+    let first = packet(2, room.seq, -30);
+    let arrival = room.shard.packet(room.now, &first);
+    assert_eq!(arrival.pre_roll.len(), 3);
+    let earlier = &arrival.pre_roll[2];
+    let reached: Vec<u64> =
+        room.shard.forward_earlier(room.now, earlier, 0).map(|forward| forward.endpoint.0).collect();
+    assert_eq!(reached, [3]);
 }
 
 #[test]
@@ -131,24 +189,4 @@ fn nothing_is_forwarded_to_a_listener_who_cannot_be_reached() {
     // Numbers that nobody got were not used up: 2^15 of them would cost the roll-over counter.
     assert_eq!(forwards[0].rewritten.seq, 1);
     assert!(forwards[0].rewritten.marker);
-}
-
-#[test]
-fn a_room_that_begins_to_span_workers_keeps_its_speakers() {
-    let mut room = OneWorker::new(3, 6);
-    let levels = [(4, -30), (5, -30), (6, -30), (1, -10), (2, -14), (3, -18)];
-    for _ in 0..200 {
-        room.frame(&levels);
-    }
-    let speakers = |room: &OneWorker| -> Vec<u32> {
-        let mut speakers: Vec<u32> = room.shard.speakers()[..3].iter().map(|s| s.source.0).collect();
-        speakers.sort();
-        speakers
-    };
-    assert_eq!(speakers(&room), [1, 2, 3]);
-    room.shard.set_spans_workers(true);
-    for _ in 0..100 {
-        room.frame(&levels);
-        assert_eq!(speakers(&room), [1, 2, 3]);
-    }
 }

@@ -30,7 +30,7 @@ impl Plane {
             self.selection_due = now + SELECTION_INTERVAL;
         }
         self.rooms.entry(open.room.clone()).or_insert_with(|| LocalRoom {
-            shard: RoomShard::new(now, open.slots),
+            shard: RoomShard::new(now, open.audio.clone()),
             others: Vec::new(),
             announced_version: 0,
             announced_speech: false,
@@ -38,7 +38,7 @@ impl Plane {
         let endpoint = Endpoint {
             room: open.room,
             source: open.source,
-            slots_max: open.slots,
+            slots_max: open.audio.params.slots,
             red: open.red,
             ingest: Ingest::new(open.source, open.gate, now),
             publishing: false,
@@ -187,7 +187,7 @@ impl Plane {
         let (room, source) = (endpoint.room.clone(), endpoint.source);
         let told = self.rooms.get_mut(&room).is_some_and(|local| local.shard.silence(source));
         if told {
-            self.cross(&room, || Crossing::Withdrawn(room.clone(), source));
+            self.cross(&room, || Crossing::Silenced(room.clone(), source));
         }
     }
 

@@ -8,7 +8,7 @@ use str0m::media::{Direction, MediaKind, Mid};
 use str0m::net::{Protocol, Receive};
 use str0m::rtp::{Extension, ExtensionMap, ExtensionValues, RtpPacket, RtpWrite};
 use str0m::{Candidate, Event, Input, Output, Rtc};
-use tercet_core::Gate;
+use tercet_core::{Gate, RoomAudio};
 
 use super::*;
 use crate::media::OpenEndpoint;
@@ -78,7 +78,7 @@ impl World {
         let open = OpenEndpoint {
             endpoint,
             room: RoomId::from("r"),
-            slots: 3,
+            audio: RoomAudio::with_slots(3),
             source: SourceId(index as u32 + 1),
             gate: Gate::Open,
             red: false,

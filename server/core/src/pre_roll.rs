@@ -1,0 +1,91 @@
+//! The packets of sources that aren't heard yet: kept for a moment, so that a first syllable isn't lost to the decision.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use arrayvec::ArrayVec;
+use rustc_hash::FxHashMap;
+use selector::{SLOTS_MAX, SourceId};
+
+use crate::AudioPacket;
+
+/// No pre-roll is longer: it would be heard as a delay.
+pub const PRE_ROLL_MAX: Duration = Duration::from_millis(100);
+
+/// What a first syllable loses in the worst of usual rooms: see docs/selection.md.
+pub const PRE_ROLL_DEFAULT: Duration = Duration::from_millis(60);
+
+/// The duration of a packet: what RFC 7587, section 3.3, calls the default.
+const FRAME: Duration = Duration::from_millis(20);
+
+/// A packet that waits this much longer than its place in the ring means is from before a pause.
+const JITTER_MAX: Duration = Duration::from_millis(40);
+
+/// [`PRE_ROLL_MAX`] at 48 kHz.
+const LEAD_TICKS_MAX: u32 = 4_800;
+
+/// A packet from before its source was heard by everybody.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Earlier {
+    /// As it arrived.
+    pub packet: AudioPacket,
+    /// How much later, in RTP ticks, the packet comes with which its source began to be heard.
+    pub lead: u32,
+    /// Who heard it, as the reserve of those who had the slots.
+    pub heard_by: HeardBy,
+}
+
+/// Those who had the slots.
+pub(crate) type HeardBy = ArrayVec<SourceId, SLOTS_MAX>;
+
+/// The last packets of each source that has no slot.
+pub(crate) struct PreRoll {
+    packets_max: usize,
+    age_max: Duration,
+    recent: FxHashMap<SourceId, VecDeque<(Instant, Earlier)>>,
+}
+
+impl PreRoll {
+    /// Keeps so much of each source, up to [`PRE_ROLL_MAX`].
+    pub(crate) fn new(length: Duration) -> PreRoll {
+        let length = length.min(PRE_ROLL_MAX);
+        let packets_max = (length.as_millis() / FRAME.as_millis()) as usize;
+        PreRoll { packets_max, age_max: length + JITTER_MAX, recent: FxHashMap::default() }
+    }
+
+    /// Keeps a packet, in place of the oldest.
+    pub(crate) fn keep(&mut self, now: Instant, packet: &AudioPacket, heard_by: HeardBy) {
+        if self.packets_max == 0 {
+            return;
+        }
+        let new = || VecDeque::with_capacity(self.packets_max);
+        let recent = self.recent.entry(packet.source).or_insert_with(new);
+        if recent.len() == self.packets_max {
+            recent.pop_front();
+        }
+        recent.push_back((now, Earlier { packet: packet.clone(), lead: 0, heard_by }));
+    }
+
+    /// The packets of the source that belong right before this one, in order.
+    pub(crate) fn take(&mut self, now: Instant, first: &AudioPacket) -> Vec<Earlier> {
+        let Some(recent) = self.recent.get_mut(&first.source) else {
+            return Vec::new();
+        };
+        let age_max = self.age_max;
+        let young = recent.drain(..).filter(|&(at, _)| now.saturating_duration_since(at) <= age_max);
+        let mut taken: Vec<Earlier> = young.map(|(_, earlier)| earlier).collect();
+        for earlier in &mut taken {
+            earlier.lead = first.timestamp.wrapping_sub(earlier.packet.timestamp);
+        }
+        taken.retain(|Earlier { packet, lead, .. }| {
+            packet.epoch == first.epoch && packet.seq < first.seq && *lead <= LEAD_TICKS_MAX
+        });
+        taken.sort_by_key(|earlier| earlier.packet.seq);
+        taken
+    }
+
+    /// Forgets a source.
+    pub(crate) fn remove(&mut self, source: SourceId) {
+        self.recent.remove(&source);
+    }
+}
