@@ -273,3 +273,83 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_pinned_source_has_a_position_for_as_long_as_it_sends() {
+    let mut room = Talkers::new(3);
+    let talkers = [(1, -25), (2, -25), (3, -25)];
+    room.send(3_000, &talkers);
+    room.selector.set_standing(SourceId(9), Some(Standing::Pinned));
+    room.send(20, &[(1, -25), (2, -25), (3, -25), (9, -90)]);
+    assert!(room.main().contains(&9));
+    room.send(10_000, &[(1, -5), (2, -5), (3, -5), (4, -5), (9, -90)]);
+    assert!(room.main().contains(&9));
+    room.send(2_500, &talkers);
+    assert_eq!(room.main(), [1, 2, 3]);
+}
+
+#[test]
+fn a_pinned_source_does_not_take_the_position_of_a_pinned_one() {
+    let mut room = Talkers::new(2);
+    for source in [1, 2, 3] {
+        room.selector.set_standing(SourceId(source), Some(Standing::Pinned));
+    }
+    room.send(3_000, &[(1, -90), (2, -90), (3, -10)]);
+    assert_eq!(room.main(), [1, 2]);
+    assert_eq!(room.reserve(), Some(3));
+}
+
+#[test]
+fn who_has_priority_is_heard_within_five_packets_and_is_not_challenged() {
+    let mut room = Talkers::new(3);
+    let talkers = [(1, -20), (2, -20), (3, -20), (9, -90)];
+    room.selector.set_standing(SourceId(9), Some(Standing::Priority));
+    room.send(5_000, &talkers);
+    assert_eq!(room.main(), [1, 2, 3]);
+    room.send(100, &[(1, -20), (2, -20), (3, -20), (9, -40)]);
+    assert!(room.main().contains(&9));
+    for _ in 0..100 {
+        room.send(100, &[(1, -10), (2, -10), (3, -10), (9, -40)]);
+        assert!(room.main().contains(&9));
+    }
+    // While they are silent they are as everybody else.
+    room.send(1_000, &[(1, -20), (2, -20), (3, -20), (9, -90)]);
+    assert_eq!(room.main(), [1, 2, 3]);
+}
+
+#[test]
+fn an_excluded_source_loses_its_position_and_gets_none() {
+    let mut room = Talkers::new(3);
+    room.send(1_000, &[(1, -20)]);
+    let changes = room.selector.set_standing(SourceId(1), Some(Standing::Excluded));
+    assert_eq!(changes.as_slice(), [freed(0, Reason::Gone)]);
+    room.send(1_000, &[(1, -20)]);
+    assert!(room.main().is_empty());
+    room.selector.set_standing(SourceId(1), None);
+    room.send(20, &[(1, -20)]);
+    assert_eq!(room.main(), [1]);
+}
+
+#[test]
+fn only_those_on_a_list_are_heard_where_all_others_are_excluded() {
+    let mut room = Talkers::new(3);
+    room.selector.set_standing_of_others(Some(Standing::Excluded));
+    room.selector.set_standing(SourceId(2), Some(Standing::Ordinary));
+    room.send(1_000, &[(1, -10), (2, -40), (3, -10)]);
+    assert_eq!(room.main(), [2]);
+}
+
+#[test]
+fn each_change_says_why() {
+    let mut room = Talkers::new(1);
+    room.send(2_000, &[(1, -30), (2, -90), (3, -90)]);
+    room.send(1_000, &[(1, -90), (2, -90), (3, -90)]).send(20, &[(2, -30), (3, -90)]);
+    room.send(3_000, &[(2, -40), (3, -20)]);
+    let main = room.changes.iter().filter(|(_, change)| change.position == 0);
+    let reasons: Vec<(Option<SourceId>, Reason)> = main.map(|(_, c)| (c.source, c.reason)).collect();
+    assert_eq!(reasons[0], (Some(SourceId(1)), Reason::Free));
+    assert!(
+        matches!(reasons[1], (Some(SourceId(2)), Reason::Silent { silent_for }) if silent_for.as_millis() >= 1_000)
+    );
+    assert!(matches!(reasons[2], (Some(SourceId(3)), Reason::Louder { by_db: 6.., .. })), "{reasons:?}");
+}

@@ -11,7 +11,10 @@ use std::time::{Duration, Instant};
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
 use selector::{Level, SourceId};
-use tercet_core::{AudioPacket, Earlier, Encoding, EndpointId, Forward, Gate, IncomingRtp, Ingest, RoomAudio, RoomShard, Slot};
+use tercet_core::{
+    AudioPacket, Earlier, Encoding, EndpointId, Forward, Gate, IncomingRtp, Ingest, RoomAudio, RoomShard,
+    Slot,
+};
 
 const PARTICIPANTS: usize = 6;
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
-use selector::{Changes, Level, Observation, Params, Selector, SourceId};
+use selector::{Candidate, Changes, Claim, Heard, Level, Observation, Params, Selector, SourceId, Standing};
 
 #[derive(Arbitrary, Clone, Debug)]
 enum Event {
@@ -27,6 +27,24 @@ enum Event {
     },
     Remove {
         source: u8,
+    },
+    Standing {
+        source: u8,
+        standing: u8,
+    },
+    StandingOfOthers {
+        standing: u8,
+    },
+    /// What another selector says, sound or not.
+    Claim {
+        source: u8,
+        standing: u8,
+        heard: u8,
+        loudness: i32,
+        spurt_age_ms: u16,
+        flags: u8,
+        position: u8,
+        turn: u64,
     },
     Tick,
     Pass {
@@ -77,6 +95,27 @@ impl Run {
                 self.change(|s, _| s.remove(id(source)));
                 assert_eq!(self.selector.level(id(source)), Level::SILENCE);
             }
+            Event::Standing { source, standing: to } => {
+                self.change(|s, _| s.set_standing(id(source), standing(to)));
+            }
+            Event::StandingOfOthers { standing: to } => {
+                self.change(|s, _| s.set_standing_of_others(standing(to)));
+            }
+            Event::Claim { source, standing: to, heard, loudness, spurt_age_ms, flags, position, turn } => {
+                let candidate = Candidate {
+                    source: id(source),
+                    standing: standing(to).unwrap_or_default(),
+                    heard: [Heard::Active, Heard::Steady, Heard::Quiet][usize::from(heard) % 3],
+                    // As loud as a level can be.
+                    loudness: loudness.rem_euclid(127 * 256 + 1),
+                    spurt_age: Duration::from_millis(spurt_age_ms.into()),
+                    is_proven: flags & 1 != 0,
+                    is_bang: flags & 2 != 0,
+                    is_believed: flags & 4 != 0,
+                    claim: (flags & 8 != 0).then_some(Claim { position: position.into(), turn: turn >> 1 }),
+                };
+                self.change(|s, now| s.rank(now, &candidate));
+            }
             Event::Tick => {
                 self.change(|s, now| s.tick(now));
                 let due = self.selector.next_timeout();
@@ -108,6 +147,11 @@ impl Run {
         }
         self.changes.push(changes);
     }
+}
+
+fn standing(number: u8) -> Option<Standing> {
+    let standings = [Standing::Excluded, Standing::Ordinary, Standing::Priority, Standing::Pinned];
+    standings.get(usize::from(number) % 5).copied()
 }
 
 fn id(source: u8) -> SourceId {

@@ -1,0 +1,86 @@
+//! What happened to one source, in sentences: why it got a slot, lost it, or had none while it spoke.
+
+use std::io::Write;
+use std::time::Duration;
+
+use selector::{Candidate, Heard};
+
+use crate::replay::{Millis, Packet, Replay, SlotChange, TraceError};
+
+/// What is told of a moment: so much before and after.
+const AROUND: Duration = Duration::from_secs(1);
+
+/// Writes the story of a source; of a moment in it, if one is named.
+pub(crate) fn tell(
+    out: &mut impl Write,
+    replay: &mut Replay,
+    packets: &[Packet],
+    source: &str,
+    at_ms: Option<u64>,
+) -> Result<(), TraceError> {
+    if !packets.iter().any(|packet| packet.source == source) {
+        return Err(TraceError::Line { line: 1, problem: "no packet is of this source" });
+    }
+    let at = at_ms.map(Duration::from_millis);
+    let is_told = |now: Duration| at.is_none_or(|at| now + AROUND >= at && now <= at + AROUND);
+    let mut unheard_spurt = None;
+    for packet in packets {
+        let (candidate, changes) = replay.judged(packet);
+        let is_own = packet.source == source;
+        let concerning = changes.iter().filter(|change| concerns(change, source));
+        let mut sentences: Vec<String> = concerning.map(|change| sentence(change, source)).collect();
+        let has_slot = replay.speakers().any(|(_, _, name)| name == source);
+        let spurt = packet.at.saturating_sub(candidate.spurt_age);
+        if is_own && candidate.heard != Heard::Quiet && !has_slot && unheard_spurt != Some(spurt) {
+            unheard_spurt = Some(spurt);
+            sentences.push(format!("{source} is heard, but has no slot"));
+        }
+        if sentences.is_empty() || !is_told(packet.at) {
+            continue;
+        }
+        for sentence in sentences {
+            writeln!(out, "{sentence}").map_err(TraceError::Output)?;
+        }
+        for line in circumstances(replay, packet, &candidate) {
+            writeln!(out, "    {line}").map_err(TraceError::Output)?;
+        }
+    }
+    Ok(())
+}
+
+fn concerns(change: &SlotChange, source: &str) -> bool {
+    [&change.source, &change.former].into_iter().flatten().any(|name| name == source)
+}
+
+fn sentence(change: &SlotChange, source: &str) -> String {
+    let SlotChange { at, slot, reason, .. } = change;
+    let at = Millis(*at);
+    match (&change.source, &change.former) {
+        (Some(now), _) if now == source => format!("{at} ms: {source} got slot {slot}: {reason}"),
+        (Some(now), _) => format!("{at} ms: {source} lost slot {slot} to {now}: {reason}"),
+        (None, _) => format!("{at} ms: {source} lost slot {slot}: {reason}"),
+    }
+}
+
+/// What was known at the moment: of the packet's source, and of those in the slots.
+fn circumstances(replay: &Replay, packet: &Packet, candidate: &Candidate) -> Vec<String> {
+    let selector = &replay.selector;
+    let floor = selector.noise_floor(candidate.source).unwrap_or_default();
+    let what = match candidate.heard {
+        Heard::Active if candidate.is_bang => "a bang",
+        Heard::Active if !candidate.is_proven => "loud since it came",
+        Heard::Active => "speaks",
+        Heard::Steady => "a steady sound",
+        Heard::Quiet => "quiet",
+    };
+    let mut lines = vec![format!(
+        "{}: {what}, for {} ms; this packet {:?}, its noise {floor:?}",
+        packet.source,
+        Millis(candidate.spurt_age),
+        packet.level,
+    )];
+    lines.extend(
+        replay.speakers().map(|(slot, id, name)| format!("slot {slot}: {name}, {:?}", selector.level(id))),
+    );
+    lines
+}
