@@ -245,7 +245,7 @@ impl Ranking {
         params: &Params,
     ) {
         self.free_for(candidate.source, Reason::Moved);
-        self.turn += 1;
+        self.turn = self.turn.saturating_add(1);
         self.occupy(now, position, self.turn, reason, candidate, params);
     }
 
@@ -274,9 +274,9 @@ impl Ranking {
     }
 
     fn offer_to_reserve(&mut self, now: Duration, candidate: &Candidate, params: &Params) {
-        let occupant = Occupant::new(now, self.turn + 1, candidate);
+        let occupant = Occupant::new(now, self.turn.saturating_add(1), candidate);
         if self.is_next_in_line(now, &occupant, params) {
-            self.turn += 1;
+            self.turn = self.turn.saturating_add(1);
             let reserve = self.slots();
             self.reasons[reserve] = Reason::NextInLine;
             self.occupants[reserve] = Some(occupant);

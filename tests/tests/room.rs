@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use tercet_loadtest::{Audio, Channel, Client, Codec, JoinOptions, PeerOptions, ReceivedPacket, Voice};
-use tercet_protocol::{DataFrameIn, LeaveReason, Request, Role, ServerMessage};
+use tercet_protocol::{DataFrameIn, LeaveReason, Request, Role, ServerMessage, Standing};
 use tercet_tests::listening::{A_WHILE, assert_continuous, assert_settles_on, hears, voices};
 use tercet_tests::{SOON, Server};
 
@@ -257,6 +257,23 @@ async fn a_promoted_listener_is_heard_and_a_demoted_one_no_more() -> anyhow::Res
     assert_settles_on(&mut moderator, [1]).await;
     moderator.request(set_role(Role::Listener)).await?;
     assert_settles_on(&mut moderator, []).await;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pinned_participant_is_heard_whoever_speaks_on_every_worker() -> anyhow::Result<()> {
+    let server = Server::start_with(&["--slots", "1", "--workers", "2"])?;
+    let clients = speakers(&server, "r", &[-10, -80]).await?;
+    let mut moderator = server.join("r", "moderator", Role::Moderator).await?;
+    let mut listener = server.join("r", "listener", Role::Listener).await?;
+    assert_settles_on(&mut listener, [0]).await;
+    let pin = |standing| Request::SetStanding { participant: clients[1].participant().to_owned(), standing };
+    moderator.request(pin(Standing::Pinned)).await?;
+    for client in [&mut listener, &mut moderator] {
+        assert_settles_on(client, [1]).await;
+    }
+    moderator.request(pin(Standing::Ordinary)).await?;
+    assert_settles_on(&mut listener, [0]).await;
     Ok(())
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use selector::SourceId;
-use tercet_protocol::Role;
+use tercet_protocol::{Role, Standing};
 
 use crate::{Gate, ParticipantId, RoomId};
 
@@ -25,6 +25,8 @@ pub struct Participant {
     pub name: String,
     /// What they may do.
     pub role: Role,
+    /// How their voice stands among the others.
+    pub standing: Standing,
     /// Whether their audio is withheld.
     pub muted: bool,
     /// Whether they ask to speak.
@@ -109,6 +111,7 @@ impl Room {
             id: id.clone(),
             name,
             role,
+            standing: Standing::Ordinary,
             muted: false,
             hand_raised: false,
             source,
@@ -195,6 +198,22 @@ impl Room {
         Ok(participant)
     }
 
+    /// A moderator lets somebody's voice come before others, or not.
+    ///
+    /// # Errors
+    /// [`Refusal::NotModerator`], [`Refusal::NoSuchParticipant`].
+    pub fn set_standing(
+        &mut self,
+        actor: &ParticipantId,
+        id: &ParticipantId,
+        standing: Standing,
+    ) -> Result<&Participant, Refusal> {
+        self.authorize(actor)?;
+        let participant = self.known(id)?;
+        participant.standing = standing;
+        Ok(participant)
+    }
+
     /// Whether somebody may remove somebody.
     ///
     /// # Errors
@@ -248,6 +267,7 @@ mod tests {
         let (mut room, ada, ben) = room();
         assert_eq!(room.mute_participant(&ben, &ada).map(|_| ()), Err(Refusal::NotModerator));
         assert_eq!(room.set_role(&ben, &ben, Role::Speaker).map(|_| ()), Err(Refusal::NotModerator));
+        assert_eq!(room.set_standing(&ben, &ben, Standing::Pinned).map(|_| ()), Err(Refusal::NotModerator));
         assert_eq!(room.may_remove(&ben, &ada), Err(Refusal::NotModerator));
         assert_eq!(room.may_remove(&ada, &"cyd".into()), Err(Refusal::NoSuchParticipant));
     }

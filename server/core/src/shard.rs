@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use arrayvec::ArrayVec;
 use rustc_hash::FxHashMap;
-use selector::{Candidate, Changes, Level, Params, SLOTS_MAX, Selector, SourceId};
+use selector::{Candidate, Changes, Level, Params, SLOTS_MAX, Selector, SourceId, Standing};
 
 use crate::pre_roll::{Earlier, HeardBy, PRE_ROLL_DEFAULT, PreRoll};
 use crate::slot::{Rewritten, Slot};
@@ -134,7 +134,9 @@ impl RoomShard {
 
     /// Removes a listener, and nothing else: see [`RoomShard::silence`] for what they published.
     pub fn remove_endpoint(&mut self, id: EndpointId) {
-        self.endpoints.remove(&id);
+        if let Some(listener) = self.endpoints.remove(&id) {
+            self.set_standing(listener.own, Standing::Ordinary);
+        }
     }
 
     /// How many listen here.
@@ -172,6 +174,13 @@ impl RoomShard {
         self.begin_tenures(&changes);
         self.pre_roll.remove(source);
         is_own
+    }
+
+    /// Sets how a publisher on this worker stands among all.
+    pub fn set_standing(&mut self, source: SourceId, standing: Standing) {
+        let standing = (standing != Standing::Ordinary).then_some(standing);
+        let changes = self.selector.set_standing(source, standing);
+        self.begin_tenures(&changes);
     }
 
     /// Frees the positions of sources that stopped sending.

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::Role;
+use crate::{Role, Standing};
 
 /// One message from a client: a request, and a number by which the reply refers to it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -75,6 +75,13 @@ pub enum Request {
         participant: String,
         /// The role from now on.
         role: Role,
+    },
+    /// Moderators: let somebody's voice come before others.
+    SetStanding {
+        /// Whose.
+        participant: String,
+        /// How it stands from now on.
+        standing: Standing,
     },
     /// Moderators: end somebody's session.
     RemoveParticipant {

@@ -12,7 +12,7 @@ mod server;
 
 pub use client::{ClientMessage, DataFrameIn, Request};
 pub use error::{ErrorCode, ProtocolError};
-pub use model::{Role, SpeakerLevel, TrackKind, WireParticipant, WireSlot, WireTrack};
+pub use model::{Role, SpeakerLevel, Standing, TrackKind, WireParticipant, WireSlot, WireTrack};
 pub use server::{DataFrameOut, LeaveReason, RoomInfo, ServerMessage, SessionInfo, SlotMid, Welcome};
 
 /// The version that `join` and `resume` have to name.

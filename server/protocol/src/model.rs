@@ -22,6 +22,19 @@ impl Role {
     }
 }
 
+/// How somebody's voice stands among the others, whatever its level.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Standing {
+    /// It competes by its level.
+    #[default]
+    Ordinary,
+    /// As soon as they speak they are heard, and no ordinary voice takes the slot while they do: an interpreter.
+    Priority,
+    /// They have a slot for as long as they send, whether they speak or not: music, somebody on a stage.
+    Pinned,
+}
+
 /// What a track carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -48,6 +61,8 @@ pub struct WireParticipant {
     pub name: String,
     /// What they may do.
     pub role: Role,
+    /// How their voice stands among the others.
+    pub standing: Standing,
     /// Whether their audio is withheld from the room.
     pub muted: bool,
     /// Whether they ask to speak.

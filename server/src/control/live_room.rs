@@ -132,6 +132,7 @@ pub(super) fn wire_participant(participant: &Participant) -> WireParticipant {
         id: participant.id.to_string(),
         name: participant.name.clone(),
         role: participant.role,
+        standing: participant.standing,
         muted: participant.muted,
         hand_raised: participant.hand_raised,
         source: participant.source.0,

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use tercet_core::{Participant, ParticipantId, Refusal, Room, RoomId};
-use tercet_protocol::{ClientMessage, ErrorCode, LeaveReason, Request, ServerMessage};
+use tercet_protocol::{ClientMessage, ErrorCode, LeaveReason, Request, ServerMessage, Standing};
 
 use super::live_room::wire_participant;
 use super::{Attached, Control};
@@ -46,6 +46,10 @@ impl Control {
                 let whom = whom(&participant);
                 self.change(now, &room, &whom, |room| room.set_role(&actor, &whom, role))
             }
+            Request::SetStanding { participant, standing } => {
+                let whom = whom(&participant);
+                self.change(now, &room, &whom, |room| room.set_standing(&actor, &whom, standing))
+            }
             Request::RemoveParticipant { participant } => {
                 self.remove(now, &room, &actor, &whom(&participant))
             }
@@ -67,13 +71,15 @@ impl Control {
         };
         let before = live.room.participant(whom).map(wire_participant);
         let participant = change(&mut live.room).map_err(refused)?;
-        let (gate, message) = (participant.gate(), wire_participant(participant));
+        let (gate, standing) = (participant.gate(), rank(participant.standing));
+        let message = wire_participant(participant);
         if before.as_ref() == Some(&message) {
             return Ok(());
         }
         let session = live.sessions.get(&participant.id).and_then(|id| self.sessions.get(id));
         if let Some((worker, endpoint)) = session.map(|session| (session.worker, session.endpoint)) {
             self.command(worker, WorkerCommand::SetGate { endpoint, gate });
+            self.command(worker, WorkerCommand::SetStanding { endpoint, standing });
         }
         self.broadcast(now, room, &ServerMessage::ParticipantUpdated { participant: message });
         Ok(())
@@ -94,6 +100,15 @@ impl Control {
             self.end(now, session, LeaveReason::Removed);
         }
         Ok(())
+    }
+}
+
+/// The standing as the selector has it.
+fn rank(standing: Standing) -> selector::Standing {
+    match standing {
+        Standing::Ordinary => selector::Standing::Ordinary,
+        Standing::Priority => selector::Standing::Priority,
+        Standing::Pinned => selector::Standing::Pinned,
     }
 }
 

@@ -16,7 +16,7 @@ mod worker;
 
 use std::sync::Arc;
 
-use selector::{Level, SourceId};
+use selector::{Level, SourceId, Standing};
 use tercet_core::{EndpointId, Gate, RoomAudio, RoomId};
 
 pub(crate) use peer::{Answer, OfferError};
@@ -35,6 +35,8 @@ pub(crate) enum WorkerCommand {
     Offer { endpoint: EndpointId, sdp: String, fresh: bool, request: Option<u32> },
     /// Let the endpoint's audio be heard, or not.
     SetGate { endpoint: EndpointId, gate: Gate },
+    /// How the endpoint's audio stands among that of others.
+    SetStanding { endpoint: EndpointId, standing: Standing },
     /// The session is over.
     Close { endpoint: EndpointId },
     /// Which other workers have a part of the room.

@@ -171,6 +171,7 @@ impl Plane {
                 self.tell(WorkerEvent::OfferAnswered { endpoint, request, result });
             }
             WorkerCommand::SetGate { endpoint, gate } => self.set_gate(endpoint, gate),
+            WorkerCommand::SetStanding { endpoint, standing } => self.set_standing(endpoint, standing),
             WorkerCommand::Close { endpoint } => self.close(now, endpoint),
             WorkerCommand::SetRoomWorkers { room, others } => {
                 if let Some(local) = self.rooms.get_mut(&room) {

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use tercet_loadtest::{Peer, PeerOptions, Signalling, SignallingError};
-use tercet_protocol::{ErrorCode, LeaveReason, Request, Role, ServerMessage, VERSION};
+use tercet_protocol::{ErrorCode, LeaveReason, Request, Role, ServerMessage, Standing, VERSION};
 use tercet_tests::{SOON, Server};
 use tokio::time::timeout;
 
@@ -81,6 +81,7 @@ async fn only_moderators_moderate_and_only_those_who_are_there() -> anyhow::Resu
         [
             Request::MuteParticipant { participant: participant.clone() },
             Request::LowerHand { participant: participant.clone() },
+            Request::SetStanding { participant: participant.clone(), standing: Standing::Pinned },
             Request::SetRole { participant: participant.clone(), role: Role::Moderator },
             Request::RemoveParticipant { participant },
         ]

@@ -4,6 +4,12 @@
 /** What a participant may do: hear; hear and be heard; and also mute, promote, demote and remove others. */
 export type Role = "listener" | "speaker" | "moderator";
 
+/**
+ * How a voice stands among the others: `ordinary` competes by its level; `priority` is heard as soon as it speaks, and
+ * loses the slot to no ordinary one while it does; `pinned` has a slot for as long as it is sent.
+ */
+export type Standing = "ordinary" | "priority" | "pinned";
+
 /** `reconnecting`: signalling or media broke and is being repaired. `closed` is final. */
 export type RoomState = "connected" | "reconnecting" | "closed";
 
@@ -24,6 +30,7 @@ export interface Participant {
   readonly id: string;
   readonly name: string;
   readonly role: Role;
+  readonly standing: Standing;
   /** Their audio is withheld from the room. */
   readonly muted: boolean;
   readonly handRaised: boolean;
@@ -35,7 +42,7 @@ export interface Participant {
 }
 
 /** The properties of a participant that can change. */
-export type ParticipantField = "name" | "role" | "muted" | "handRaised";
+export type ParticipantField = "name" | "role" | "standing" | "muted" | "handRaised";
 
 /** A stable downstream position, which carries one speaker at a time. */
 export interface Slot {
@@ -179,6 +186,8 @@ export interface Room {
   lowerHand(id: string): Promise<void>;
   /** Moderators: promotes or demotes somebody, at once. */
   setRole(id: string, role: Role): Promise<void>;
+  /** Moderators: lets somebody's voice come before others, or not. */
+  setStanding(id: string, standing: Standing): Promise<void>;
   /** Moderators: ends somebody's session. */
   removeParticipant(id: string): Promise<void>;
 

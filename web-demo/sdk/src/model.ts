@@ -159,6 +159,7 @@ function person(wire: WireParticipant): Person {
     id: wire.id,
     name: wire.name,
     role: wire.role,
+    standing: wire.standing,
     muted: wire.muted,
     handRaised: wire.hand_raised,
     source: wire.source,
@@ -168,11 +169,17 @@ function person(wire: WireParticipant): Person {
 }
 
 function update(known: Person, wire: WireParticipant): Change[] {
-  return amend(known, { name: wire.name, role: wire.role, muted: wire.muted, handRaised: wire.hand_raised });
+  return amend(known, {
+    name: wire.name,
+    role: wire.role,
+    standing: wire.standing,
+    muted: wire.muted,
+    handRaised: wire.hand_raised,
+  });
 }
 
 function amend(known: Person, now: Pick<Participant, ParticipantField>): Change[] {
-  const fields: ParticipantField[] = ["name", "role", "muted", "handRaised"];
+  const fields: ParticipantField[] = ["name", "role", "standing", "muted", "handRaised"];
   const changed = new Set(fields.filter((field) => known[field] !== now[field]));
   if (changed.size === 0) return [];
   Object.assign(known, { name: now.name, role: now.role, muted: now.muted, handRaised: now.handRaised });

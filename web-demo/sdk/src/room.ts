@@ -12,6 +12,7 @@ import {
   type RoomStats,
   type SendOptions,
   type Slot,
+  type Standing,
   TercetError,
 } from "./api.js";
 import { Backoff, Pause } from "./backoff.js";
@@ -211,6 +212,10 @@ export class LiveRoom implements Room {
 
   async setRole(id: string, role: Role): Promise<void> {
     await this.#moderate({ type: "set_role", participant: id, role });
+  }
+
+  async setStanding(id: string, standing: Standing): Promise<void> {
+    await this.#moderate({ type: "set_standing", participant: id, standing });
   }
 
   async removeParticipant(id: string): Promise<void> {

@@ -1,7 +1,7 @@
 // The messages of docs/protocol.md, version 1, as they cross the WebSocket. Nothing of this is public:
 // `model.ts` turns it into the objects of `api.ts`.
 
-import type { LeaveReason, Role } from "./api.js";
+import type { LeaveReason, Role, Standing } from "./api.js";
 
 export const VERSION = 1;
 
@@ -17,6 +17,7 @@ export interface WireParticipant {
   id: string;
   name: string;
   role: Role;
+  standing: Standing;
   muted: boolean;
   hand_raised: boolean;
   source: number;
@@ -80,5 +81,6 @@ export type Request =
   | { type: "mute_participant"; participant: string }
   | { type: "lower_hand"; participant: string }
   | { type: "set_role"; participant: string; role: Role }
+  | { type: "set_standing"; participant: string; standing: Standing }
   | { type: "remove_participant"; participant: string }
   | { type: "ping" };

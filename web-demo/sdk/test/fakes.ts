@@ -178,6 +178,7 @@ export function wireParticipant(id: string, fields: Json = {}): Json {
     id,
     name: id.toUpperCase(),
     role: "speaker",
+    standing: "ordinary",
     muted: false,
     hand_raised: false,
     source: 1,

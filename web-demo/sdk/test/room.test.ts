@@ -279,6 +279,7 @@ test("a moderator's request is never sent twice", async () => {
     room.removeParticipant("ann"),
     room.muteParticipant("ann"),
     room.lowerHand("ann"),
+    room.setStanding("ann", "pinned"),
   ].map((asked) => expect(asked).rejects.toMatchObject({ code: "connection_lost" }));
   await settle();
   FakeSocket.last.drop();

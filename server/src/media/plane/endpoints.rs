@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
+use selector::Standing;
 use tercet_core::{Allowance, EndpointId, Gate, Ingest, RoomShard, Slot};
 
 use super::{Endpoint, LocalRoom, Plane, SELECTION_INTERVAL};
@@ -151,6 +152,14 @@ impl Plane {
             Gate::Open => {}
             Gate::Muted => self.silence(id),
             Gate::ListenOnly => self.end_publishing(id),
+        }
+    }
+
+    pub(super) fn set_standing(&mut self, id: EndpointId, standing: Standing) {
+        if let Some(endpoint) = self.endpoints.get(&id)
+            && let Some(local) = self.rooms.get_mut(&endpoint.room)
+        {
+            local.shard.set_standing(endpoint.source, standing);
         }
     }
 

@@ -83,7 +83,8 @@ export class Person {
       this.#menu = null;
       return;
     }
-    const { id, name, role, muted, handRaised } = this.#participant;
+    const { id, name, role, standing, muted, handRaised } = this.#participant;
+    const pinned = standing === "pinned";
     const promotion = PROMOTION[role];
     const demotion = DEMOTION[role];
     const items = h(
@@ -99,6 +100,10 @@ export class Person {
           promotion[0] === "moderator" ? "Really make moderator?" : null,
         ),
       demotion && this.#action("demote", demotion[1], () => this.#room.setRole(id, demotion[0])),
+      role !== "listener" &&
+        this.#action("pin", pinned ? "Unpin" : "Pin", () =>
+          this.#room.setStanding(id, pinned ? "ordinary" : "pinned"),
+        ),
       this.#action("remove", "Remove", () => this.#room.removeParticipant(id), "Really remove?"),
     );
     if (!this.#menu) {
