@@ -144,10 +144,22 @@ impl Server {
     /// # Errors
     /// The server can't be reached.
     pub async fn get(&self, path: &str) -> anyhow::Result<(u16, String)> {
+        self.get_as(path, None).await
+    }
+
+    /// Status and body of a GET with a token.
+    ///
+    /// # Errors
+    /// The server can't be reached.
+    pub async fn get_as(&self, path: &str, token: Option<&str>) -> anyhow::Result<(u16, String)> {
         let url = format!("http://{}{path}", self.http);
+        let authorization = token.map(|token| format!("Bearer {token}"));
         tokio::task::spawn_blocking(move || {
-            let agent = agent();
-            let mut response = agent.get(&url).call()?;
+            let mut request = agent().get(&url);
+            if let Some(authorization) = authorization {
+                request = request.header("authorization", authorization);
+            }
+            let mut response = request.call()?;
             Ok((response.status().as_u16(), response.body_mut().read_to_string()?))
         })
         .await?

@@ -37,6 +37,8 @@ pub enum ErrorCode {
     Forbidden,
     /// The room has as many participants as it may have.
     RoomFull,
+    /// Nobody is in a room of that name.
+    NoSuchRoom,
     /// Nobody of that id is in the room.
     NoSuchParticipant,
     /// The session ended, never existed, or the secret is wrong.
@@ -75,6 +77,7 @@ impl ErrorCode {
             ErrorCode::TokenExpired => "token_expired",
             ErrorCode::Forbidden => "forbidden",
             ErrorCode::RoomFull => "room_full",
+            ErrorCode::NoSuchRoom => "no_such_room",
             ErrorCode::NoSuchParticipant => "no_such_participant",
             ErrorCode::NoSuchSession => "no_such_session",
             ErrorCode::BadSdp => "bad_sdp",

@@ -87,6 +87,7 @@ impl Control {
         self.command(worker, WorkerCommand::Open(open));
         if worker_is_new {
             self.tell_room_workers(&room_id);
+            self.trace_on(&room_id, worker);
         }
         info!(room = %room_id, participant = %participant_id, session = %session_id, worker = worker.0, "joined");
         let joined = ServerMessage::ParticipantJoined { participant: wire_participant(&participant) };

@@ -8,7 +8,7 @@ use selector::{Level, SourceId};
 use tercet_core::{Participant, ParticipantId, Room, SessionId};
 use tercet_protocol::{SpeakerLevel, TrackKind, WireParticipant, WireSlot, WireTrack};
 
-use crate::media::{Selection, WorkerId};
+use crate::media::{Selection, TraceSender, WorkerId};
 
 /// Up to this size a room's levels are told ten times a second, beyond it twice.
 const LIVELY_PARTICIPANTS_MAX: usize = 100;
@@ -24,6 +24,8 @@ pub(super) struct LiveRoom {
     /// Who is heard by the listeners of each worker: slots first, the reserve last.
     selections: BTreeMap<WorkerId, Vec<Option<(SourceId, Level)>>>,
     levels_told_at: BTreeMap<WorkerId, Instant>,
+    /// Those who look at the levels of the room.
+    pub(super) traces: Vec<TraceSender>,
 }
 
 impl LiveRoom {
@@ -35,6 +37,7 @@ impl LiveRoom {
             workers: BTreeMap::new(),
             selections: BTreeMap::new(),
             levels_told_at: BTreeMap::new(),
+            traces: Vec::new(),
         }
     }
 

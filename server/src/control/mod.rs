@@ -10,6 +10,7 @@ mod media;
 mod requests;
 mod session;
 mod state;
+mod trace;
 
 use std::time::{Duration, Instant};
 
@@ -19,7 +20,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::MissedTickBehavior;
 
 use crate::access::Claims;
-use crate::media::{WorkerEvent, WorkerPool};
+use crate::media::{TraceReceiver, WorkerEvent, WorkerPool};
 
 pub(crate) use lifecycle::CLOSE_GOING_AWAY;
 pub(crate) use session::{Outgoing, Socket, protocol_error, text};
@@ -58,6 +59,10 @@ pub(crate) enum ControlInput {
     Request {
         from: Attached,
         message: ClientMessage,
+    },
+    Trace {
+        claims: Claims,
+        reply: oneshot::Sender<Result<TraceReceiver, ProtocolError>>,
     },
     SocketClosed {
         from: Attached,

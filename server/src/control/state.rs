@@ -57,6 +57,9 @@ impl Control {
                 let _ = reply.send(self.resume(now, &session, &secret, request, socket));
             }
             ControlInput::Request { from, message } => self.request(now, from, message),
+            ControlInput::Trace { claims, reply } => {
+                let _ = reply.send(self.trace(&claims));
+            }
             ControlInput::SocketClosed { from } => {
                 let session = self.sessions.get_mut(&from.session);
                 if let Some(session) = session.filter(|s| s.attached() == from) {

@@ -4,6 +4,7 @@ mod assets;
 mod demo;
 mod listener;
 mod signalling;
+mod trace;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -49,6 +50,7 @@ pub(crate) fn router(node: Node) -> Router {
     let sdk = Router::new().route("/sdk/{*path}", get(assets::sdk)).layer(cors);
     let signalling = Router::new()
         .route("/v1/ws", get(signalling::upgrade))
+        .route("/v1/rooms/{room}/trace", get(trace::trace))
         .route("/v1/demo", get(demo::describe))
         .route("/v1/demo/token", post(demo::token))
         .route_layer(from_fn_with_state(node.clone(), from_this_machine));

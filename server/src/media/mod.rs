@@ -12,6 +12,7 @@ mod pool;
 mod sdp;
 mod socket;
 mod timers;
+mod trace;
 mod worker;
 
 use std::sync::Arc;
@@ -21,6 +22,7 @@ use tercet_core::{EndpointId, Gate, RoomAudio, RoomId};
 
 pub(crate) use peer::{Answer, OfferError};
 pub(crate) use pool::WorkerPool;
+pub(crate) use trace::{TraceReceiver, TraceSender, TracedPacket, trace};
 
 /// Which worker thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -41,6 +43,8 @@ pub(crate) enum WorkerCommand {
     Close { endpoint: EndpointId },
     /// Which other workers have a part of the room.
     SetRoomWorkers { room: RoomId, others: Vec<WorkerId> },
+    /// Somebody looks at the levels of the room.
+    Trace { room: RoomId, trace: TraceSender },
     /// A data frame for endpoints of this worker.
     SendData { endpoints: Vec<EndpointId>, reliable: bool, frame: Arc<[u8]> },
     /// Say goodbye to everybody and end the thread.

@@ -33,6 +33,7 @@ use super::metrics::WorkerMetrics;
 use super::peer::{DatagramError, Peer, PeerEvent};
 use super::socket::Sent;
 use super::timers::Timers;
+use super::trace::Tracer;
 use super::{WorkerCommand, WorkerEvent, WorkerId};
 
 /// Who is heard is told to the control plane at this pace.
@@ -86,6 +87,7 @@ struct Endpoint {
 struct LocalRoom {
     shard: RoomShard,
     others: Vec<WorkerId>,
+    tracers: Vec<Tracer>,
     announced_version: u64,
     announced_speech: bool,
 }
@@ -176,6 +178,11 @@ impl Plane {
             WorkerCommand::SetRoomWorkers { room, others } => {
                 if let Some(local) = self.rooms.get_mut(&room) {
                     local.others = others;
+                }
+            }
+            WorkerCommand::Trace { room, trace } => {
+                if let Some(local) = self.rooms.get_mut(&room) {
+                    local.tracers.push(Tracer::new(trace));
                 }
             }
             WorkerCommand::SendData { endpoints, reliable, frame } => {
@@ -376,6 +383,9 @@ impl Plane {
         let Some(local) = self.rooms.get_mut(&room) else {
             return;
         };
+        for tracer in &mut local.tracers {
+            tracer.packet(now, &packet);
+        }
         let Arrival { position, pre_roll, crossing } = local.shard.packet(now, &packet);
         if let Some(candidate) = crossing {
             self.cross(&room, || {

@@ -33,6 +33,7 @@ impl Plane {
         self.rooms.entry(open.room.clone()).or_insert_with(|| LocalRoom {
             shard: RoomShard::new(now, open.audio.clone()),
             others: Vec::new(),
+            tracers: Vec::new(),
             announced_version: 0,
             announced_speech: false,
         });

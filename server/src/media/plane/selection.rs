@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use super::Plane;
+use crate::media::trace::Tracer;
 use crate::media::{Selection, WorkerEvent};
 
 impl Plane {
@@ -11,6 +12,7 @@ impl Plane {
         let mut occupied = 0;
         for (room, local) in &mut self.rooms {
             local.shard.handle_timeout(now);
+            local.tracers.retain_mut(Tracer::flush);
             let speakers = local.shard.speakers();
             occupied += speakers.len();
             let version = local.shard.selection_version();
