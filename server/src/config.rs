@@ -7,6 +7,7 @@
 
 mod load;
 mod sample;
+mod selection;
 mod validate;
 
 use std::collections::BTreeMap;
@@ -17,8 +18,9 @@ use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tercet_core::PRE_ROLL_DEFAULT;
+use tercet_core::{PRE_ROLL_DEFAULT, RoomAudio};
 
+use self::selection::{SelectorConfig, SelectorOverride};
 pub(crate) use load::{ConfigError, check_environment};
 pub(crate) use validate::{NAME_CHARS_MAX, is_name};
 
@@ -129,6 +131,8 @@ pub(crate) struct RoomDefaults {
     /// How much of a speaker is heard from before they were selected, in milliseconds, 0 to 100: the beginning of a
     /// first syllable, while it was too soft to be told from noise.
     pub(crate) pre_roll_ms: u8,
+    /// How speakers are chosen. `docs/selection.md` says what each number is worth.
+    pub(crate) selector: SelectorConfig,
 }
 
 /// What one room has of its own.
@@ -139,10 +143,12 @@ pub(crate) struct RoomOverride {
     pub(crate) slots: Option<u8>,
     /// The most participants of the room.
     pub(crate) participants_max: Option<u32>,
+    /// How its speakers are chosen: keys of `room.selector`.
+    pub(crate) selector: Option<SelectorOverride>,
 }
 
 /// The settings of one room, defaults and overrides taken together.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct RoomSettings {
     /// How many voices are heard at once.
     pub(crate) slots: u8,
@@ -150,20 +156,29 @@ pub(crate) struct RoomSettings {
     pub(crate) participants_max: u32,
     /// Whether RED is offered.
     pub(crate) red: bool,
-    /// How much is heard from before a speaker was selected.
-    pub(crate) pre_roll: Duration,
+    /// How its speakers are chosen.
+    pub(crate) audio: RoomAudio,
 }
 
 impl Config {
     /// The settings of the room `name`.
     pub(crate) fn room(&self, name: &str) -> RoomSettings {
         let own = self.rooms.get(name);
+        let slots = own.and_then(|own| own.slots).unwrap_or(self.room.slots);
         RoomSettings {
-            slots: own.and_then(|own| own.slots).unwrap_or(self.room.slots),
+            slots,
             participants_max: own.and_then(|own| own.participants_max).unwrap_or(self.room.participants_max),
             red: self.room.red,
-            pre_roll: Duration::from_millis(self.room.pre_roll_ms.into()),
+            audio: RoomAudio {
+                params: self.selector(own).params(slots),
+                pre_roll: Duration::from_millis(self.room.pre_roll_ms.into()),
+            },
         }
+    }
+
+    fn selector(&self, own: Option<&RoomOverride>) -> SelectorConfig {
+        let own = own.and_then(|own| own.selector.as_ref());
+        own.map_or_else(|| self.room.selector.clone(), |own| self.room.selector.with(own))
     }
 
     /// How many media workers run: as configured, or one for each core.
@@ -231,6 +246,7 @@ impl Default for RoomDefaults {
             participants_max: 10_000,
             red: true,
             pre_roll_ms: PRE_ROLL_DEFAULT.as_millis() as u8,
+            selector: SelectorConfig::default(),
         }
     }
 }
@@ -247,25 +263,33 @@ impl fmt::Debug for AccessConfig {
 
 /// One room in the sample, to show the form.
 fn example_rooms() -> BTreeMap<String, RoomOverride> {
-    let room = RoomOverride { slots: Some(5), participants_max: Some(500) };
+    let selector = SelectorOverride { margin_db: Some(3), ..SelectorOverride::default() };
+    let room = RoomOverride { slots: Some(5), participants_max: Some(500), selector: Some(selector) };
     BTreeMap::from([("all-hands".to_owned(), room)])
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "in a test, a panic is the message")]
 mod tests {
+    use selector::Params;
+
     use super::*;
 
     #[test]
     fn a_room_takes_from_the_defaults_what_it_does_not_set() {
         let mut config = Config::default();
-        let own = RoomOverride { slots: Some(5), participants_max: None };
+        config.room.selector.hold_ms = 900;
+        let selector = SelectorOverride { margin_db: Some(3), ..SelectorOverride::default() };
+        let own = RoomOverride { slots: Some(5), participants_max: None, selector: Some(selector) };
         config.rooms.insert("stage".to_owned(), own);
 
-        let stage =
-            RoomSettings { slots: 5, participants_max: 10_000, red: true, pre_roll: PRE_ROLL_DEFAULT };
-        let other =
-            RoomSettings { slots: 3, participants_max: 10_000, red: true, pre_roll: PRE_ROLL_DEFAULT };
+        let audio = |slots, margin_db| {
+            let hold_for = Duration::from_millis(900);
+            let params = Params { margin_db, hold_for, ..Params::with_slots(slots) };
+            RoomAudio { params, ..RoomAudio::with_slots(slots) }
+        };
+        let stage = RoomSettings { slots: 5, participants_max: 10_000, red: true, audio: audio(5, 3) };
+        let other = RoomSettings { slots: 3, participants_max: 10_000, red: true, audio: audio(3, 6) };
         assert_eq!(config.room("stage"), stage);
         assert_eq!(config.room("elsewhere"), other);
     }

@@ -2,8 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use selector::Params;
-use tercet_core::{EndpointId, Refusal, Room, RoomAudio, RoomId, RoomSettings, SessionId};
+use tercet_core::{EndpointId, Refusal, Room, RoomId, RoomSettings, SessionId};
 use tercet_protocol::{
     ErrorCode, LeaveReason, ProtocolError, Role, RoomInfo, ServerMessage, SessionInfo, VERSION, Welcome,
 };
@@ -76,10 +75,7 @@ impl Control {
         let open = OpenEndpoint {
             endpoint,
             room: room_id.clone(),
-            audio: RoomAudio {
-                params: Params::with_slots(settings.slots.into()),
-                pre_roll: settings.pre_roll,
-            },
+            audio: settings.audio,
             source: participant.source,
             gate: participant.gate(),
             red: settings.red,
