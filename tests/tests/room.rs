@@ -278,6 +278,41 @@ async fn a_pinned_participant_is_heard_whoever_speaks_on_every_worker() -> anyho
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_listener_who_chose_whom_to_hear_hears_them_on_every_worker() -> anyhow::Result<()> {
+    let server = Server::start_with(&["--slots", "2", "--workers", "2"])?;
+    let clients = speakers(&server, "r", &[-10, -20, -30, -40]).await?;
+    let mut choosers = Vec::new();
+    for n in 0..2 {
+        // One on each worker: half of those who are named send to the other.
+        choosers.push(server.join("r", &format!("chooser-{n}"), Role::Listener).await?);
+    }
+    let ids = |numbers: &[usize]| numbers.iter().map(|&n| clients[n].participant().to_owned()).collect();
+    for chooser in &mut choosers {
+        assert_settles_on(chooser, [0, 1]).await;
+        chooser.request(Request::Listen { only: Some(ids(&[2, 3])), except: ids(&[]) }).await?;
+        assert_settles_on(chooser, [2, 3]).await;
+        chooser.request(Request::Listen { only: None, except: ids(&[0]) }).await?;
+        assert_settles_on(chooser, [1, 2]).await;
+    }
+    // Somebody who comes later is heard by those who named them, and told to be in their slot.
+    choosers[0].request(Request::Listen { only: Some(["late".to_owned()].into()), except: ids(&[]) }).await?;
+    assert_settles_on(&mut choosers[0], []).await;
+    let late = server.join("r", "late", Role::Speaker).await?;
+    late.speak(Voice::new(9, -45)).await?;
+    assert_settles_on(&mut choosers[0], [9]).await;
+    let told = choosers[0].wait_for(SOON, |message| match message {
+        ServerMessage::Slots { slots } => {
+            slots.iter().any(|slot| slot.participant.as_deref() == Some("late")).then_some(())
+        }
+        _ => None,
+    });
+    told.await?;
+    choosers[0].request(Request::Listen { only: None, except: ids(&[]) }).await?;
+    assert_settles_on(&mut choosers[0], [0, 1]).await;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn data_reaches_those_it_is_for_on_the_channel_it_came_on() -> anyhow::Result<()> {
     let server = Server::start()?;
     let mut clients = Vec::new();

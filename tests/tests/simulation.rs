@@ -10,8 +10,8 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use selector::{Level, SourceId};
 use tercet_core::{
-    AudioPacket, Earlier, Encoding, EndpointId, Forward, Gate, IncomingRtp, Ingest, RoomAudio, RoomShard,
-    Slot, StreamEpoch,
+    Arrival, AudioPacket, Encoding, EndpointId, Forward, Gate, IncomingRtp, Ingest, Listening, RoomAudio,
+    RoomShard, Slot, StreamEpoch,
 };
 
 const FRAME_MS: u64 = 20;
@@ -38,6 +38,7 @@ struct Participant {
     talking: bool,
     loudness_dbov: i8,
     muted: bool,
+    listening: Option<Listening>,
 }
 
 /// What an endpoint got in one slot: timestamp and origin by sequence number.
@@ -60,6 +61,7 @@ struct World {
     /// Who heard which packet.
     heard: BTreeSet<(EndpointId, SourceId, StreamEpoch, u64)>,
     pre_rolled: usize,
+    viewed: usize,
     next_id: u32,
 }
 
@@ -84,6 +86,7 @@ impl World {
             streams: BTreeMap::new(),
             heard: BTreeSet::new(),
             pre_rolled: 0,
+            viewed: 0,
             next_id: 1,
         }
     }
@@ -110,6 +113,7 @@ impl World {
             talking: false,
             loudness_dbov: self.rng.random_range(-45..-12),
             muted: false,
+            listening: None,
         });
         source
     }
@@ -136,6 +140,33 @@ impl World {
         let (room, worker, source) = (participant.room, participant.worker, participant.source);
         if participant.muted {
             self.silence(room, worker, source);
+        }
+    }
+
+    /// Somebody chooses whom to hear, or ceases to.
+    fn choose(&mut self, index: usize) {
+        let room = self.participants[index].room;
+        let of_room: Vec<SourceId> =
+            self.participants.iter().filter(|p| p.room == room).map(|p| p.source).collect();
+        let rng = &mut self.rng;
+        let mut some = || of_room.iter().copied().filter(|_| rng.random_bool(0.4)).collect();
+        let listening = match self.sent % 3 {
+            0 => None,
+            1 => Some(Listening { only: Some(some()), except: some() }),
+            _ => Some(Listening { only: None, except: some() }),
+        };
+        let now = self.now();
+        let participant = &mut self.participants[index];
+        participant.listening = listening.clone();
+        self.shards[room][participant.worker].set_listening(now, participant.endpoint, listening);
+        let wanted: BTreeSet<SourceId> = self
+            .participants
+            .iter()
+            .filter_map(|p| p.listening.as_ref().filter(|_| p.room == room)?.only.clone())
+            .flatten()
+            .collect();
+        for shard in &mut self.shards[room] {
+            shard.set_wanted(wanted.iter().copied());
         }
     }
 
@@ -206,32 +237,29 @@ impl World {
         self.pre_rolled += arrival.pre_roll.len();
         for other in (0..WORKERS).filter(|&other| other != worker) {
             if let Some(candidate) = &arrival.crossing {
-                let position = self.shards[room][other].crossed(now, candidate);
-                self.deliver(room, other, &packet, position, &arrival.pre_roll);
+                let there = self.shards[room][other].crossed(now, candidate);
+                self.deliver(room, other, &packet, &Arrival { pre_roll: arrival.pre_roll.clone(), ..there });
             }
         }
-        self.deliver(room, worker, &packet, arrival.position, &arrival.pre_roll);
+        self.deliver(room, worker, &packet, &arrival);
     }
 
-    fn deliver(
-        &mut self,
-        room: usize,
-        worker: usize,
-        packet: &AudioPacket,
-        position: Option<usize>,
-        pre_roll: &[Earlier],
-    ) {
-        let Some(position) = position else {
-            return;
-        };
+    fn deliver(&mut self, room: usize, worker: usize, packet: &AudioPacket, arrival: &Arrival) {
         let now = self.now();
-        for earlier in pre_roll {
-            let forwards: Vec<Forward> =
-                self.shards[room][worker].forward_earlier(now, earlier, position).collect();
-            self.arrive_in_slots(&earlier.packet, &forwards);
+        if let Some(position) = arrival.position {
+            for earlier in &arrival.pre_roll {
+                let forwards: Vec<Forward> =
+                    self.shards[room][worker].forward_earlier(now, earlier, position).collect();
+                self.arrive_in_slots(&earlier.packet, &forwards);
+            }
+            let forwards: Vec<Forward> = self.shards[room][worker].forward(now, packet, position).collect();
+            self.arrive_in_slots(packet, &forwards);
         }
-        let forwards: Vec<Forward> = self.shards[room][worker].forward(now, packet, position).collect();
-        self.arrive_in_slots(packet, &forwards);
+        if arrival.viewed {
+            let forwards: Vec<Forward> = self.shards[room][worker].forward_to_viewers(now, packet).collect();
+            self.viewed += forwards.len();
+            self.arrive_in_slots(packet, &forwards);
+        }
     }
 
     fn arrive_in_slots(&mut self, packet: &AudioPacket, forwards: &[Forward]) {
@@ -242,6 +270,13 @@ impl World {
             let listener = listener.unwrap_or_else(|| panic!("seed {seed}: forwarded to somebody who left"));
             assert_ne!(listener.source, packet.source, "seed {seed}: somebody hears themselves");
             assert_eq!(usize::from(packet.payload[0]), listener.room, "seed {seed}: a packet left its room");
+            if let Some(Listening { only, except }) = &listener.listening {
+                let wanted = only.as_ref().is_none_or(|only| only.contains(&packet.source));
+                assert!(
+                    wanted && !except.contains(&packet.source),
+                    "seed {seed}: somebody hears who is not wanted"
+                );
+            }
             assert!(!reached.contains(&forward.endpoint), "seed {seed}: one packet in two slots");
             reached.push(forward.endpoint);
             let heard = (forward.endpoint, packet.source, packet.epoch, packet.seq);
@@ -306,6 +341,7 @@ fn whatever_happens_in_a_room_its_listeners_get_sound_streams() {
             match world.rng.random_range(0..100) {
                 0..12 => world.participants[somebody].talking ^= true,
                 12..14 => world.mute(somebody),
+                16..18 => world.choose(somebody),
                 14 if world.participants.len() > 6 => world.leave(somebody),
                 15 if world.participants.len() < 24 => {
                     let room = world.rng.random_range(0..ROOMS);
@@ -321,6 +357,7 @@ fn whatever_happens_in_a_room_its_listeners_get_sound_streams() {
             world.streams.values().map(BTreeMap::len).sum::<usize>() > 1_000,
             "seed {seed}: hardly anything was heard"
         );
+        assert!(world.viewed > 0, "seed {seed}: nobody heard whom they chose");
         assert!(world.pre_rolled > 0, "seed {seed}: nobody's beginning was kept");
         world.everybody_falls_silent();
         // Longer than a position is held through a pause.

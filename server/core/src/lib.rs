@@ -20,6 +20,7 @@ mod pre_roll;
 mod room;
 mod shard;
 mod slot;
+mod view;
 
 pub use allowance::Allowance;
 pub use ids::{EndpointId, ParticipantId, RoomId, SessionId};
@@ -29,3 +30,4 @@ pub use pre_roll::{Earlier, PRE_ROLL_DEFAULT, PRE_ROLL_MAX};
 pub use room::{Participant, Refusal, Room, RoomSettings};
 pub use shard::{Arrival, Forward, RoomAudio, RoomShard, Speaker};
 pub use slot::{Rewritten, Slot};
+pub use view::Listening;

@@ -12,11 +12,12 @@
 use std::time::{Duration, Instant};
 
 use arrayvec::ArrayVec;
-use rustc_hash::FxHashMap;
-use selector::{Candidate, Changes, Level, Params, SLOTS_MAX, Selector, SourceId, Standing};
+use rustc_hash::{FxHashMap, FxHashSet};
+use selector::{Candidate, Changes, Level, Params, Positions, SLOTS_MAX, Selector, SourceId, Standing};
 
-use crate::pre_roll::{Earlier, HeardBy, PRE_ROLL_DEFAULT, PreRoll};
+use crate::pre_roll::{Earlier, HeardBy, PRE_ROLL_DEFAULT, PRE_ROLL_MAX, PreRoll};
 use crate::slot::{Rewritten, Slot};
+use crate::view::{Listening, View};
 use crate::{AudioPacket, EndpointId};
 
 /// The largest number of positions: the slots and the reserve.
@@ -46,6 +47,8 @@ pub struct Arrival {
     pub position: Option<usize>,
     /// What the source sent right before it: [`RoomShard::forward_earlier`] takes it from here, before the packet.
     pub pre_roll: Vec<Earlier>,
+    /// Whether somebody hears it who chose whom to hear: [`RoomShard::forward_to_viewers`] takes it from here.
+    pub viewed: bool,
     /// What the room's other workers have to know to hear it too.
     pub crossing: Option<Candidate>,
 }
@@ -81,6 +84,10 @@ pub struct RoomShard {
     tenures: ArrayVec<u64, POSITIONS_MAX>,
     tenure_last: u64,
     endpoints: FxHashMap<EndpointId, Listener>,
+    /// Those of them who chose whom to hear.
+    viewers: Vec<EndpointId>,
+    /// Publishers on this worker whom such listeners of other workers want to hear, position or not.
+    wanted: FxHashSet<SourceId>,
 }
 
 struct Listener {
@@ -88,6 +95,9 @@ struct Listener {
     /// Whether anything that is sent can arrive: numbers that nobody gets are not used up.
     reachable: bool,
     slots: ArrayVec<Slot, SLOTS_MAX>,
+    view: Option<Box<View>>,
+    /// When the listener last chose whom to hear, or ceased to: what they heard before is not sent again.
+    chose_at: Option<Instant>,
 }
 
 impl RoomShard {
@@ -101,6 +111,8 @@ impl RoomShard {
             selector,
             tenure_last: 0,
             endpoints: FxHashMap::default(),
+            viewers: Vec::new(),
+            wanted: FxHashSet::default(),
         }
     }
 
@@ -108,7 +120,41 @@ impl RoomShard {
     /// [`RoomShard::set_reachable`]. `own` is what they publish themselves.
     pub fn add_endpoint(&mut self, id: EndpointId, own: SourceId, slots: impl IntoIterator<Item = Slot>) {
         let slots = slots.into_iter().take(self.selector.slots()).collect();
-        self.endpoints.insert(id, Listener { own, reachable: false, slots });
+        // What a listener wants to hear outlasts the connection.
+        let view = self.endpoints.remove(&id).and_then(|former| former.view);
+        self.endpoints.insert(id, Listener { own, reachable: false, slots, view, chose_at: None });
+    }
+
+    /// Sets whom a listener wants to hear: their slots carry the speakers among these. `None` for those of the room.
+    pub fn set_listening(&mut self, now: Instant, id: EndpointId, listening: Option<Listening>) {
+        let Some(listener) = self.endpoints.get_mut(&id) else {
+            return;
+        };
+        listener.chose_at = Some(now);
+        self.viewers.retain(|&viewer| viewer != id);
+        match (&mut listener.view, listening) {
+            (view, None) => *view = None,
+            (Some(view), Some(listening)) => view.listen(listener.own, listening),
+            (view, Some(listening)) => {
+                *view = Some(Box::new(View::new(self.selector.params(), listener.own, listening)));
+            }
+        }
+        if listener.view.is_some() {
+            self.viewers.push(id);
+        }
+        // The control plane tells who is in which slot when this changes.
+        self.tenure_last += 1;
+    }
+
+    /// Sets which publishers on this worker are wanted by listeners of other workers.
+    pub fn set_wanted(&mut self, wanted: impl IntoIterator<Item = SourceId>) {
+        self.wanted = wanted.into_iter().collect();
+    }
+
+    /// Whom those hear who chose whom to hear: their own slots.
+    pub fn views(&self) -> impl Iterator<Item = (EndpointId, Positions)> {
+        let view = |id: &EndpointId| Some((*id, self.endpoints.get(id)?.view.as_ref()?.speakers()));
+        self.viewers.iter().filter_map(view)
     }
 
     /// Tells whether a listener's connection is up. Nothing is forwarded to one whose isn't.
@@ -134,6 +180,7 @@ impl RoomShard {
 
     /// Removes a listener, and nothing else: see [`RoomShard::silence`] for what they published.
     pub fn remove_endpoint(&mut self, id: EndpointId) {
+        self.viewers.retain(|&viewer| viewer != id);
         if let Some(listener) = self.endpoints.remove(&id) {
             self.set_standing(listener.own, Standing::Ordinary);
         }
@@ -158,12 +205,16 @@ impl RoomShard {
         } else if !was_heard {
             pre_roll = self.pre_roll.take(now, packet);
         }
-        Arrival { position, pre_roll, crossing: self.selector.with_claim(&candidate) }
+        let wanted = || self.wanted.contains(&packet.source).then_some(candidate);
+        let crossing = self.selector.with_claim(&candidate).or_else(wanted);
+        Arrival { position, pre_roll, viewed: self.view(now, &candidate), crossing }
     }
 
-    /// A packet that another worker has judged and given a position. Returns the position that it is heard in.
-    pub fn crossed(&mut self, now: Instant, candidate: &Candidate) -> Option<usize> {
-        self.rank(now, candidate)
+    /// A packet that another worker has judged: one with a position there, or one that somebody here wants to hear.
+    pub fn crossed(&mut self, now: Instant, candidate: &Candidate) -> Arrival {
+        let viewed = self.view(now, candidate);
+        let position = candidate.claim.is_some().then(|| self.rank(now, candidate)).flatten();
+        Arrival { position, viewed, ..Arrival::default() }
     }
 
     /// A source is silent from now on: muted, demoted, gone, or said to be by its worker. Returns
@@ -173,6 +224,11 @@ impl RoomShard {
         let changes = self.selector.remove(source);
         self.begin_tenures(&changes);
         self.pre_roll.remove(source);
+        for viewer in &self.viewers {
+            if let Some(view) = self.endpoints.get_mut(viewer).and_then(|listener| listener.view.as_mut()) {
+                view.silence(source);
+            }
+        }
         is_own
     }
 
@@ -185,8 +241,14 @@ impl RoomShard {
 
     /// Frees the positions of sources that stopped sending.
     pub fn handle_timeout(&mut self, now: Instant) {
-        let changes = self.selector.tick(self.time(now));
+        let time = self.time(now);
+        let changes = self.selector.tick(time);
         self.begin_tenures(&changes);
+        for viewer in &self.viewers {
+            if let Some(view) = self.endpoints.get_mut(viewer).and_then(|listener| listener.view.as_mut()) {
+                view.tick(time);
+            }
+        }
     }
 
     /// When [`RoomShard::handle_timeout`] is due.
@@ -202,6 +264,22 @@ impl RoomShard {
         position: usize,
     ) -> impl Iterator<Item = Forward> + 'a {
         self.forward_to(now, packet, position, 0, &[])
+    }
+
+    /// The packet, for each listener who chose whom to hear and hears it.
+    pub fn forward_to_viewers<'a>(
+        &'a mut self,
+        now: Instant,
+        packet: &'a AudioPacket,
+    ) -> impl Iterator<Item = Forward> + 'a {
+        let viewers = &self.viewers;
+        let endpoints = &mut self.endpoints;
+        viewers.iter().filter_map(move |&endpoint| {
+            let listener = endpoints.get_mut(&endpoint).filter(|listener| listener.reachable)?;
+            let (slot, tenure) = listener.view.as_ref()?.slot_of(packet.source)?;
+            let rewritten = listener.slots.get_mut(slot)?.rewrite(now, tenure, packet, 0)?;
+            Some(Forward { endpoint, slot, rewritten })
+        })
     }
 
     /// A packet from before its source had the position, for each listener who hears it there now and didn't then.
@@ -226,7 +304,9 @@ impl RoomShard {
         let positions = self.selector.positions();
         let tenure = self.tenures[position];
         self.endpoints.iter_mut().filter_map(move |(&endpoint, listener)| {
-            if listener.own == packet.source || !listener.reachable || heard_by.contains(&listener.own) {
+            let chose_just_now = || listener.chose_at.is_some_and(|at| now < at + 2 * PRE_ROLL_MAX);
+            let has_heard = heard_by.contains(&listener.own) || (lead > 0 && chose_just_now());
+            if listener.own == packet.source || has_heard || !listener.reachable || listener.view.is_some() {
                 return None;
             }
             let slot = if position < reserve {
@@ -268,6 +348,18 @@ impl RoomShard {
         let changes = self.selector.rank(self.time(now), candidate);
         self.begin_tenures(&changes);
         self.selector.positions().iter().position(|p| *p == Some(candidate.source))
+    }
+
+    /// Ranks a packet for those who chose whom to hear. Returns whether anybody of them hears it.
+    fn view(&mut self, now: Instant, candidate: &Candidate) -> bool {
+        let time = self.time(now);
+        let mut viewed = false;
+        for viewer in &self.viewers {
+            if let Some(view) = self.endpoints.get_mut(viewer).and_then(|listener| listener.view.as_mut()) {
+                viewed |= view.rank(time, candidate, &mut self.tenure_last);
+            }
+        }
+        viewed
     }
 
     fn begin_tenures(&mut self, changes: &Changes) {

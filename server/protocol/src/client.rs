@@ -1,5 +1,7 @@
 //! What a client sends.
 
+use std::collections::BTreeSet;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -53,6 +55,18 @@ pub enum Request {
     Mute {
         /// The state wanted.
         muted: bool,
+    },
+    /// Choose whom to hear: one's slots carry the speakers among these, in place of those of the room. Without
+    /// `only` and `except`, those of the room again.
+    Listen {
+        /// These and nobody else, by id; at most 256.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[schemars(length(max = 256))]
+        only: Option<BTreeSet<String>>,
+        /// Not these; at most 256.
+        #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+        #[schemars(length(max = 256))]
+        except: BTreeSet<String>,
     },
     /// Ask to speak, or withdraw.
     RaiseHand {

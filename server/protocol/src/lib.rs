@@ -21,6 +21,9 @@ pub const VERSION: u32 = 1;
 /// The largest signalling message that the server reads, in bytes.
 pub const MESSAGE_BYTES_MAX: usize = 64 * 1024;
 
+/// The most participants that a client can list in `listen`, in each of its lists.
+pub const LISTEN_MAX: usize = 256;
+
 /// The largest data-channel frame that the server forwards, in bytes.
 pub const DATA_BYTES_MAX: usize = 15 * 1024;
 

@@ -85,6 +85,7 @@ impl Control {
             self.tell_room_workers(&room_id);
             self.trace_on(&room_id, worker);
         }
+        self.tell_viewers_of(&room_id, &participant_id);
         info!(room = %room_id, participant = %participant_id, session = %session_id, worker = worker.0, "joined");
         let joined = ServerMessage::ParticipantJoined { participant: wire_participant(&participant) };
         let bytes = text(&joined);
@@ -127,7 +128,7 @@ impl Control {
     fn welcome(&mut self, id: SessionId, re: Option<u32>) -> Option<Welcome> {
         let session = self.sessions.get_mut(&id)?;
         let live = self.rooms.get(&session.room)?;
-        session.slots_told = live.slots_of(session.source, session.worker);
+        session.slots_told = live.slots_of(session);
         Some(Welcome {
             re,
             version: VERSION,
@@ -172,6 +173,7 @@ impl Control {
         let Some(live) = self.rooms.get_mut(&session.room) else {
             return;
         };
+        live.wanted_changed |= live.viewers.remove(&id);
         let worker_is_gone = live.remove(&session.participant, session.worker);
         if live.room.is_empty() {
             self.rooms.remove(&session.room);

@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use selector::{Level, SourceId};
 use tercet_core::{Participant, ParticipantId, Room, SessionId};
 use tercet_protocol::{SpeakerLevel, TrackKind, WireParticipant, WireSlot, WireTrack};
 
+use super::session::Session;
 use crate::media::{Selection, TraceSender, WorkerId};
 
 /// Up to this size a room's levels are told ten times a second, beyond it twice.
@@ -24,6 +25,10 @@ pub(super) struct LiveRoom {
     /// Who is heard by the listeners of each worker: slots first, the reserve last.
     selections: BTreeMap<WorkerId, Vec<Option<(SourceId, Level)>>>,
     levels_told_at: BTreeMap<WorkerId, Instant>,
+    /// The sessions that chose whom to hear.
+    pub(super) viewers: FxHashSet<SessionId>,
+    /// Whether the workers have yet to be told whom these want to hear.
+    pub(super) wanted_changed: bool,
     /// Those who look at the levels of the room.
     pub(super) traces: Vec<TraceSender>,
 }
@@ -37,6 +42,8 @@ impl LiveRoom {
             workers: BTreeMap::new(),
             selections: BTreeMap::new(),
             levels_told_at: BTreeMap::new(),
+            viewers: FxHashSet::default(),
+            wanted_changed: false,
             traces: Vec::new(),
         }
     }
@@ -103,9 +110,13 @@ impl LiveRoom {
         Some(levels)
     }
 
-    /// Who is heard in each slot of a participant: position by position, the reserve in place of
-    /// the participant themselves.
-    pub(super) fn slots_of(&self, own: SourceId, worker: WorkerId) -> Vec<Option<SourceId>> {
+    /// Who is heard in each slot of a session: as its client chose; or position by position, the reserve in
+    /// place of the participant themselves.
+    pub(super) fn slots_of(&self, session: &Session) -> Vec<Option<SourceId>> {
+        if let Some(view) = &session.view {
+            return view.clone();
+        }
+        let (own, worker) = (session.source, session.worker);
         let slots = usize::from(self.room.settings().slots);
         let source = |position: usize| {
             let positions = self.selections.get(&worker)?;

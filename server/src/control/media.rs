@@ -99,7 +99,7 @@ impl Control {
             session.slots_told.clear();
         }
         if let Some(live) = self.rooms.get(&session.room) {
-            let slots = live.slots_of(session.source, session.worker);
+            let slots = live.slots_of(session);
             let message = ServerMessage::Slots { slots: live.wire_slots(&slots, &session.slot_mids) };
             session.slots_told = slots;
             session.send(now, Outgoing::Text(text(&message)));
@@ -130,7 +130,14 @@ impl Control {
         let Some(live) = self.rooms.get_mut(&room) else {
             return;
         };
+        for (endpoint, speakers) in &selection.views {
+            let session = self.by_endpoint.get(endpoint).and_then(|id| self.sessions.get_mut(id));
+            if let Some(session) = session.filter(|session| session.wishes.is_some()) {
+                session.view = Some(speakers.clone());
+            }
+        }
         let levels = live.select(now, selection);
+        self.tell_wanted(&room);
         self.tell_slots(now, &room, worker);
         if let Some(levels) = levels {
             let bytes = text(&ServerMessage::Speakers { levels });
@@ -149,7 +156,7 @@ impl Control {
             let Some(session) = self.sessions.get_mut(id).filter(|session| session.worker == worker) else {
                 continue;
             };
-            let slots = live.slots_of(session.source, worker);
+            let slots = live.slots_of(session);
             if slots == session.slots_told {
                 continue;
             }

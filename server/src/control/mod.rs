@@ -5,6 +5,7 @@
 //! decides is in [`Control`], which does no I/O and is given the time.
 
 mod lifecycle;
+mod listening;
 mod live_room;
 mod media;
 mod requests;

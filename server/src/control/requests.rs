@@ -31,6 +31,7 @@ impl Control {
             Request::Ping => return self.send(now, id, &ServerMessage::Pong { re }),
             Request::Leave => return self.end_by_request(now, id, LeaveReason::Left, re),
             Request::Mute { muted } => self.change(now, &room, &actor, |room| room.set_muted(&actor, muted)),
+            Request::Listen { only, except } => self.listen(id, only, except),
             Request::RaiseHand { raised } => {
                 self.change(now, &room, &actor, |room| room.raise_hand(&actor, raised))
             }

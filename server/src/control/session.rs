@@ -10,6 +10,7 @@ use tercet_protocol::{ErrorCode, ProtocolError, ServerMessage};
 use tokio::sync::mpsc::{self, error::TrySendError};
 
 use super::Attached;
+use super::listening::Wishes;
 use crate::media::WorkerId;
 
 /// What goes out to a client's WebSocket.
@@ -58,6 +59,10 @@ pub(super) struct Session {
     pub(super) slot_mids: Vec<String>,
     /// Who its client was last told to be in its slots.
     pub(super) slots_told: Vec<Option<SourceId>>,
+    /// Whom its client wants to hear, if it chose.
+    pub(super) wishes: Option<Wishes>,
+    /// Who is in its slots then.
+    pub(super) view: Option<Vec<Option<SourceId>>>,
     attachment: u64,
     socket: Option<Socket>,
     detached_at: Option<Instant>,
@@ -88,6 +93,8 @@ impl Session {
             may_send_data: new.may_send_data,
             slot_mids: Vec::new(),
             slots_told: Vec::new(),
+            wishes: None,
+            view: None,
             attachment: 0,
             socket: Some(new.socket),
             detached_at: None,

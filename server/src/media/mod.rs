@@ -18,7 +18,7 @@ mod worker;
 use std::sync::Arc;
 
 use selector::{Level, SourceId, Standing};
-use tercet_core::{EndpointId, Gate, RoomAudio, RoomId};
+use tercet_core::{EndpointId, Gate, Listening, RoomAudio, RoomId};
 
 pub(crate) use peer::{Answer, OfferError};
 pub(crate) use pool::WorkerPool;
@@ -39,6 +39,10 @@ pub(crate) enum WorkerCommand {
     SetGate { endpoint: EndpointId, gate: Gate },
     /// How the endpoint's audio stands among that of others.
     SetStanding { endpoint: EndpointId, standing: Standing },
+    /// Whom the endpoint's client wants to hear; `None` for the speakers of the room.
+    SetListening { endpoint: EndpointId, listening: Option<Listening> },
+    /// Which sources clients of the room want to hear, whether they are its speakers or not.
+    SetWanted { room: RoomId, sources: Vec<SourceId> },
     /// The session is over.
     Close { endpoint: EndpointId },
     /// Which other workers have a part of the room.
@@ -114,4 +118,6 @@ pub(crate) struct Selection {
     pub(crate) room: RoomId,
     /// Slots first, the reserve last.
     pub(crate) positions: Vec<Option<(SourceId, Level)>>,
+    /// Who is in the slots of those who chose whom to hear.
+    pub(crate) views: Vec<(EndpointId, Vec<Option<SourceId>>)>,
 }

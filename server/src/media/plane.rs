@@ -20,8 +20,7 @@ use rustc_hash::FxHashMap;
 use selector::SourceId;
 use str0m::net::Transmit;
 use tercet_core::{
-    Allowance, Arrival, AudioPacket, Dropped, Earlier, EndpointId, Forward, IncomingRtp, Ingest, RoomId,
-    RoomShard,
+    Allowance, Arrival, AudioPacket, Dropped, EndpointId, Forward, IncomingRtp, Ingest, RoomId, RoomShard,
 };
 use tercet_dtls::SharedCrypto;
 use tokio::sync::mpsc;
@@ -174,6 +173,16 @@ impl Plane {
             }
             WorkerCommand::SetGate { endpoint, gate } => self.set_gate(endpoint, gate),
             WorkerCommand::SetStanding { endpoint, standing } => self.set_standing(endpoint, standing),
+            WorkerCommand::SetListening { endpoint, listening } => {
+                if let Some(local) = self.local_room_of(endpoint) {
+                    local.shard.set_listening(now, endpoint, listening);
+                }
+            }
+            WorkerCommand::SetWanted { room, sources } => {
+                if let Some(local) = self.rooms.get_mut(&room) {
+                    local.shard.set_wanted(sources);
+                }
+            }
             WorkerCommand::Close { endpoint } => self.close(now, endpoint),
             WorkerCommand::SetRoomWorkers { room, others } => {
                 if let Some(local) = self.rooms.get_mut(&room) {
@@ -245,9 +254,9 @@ impl Plane {
                 let Some(local) = self.rooms.get_mut(&room) else {
                     return;
                 };
-                if let Some(position) = local.shard.crossed(now, &heard.candidate) {
-                    self.deliver(now, &room, &heard.packet, position, &heard.pre_roll);
-                }
+                let HeardPacket { packet, candidate, pre_roll } = *heard;
+                let arrival = Arrival { pre_roll, ..local.shard.crossed(now, &candidate) };
+                self.deliver(now, &room, &packet, &arrival);
             }
             Crossing::Silenced(room, source) => {
                 if let Some(local) = self.rooms.get_mut(&room) {
@@ -386,28 +395,23 @@ impl Plane {
         for tracer in &mut local.tracers {
             tracer.packet(now, &packet);
         }
-        let Arrival { position, pre_roll, crossing } = local.shard.packet(now, &packet);
-        if let Some(candidate) = crossing {
-            self.cross(&room, || {
-                let heard = HeardPacket { packet: packet.clone(), candidate, pre_roll: pre_roll.clone() };
-                Crossing::Heard(room.clone(), Box::new(heard))
-            });
+        let arrival = local.shard.packet(now, &packet);
+        if let Some(candidate) = arrival.crossing {
+            let heard =
+                || HeardPacket { packet: packet.clone(), candidate, pre_roll: arrival.pre_roll.clone() };
+            self.cross(&room, || Crossing::Heard(room.clone(), Box::new(heard())));
         }
-        match position {
-            Some(position) => self.deliver(now, &room, &packet, position, &pre_roll),
-            None => self.metrics.not_selected.increment(1),
+        if arrival.position.is_none() {
+            self.metrics.not_selected.increment(1);
         }
+        self.deliver(now, &room, &packet, &arrival);
     }
 
-    /// Writes a packet to every listener of the room who hears its position, after what its source sent before.
-    fn deliver(
-        &mut self,
-        now: Instant,
-        room: &RoomId,
-        packet: &AudioPacket,
-        position: usize,
-        pre_roll: &[Earlier],
-    ) {
+    /// Writes a packet to every listener of the room who hears it, after what its source sent before.
+    fn deliver(&mut self, now: Instant, room: &RoomId, packet: &AudioPacket, arrival: &Arrival) {
+        if arrival.position.is_none() && !arrival.viewed {
+            return;
+        }
         let Some(local) = self.rooms.get_mut(room) else {
             return;
         };
@@ -417,16 +421,23 @@ impl Plane {
             forwarded: 0,
             panicked: Vec::new(),
         };
-        for earlier in pre_roll {
-            for forward in local.shard.forward_earlier(now, earlier, position) {
-                delivery.write(now, forward, &earlier.packet);
+        if let Some(position) = arrival.position {
+            for earlier in &arrival.pre_roll {
+                for forward in local.shard.forward_earlier(now, earlier, position) {
+                    delivery.write(now, forward, &earlier.packet);
+                }
+            }
+            for forward in local.shard.forward(now, packet, position) {
+                delivery.write(now, forward, packet);
             }
         }
-        for forward in local.shard.forward(now, packet, position) {
-            delivery.write(now, forward, packet);
+        if arrival.viewed {
+            for forward in local.shard.forward_to_viewers(now, packet) {
+                delivery.write(now, forward, packet);
+            }
         }
         let Delivery { forwarded, panicked, .. } = delivery;
-        self.metrics.pre_roll.increment(pre_roll.len() as u64);
+        self.metrics.pre_roll.increment(arrival.pre_roll.len() as u64);
         self.metrics.forwarded.increment(forwarded);
         for id in panicked {
             self.metrics.peer_panicked();
@@ -443,6 +454,11 @@ impl Plane {
                 self.metrics.crossing_dropped.increment(1);
             }
         }
+    }
+
+    fn local_room_of(&mut self, id: EndpointId) -> Option<&mut LocalRoom> {
+        let endpoint = self.endpoints.get(&id)?;
+        self.rooms.get_mut(&endpoint.room)
     }
 
     fn mark_written(&mut self, id: EndpointId) {

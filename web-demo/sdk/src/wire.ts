@@ -78,6 +78,7 @@ export type Request =
   | { type: "offer"; sdp: string; fresh: boolean }
   | { type: "mute"; muted: boolean }
   | { type: "raise_hand"; raised: boolean }
+  | { type: "listen"; only?: string[]; except?: string[] }
   | { type: "mute_participant"; participant: string }
   | { type: "lower_hand"; participant: string }
   | { type: "set_role"; participant: string; role: Role }

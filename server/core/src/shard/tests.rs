@@ -120,7 +120,7 @@ fn a_candidate_that_crossed_is_heard_where_it_was_given_a_position() {
     there.now = here.now;
     let arrival = here.shard.packet(here.now, &packet(2, 1, -20));
     let candidate = arrival.crossing.expect("it has a position");
-    assert_eq!(there.shard.crossed(there.now, &candidate), Some(1));
+    assert_eq!(there.shard.crossed(there.now, &candidate).position, Some(1));
 }
 
 #[test]

@@ -25,7 +25,9 @@ impl Plane {
                 for speaker in &speakers {
                     positions[speaker.position] = Some((speaker.source, speaker.level));
                 }
-                announced.push(Selection { worker: self.id, room: room.clone(), positions });
+                let views = local.shard.views().map(|(endpoint, speakers)| (endpoint, speakers.to_vec()));
+                let views = views.collect();
+                announced.push(Selection { worker: self.id, room: room.clone(), positions, views });
             }
             local.announced_version = version;
             local.announced_speech = speech;

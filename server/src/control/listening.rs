@@ -1,0 +1,113 @@
+//! Clients that choose whom to hear: ids in, sources for the workers out, also when people come and go.
+
+use std::collections::BTreeSet;
+
+use tercet_core::{Listening, ParticipantId, RoomId, SessionId};
+use tercet_protocol::{ErrorCode, LISTEN_MAX};
+
+use super::Control;
+use super::live_room::LiveRoom;
+use crate::media::WorkerCommand;
+
+/// Each is one more ranking for every packet of the room.
+const VIEWERS_MAX: usize = 256;
+
+/// Whom a client wants to hear, whether they are there or not.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Wishes {
+    only: Option<BTreeSet<ParticipantId>>,
+    except: BTreeSet<ParticipantId>,
+}
+
+impl Wishes {
+    /// The sources of those who are there.
+    fn resolve(&self, live: &LiveRoom) -> Listening {
+        let source = |id: &ParticipantId| live.room.participant(id).map(|participant| participant.source);
+        let sources = |ids: &BTreeSet<ParticipantId>| ids.iter().filter_map(source).collect();
+        Listening { only: self.only.as_ref().map(sources), except: sources(&self.except) }
+    }
+
+    fn names(&self, id: &ParticipantId) -> bool {
+        self.except.contains(id) || self.only.as_ref().is_some_and(|only| only.contains(id))
+    }
+}
+
+impl Control {
+    pub(super) fn listen(
+        &mut self,
+        id: SessionId,
+        only: Option<BTreeSet<String>>,
+        except: BTreeSet<String>,
+    ) -> Result<(), (ErrorCode, String)> {
+        if except.len() > LISTEN_MAX || only.as_ref().is_some_and(|only| only.len() > LISTEN_MAX) {
+            return Err((ErrorCode::BadMessage, format!("a list has at most {LISTEN_MAX} participants")));
+        }
+        let Some(session) = self.sessions.get_mut(&id) else {
+            return Ok(());
+        };
+        let Some(live) = self.rooms.get_mut(&session.room) else {
+            return Ok(());
+        };
+        if live.viewers.len() >= VIEWERS_MAX && !live.viewers.contains(&id) {
+            let message = format!("{VIEWERS_MAX} others of the room have chosen whom to hear: no more can");
+            return Err((ErrorCode::Overloaded, message));
+        }
+        let ids =
+            |names: BTreeSet<String>| names.iter().map(|name| ParticipantId::from(name.as_str())).collect();
+        let wishes = Wishes { only: only.map(ids), except: ids(except) };
+        let is_any = wishes.only.is_some() || !wishes.except.is_empty();
+        session.wishes = is_any.then_some(wishes);
+        session.view = None;
+        live.viewers.remove(&id);
+        if is_any {
+            live.viewers.insert(id);
+        }
+        live.wanted_changed = true;
+        self.tell_listening(id);
+        Ok(())
+    }
+
+    /// Somebody came: those who named them hear them, or don't.
+    pub(super) fn tell_viewers_of(&mut self, room: &RoomId, participant: &ParticipantId) {
+        let Some(live) = self.rooms.get_mut(room).filter(|live| !live.viewers.is_empty()) else {
+            return;
+        };
+        live.wanted_changed = true;
+        let named = |id: &SessionId| {
+            self.sessions.get(id).and_then(|s| s.wishes.as_ref()).is_some_and(|w| w.names(participant))
+        };
+        let concerned: Vec<SessionId> = live.viewers.iter().copied().filter(named).collect();
+        for id in concerned {
+            self.tell_listening(id);
+        }
+    }
+
+    fn tell_listening(&mut self, id: SessionId) {
+        let Some(session) = self.sessions.get(&id) else {
+            return;
+        };
+        let Some(live) = self.rooms.get(&session.room) else {
+            return;
+        };
+        let listening = session.wishes.as_ref().map(|wishes| wishes.resolve(live));
+        let (worker, endpoint) = (session.worker, session.endpoint);
+        self.command(worker, WorkerCommand::SetListening { endpoint, listening });
+    }
+
+    /// Tells the workers of a room which sources have to cross though nobody else may hear them: not with each
+    /// request, but as often as they tell who is heard.
+    pub(super) fn tell_wanted(&mut self, room: &RoomId) {
+        let Some(live) = self.rooms.get_mut(room) else {
+            return;
+        };
+        if !std::mem::take(&mut live.wanted_changed) {
+            return;
+        }
+        let wishes = live.viewers.iter().filter_map(|id| self.sessions.get(id)?.wishes.as_ref());
+        let wanted: BTreeSet<_> = wishes.filter_map(|wishes| wishes.resolve(live).only).flatten().collect();
+        for worker in live.workers() {
+            let sources = wanted.iter().copied().collect();
+            self.command(worker, WorkerCommand::SetWanted { room: room.clone(), sources });
+        }
+    }
+}
