@@ -2,6 +2,7 @@
 //! the published rules.
 
 mod conversation;
+mod pair;
 mod room;
 mod rules;
 mod scenarios;

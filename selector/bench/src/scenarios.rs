@@ -4,6 +4,7 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 
 use crate::conversation::{Talk, quarrel, turns};
+use crate::pair::pair;
 use crate::room::{Microphone, Network, Noise, VoiceBit, trace};
 use crate::score::Score;
 use crate::trace::Trace;
@@ -42,6 +43,17 @@ impl Kind {
     }
 }
 
+/// Who speaks when.
+#[derive(Clone, Copy, Debug)]
+enum Speech {
+    /// Two, as ITU-T P.59 has it.
+    Pair,
+    /// One after the other.
+    Turns(Talk),
+    /// So many, all the time.
+    Quarrel(u32),
+}
+
 /// A room that is measured with several seeds.
 pub(crate) struct Scenario {
     /// As in the table.
@@ -50,8 +62,7 @@ pub(crate) struct Scenario {
     pub(crate) kind: Kind,
     microphones: fn() -> Vec<Microphone>,
     network: Network,
-    talk: Talk,
-    quarrel: bool,
+    speech: Speech,
 }
 
 const GOOD: Network = Network { loss: 0.0, jitter_ms: 2.0 };
@@ -92,20 +103,15 @@ pub(crate) fn all() -> Vec<Scenario> {
         kind,
         microphones,
         network: GOOD,
-        talk: SLOW,
-        quarrel: false,
+        speech: Speech::Turns(SLOW),
     };
     vec![
-        Scenario { talk: Talk { talkers: 2, ..SLOW }, ..scenario("pair", Kind::Clean, || microphones(2)) },
+        Scenario { speech: Speech::Pair, ..scenario("pair", Kind::Clean, || microphones(2)) },
         scenario("panel of 6", Kind::Clean, || microphones(6)),
         scenario("20 dB apart", Kind::Clean, || uneven(6)),
+        Scenario { speech: Speech::Quarrel(3), ..scenario("three at once", Kind::Clean, || microphones(3)) },
         Scenario {
-            talk: Talk { talkers: 3, at_once_max: 3, acknowledgements_a_minute: 0.0 },
-            quarrel: true,
-            ..scenario("three at once", Kind::Clean, || microphones(3))
-        },
-        Scenario {
-            talk: Talk { talkers: 40, ..SLOW },
+            speech: Speech::Turns(Talk { talkers: 40, ..SLOW }),
             ..scenario("meeting of 40", Kind::Clean, || microphones(40))
         },
         scenario("honest voice bit", Kind::Clean, || {
@@ -157,11 +163,7 @@ pub(crate) fn all() -> Vec<Scenario> {
                 all
             })
         },
-        Scenario {
-            talk: Talk { talkers: 5, at_once_max: 5, acknowledgements_a_minute: 0.0 },
-            quarrel: true,
-            ..scenario("five at once", Kind::Crowded, || microphones(5))
-        },
+        Scenario { speech: Speech::Quarrel(5), ..scenario("five at once", Kind::Crowded, || microphones(5)) },
     ]
 }
 
@@ -169,10 +171,10 @@ impl Scenario {
     /// The room with this seed.
     pub(crate) fn trace(&self, seed: u64, voice: &Voice, length_ms: u32) -> Trace {
         let mut rng = StdRng::seed_from_u64(seed);
-        let spurts = if self.quarrel {
-            quarrel(&mut rng, self.talk.talkers, length_ms)
-        } else {
-            turns(&mut rng, self.talk, length_ms)
+        let spurts = match self.speech {
+            Speech::Pair => pair(&mut rng, length_ms),
+            Speech::Turns(talk) => turns(&mut rng, talk, length_ms),
+            Speech::Quarrel(talkers) => quarrel(&mut rng, talkers, length_ms),
         };
         trace(&mut rng, &(self.microphones)(), voice, self.network, &spurts, length_ms)
     }
