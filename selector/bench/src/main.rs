@@ -1,12 +1,17 @@
-//! The proof of the selector: `cargo run --release -p tercet-selector-bench` prints one table, ours beside
-//! the published rules.
+//! The proof of the selector: seeded conversations in, one table out, ours beside the published rules.
+//!
+//! `./dev bench selection` writes it to `docs/selection.md`; `cargo run --release -p tercet-selector-bench` prints it.
 
+mod bars;
 mod conversation;
+mod measure;
 mod pair;
+mod pre_roll;
 mod room;
 mod rules;
 mod scenarios;
 mod score;
+mod tables;
 mod trace;
 mod voice;
 
@@ -14,8 +19,10 @@ use std::path::PathBuf;
 
 use clap::Parser;
 
-use rules::{ActiveWindows, LastDominant, LoudestOfAll, PinnedSlots, Rule, Tercet};
-use score::Score;
+use measure::{Contender, Plan};
+use rules::{ActiveWindows, LastDominant, LoudestOfAll, PinnedSlots, Tercet};
+use scenarios::Scenario;
+use tables::Results;
 use voice::Voice;
 
 /// Compares rules of speaker selection on conversations with seeds.
@@ -25,11 +32,14 @@ struct Arguments {
     #[arg(long, default_value_t = 5)]
     minutes: u32,
     /// Conversations a room.
-    #[arg(long, default_value_t = 4)]
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u64).range(1..))]
     seeds: u64,
     /// Only rooms whose name contains this.
     #[arg(long, default_value = "")]
     room: String,
+    /// What the server keeps of each source that has no slot, and sends when it gets one.
+    #[arg(long, default_value_t = 60)]
+    pre_roll_ms: u32,
     /// Folder of recorded speech (16 bit mono WAV), in place of synthetic syllables.
     #[arg(long)]
     recorded: Option<PathBuf>,
@@ -38,15 +48,18 @@ struct Arguments {
     csv: Option<PathBuf>,
 }
 
-type MakeRule = fn(usize) -> Box<dyn Rule>;
+/// Main positions.
+const SLOTS: usize = 3;
 
-const RULES: [(&str, MakeRule); 5] = [
-    ("Tercet", |slots| Box::new(Tercet::new(slots))),
-    ("loudest N (Jitsi)", |slots| Box::new(LoudestOfAll::new(slots))),
-    ("pinned slots (atm0s)", |slots| Box::new(PinnedSlots::new(slots))),
-    ("windows (LiveKit)", |slots| Box::new(ActiveWindows::new(slots))),
-    ("dominant (Volfin, Cohen)", |slots| Box::new(LastDominant::new(slots))),
-];
+fn contenders() -> Vec<Contender> {
+    vec![
+        Contender::new("Tercet", || Tercet::new(SLOTS)),
+        Contender::new("loudest N (Jitsi)", || LoudestOfAll::new(SLOTS)),
+        Contender::new("pinned slots (atm0s)", || PinnedSlots::new(SLOTS)),
+        Contender::new("windows (LiveKit)", || ActiveWindows::new(SLOTS)),
+        Contender::new("dominant (Volfin, Cohen)", || LastDominant::new(SLOTS)),
+    ]
+}
 
 fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
@@ -54,36 +67,31 @@ fn main() -> anyhow::Result<()> {
         Some(folder) => Voice::Recorded(voice::recordings(folder)?),
         None => Voice::Synthetic,
     };
-    println!(
-        "| room | rule | kept % | onset p50 | p95 | max ms | changes/spurt | changes/min | cuts/min | for noise | missed |"
-    );
-    println!("| --- | --- | --: | --: | --: | --: | --: | --: | --: | --: | --- |");
-    for scenario in scenarios::all().iter().filter(|s| s.name.contains(&arguments.room)) {
-        let mut scores: Vec<Score> = RULES.iter().map(|_| Score::default()).collect();
-        for seed in 0..arguments.seeds {
-            let trace = scenario.trace(seed, &voice, arguments.minutes * 60_000);
-            if let Some(folder) = &arguments.csv {
-                let name = format!("{}-{seed}.csv", scenario.name.replace([' ', ',', '%'], "_"));
-                std::fs::write(folder.join(name), trace.to_csv())?;
-            }
-            for ((_, make), score) in RULES.iter().zip(&mut scores) {
-                score.merge(Score::of(&trace, make(3).as_mut()));
-            }
-        }
-        for ((name, _), score) in RULES.iter().zip(scores) {
-            let missed = if *name == "Tercet" { scenario.kind.missed(&score) } else { String::new() };
-            println!(
-                "| {} | {name} | {:.2} | {} | {} | {} | {:.2} | {:.1} | {:.2} | {:.2} | {missed} |",
-                scenario.name,
-                score.kept_percent(),
-                score.onset_ms(0.5),
-                score.onset_ms(0.95),
-                score.onset_ms(1.0),
-                score.changes_a_spurt(),
-                score.a_minute(score.changes),
-                score.a_minute(score.cuts),
-                score.a_minute(score.cuts_for_noise),
-            );
+    let plan = Plan {
+        voice,
+        seeds: arguments.seeds,
+        length_ms: arguments.minutes * 60_000,
+        pre_roll_ms: arguments.pre_roll_ms,
+    };
+    let mut rooms = scenarios::all();
+    rooms.retain(|room| room.name.contains(&arguments.room));
+    if let Some(folder) = &arguments.csv {
+        return write_traces(folder, &rooms, &plan);
+    }
+    let contenders = contenders();
+    let scores = measure::scores(&rooms, &contenders, &plan);
+    let results = Results { rooms: &rooms, contenders: &contenders, scores };
+    for table in [results.summary(), results.by_room(), results.pre_roll(), results.bars()] {
+        println!("{table}");
+    }
+    Ok(())
+}
+
+fn write_traces(folder: &std::path::Path, rooms: &[Scenario], plan: &Plan) -> anyhow::Result<()> {
+    for room in rooms {
+        for seed in 0..plan.seeds {
+            let name = format!("{}-{seed}.csv", room.name.replace([' ', ',', '%'], "_"));
+            std::fs::write(folder.join(name), room.trace(seed, &plan.voice, plan.length_ms).to_csv())?;
         }
     }
     Ok(())

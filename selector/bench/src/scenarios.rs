@@ -6,7 +6,6 @@ use rand::rngs::StdRng;
 use crate::conversation::{Talk, quarrel, turns};
 use crate::pair::pair;
 use crate::room::{Microphone, Network, Noise, VoiceBit, trace};
-use crate::score::Score;
 use crate::trace::Trace;
 use crate::voice::Voice;
 
@@ -19,28 +18,6 @@ pub(crate) enum Kind {
     Hard,
     /// More talk than there are slots.
     Crowded,
-}
-
-impl Kind {
-    /// The promises that a score misses, in words; none if it keeps them all.
-    pub(crate) fn missed(self, score: &Score) -> String {
-        let kept_percent = match self {
-            Kind::Clean => 99.5,
-            Kind::Hard => 98.0,
-            Kind::Crowded => 0.0,
-        };
-        let crowded = self == Kind::Crowded;
-        let promises = [
-            (score.kept_percent() >= kept_percent, "speech kept"),
-            (crowded || score.onset_ms(0.95) <= 20, "onset p95"),
-            (crowded || score.onset_ms(1.0) <= 200, "onset max"),
-            (score.cuts_for_noise == 0, "cut for noise"),
-            (crowded || score.changes_a_spurt() <= 1.3, "changes a spurt"),
-            (!crowded || score.a_minute(score.changes) <= 12.0, "changes a minute"),
-        ];
-        let missed: Vec<&str> = promises.iter().filter(|(kept, _)| !kept).map(|&(_, name)| name).collect();
-        missed.join(", ")
-    }
 }
 
 /// Who speaks when.
