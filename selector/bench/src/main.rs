@@ -4,6 +4,8 @@
 
 mod bars;
 mod conversation;
+mod cost;
+mod instructions;
 mod measure;
 mod pair;
 mod pre_roll;
@@ -11,6 +13,7 @@ mod room;
 mod rules;
 mod scenarios;
 mod score;
+mod sweep;
 mod tables;
 mod trace;
 mod voice;
@@ -46,6 +49,17 @@ struct Arguments {
     /// Write the traces to this folder, as CSV.
     #[arg(long)]
     csv: Option<PathBuf>,
+    /// What a packet costs each rule, and nothing else.
+    #[arg(long)]
+    cost: bool,
+    /// Each parameter at about half and at double, and nothing else.
+    #[arg(long)]
+    sweep: bool,
+    /// Replay a room of so many sources and end: what valgrind counts.
+    #[arg(long, hide = true, requires = "replay_times")]
+    replay_sources: Option<u32>,
+    #[arg(long, hide = true)]
+    replay_times: Option<u32>,
 }
 
 /// Main positions.
@@ -63,6 +77,16 @@ fn contenders() -> Vec<Contender> {
 
 fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
+    if let (Some(sources), Some(times)) = (arguments.replay_sources, arguments.replay_times) {
+        instructions::replay(sources, times);
+        return Ok(());
+    }
+    let contenders = contenders();
+    if arguments.cost {
+        println!("{}", cost::costs(&contenders));
+        println!("{}", instructions::a_packet()?.unwrap_or("valgrind is not installed".into()));
+        return Ok(());
+    }
     let voice = match &arguments.recorded {
         Some(folder) => Voice::Recorded(voice::recordings(folder)?),
         None => Voice::Synthetic,
@@ -78,7 +102,10 @@ fn main() -> anyhow::Result<()> {
     if let Some(folder) = &arguments.csv {
         return write_traces(folder, &rooms, &plan);
     }
-    let contenders = contenders();
+    if arguments.sweep {
+        println!("{}", sweep::sweep(&rooms, &plan));
+        return Ok(());
+    }
     let scores = measure::scores(&rooms, &contenders, &plan);
     let results = Results { rooms: &rooms, contenders: &contenders, scores };
     for table in [results.summary(), results.by_room(), results.pre_roll(), results.bars()] {

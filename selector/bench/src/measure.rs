@@ -52,7 +52,7 @@ pub(crate) fn scores(rooms: &[Scenario], contenders: &[Contender], plan: &Plan) 
         let score = |contender: &Contender| Score::of(&trace, contender.rule().as_mut(), plan.pre_roll_ms);
         contenders.iter().map(score).collect::<Vec<Score>>()
     });
-    of_conversations.chunks(plan.seeds as usize).map(|of_seeds| merged(of_seeds)).collect()
+    of_conversations.chunks(plan.seeds as usize).map(merged).collect()
 }
 
 /// The scores of contenders in several conversations, or rooms, together.
@@ -68,7 +68,7 @@ pub(crate) fn merged(of_conversations: &[Vec<Score>]) -> Vec<Score> {
 }
 
 /// The results of `task` for 0 to `count - 1`, in this order, whichever thread does which.
-fn in_parallel<T: Send>(count: usize, task: impl Fn(usize) -> T + Sync) -> Vec<T> {
+pub(crate) fn in_parallel<T: Send>(count: usize, task: impl Fn(usize) -> T + Sync) -> Vec<T> {
     let next = AtomicUsize::new(0);
     let threads = std::thread::available_parallelism().map_or(1, usize::from).min(count);
     let work = || {
