@@ -20,14 +20,15 @@ use crate::voice::{FRAME_MS, Voice};
 /// Sources in a room.
 pub(crate) const SIZES: [u32; 3] = [10, 300, 10_000];
 const TALKERS: u32 = 3;
-const REPLAYS: usize = 5;
 
 /// Windows of 300 ms and of 400 ms end in it as often as in any other.
 const STRETCH_US: u64 = 1_200_000;
 
 /// A rule that takes longer is not let to the end of a stretch: rules that do are as slow at each packet.
 const STRETCH_TIME_MAX: Duration = Duration::from_millis(300);
-const RULE_TIME_MAX: Duration = Duration::from_secs(2);
+
+/// Replays go on for so long, and for one at least.
+const REPLAYS_TIME: Duration = Duration::from_millis(1500);
 
 /// A room of this size.
 pub(crate) fn packets(sources: u32, length_ms: u32) -> Vec<Packet> {
@@ -49,7 +50,7 @@ pub(crate) fn packets(sources: u32, length_ms: u32) -> Vec<Packet> {
 fn packet_ns(contender: &Contender, packets: &[Packet]) -> f64 {
     let began = Instant::now();
     let mut best = f64::INFINITY;
-    for _ in 0..REPLAYS {
+    while best.is_infinite() || began.elapsed() < REPLAYS_TIME {
         let mut rule = contender.rule();
         let mut stretches: Vec<f64> = packets
             .chunk_by(|a, b| a.at_us / STRETCH_US == b.at_us / STRETCH_US)
@@ -59,9 +60,6 @@ fn packet_ns(contender: &Contender, packets: &[Packet]) -> f64 {
             .collect();
         stretches.sort_by(f64::total_cmp);
         best = best.min(stretches[stretches.len() / 2]);
-        if began.elapsed() > RULE_TIME_MAX {
-            break;
-        }
     }
     best
 }
