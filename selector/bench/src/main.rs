@@ -5,6 +5,7 @@
 mod bars;
 mod conversation;
 mod cost;
+mod document;
 mod instructions;
 mod measure;
 mod pair;
@@ -15,11 +16,13 @@ mod scenarios;
 mod score;
 mod sweep;
 mod tables;
+mod timeline;
 mod trace;
 mod voice;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use anyhow::Context;
 use clap::Parser;
 
 use measure::{Contender, Plan};
@@ -49,6 +52,10 @@ struct Arguments {
     /// Write the traces to this folder, as CSV.
     #[arg(long)]
     csv: Option<PathBuf>,
+    /// Write all tables into this document and the pictures into the folder beside it that has its name. With
+    /// `--recorded` there is a table of recorded speech too.
+    #[arg(long)]
+    write: Option<PathBuf>,
     /// What a packet costs each rule, and nothing else.
     #[arg(long)]
     cost: bool,
@@ -87,18 +94,23 @@ fn main() -> anyhow::Result<()> {
         println!("{}", instructions::a_packet()?.unwrap_or("valgrind is not installed".into()));
         return Ok(());
     }
-    let voice = match &arguments.recorded {
-        Some(folder) => Voice::Recorded(voice::recordings(folder)?),
-        None => Voice::Synthetic,
+    let recorded = match &arguments.recorded {
+        Some(folder) => Some(Voice::Recorded(voice::recordings(folder)?)),
+        None => None,
     };
     let plan = Plan {
-        voice,
+        voice: Voice::Synthetic,
         seeds: arguments.seeds,
         length_ms: arguments.minutes * 60_000,
         pre_roll_ms: arguments.pre_roll_ms,
     };
+    let of_recorded = recorded.map(|voice| Plan { voice, ..plan.clone() });
     let mut rooms = scenarios::all();
     rooms.retain(|room| room.name.contains(&arguments.room));
+    if let Some(path) = &arguments.write {
+        return write(path, &rooms, &contenders, (&plan, of_recorded.as_ref()));
+    }
+    let plan = of_recorded.unwrap_or(plan);
     if let Some(folder) = &arguments.csv {
         return write_traces(folder, &rooms, &plan);
     }
@@ -106,15 +118,54 @@ fn main() -> anyhow::Result<()> {
         println!("{}", sweep::sweep(&rooms, &plan));
         return Ok(());
     }
-    let scores = measure::scores(&rooms, &contenders, &plan);
-    let results = Results { rooms: &rooms, contenders: &contenders, scores };
+    let results = Results::of(&rooms, &contenders, &plan);
     for table in [results.summary(), results.by_room(), results.pre_roll(), results.bars()] {
         println!("{table}");
     }
     Ok(())
 }
 
-fn write_traces(folder: &std::path::Path, rooms: &[Scenario], plan: &Plan) -> anyhow::Result<()> {
+/// Everything, into a document and the pictures beside it.
+fn write(
+    path: &Path,
+    rooms: &[Scenario],
+    contenders: &[Contender],
+    (plan, recorded): (&Plan, Option<&Plan>),
+) -> anyhow::Result<()> {
+    let mut blocks = vec![("cost", cost::costs(contenders))];
+    if let Some(instructions) = instructions::a_packet()? {
+        blocks.push(("instructions", instructions));
+    }
+    let results = Results::of(rooms, contenders, plan);
+    blocks.extend([
+        ("summary", results.summary()),
+        ("rooms", results.by_room()),
+        ("pre-roll", results.pre_roll()),
+        ("bars", results.bars()),
+        ("sweep", sweep::sweep(rooms, plan)),
+    ]);
+    if let Some(recorded) = recorded {
+        let results = Results::of(rooms, contenders, recorded);
+        blocks.push(("recorded", format!("{}\n{}", results.summary(), results.pre_roll())));
+        blocks.push(("recorded-bars", results.bars()));
+        blocks.push(("recorded-sweep", sweep::sweep(rooms, recorded)));
+    }
+    let mut document = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
+    for (name, text) in blocks {
+        document = document::with_block(&document, name, &text)?;
+    }
+    let folder = path.with_extension("");
+    std::fs::create_dir_all(&folder)?;
+    for (name, file) in timeline::PICTURES {
+        for room in rooms.iter().filter(|room| room.name == name) {
+            std::fs::write(folder.join(file), timeline::picture(room, contenders, plan))?;
+        }
+    }
+    std::fs::write(path, document)?;
+    Ok(())
+}
+
+fn write_traces(folder: &Path, rooms: &[Scenario], plan: &Plan) -> anyhow::Result<()> {
     for room in rooms {
         for seed in 0..plan.seeds {
             let name = format!("{}-{seed}.csv", room.name.replace([' ', ',', '%'], "_"));

@@ -145,6 +145,19 @@ pub(crate) fn all() -> Vec<Scenario> {
 }
 
 impl Scenario {
+    /// What each source is, as in the pictures.
+    pub(crate) fn labels(&self) -> Vec<String> {
+        let label = |microphone: Microphone| match microphone.noise {
+            Noise::Quiet { .. } => format!("talker, {:.0} dBov", microphone.speech_dbov),
+            Noise::Fan { dbov } => format!("fan, {dbov:.0} dBov"),
+            Noise::Typing { dbov } => format!("typing, {dbov:.0} dBov"),
+            Noise::Bangs { dbov } => format!("bangs, {dbov:.0} dBov"),
+            Noise::Music { dbov } => format!("music, {dbov:.0} dBov"),
+            Noise::Claim { dbov } => format!("liar, claims {dbov:.0} dBov"),
+        };
+        (self.microphones)().into_iter().map(label).collect()
+    }
+
     /// The room with this seed.
     pub(crate) fn trace(&self, seed: u64, voice: &Voice, length_ms: u32) -> Trace {
         let mut rng = StdRng::seed_from_u64(seed);

@@ -1,6 +1,7 @@
 //! How well a rule served a room, against what was true.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use crate::pre_roll::PreRoll;
 use crate::rules::Rule;
@@ -171,7 +172,7 @@ impl Score {
 }
 
 /// Who speaks at a time.
-pub(crate) struct Speaking(BTreeMap<u32, Vec<(u64, u64)>>);
+pub(crate) struct Speaking(BTreeMap<u32, Vec<Range<u64>>>);
 
 impl Speaking {
     /// From the packets that arrived.
@@ -183,14 +184,19 @@ impl Speaking {
                 entry.2 = packet.at_us;
             }
         }
-        let mut by_source: BTreeMap<u32, Vec<(u64, u64)>> = BTreeMap::new();
+        let mut by_source: BTreeMap<u32, Vec<Range<u64>>> = BTreeMap::new();
         for (source, from, to) in spoken.into_values() {
-            by_source.entry(source).or_default().push((from, to));
+            by_source.entry(source).or_default().push(from..to);
         }
         for intervals in by_source.values_mut() {
-            intervals.sort_unstable();
+            intervals.sort_unstable_by_key(|interval| interval.start);
         }
         Speaking(by_source)
+    }
+
+    /// The spurts of a source, microseconds.
+    pub(crate) fn of(&self, source: u32) -> &[Range<u64>] {
+        self.0.get(&source).map_or(&[], Vec::as_slice)
     }
 
     /// Whether a source is within a spurt.
@@ -198,7 +204,7 @@ impl Speaking {
         let Some(intervals) = self.0.get(&source) else {
             return false;
         };
-        let next = intervals.partition_point(|&(from, _)| from <= at_us);
-        next > 0 && intervals[next - 1].1 > at_us
+        let next = intervals.partition_point(|interval| interval.start <= at_us);
+        next > 0 && intervals[next - 1].end > at_us
     }
 }

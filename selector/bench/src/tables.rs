@@ -1,7 +1,7 @@
 //! Scores in, Markdown tables out.
 
 use crate::bars::{BARS, missed};
-use crate::measure::{Contender, merged};
+use crate::measure::{Contender, Plan, merged, scores};
 use crate::scenarios::{Kind, Scenario};
 use crate::score::Score;
 
@@ -20,14 +20,19 @@ pub(crate) fn table(headings: &[&str], rows: impl IntoIterator<Item = Vec<String
 /// What was measured of all rooms and rules.
 pub(crate) struct Results<'a> {
     /// The rooms.
-    pub(crate) rooms: &'a [Scenario],
+    rooms: &'a [Scenario],
     /// The rules; ours is the first.
-    pub(crate) contenders: &'a [Contender],
+    contenders: &'a [Contender],
     /// By room, then by rule.
-    pub(crate) scores: Vec<Vec<Score>>,
+    scores: Vec<Vec<Score>>,
 }
 
-impl Results<'_> {
+impl<'a> Results<'a> {
+    /// Measures.
+    pub(crate) fn of(rooms: &'a [Scenario], contenders: &'a [Contender], plan: &Plan) -> Results<'a> {
+        Results { rooms, contenders, scores: scores(rooms, contenders, plan) }
+    }
+
     /// A row a rule, all rooms of a kind together.
     pub(crate) fn summary(&self) -> String {
         let headings = [
@@ -43,8 +48,9 @@ impl Results<'_> {
             ">five at once: kept %",
             ">changes a minute",
         ];
-        let [clean, hard, crowded] = [Kind::Clean, Kind::Hard, Kind::Crowded].map(|kind| self.of(&[kind]));
-        let three = self.of(&[Kind::Clean, Kind::Hard]);
+        let [clean, hard, crowded] =
+            [Kind::Clean, Kind::Hard, Kind::Crowded].map(|kind| self.together(&[kind]));
+        let three = self.together(&[Kind::Clean, Kind::Hard]);
         let kept = |scores: &[Score], n: usize| {
             scores.get(n).map_or(String::new(), |score| format!("{:.2}", score.kept_percent()))
         };
@@ -150,7 +156,7 @@ impl Results<'_> {
     }
 
     /// The rooms of these kinds together, by rule; none if there is none.
-    fn of(&self, kinds: &[Kind]) -> Vec<Score> {
+    fn together(&self, kinds: &[Kind]) -> Vec<Score> {
         let rooms = self.rooms.iter().zip(&self.scores).filter(|(room, _)| kinds.contains(&room.kind));
         merged(&rooms.map(|(_, scores)| scores.clone()).collect::<Vec<_>>())
     }
