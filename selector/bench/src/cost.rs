@@ -81,26 +81,34 @@ fn stretch_ns(rule: &mut dyn crate::rules::Rule, stretch: &[Packet]) -> f64 {
     began.elapsed().as_nanos() as f64 / done as f64
 }
 
-/// A row a rule: nanoseconds a packet, and microseconds for all packets of a second of the room.
-pub(crate) fn costs(contenders: &[Contender]) -> String {
-    let mut rows: Vec<Vec<String>> =
-        contenders.iter().map(|contender| vec![contender.name.clone()]).collect();
-    let mut rooms = rows.iter().map(|_| Vec::new()).collect::<Vec<Vec<String>>>();
-    for sources in SIZES {
+/// Nanoseconds a packet, by rule and size.
+pub(crate) fn measure(contenders: &[Contender]) -> Vec<[f64; SIZES.len()]> {
+    let mut costs = vec![[0.0; SIZES.len()]; contenders.len()];
+    for (n, sources) in SIZES.into_iter().enumerate() {
         let stretches = match sources {
             0..100 => 40,
             100..1000 => 8,
             _ => 4,
         };
         let packets = packets(sources, stretches * (STRETCH_US / 1000) as u32);
-        for ((contender, row), room) in contenders.iter().zip(&mut rows).zip(&mut rooms) {
-            let ns = packet_ns(contender, &packets);
-            let packets_a_second = f64::from(sources * 1000 / FRAME_MS);
-            row.push(format!("{ns:.0}"));
-            room.push(format!("{:.2}", ns * packets_a_second / 1e6));
+        for (contender, costs) in contenders.iter().zip(&mut costs) {
+            costs[n] = packet_ns(contender, &packets);
         }
     }
-    let rows = rows.into_iter().zip(rooms).map(|(row, room)| row.into_iter().chain(room).collect());
+    costs
+}
+
+/// A row a rule: nanoseconds a packet, and milliseconds for all packets of a second of the room.
+pub(crate) fn costs(contenders: &[Contender], costs: &[[f64; SIZES.len()]]) -> String {
+    let rows = contenders.iter().zip(costs).map(|(contender, costs)| {
+        let mut row = vec![contender.name.clone()];
+        row.extend(costs.iter().map(|ns| format!("{ns:.0}")));
+        row.extend(SIZES.iter().zip(costs).map(|(&sources, ns)| {
+            let packets_a_second = f64::from(sources * 1000 / FRAME_MS);
+            format!("{:.2}", ns * packets_a_second / 1e6)
+        }));
+        row
+    });
     let headings = [
         "rule",
         ">ns a packet, 10 sources",

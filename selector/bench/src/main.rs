@@ -38,7 +38,7 @@ struct Arguments {
     #[arg(long, default_value_t = 5)]
     minutes: u32,
     /// Conversations a room.
-    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..))]
     seeds: u64,
     /// Only rooms whose name contains this.
     #[arg(long, default_value = "")]
@@ -90,7 +90,7 @@ fn main() -> anyhow::Result<()> {
     }
     let contenders = contenders();
     if arguments.cost {
-        println!("{}", cost::costs(&contenders));
+        println!("{}", cost::costs(&contenders, &cost::measure(&contenders)));
         println!("{}", instructions::a_packet()?.unwrap_or("valgrind is not installed".into()));
         return Ok(());
     }
@@ -119,7 +119,7 @@ fn main() -> anyhow::Result<()> {
         return Ok(());
     }
     let results = Results::of(&rooms, &contenders, &plan);
-    for table in [results.summary(), results.by_room(), results.pre_roll(), results.bars()] {
+    for table in [results.summary(&[]), results.by_room(), results.pre_roll(), results.bars()] {
         println!("{table}");
     }
     Ok(())
@@ -132,13 +132,14 @@ fn write(
     contenders: &[Contender],
     (plan, recorded): (&Plan, Option<&Plan>),
 ) -> anyhow::Result<()> {
-    let mut blocks = vec![("cost", cost::costs(contenders))];
+    let costs = cost::measure(contenders);
+    let mut blocks = vec![("cost", cost::costs(contenders, &costs))];
     if let Some(instructions) = instructions::a_packet()? {
         blocks.push(("instructions", instructions));
     }
     let results = Results::of(rooms, contenders, plan);
     blocks.extend([
-        ("summary", results.summary()),
+        ("summary", results.summary(&costs)),
         ("rooms", results.by_room()),
         ("pre-roll", results.pre_roll()),
         ("bars", results.bars()),
@@ -146,7 +147,7 @@ fn write(
     ]);
     if let Some(recorded) = recorded {
         let results = Results::of(rooms, contenders, recorded);
-        blocks.push(("recorded", format!("{}\n{}", results.summary(), results.pre_roll())));
+        blocks.push(("recorded", format!("{}\n{}", results.summary(&[]), results.pre_roll())));
         blocks.push(("recorded-bars", results.bars()));
         blocks.push(("recorded-sweep", sweep::sweep(rooms, recorded)));
     }

@@ -1,6 +1,7 @@
 //! Scores in, Markdown tables out.
 
 use crate::bars::{BARS, missed};
+use crate::cost::SIZES;
 use crate::measure::{Contender, Plan, merged, scores};
 use crate::scenarios::{Kind, Scenario};
 use crate::score::Score;
@@ -33,9 +34,9 @@ impl<'a> Results<'a> {
         Results { rooms, contenders, scores: scores(rooms, contenders, plan) }
     }
 
-    /// A row a rule, all rooms of a kind together.
-    pub(crate) fn summary(&self) -> String {
-        let headings = [
+    /// A row a rule, all rooms of a kind together; `costs` are nanoseconds a packet, by rule, if they were measured.
+    pub(crate) fn summary(&self, costs: &[[f64; SIZES.len()]]) -> String {
+        let mut headings = vec![
             "rule",
             ">clean: kept %",
             ">disturbed: kept %",
@@ -48,6 +49,9 @@ impl<'a> Results<'a> {
             ">five at once: kept %",
             ">changes a minute",
         ];
+        if !costs.is_empty() {
+            headings.extend([">ns a packet, 10 sources", ">300", ">10,000"]);
+        }
         let [clean, hard, crowded] =
             [Kind::Clean, Kind::Hard, Kind::Crowded].map(|kind| self.together(&[kind]));
         let three = self.together(&[Kind::Clean, Kind::Hard]);
@@ -72,6 +76,7 @@ impl<'a> Results<'a> {
                 }));
                 let changes = |score: &Score| format!("{:.1}", score.a_minute(score.changes));
                 row.extend([kept(&crowded, n), crowded.get(n).map_or(String::new(), changes)]);
+                row.extend(costs.get(n).into_iter().flatten().map(|ns| format!("{ns:.0}")));
                 row
             }),
         )
