@@ -1,8 +1,8 @@
-//! Who speaks when: seeded turns with the statistics of conversations.
+//! Who speaks when, among any number: seeded turns.
 //!
-//! Talk spurts and pauses follow ITU-T P.59 (artificial conversational speech): spurts of 1.0 s and pauses of
-//! 1.6 s in the mean, exponentially distributed, with double talk. P.59 knows two parties; with more, the floor
-//! goes from one to the next, a listener now and then says "mm".
+//! Talk spurts are as long as in ITU-T P.59 (1.0 s in the mean, exponentially distributed). The rest is not from P.59,
+//! which knows two parties (see `pair`): the floor goes from one to the next, with a gap or an overlap, and a listener
+//! now and then says "mm".
 
 use std::ops::Range;
 
@@ -14,6 +14,7 @@ use crate::trace::Spurt;
 
 /// ITU-T P.59, table 1: seconds.
 const SPURT_MEAN_S: f64 = 1.004;
+/// Within a turn: a breath. The pauses of P.59 are longer, for they hold the other party's turns too.
 const PAUSE_MEAN_S: f64 = 0.4;
 /// Turns hold some spurts, with short pauses in between.
 const SPURTS_A_TURN_MEAN: f64 = 2.5;
@@ -97,6 +98,7 @@ fn admit(planned: Vec<(u32, f64, f64)>, at_once_max: usize, length_ms: u32) -> V
     admitted
 }
 
-fn exponential(rng: &mut StdRng, mean: f64) -> f64 {
+/// Seconds, exponentially distributed.
+pub(crate) fn exponential(rng: &mut StdRng, mean: f64) -> f64 {
     Exp::new(1.0 / mean).expect("means are positive").sample(rng)
 }

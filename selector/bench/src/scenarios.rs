@@ -4,8 +4,8 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 
 use crate::conversation::{Talk, quarrel, turns};
+use crate::pair::pair;
 use crate::room::{Microphone, Network, Noise, VoiceBit, trace};
-use crate::score::Score;
 use crate::trace::Trace;
 use crate::voice::Voice;
 
@@ -20,26 +20,15 @@ pub(crate) enum Kind {
     Crowded,
 }
 
-impl Kind {
-    /// The promises that a score misses, in words; none if it keeps them all.
-    pub(crate) fn missed(self, score: &Score) -> String {
-        let kept_percent = match self {
-            Kind::Clean => 99.5,
-            Kind::Hard => 98.0,
-            Kind::Crowded => 0.0,
-        };
-        let crowded = self == Kind::Crowded;
-        let promises = [
-            (score.kept_percent() >= kept_percent, "speech kept"),
-            (crowded || score.onset_ms(0.95) <= 20, "onset p95"),
-            (crowded || score.onset_ms(1.0) <= 200, "onset max"),
-            (score.cuts_for_noise == 0, "cut for noise"),
-            (crowded || score.changes_a_spurt() <= 1.3, "changes a spurt"),
-            (!crowded || score.a_minute(score.changes) <= 12.0, "changes a minute"),
-        ];
-        let missed: Vec<&str> = promises.iter().filter(|(kept, _)| !kept).map(|&(_, name)| name).collect();
-        missed.join(", ")
-    }
+/// Who speaks when.
+#[derive(Clone, Copy, Debug)]
+enum Speech {
+    /// Two, as ITU-T P.59 has it.
+    Pair,
+    /// One after the other.
+    Turns(Talk),
+    /// So many, all the time.
+    Quarrel(u32),
 }
 
 /// A room that is measured with several seeds.
@@ -50,8 +39,7 @@ pub(crate) struct Scenario {
     pub(crate) kind: Kind,
     microphones: fn() -> Vec<Microphone>,
     network: Network,
-    talk: Talk,
-    quarrel: bool,
+    speech: Speech,
 }
 
 const GOOD: Network = Network { loss: 0.0, jitter_ms: 2.0 };
@@ -92,20 +80,15 @@ pub(crate) fn all() -> Vec<Scenario> {
         kind,
         microphones,
         network: GOOD,
-        talk: SLOW,
-        quarrel: false,
+        speech: Speech::Turns(SLOW),
     };
     vec![
-        Scenario { talk: Talk { talkers: 2, ..SLOW }, ..scenario("pair", Kind::Clean, || microphones(2)) },
+        Scenario { speech: Speech::Pair, ..scenario("pair", Kind::Clean, || microphones(2)) },
         scenario("panel of 6", Kind::Clean, || microphones(6)),
         scenario("20 dB apart", Kind::Clean, || uneven(6)),
+        Scenario { speech: Speech::Quarrel(3), ..scenario("three at once", Kind::Clean, || microphones(3)) },
         Scenario {
-            talk: Talk { talkers: 3, at_once_max: 3, acknowledgements_a_minute: 0.0 },
-            quarrel: true,
-            ..scenario("three at once", Kind::Clean, || microphones(3))
-        },
-        Scenario {
-            talk: Talk { talkers: 40, ..SLOW },
+            speech: Speech::Turns(Talk { talkers: 40, ..SLOW }),
             ..scenario("meeting of 40", Kind::Clean, || microphones(40))
         },
         scenario("honest voice bit", Kind::Clean, || {
@@ -157,22 +140,31 @@ pub(crate) fn all() -> Vec<Scenario> {
                 all
             })
         },
-        Scenario {
-            talk: Talk { talkers: 5, at_once_max: 5, acknowledgements_a_minute: 0.0 },
-            quarrel: true,
-            ..scenario("five at once", Kind::Crowded, || microphones(5))
-        },
+        Scenario { speech: Speech::Quarrel(5), ..scenario("five at once", Kind::Crowded, || microphones(5)) },
     ]
 }
 
 impl Scenario {
+    /// What each source is, as in the pictures.
+    pub(crate) fn labels(&self) -> Vec<String> {
+        let label = |microphone: Microphone| match microphone.noise {
+            Noise::Quiet { .. } => format!("talker, {:.0} dBov", microphone.speech_dbov),
+            Noise::Fan { dbov } => format!("fan, {dbov:.0} dBov"),
+            Noise::Typing { dbov } => format!("typing, {dbov:.0} dBov"),
+            Noise::Bangs { dbov } => format!("bangs, {dbov:.0} dBov"),
+            Noise::Music { dbov } => format!("music, {dbov:.0} dBov"),
+            Noise::Claim { dbov } => format!("liar, claims {dbov:.0} dBov"),
+        };
+        (self.microphones)().into_iter().map(label).collect()
+    }
+
     /// The room with this seed.
     pub(crate) fn trace(&self, seed: u64, voice: &Voice, length_ms: u32) -> Trace {
         let mut rng = StdRng::seed_from_u64(seed);
-        let spurts = if self.quarrel {
-            quarrel(&mut rng, self.talk.talkers, length_ms)
-        } else {
-            turns(&mut rng, self.talk, length_ms)
+        let spurts = match self.speech {
+            Speech::Pair => pair(&mut rng, length_ms),
+            Speech::Turns(talk) => turns(&mut rng, talk, length_ms),
+            Speech::Quarrel(talkers) => quarrel(&mut rng, talkers, length_ms),
         };
         trace(&mut rng, &(self.microphones)(), voice, self.network, &spurts, length_ms)
     }

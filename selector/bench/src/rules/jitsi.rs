@@ -36,8 +36,13 @@ impl Rule for LoudestOfAll {
         source.heard_us = packet.at_us;
         let heard = self.sources.iter().filter(|(_, s)| packet.at_us - s.heard_us <= EXPIRY_US);
         let mut ranked: Vec<(f64, u32)> = heard.map(|(&id, s)| (s.smooth, id)).collect();
-        ranked.sort_by(|a, b| b.0.total_cmp(&a.0));
-        let chosen: Vec<u32> = ranked.iter().take(self.slots.len()).map(|&(_, id)| id).collect();
+        let louder = |a: &(f64, u32), b: &(f64, u32)| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1));
+        if ranked.len() > self.slots.len() {
+            ranked.select_nth_unstable_by(self.slots.len(), louder);
+            ranked.truncate(self.slots.len());
+        }
+        ranked.sort_by(louder);
+        let chosen: Vec<u32> = ranked.iter().map(|&(_, id)| id).collect();
         settle(&mut self.slots, &chosen);
     }
 

@@ -16,7 +16,13 @@ pub(crate) struct Tercet {
 impl Tercet {
     /// With the defaults.
     pub(crate) fn new(slots: usize) -> Tercet {
-        Tercet { selector: Selector::new(Params::with_slots(slots)), slots: vec![None; slots] }
+        Tercet::with(Params::with_slots(slots))
+    }
+
+    /// With parameters of one's own.
+    pub(crate) fn with(params: Params) -> Tercet {
+        let slots = vec![None; params.slots];
+        Tercet { selector: Selector::new(params), slots }
     }
 }
 
