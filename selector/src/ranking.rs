@@ -84,6 +84,13 @@ impl Ranking {
         }
     }
 
+    /// Makes room for what is remembered of so many sources, so that their packets don't.
+    pub(crate) fn expect_sources(&mut self, count: usize) {
+        // Twice as many, or the table would grow with the traces that former entries leave.
+        let missing = (2 * count).saturating_sub(self.challenging_since.len());
+        self.challenging_since.reserve(missing);
+    }
+
     /// Ranks a packet.
     pub(crate) fn rank(&mut self, now: Duration, candidate: &Candidate, params: &Params) {
         if candidate.standing == Standing::Excluded {

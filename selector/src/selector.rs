@@ -1,5 +1,6 @@
 //! Observations in, changes of positions out.
 
+use std::collections::hash_map::Entry;
 use std::time::Duration;
 
 use rustc_hash::FxHashMap;
@@ -88,7 +89,14 @@ impl Selector {
     /// Takes note of a packet, and says what it is worth, without deciding.
     pub fn judge(&mut self, now: Duration, source: SourceId, level: Level, voice: Option<bool>) -> Candidate {
         let standing = self.own_standing(source).unwrap_or_default();
-        let activity = self.sources.entry(source).or_insert_with(Activity::new);
+        let count = self.sources.len() + 1;
+        let activity = match self.sources.entry(source) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => {
+                self.ranking.expect_sources(count);
+                new.insert(Activity::new())
+            }
+        };
         activity.judge(now, (source, standing), (level, voice), &self.params)
     }
 

@@ -40,6 +40,9 @@ struct Arguments {
     /// Conversations a room.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..))]
     seeds: u64,
+    /// Seed of the first: others than the usual ones tell whether a parameter fits these alone.
+    #[arg(long, default_value_t = 0)]
+    seed: u32,
     /// Only rooms whose name contains this.
     #[arg(long, default_value = "")]
     room: String,
@@ -100,6 +103,7 @@ fn main() -> anyhow::Result<()> {
     };
     let plan = Plan {
         voice: Voice::Synthetic,
+        seed: arguments.seed.into(),
         seeds: arguments.seeds,
         length_ms: arguments.minutes * 60_000,
         pre_roll_ms: arguments.pre_roll_ms,
@@ -168,7 +172,7 @@ fn write(
 
 fn write_traces(folder: &Path, rooms: &[Scenario], plan: &Plan) -> anyhow::Result<()> {
     for room in rooms {
-        for seed in 0..plan.seeds {
+        for seed in plan.seed..plan.seed + plan.seeds {
             let name = format!("{}-{seed}.csv", room.name.replace([' ', ',', '%'], "_"));
             std::fs::write(folder.join(name), room.trace(seed, &plan.voice, plan.length_ms).to_csv())?;
         }

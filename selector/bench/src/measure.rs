@@ -34,7 +34,9 @@ impl Contender {
 pub(crate) struct Plan {
     /// Synthetic or recorded.
     pub(crate) voice: Voice,
-    /// Conversations a room: those of the seeds from 0 on.
+    /// The first seed.
+    pub(crate) seed: u64,
+    /// Conversations a room, a seed each.
     pub(crate) seeds: u64,
     /// Of each conversation.
     pub(crate) length_ms: u32,
@@ -44,8 +46,10 @@ pub(crate) struct Plan {
 
 /// The scores of each contender in each room, by room.
 pub(crate) fn scores(rooms: &[Scenario], contenders: &[Contender], plan: &Plan) -> Vec<Vec<Score>> {
-    let conversations: Vec<(&Scenario, u64)> =
-        rooms.iter().flat_map(|room| (0..plan.seeds).map(move |seed| (room, seed))).collect();
+    let conversations: Vec<(&Scenario, u64)> = rooms
+        .iter()
+        .flat_map(|room| (plan.seed..plan.seed + plan.seeds).map(move |seed| (room, seed)))
+        .collect();
     let of_conversations = in_parallel(conversations.len(), |n| {
         let (room, seed) = conversations[n];
         let trace = room.trace(seed, &plan.voice, plan.length_ms);
