@@ -44,6 +44,14 @@ export interface Participant {
 /** The properties of a participant that can change. */
 export type ParticipantField = "name" | "role" | "standing" | "muted" | "handRaised";
 
+/** Whom to hear, by participants' ids: at most 256 in each list. They needn't be there yet. */
+export interface Choice {
+  /** These and nobody else. */
+  only?: string[];
+  /** Not these: muted for oneself. */
+  except?: string[];
+}
+
 /** A stable downstream position, which carries one speaker at a time. */
 export interface Slot {
   readonly index: number;
@@ -172,6 +180,8 @@ export interface Room {
   /** Withholds one's audio: the track is disabled at once, then the server and everybody else are told. */
   mute(muted: boolean): Promise<void>;
   raiseHand(raised: boolean): Promise<void>;
+  /** Chooses whom to hear, in place of the speakers of the room. An empty choice ends it. */
+  listen(choice: Choice): Promise<void>;
   /**
    * Sends any JSON value, at most 15 KiB, to everybody else or to some. Throws `too_large`, `busy` (the queue is
    * full) or `closed`. Returns `false` if the message was dropped, which happens to unreliable ones only.

@@ -2,6 +2,7 @@
 // breaks; how they work is in their own files.
 
 import {
+  type Choice,
   type CloseReason,
   type ConnectOptions,
   type Participant,
@@ -180,6 +181,10 @@ export class LiveRoom implements Room {
   async raiseHand(raised: boolean): Promise<void> {
     await this.#request({ type: "raise_hand", raised });
     this.#emit(this.#model.patchMe({ handRaised: raised }));
+  }
+
+  async listen({ only, except }: Choice): Promise<void> {
+    await this.#request({ type: "listen", only, except });
   }
 
   send(data: unknown, { reliable = true, to }: SendOptions = {}): boolean {

@@ -272,6 +272,18 @@ test("an unmute is sent again if the state is that in which it was asked for, or
   expect(FakeSocket.last.sent.map(({ type }) => type)).toEqual(["resume"]);
 });
 
+test("whom one listens to is asked for again when the reply is lost", async () => {
+  const room = await joined();
+  const listening = room.listen({ only: ["ann", "bob"], except: ["cy"] });
+  await settle();
+  expect(FakeSocket.last.request("listen")).toMatchObject({ only: ["ann", "bob"], except: ["cy"] });
+  FakeSocket.last.drop();
+  await vi.advanceTimersByTimeAsync(250);
+  await resumed();
+  FakeSocket.last.ok("listen");
+  await listening;
+});
+
 test("a moderator's request is never sent twice", async () => {
   const room = await joined();
   const lost = [
