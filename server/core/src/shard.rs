@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use arrayvec::ArrayVec;
 use rustc_hash::FxHashMap;
-use selector::{Candidate, Changes, Level, Params, SLOTS_MAX, Selector, SourceId};
+use selector::{Candidate, Changes, Heard, Level, Params, SLOTS_MAX, Selector, SourceId};
 
 use crate::pre_roll::{Earlier, HeardBy, PRE_ROLL_DEFAULT, PreRoll};
 use crate::slot::{Rewritten, Slot};
@@ -154,7 +154,7 @@ impl RoomShard {
             let heard_by = if position.is_some() { main.flatten().collect() } else { HeardBy::new() };
             self.pre_roll.keep(now, packet, heard_by);
         } else if !was_heard {
-            pre_roll = self.pre_roll.take(now, packet);
+            pre_roll = self.pre_roll.take(now, packet, onset_age(&candidate));
         }
         Arrival { position, pre_roll, crossing: self.selector.with_claim(&candidate) }
     }
@@ -192,7 +192,7 @@ impl RoomShard {
         packet: &'a AudioPacket,
         position: usize,
     ) -> impl Iterator<Item = Forward> + 'a {
-        self.forward_to(now, packet, position, 0, &[])
+        self.forward_to(now, packet, position, &[])
     }
 
     /// A packet from before its source had the position, for each listener who hears it there now and didn't then.
@@ -202,7 +202,7 @@ impl RoomShard {
         earlier: &'a Earlier,
         position: usize,
     ) -> impl Iterator<Item = Forward> + 'a {
-        self.forward_to(now, &earlier.packet, position, earlier.lead, &earlier.heard_by)
+        self.forward_to(now, &earlier.packet, position, &earlier.heard_by)
     }
 
     fn forward_to<'a>(
@@ -210,7 +210,6 @@ impl RoomShard {
         now: Instant,
         packet: &'a AudioPacket,
         position: usize,
-        lead: u32,
         heard_by: &'a [SourceId],
     ) -> impl Iterator<Item = Forward> + 'a {
         let reserve = self.selector.slots();
@@ -226,7 +225,7 @@ impl RoomShard {
                 // The reserve stands in where a talker would hear themselves.
                 positions[..reserve].iter().position(|p| *p == Some(listener.own))?
             };
-            let rewritten = listener.slots.get_mut(slot)?.rewrite(now, tenure, packet, lead)?;
+            let rewritten = listener.slots.get_mut(slot)?.rewrite(now, tenure, packet)?;
             Some(Forward { endpoint, slot, rewritten })
         })
     }
@@ -270,6 +269,14 @@ impl RoomShard {
 
     fn time(&self, now: Instant) -> Duration {
         now.saturating_duration_since(self.epoch)
+    }
+}
+
+/// How long ago the source began to say what it is heard with. What it sent before that is not worth the delay.
+fn onset_age(candidate: &Candidate) -> Duration {
+    match candidate.heard {
+        Heard::Active => candidate.spurt_age,
+        Heard::Steady | Heard::Quiet => Duration::ZERO,
     }
 }
 
