@@ -21,8 +21,8 @@ const FRAME: Duration = Duration::from_millis(20);
 /// A packet that waits this much longer than its place in the ring means is from before a pause.
 const JITTER_MAX: Duration = Duration::from_millis(40);
 
-/// A syllable is softer than its source's noise for so long before it is told from it.
-const ATTACK: Duration = Duration::from_millis(40);
+/// A level is that of a whole packet: a syllable that begins at its end doesn't raise it.
+const ATTACK: Duration = FRAME;
 
 const TICKS_PER_MS: u32 = 48;
 
