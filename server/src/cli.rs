@@ -109,7 +109,7 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "K", env = "TERCET_SLOTS")]
     slots: Option<u8>,
 
-    /// How much of a speaker is heard from before they were selected, 0 to 100 [default: 60]
+    /// How much of a speaker is heard from before they were selected, 0 to 100 [default: 100]
     #[arg(long, value_name = "MILLISECONDS", env = "TERCET_PRE_ROLL_MS")]
     pre_roll_ms: Option<u8>,
 

@@ -128,8 +128,8 @@ pub(crate) struct RoomDefaults {
     pub(crate) participants_max: u32,
     /// Send audio redundantly (RED, RFC 2198) where the client can: lost packets are not heard.
     pub(crate) red: bool,
-    /// How much of a speaker is heard from before they were selected, in milliseconds, 0 to 100: the beginning of a
-    /// first syllable, while it was too soft to be told from noise.
+    /// How much of a speaker is heard from before they were selected, at most, in milliseconds, 0 to 100: the beginning
+    /// of a first syllable, while it was too soft to be told from noise or waited for a slot.
     pub(crate) pre_roll_ms: u8,
     /// How speakers are chosen. `docs/selection.md` says what each number is worth.
     pub(crate) selector: SelectorConfig,

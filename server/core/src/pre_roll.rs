@@ -12,8 +12,8 @@ use crate::AudioPacket;
 /// No pre-roll is longer: it would be heard as a delay.
 pub const PRE_ROLL_MAX: Duration = Duration::from_millis(100);
 
-/// What a first syllable loses in the worst of usual rooms: see docs/selection.md.
-pub const PRE_ROLL_DEFAULT: Duration = Duration::from_millis(60);
+/// Whoever interrupts waits so long, until they are believed: see docs/adr/0016-pre-roll.md.
+pub const PRE_ROLL_DEFAULT: Duration = Duration::from_millis(100);
 
 /// The duration of a packet: what RFC 7587, section 3.3, calls the default.
 const FRAME: Duration = Duration::from_millis(20);
@@ -21,16 +21,16 @@ const FRAME: Duration = Duration::from_millis(20);
 /// A packet that waits this much longer than its place in the ring means is from before a pause.
 const JITTER_MAX: Duration = Duration::from_millis(40);
 
-/// [`PRE_ROLL_MAX`] at 48 kHz.
-const LEAD_TICKS_MAX: u32 = 4_800;
+/// A level is that of a whole packet: a syllable that begins at its end doesn't raise it.
+const ATTACK: Duration = FRAME;
+
+const TICKS_PER_MS: u32 = 48;
 
 /// A packet from before its source was heard by everybody.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Earlier {
     /// As it arrived.
     pub packet: AudioPacket,
-    /// How much later, in RTP ticks, the packet comes with which its source began to be heard.
-    pub lead: u32,
     /// Who heard it, as the reserve of those who had the slots.
     pub heard_by: HeardBy,
 }
@@ -63,22 +63,21 @@ impl PreRoll {
         if recent.len() == self.packets_max {
             recent.pop_front();
         }
-        recent.push_back((now, Earlier { packet: packet.clone(), lead: 0, heard_by }));
+        recent.push_back((now, Earlier { packet: packet.clone(), heard_by }));
     }
 
-    /// The packets of the source that belong right before this one, in order.
-    pub(crate) fn take(&mut self, now: Instant, first: &AudioPacket) -> Vec<Earlier> {
+    /// The packets of the source that belong right before this one, in order, as far back as its onset.
+    pub(crate) fn take(&mut self, now: Instant, first: &AudioPacket, onset_age: Duration) -> Vec<Earlier> {
         let Some(recent) = self.recent.get_mut(&first.source) else {
             return Vec::new();
         };
         let age_max = self.age_max;
+        let lead_max = (onset_age + ATTACK).min(PRE_ROLL_MAX).as_millis() as u32 * TICKS_PER_MS;
         let young = recent.drain(..).filter(|&(at, _)| now.saturating_duration_since(at) <= age_max);
         let mut taken: Vec<Earlier> = young.map(|(_, earlier)| earlier).collect();
-        for earlier in &mut taken {
-            earlier.lead = first.timestamp.wrapping_sub(earlier.packet.timestamp);
-        }
-        taken.retain(|Earlier { packet, lead, .. }| {
-            packet.epoch == first.epoch && packet.seq < first.seq && *lead <= LEAD_TICKS_MAX
+        taken.retain(|Earlier { packet, .. }| {
+            let lead = first.timestamp.wrapping_sub(packet.timestamp);
+            packet.epoch == first.epoch && packet.seq < first.seq && lead <= lead_max
         });
         taken.sort_by_key(|earlier| earlier.packet.seq);
         taken

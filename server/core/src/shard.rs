@@ -13,7 +13,9 @@ use std::time::{Duration, Instant};
 
 use arrayvec::ArrayVec;
 use rustc_hash::{FxHashMap, FxHashSet};
-use selector::{Candidate, Changes, Level, Params, Positions, SLOTS_MAX, Selector, SourceId, Standing};
+use selector::{
+    Candidate, Changes, Heard, Level, Params, Positions, SLOTS_MAX, Selector, SourceId, Standing,
+};
 
 use crate::pre_roll::{Earlier, HeardBy, PRE_ROLL_DEFAULT, PRE_ROLL_MAX, PreRoll};
 use crate::slot::{Rewritten, Slot};
@@ -203,7 +205,7 @@ impl RoomShard {
             let heard_by = if position.is_some() { main.flatten().collect() } else { HeardBy::new() };
             self.pre_roll.keep(now, packet, heard_by);
         } else if !was_heard {
-            pre_roll = self.pre_roll.take(now, packet);
+            pre_roll = self.pre_roll.take(now, packet, onset_age(&candidate));
         }
         let wanted = || self.wanted.contains(&packet.source).then_some(candidate);
         let crossing = self.selector.with_claim(&candidate).or_else(wanted);
@@ -263,7 +265,7 @@ impl RoomShard {
         packet: &'a AudioPacket,
         position: usize,
     ) -> impl Iterator<Item = Forward> + 'a {
-        self.forward_to(now, packet, position, 0, &[])
+        self.forward_to(now, packet, position, None)
     }
 
     /// The packet, for each listener who chose whom to hear and hears it.
@@ -277,7 +279,7 @@ impl RoomShard {
         viewers.iter().filter_map(move |&endpoint| {
             let listener = endpoints.get_mut(&endpoint).filter(|listener| listener.reachable)?;
             let (slot, tenure) = listener.view.as_ref()?.slot_of(packet.source)?;
-            let rewritten = listener.slots.get_mut(slot)?.rewrite(now, tenure, packet, 0)?;
+            let rewritten = listener.slots.get_mut(slot)?.rewrite(now, tenure, packet)?;
             Some(Forward { endpoint, slot, rewritten })
         })
     }
@@ -289,7 +291,7 @@ impl RoomShard {
         earlier: &'a Earlier,
         position: usize,
     ) -> impl Iterator<Item = Forward> + 'a {
-        self.forward_to(now, &earlier.packet, position, earlier.lead, &earlier.heard_by)
+        self.forward_to(now, &earlier.packet, position, Some(&earlier.heard_by))
     }
 
     fn forward_to<'a>(
@@ -297,15 +299,16 @@ impl RoomShard {
         now: Instant,
         packet: &'a AudioPacket,
         position: usize,
-        lead: u32,
-        heard_by: &'a [SourceId],
+        heard_by: Option<&'a HeardBy>,
     ) -> impl Iterator<Item = Forward> + 'a {
         let reserve = self.selector.slots();
         let positions = self.selector.positions();
         let tenure = self.tenures[position];
         self.endpoints.iter_mut().filter_map(move |(&endpoint, listener)| {
-            let chose_just_now = || listener.chose_at.is_some_and(|at| now < at + 2 * PRE_ROLL_MAX);
-            let has_heard = heard_by.contains(&listener.own) || (lead > 0 && chose_just_now());
+            let has_heard = heard_by.is_some_and(|heard_by| {
+                let chose_just_now = listener.chose_at.is_some_and(|at| now < at + 2 * PRE_ROLL_MAX);
+                chose_just_now || heard_by.contains(&listener.own)
+            });
             if listener.own == packet.source || has_heard || !listener.reachable || listener.view.is_some() {
                 return None;
             }
@@ -315,7 +318,7 @@ impl RoomShard {
                 // The reserve stands in where a talker would hear themselves.
                 positions[..reserve].iter().position(|p| *p == Some(listener.own))?
             };
-            let rewritten = listener.slots.get_mut(slot)?.rewrite(now, tenure, packet, lead)?;
+            let rewritten = listener.slots.get_mut(slot)?.rewrite(now, tenure, packet)?;
             Some(Forward { endpoint, slot, rewritten })
         })
     }
@@ -371,6 +374,14 @@ impl RoomShard {
 
     fn time(&self, now: Instant) -> Duration {
         now.saturating_duration_since(self.epoch)
+    }
+}
+
+/// How long ago the source began to say what it is heard with. What it sent before that is not worth the delay.
+fn onset_age(candidate: &Candidate) -> Duration {
+    match candidate.heard {
+        Heard::Active => candidate.spurt_age,
+        Heard::Steady | Heard::Quiet => Duration::ZERO,
     }
 }
 

@@ -32,13 +32,14 @@ pub struct Rewritten {
 /// that has passed, so that the receiver's jitter buffer sees neither loss nor a jump. The former
 /// speaker keeps the slot until the first packet of the successor (make before break); what
 /// arrives of the former one afterwards is dropped.
+///
+/// Packets from before the switch that are sent with it (the pre-roll) go on from there, so the stream's clock gets
+/// ahead of ours and stays so. To the receiver they are early, which costs nothing; packets whose time has passed, now
+/// or at the next pause, would be late ones, and its jitter buffer would keep a delay for more of them.
 #[derive(Clone, Debug)]
 pub struct Slot {
     current: Option<Current>,
     last: Option<Last>,
-    /// By how many ticks the stream's clock has gone further than ours: what was sent of a speaker from before they
-    /// were heard found no room in a slot that was busy until then. The next pause takes it back.
-    ahead_ticks: i64,
     first_seq: u64,
     first_timestamp: u32,
 }
@@ -76,25 +77,18 @@ struct Last {
 impl Slot {
     /// A slot that begins with these numbers. RFC 3550, section 5.1, wants both random.
     pub fn new(first_seq: u16, first_timestamp: u32) -> Slot {
-        Slot { current: None, last: None, ahead_ticks: 0, first_seq: u64::from(first_seq), first_timestamp }
+        Slot { current: None, last: None, first_seq: u64::from(first_seq), first_timestamp }
     }
 
     /// The packet's numbers in this slot, or `None` for one from before the switch to its speaker.
     ///
-    /// `tenure` tells one occupation of the position from the next, also by the same speaker. `lead` is by how
-    /// many ticks the packet is older than the one that arrived now, with which its speaker began to be heard.
-    pub fn rewrite(
-        &mut self,
-        now: Instant,
-        tenure: u64,
-        packet: &AudioPacket,
-        lead: u32,
-    ) -> Option<Rewritten> {
+    /// `tenure` tells one occupation of the position from the next, also by the same speaker.
+    pub fn rewrite(&mut self, now: Instant, tenure: u64, packet: &AudioPacket) -> Option<Rewritten> {
         let (seq, timestamp) = match self.place(tenure, packet) {
             Place::Next(seq, timestamp) => (seq, timestamp),
             Place::Late(seq, timestamp) => return Some(Rewritten { seq, timestamp, marker: packet.marker }),
             Place::Gone => return None,
-            Place::Elsewhere => return Some(self.switch(now, tenure, packet, lead)),
+            Place::Elsewhere => return Some(self.switch(now, tenure, packet)),
         };
         self.last = Some(Last { seq, timestamp, at: now });
         Some(Rewritten { seq, timestamp, marker: packet.marker })
@@ -123,16 +117,12 @@ impl Slot {
     }
 
     /// The packet becomes the first of its stream in this slot.
-    fn switch(&mut self, now: Instant, tenure: u64, packet: &AudioPacket, lead: u32) -> Rewritten {
+    fn switch(&mut self, now: Instant, tenure: u64, packet: &AudioPacket) -> Rewritten {
         let (seq, timestamp) = match &self.last {
             None => (self.first_seq, self.first_timestamp),
             Some(last) => {
-                let elapsed = elapsed_ticks(now.saturating_duration_since(last.at));
-                let due_ticks = elapsed - i64::from(lead) - self.ahead_ticks;
-                // Two packets of a stream never share a timestamp.
-                let ticks = due_ticks.max(FRAME_TICKS.into());
-                self.ahead_ticks = ticks - due_ticks;
-                (last.seq + 1, last.timestamp.wrapping_add(ticks as u32))
+                let elapsed = now.saturating_duration_since(last.at);
+                (last.seq + 1, last.timestamp.wrapping_add(elapsed_ticks(elapsed)))
             }
         };
         self.current = Some(Current {
@@ -148,11 +138,12 @@ impl Slot {
     }
 }
 
-/// Elapsed time on the RTP clock, in whole frames.
-fn elapsed_ticks(elapsed: Duration) -> i64 {
+/// Elapsed time on the RTP clock, in whole frames and at least one: two packets of a stream never
+/// share a timestamp.
+fn elapsed_ticks(elapsed: Duration) -> u32 {
     let ticks = elapsed.as_micros() * CLOCK_HZ / 1_000_000;
     let frames = (ticks + u128::from(FRAME_TICKS) / 2) / u128::from(FRAME_TICKS);
-    i64::try_from(frames * u128::from(FRAME_TICKS)).unwrap_or(i64::MAX)
+    (frames.max(1) as u32).wrapping_mul(FRAME_TICKS)
 }
 
 #[cfg(test)]

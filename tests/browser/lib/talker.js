@@ -72,10 +72,10 @@ async function enterRoom({ room, name, role, toneHz, gain, sdk }) {
   if (toneHz) {
     const oscillator = new OscillatorNode(audio, { frequency: toneHz });
     window.tone = new GainNode(audio, { gain });
-    const destination = new MediaStreamAudioDestinationNode(audio);
-    oscillator.connect(window.tone).connect(destination);
+    window.microphone = new MediaStreamAudioDestinationNode(audio);
+    oscillator.connect(window.tone).connect(window.microphone);
     oscillator.start();
-    audioTrack = destination.stream.getAudioTracks()[0];
+    audioTrack = window.microphone.stream.getAudioTracks()[0];
   }
   window.room = await connect({ url: location.origin, token, audioTrack, ...sdk });
   window.negotiations = 0;
