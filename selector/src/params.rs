@@ -9,7 +9,7 @@ pub const SLOTS_MAX: usize = 8;
 
 /// Parameters of a [`Selector`](crate::Selector).
 ///
-/// The defaults are those with which the bench (`tercet-selector-bench`) keeps the most speech.
+/// The defaults are those of docs/selection.md, where the bench has each of them at half and at double.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Params {
     /// Main positions, 1 to [`SLOTS_MAX`].

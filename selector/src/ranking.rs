@@ -187,7 +187,7 @@ impl Ranking {
         if let Some(position) = self.free_main() {
             return Some((position, Reason::Free));
         }
-        let position = self.quietest_noise()?;
+        let position = self.quietest_noise(candidate.standing)?;
         let challenge = self.challenge(now, position, candidate, params)?;
         Some((position, challenge))
     }
@@ -230,12 +230,15 @@ impl Ranking {
             return None;
         }
         if candidate.is_proven
-            && let Some(position) = self.quietest_noise()
+            && let Some(position) = self.quietest_noise(candidate.standing)
         {
             return Some((position, Reason::Noise));
         }
-        let (position, silent_for) =
-            self.unpinned().map(|(position, o)| (position, o.silence(now))).max_by_key(|&(_, s)| s)?;
+        // Who has priority is not interrupted in the pauses of a sentence.
+        let yields = |o: &Occupant| o.standing <= candidate.standing || o.silence(now) >= params.yield_after;
+        let silences =
+            self.unpinned().filter(|(_, o)| yields(o)).map(|(position, o)| (position, o.silence(now)));
+        let (position, silent_for) = silences.max_by_key(|&(_, silent_for)| silent_for)?;
         let is_onset = candidate.spurt_age < params.onset_within;
         let is_believed = silent_for >= params.yield_to_bang_after || candidate.is_believed;
         let yield_after = if is_onset { params.yield_to_onset_after } else { params.yield_after };
@@ -309,6 +312,15 @@ impl Ranking {
         idle || candidate.loudness > occupant.loudness + margin
     }
 
+    /// Hears of what others counted.
+    pub(crate) fn catch_up(&mut self, turn: u64) {
+        self.turn = self.turn.max(turn);
+    }
+
+    pub(crate) fn turn(&self) -> u64 {
+        self.turn
+    }
+
     /// Frees the positions of those who weren't heard for long.
     pub(crate) fn release_idle(&mut self, now: Duration, params: &Params) {
         for (occupant, reason) in self.occupants.iter_mut().zip(&mut self.reasons) {
@@ -379,15 +391,16 @@ impl Ranking {
         self.occupants[..self.slots()].iter().position(Option::is_none)
     }
 
-    fn quietest_noise(&self) -> Option<usize> {
-        let noise = self.unpinned().filter(|(_, o)| o.noise);
+    fn quietest_noise(&self, standing: Standing) -> Option<usize> {
+        let noise = self.unpinned().filter(|(_, o)| o.noise && o.standing <= standing);
         noise.min_by_key(|(_, o)| o.loudness).map(|(position, _)| position)
     }
 
     /// The main position that an active challenger has to beat: of those who had their time, the least loud. Nobody
     /// of a higher standing who speaks is to be beaten.
     fn weakest_main(&self, now: Duration, standing: Standing, params: &Params) -> Option<usize> {
-        let open = self.unpinned().filter(|(_, o)| o.standing <= standing || !o.is_speaking(now, params));
+        let open =
+            self.unpinned().filter(|(_, o)| o.standing <= standing || o.silence(now) >= params.yield_after);
         let is_new = |o: &Occupant| now.saturating_sub(o.since) < params.hold_for;
         open.min_by_key(|(_, o)| (is_new(o), o.loudness)).map(|(position, _)| position)
     }

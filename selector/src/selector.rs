@@ -117,6 +117,17 @@ impl Selector {
         Some(Candidate { claim: Some(claim), ..*candidate })
     }
 
+    /// Counts the changes that this selector has heard of: what a new one of the room has to know, or its claims
+    /// come before all that is.
+    pub fn turn(&self) -> u64 {
+        self.ranking.turn()
+    }
+
+    /// Takes over the count of another selector of the room.
+    pub fn catch_up(&mut self, turn: u64) {
+        self.ranking.catch_up(turn);
+    }
+
     /// The source is silent from now on.
     fn silence(&mut self, source: SourceId) -> Changes {
         let before = self.positions();

@@ -47,7 +47,7 @@ struct Arguments {
     #[arg(long, default_value = "")]
     room: String,
     /// What the server keeps of each source that has no slot, and sends when it gets one.
-    #[arg(long, default_value_t = 60)]
+    #[arg(long, default_value_t = 100)]
     pre_roll_ms: u32,
     /// Folder of recorded speech (16 bit mono WAV), in place of synthetic syllables.
     #[arg(long)]

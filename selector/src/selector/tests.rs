@@ -353,3 +353,17 @@ fn each_change_says_why() {
     );
     assert!(matches!(reasons[2], (Some(SourceId(3)), Reason::Louder { by_db: 6.., .. })), "{reasons:?}");
 }
+
+#[test]
+fn who_has_priority_keeps_the_position_through_the_pauses_of_a_sentence() {
+    let mut room = Talkers::new(1);
+    room.selector.set_standing(SourceId(9), Some(Standing::Priority));
+    room.send(1_000, &[(9, -30), (1, -90)]);
+    for _ in 0..10 {
+        room.send(600, &[(9, -90), (1, -20)]);
+        assert_eq!(room.main(), [9]);
+        room.send(400, &[(9, -30), (1, -20)]);
+    }
+    room.send(720, &[(9, -90), (1, -20)]);
+    assert_eq!(room.main(), [1]);
+}

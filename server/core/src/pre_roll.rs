@@ -49,7 +49,7 @@ impl PreRoll {
     /// Keeps so much of each source, up to [`PRE_ROLL_MAX`].
     pub(crate) fn new(length: Duration) -> PreRoll {
         let length = length.min(PRE_ROLL_MAX);
-        let packets_max = (length.as_millis() / FRAME.as_millis()) as usize;
+        let packets_max = length.as_millis().div_ceil(FRAME.as_millis()) as usize;
         PreRoll { packets_max, age_max: length + JITTER_MAX, recent: FxHashMap::default() }
     }
 

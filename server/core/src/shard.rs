@@ -85,6 +85,10 @@ pub struct RoomShard {
     /// Which occupation of a position this is, counted over all positions.
     tenures: ArrayVec<u64, POSITIONS_MAX>,
     tenure_last: u64,
+    /// Changes with what listeners are to be told.
+    version: u64,
+    /// Occupations of the room's positions that began or ended.
+    switches: u64,
     endpoints: FxHashMap<EndpointId, Listener>,
     /// Those of them who chose whom to hear.
     viewers: Vec<EndpointId>,
@@ -112,6 +116,8 @@ impl RoomShard {
             tenures: selector.positions().iter().map(|_| 0).collect(),
             selector,
             tenure_last: 0,
+            version: 0,
+            switches: 0,
             endpoints: FxHashMap::default(),
             viewers: Vec::new(),
             wanted: FxHashSet::default(),
@@ -144,8 +150,7 @@ impl RoomShard {
         if listener.view.is_some() {
             self.viewers.push(id);
         }
-        // The control plane tells who is in which slot when this changes.
-        self.tenure_last += 1;
+        self.version += 1;
     }
 
     /// Sets which publishers on this worker are wanted by listeners of other workers.
@@ -228,7 +233,7 @@ impl RoomShard {
         self.pre_roll.remove(source);
         for viewer in &self.viewers {
             if let Some(view) = self.endpoints.get_mut(viewer).and_then(|listener| listener.view.as_mut()) {
-                view.silence(source);
+                self.version += u64::from(view.silence(source));
             }
         }
         is_own
@@ -248,7 +253,7 @@ impl RoomShard {
         self.begin_tenures(&changes);
         for viewer in &self.viewers {
             if let Some(view) = self.endpoints.get_mut(viewer).and_then(|listener| listener.view.as_mut()) {
-                view.tick(time);
+                self.version += u64::from(view.tick(time));
             }
         }
     }
@@ -338,9 +343,24 @@ impl RoomShard {
         self.tenures.len()
     }
 
-    /// Changes whenever somebody takes or leaves a position.
+    /// Changes whenever somebody takes or leaves a slot of anybody's.
     pub fn selection_version(&self) -> u64 {
-        self.tenure_last
+        self.version
+    }
+
+    /// How often somebody took or left a position of the room.
+    pub fn switches(&self) -> u64 {
+        self.switches
+    }
+
+    /// What a new worker's part of the room has to know: see [`Selector::turn`].
+    pub fn turn(&self) -> u64 {
+        self.selector.turn()
+    }
+
+    /// Another worker's part of the room is older than this one.
+    pub fn catch_up(&mut self, turn: u64) {
+        self.selector.catch_up(turn);
     }
 
     fn is_heard(&self, source: SourceId) -> bool {
@@ -359,7 +379,9 @@ impl RoomShard {
         let mut viewed = false;
         for viewer in &self.viewers {
             if let Some(view) = self.endpoints.get_mut(viewer).and_then(|listener| listener.view.as_mut()) {
+                let before = self.tenure_last;
                 viewed |= view.rank(time, candidate, &mut self.tenure_last);
+                self.version += self.tenure_last - before;
             }
         }
         viewed
@@ -367,6 +389,8 @@ impl RoomShard {
 
     fn begin_tenures(&mut self, changes: &Changes) {
         for change in changes {
+            self.switches += 1;
+            self.version += 1;
             self.tenure_last += 1;
             self.tenures[change.position] = self.tenure_last;
         }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use arrayvec::ArrayVec;
-use selector::{Candidate, Params, Positions, SLOTS_MAX, Selector, SourceId, Standing};
+use selector::{Candidate, Heard, Params, Positions, SLOTS_MAX, Selector, SourceId, Standing};
 
 /// Whom a listener wants to hear.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -62,6 +62,11 @@ impl View {
 
     /// Ranks a packet. Returns whether the listener hears it; `tenure` counts the occupations.
     pub(crate) fn rank(&mut self, time: Duration, candidate: &Candidate, tenure: &mut u64) -> bool {
+        // Most packets of most rooms: there is nothing to decide.
+        let is_idle = candidate.heard == Heard::Quiet && candidate.standing != Standing::Pinned;
+        if is_idle && self.slot_of(candidate.source).is_none() {
+            return false;
+        }
         let changes = self.selector.rank(time, &Candidate { claim: None, ..*candidate });
         for change in changes {
             // The reserve is nobody's: a view has no talker who must not hear themselves.
@@ -79,14 +84,14 @@ impl View {
         Some((slot, self.tenures[slot]))
     }
 
-    /// The source is silent.
-    pub(crate) fn silence(&mut self, source: SourceId) {
-        self.selector.remove(source);
+    /// The source is silent. Returns whether a slot became free.
+    pub(crate) fn silence(&mut self, source: SourceId) -> bool {
+        !self.selector.remove(source).is_empty()
     }
 
-    /// Frees the slots of sources that stopped sending.
-    pub(crate) fn tick(&mut self, time: Duration) {
-        self.selector.tick(time);
+    /// Frees the slots of sources that stopped sending. Returns whether there were any.
+    pub(crate) fn tick(&mut self, time: Duration) -> bool {
+        !self.selector.tick(time).is_empty()
     }
 
     /// Who is heard, slot by slot.

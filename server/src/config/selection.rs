@@ -122,9 +122,9 @@ impl SelectorConfig {
         for (key, ms, least) in [
             ("challenge_ms", self.challenge_ms, 0),
             ("hold_ms", self.hold_ms, 0),
-            ("yield_to_onset_ms", self.yield_to_onset_ms, 0),
-            ("yield_ms", self.yield_ms, 0),
-            // A slot that is freed between two packets would be taken anew with each.
+            // Where a slot yields between two packets, it changes with each.
+            ("yield_to_onset_ms", self.yield_to_onset_ms, 60),
+            ("yield_ms", self.yield_ms, 60),
             ("release_ms", self.release_ms, 100),
         ] {
             check_range(&format!("{table}.{key}"), ms, least, MS_MAX)?;

@@ -350,6 +350,7 @@ mod tests {
         refused("[room.selector]\nactive_dbov = 1", &["room.selector.active_dbov is 1: set -127 to 0"]);
         refused("[room.selector]\nmargin_db = 61", &["room.selector.margin_db"]);
         refused("[room.selector]\nrelease_ms = 99", &["room.selector.release_ms"]);
+        refused("[room.selector]\nyield_ms = 59", &["room.selector.yield_ms"]);
         refused("[room.selector]\nhold_ms = 60001", &["room.selector.hold_ms"]);
         accepted("[rooms.stage.selector]\nmargin_db = 3");
         refused("[rooms.stage.selector]\nmargin_db = 61", &["rooms.stage.selector.margin_db"]);

@@ -1,16 +1,21 @@
 //! Clients that choose whom to hear: ids in, sources for the workers out, also when people come and go.
 
 use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
 
+use rustc_hash::FxHashMap;
+use selector::SourceId;
 use tercet_core::{Listening, ParticipantId, RoomId, SessionId};
 use tercet_protocol::{ErrorCode, LISTEN_MAX};
 
 use super::Control;
 use super::live_room::LiveRoom;
-use crate::media::WorkerCommand;
+use crate::media::{WorkerCommand, WorkerId};
 
 /// Each is one more ranking for every packet of the room.
 const VIEWERS_MAX: usize = 256;
+
+const WANTED_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Whom a client wants to hear, whether they are there or not.
 #[derive(Clone, Debug, Default)]
@@ -48,21 +53,22 @@ impl Control {
         let Some(live) = self.rooms.get_mut(&session.room) else {
             return Ok(());
         };
-        if live.viewers.len() >= VIEWERS_MAX && !live.viewers.contains(&id) {
+        let is_any = only.is_some() || !except.is_empty();
+        if is_any && live.viewers.len() >= VIEWERS_MAX && !live.viewers.contains(&id) {
             let message = format!("{VIEWERS_MAX} others of the room have chosen whom to hear: no more can");
             return Err((ErrorCode::Overloaded, message));
         }
         let ids =
             |names: BTreeSet<String>| names.iter().map(|name| ParticipantId::from(name.as_str())).collect();
         let wishes = Wishes { only: only.map(ids), except: ids(except) };
-        let is_any = wishes.only.is_some() || !wishes.except.is_empty();
+        let former = session.wishes.as_ref().and_then(|wishes| wishes.only.as_ref());
+        live.wanted_changed |= former != wishes.only.as_ref();
         session.wishes = is_any.then_some(wishes);
         session.view = None;
         live.viewers.remove(&id);
         if is_any {
             live.viewers.insert(id);
         }
-        live.wanted_changed = true;
         self.tell_listening(id);
         Ok(())
     }
@@ -95,19 +101,32 @@ impl Control {
     }
 
     /// Tells the workers of a room which sources have to cross though nobody else may hear them: not with each
-    /// request, but as often as they tell who is heard.
-    pub(super) fn tell_wanted(&mut self, room: &RoomId) {
+    /// request, but ten times a second at most.
+    pub(super) fn tell_wanted(&mut self, now: Instant, room: &RoomId) {
         let Some(live) = self.rooms.get_mut(room) else {
             return;
         };
-        if !std::mem::take(&mut live.wanted_changed) {
+        let is_due = live.wanted_told_at.is_none_or(|at| now >= at + WANTED_INTERVAL);
+        if !live.wanted_changed || !is_due {
             return;
         }
-        let wishes = live.viewers.iter().filter_map(|id| self.sessions.get(id)?.wishes.as_ref());
-        let wanted: BTreeSet<_> = wishes.filter_map(|wishes| wishes.resolve(live).only).flatten().collect();
+        (live.wanted_changed, live.wanted_told_at) = (false, Some(now));
+        let live = &*live;
+        let mut wanted_by: FxHashMap<WorkerId, FxHashMap<SourceId, Vec<WorkerId>>> = FxHashMap::default();
+        for session in live.viewers.iter().filter_map(|id| self.sessions.get(id)) {
+            let only = session.wishes.iter().filter_map(|wishes| wishes.only.as_ref()).flatten();
+            let wanted = only.filter_map(|id| self.sessions.get(live.sessions.get(id)?));
+            for publisher in wanted.filter(|publisher| publisher.worker != session.worker) {
+                let workers =
+                    wanted_by.entry(publisher.worker).or_default().entry(publisher.source).or_default();
+                if !workers.contains(&session.worker) {
+                    workers.push(session.worker);
+                }
+            }
+        }
         for worker in live.workers() {
-            let sources = wanted.iter().copied().collect();
-            self.command(worker, WorkerCommand::SetWanted { room: room.clone(), sources });
+            let wanted_by = wanted_by.remove(&worker).unwrap_or_default();
+            self.command(worker, WorkerCommand::SetWanted { room: room.clone(), wanted_by });
         }
     }
 }

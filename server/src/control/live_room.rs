@@ -29,6 +29,7 @@ pub(super) struct LiveRoom {
     pub(super) viewers: FxHashSet<SessionId>,
     /// Whether the workers have yet to be told whom these want to hear.
     pub(super) wanted_changed: bool,
+    pub(super) wanted_told_at: Option<Instant>,
     /// Those who look at the levels of the room.
     pub(super) traces: Vec<TraceSender>,
 }
@@ -44,6 +45,7 @@ impl LiveRoom {
             levels_told_at: BTreeMap::new(),
             viewers: FxHashSet::default(),
             wanted_changed: false,
+            wanted_told_at: None,
             traces: Vec::new(),
         }
     }

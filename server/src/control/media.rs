@@ -137,7 +137,7 @@ impl Control {
             }
         }
         let levels = live.select(now, selection);
-        self.tell_wanted(&room);
+        self.tell_wanted(now, &room);
         self.tell_slots(now, &room, worker);
         if let Some(levels) = levels {
             let bytes = text(&ServerMessage::Speakers { levels });

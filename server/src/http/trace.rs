@@ -95,12 +95,15 @@ struct Writing {
     end: Instant,
     /// Of several workers, and so not in order yet.
     pending: Vec<TracedPacket>,
+    /// The time of the last line.
+    written: Instant,
     over: bool,
 }
 
 /// The lines of a trace as they come; the first one names the columns.
 fn csv_until(end: Instant, packets: TraceReceiver) -> Body {
-    let writing = Writing { packets, start: Instant::now(), end, pending: Vec::new(), over: false };
+    let start = Instant::now();
+    let writing = Writing { packets, start, end, pending: Vec::new(), written: start, over: false };
     let header = stream::once(async { Ok("t_ms,source,level_dbov,vad\n".as_bytes().to_vec()) });
     let lines = stream::try_unfold(writing, |mut writing| async move {
         let lines = writing.next().await?;
@@ -131,7 +134,9 @@ impl Writing {
         let count = self.pending.partition_point(|packet| packet.at <= complete);
         let mut csv = csv::WriterBuilder::new().has_headers(false).from_writer(Vec::new());
         for packet in self.pending.drain(..count) {
-            let since_start = packet.at.saturating_duration_since(self.start);
+            // What a busy worker hands over late has the time of the line before: a trace is sorted.
+            self.written = self.written.max(packet.at);
+            let since_start = self.written.saturating_duration_since(self.start);
             csv.serialize(Line {
                 t_ms: since_start.as_micros() as f64 / 1000.0,
                 source: packet.source.0,

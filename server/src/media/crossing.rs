@@ -17,6 +17,8 @@ const QUEUE_PACKETS_MAX: usize = 8192;
 pub(crate) enum Crossing {
     /// A packet of somebody who has a position.
     Heard(RoomId, Box<HeardPacket>),
+    /// How many changes the room has seen, for a worker that is new to it.
+    Turn(RoomId, u64),
     /// A source is silent: muted, demoted, or gone.
     Silenced(RoomId, SourceId),
 }

@@ -17,6 +17,7 @@ mod worker;
 
 use std::sync::Arc;
 
+use rustc_hash::FxHashMap;
 use selector::{Level, SourceId, Standing};
 use tercet_core::{EndpointId, Gate, Listening, RoomAudio, RoomId};
 
@@ -41,8 +42,8 @@ pub(crate) enum WorkerCommand {
     SetStanding { endpoint: EndpointId, standing: Standing },
     /// Whom the endpoint's client wants to hear; `None` for the speakers of the room.
     SetListening { endpoint: EndpointId, listening: Option<Listening> },
-    /// Which sources clients of the room want to hear, whether they are its speakers or not.
-    SetWanted { room: RoomId, sources: Vec<SourceId> },
+    /// Which sources of the worker clients of other workers want to hear, whether they are speakers of the room or not.
+    SetWanted { room: RoomId, wanted_by: FxHashMap<SourceId, Vec<WorkerId>> },
     /// The session is over.
     Close { endpoint: EndpointId },
     /// Which other workers have a part of the room.

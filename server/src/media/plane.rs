@@ -87,6 +87,9 @@ struct LocalRoom {
     shard: RoomShard,
     others: Vec<WorkerId>,
     tracers: Vec<Tracer>,
+    /// Which sources clients of other workers want to hear by name, and whose clients these are.
+    wanted_by: FxHashMap<SourceId, Vec<WorkerId>>,
+    counted_switches: u64,
     announced_version: u64,
     announced_speech: bool,
 }
@@ -178,15 +181,21 @@ impl Plane {
                     local.shard.set_listening(now, endpoint, listening);
                 }
             }
-            WorkerCommand::SetWanted { room, sources } => {
+            WorkerCommand::SetWanted { room, wanted_by } => {
                 if let Some(local) = self.rooms.get_mut(&room) {
-                    local.shard.set_wanted(sources);
+                    local.shard.set_wanted(wanted_by.keys().copied());
+                    local.wanted_by = wanted_by;
                 }
             }
             WorkerCommand::Close { endpoint } => self.close(now, endpoint),
             WorkerCommand::SetRoomWorkers { room, others } => {
-                if let Some(local) = self.rooms.get_mut(&room) {
-                    local.others = others;
+                let Some(local) = self.rooms.get_mut(&room) else {
+                    return;
+                };
+                let turn = local.shard.turn();
+                let former = std::mem::replace(&mut local.others, others.clone());
+                for new in others.iter().filter(|worker| !former.contains(worker)) {
+                    self.cross_to(*new, Crossing::Turn(room.clone(), turn));
                 }
             }
             WorkerCommand::Trace { room, trace } => {
@@ -257,6 +266,11 @@ impl Plane {
                 let HeardPacket { packet, candidate, pre_roll } = *heard;
                 let arrival = Arrival { pre_roll, ..local.shard.crossed(now, &candidate) };
                 self.deliver(now, &room, &packet, &arrival);
+            }
+            Crossing::Turn(room, turn) => {
+                if let Some(local) = self.rooms.get_mut(&room) {
+                    local.shard.catch_up(turn);
+                }
             }
             Crossing::Silenced(room, source) => {
                 if let Some(local) = self.rooms.get_mut(&room) {
@@ -399,7 +413,15 @@ impl Plane {
         if let Some(candidate) = arrival.crossing {
             let heard =
                 || HeardPacket { packet: packet.clone(), candidate, pre_roll: arrival.pre_roll.clone() };
-            self.cross(&room, || Crossing::Heard(room.clone(), Box::new(heard())));
+            let crossing = || Crossing::Heard(room.clone(), Box::new(heard()));
+            if candidate.claim.is_some() {
+                self.cross(&room, crossing);
+            } else {
+                let wanted_by = self.rooms.get(&room).and_then(|local| local.wanted_by.get(&packet.source));
+                for &other in wanted_by.into_iter().flatten() {
+                    self.cross_to(other, crossing());
+                }
+            }
         }
         if arrival.position.is_none() {
             self.metrics.not_selected.increment(1);
@@ -448,11 +470,15 @@ impl Plane {
     /// Sends something to the room's other workers.
     fn cross(&self, room: &RoomId, crossing: impl Fn() -> Crossing) {
         let others = self.rooms.get(room).map_or(&[][..], |local| &local.others);
-        for other in others {
-            let sent = self.others.get(other.0).is_some_and(|sender| sender.send(crossing()));
-            if !sent {
-                self.metrics.crossing_dropped.increment(1);
-            }
+        for &other in others {
+            self.cross_to(other, crossing());
+        }
+    }
+
+    fn cross_to(&self, other: WorkerId, crossing: Crossing) {
+        let sent = self.others.get(other.0).is_some_and(|sender| sender.send(crossing));
+        if !sent {
+            self.metrics.crossing_dropped.increment(1);
         }
     }
 

@@ -8,8 +8,8 @@ use selector::{Level, SourceId};
 use tercet_core::AudioPacket;
 use tokio::sync::mpsc;
 
-/// Batches under way: several seconds' worth of every worker.
-const BATCHES_MAX: usize = 256;
+/// Batches under way, of each worker: they hand one over ten times a second.
+const BATCHES_MAX: usize = 64;
 
 /// A packet that was ranked.
 #[derive(Clone, Copy, Debug)]
@@ -39,24 +39,28 @@ pub(crate) struct TraceReceiver {
 #[error("the trace was read too slowly")]
 pub(crate) struct Torn;
 
-pub(crate) fn trace() -> (TraceSender, TraceReceiver) {
-    let (sender, receiver) = mpsc::channel(BATCHES_MAX);
+/// For as many workers as the node has.
+pub(crate) fn trace(workers: usize) -> (TraceSender, TraceReceiver) {
+    let (sender, receiver) = mpsc::channel(BATCHES_MAX * workers.max(1));
     let torn = Arc::new(AtomicBool::new(false));
     (TraceSender { batches: sender, torn: torn.clone() }, TraceReceiver { batches: receiver, torn })
 }
 
 impl TraceSender {
-    /// Whether anybody takes what is sent.
-    pub(crate) fn is_open(&self) -> bool {
-        !self.batches.is_closed() && !self.torn.load(Ordering::Relaxed)
+    /// Whether somebody holds the other end, and what is in between, be it torn or not.
+    pub(crate) fn is_held(&self) -> bool {
+        !self.batches.is_closed()
     }
 }
 
 impl TraceReceiver {
-    /// The next batch; `None` when the room is over.
+    /// What there is, of all workers; `None` when the room is over.
     pub(crate) async fn next(&mut self) -> Result<Option<Vec<TracedPacket>>, Torn> {
-        let batch = self.batches.recv().await;
-        if self.torn.load(Ordering::Relaxed) { Err(Torn) } else { Ok(batch) }
+        let mut packets = self.batches.recv().await;
+        while let (Some(packets), Ok(more)) = (&mut packets, self.batches.try_recv()) {
+            packets.extend(more);
+        }
+        if self.torn.load(Ordering::Relaxed) { Err(Torn) } else { Ok(packets) }
     }
 }
 
@@ -81,7 +85,7 @@ impl Tracer {
         // An empty batch tells that there was nothing.
         let batch = std::mem::take(&mut self.batch);
         match self.sender.batches.try_send(batch) {
-            Ok(()) => self.sender.is_open(),
+            Ok(()) => !self.sender.torn.load(Ordering::Relaxed),
             Err(mpsc::error::TrySendError::Full(_)) => {
                 self.sender.torn.store(true, Ordering::Relaxed);
                 false

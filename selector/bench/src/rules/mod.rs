@@ -21,6 +21,12 @@ pub(crate) trait Rule {
 
     /// Who is heard now; `None` in a position that is free.
     fn slots(&self) -> &[Option<u32>];
+
+    /// How long ago the source of the last packet began to speak, milliseconds: a pre-roll reaches no further. A rule
+    /// that doesn't know sends all that is kept.
+    fn onset_age_ms(&self) -> u32 {
+        u32::MAX
+    }
 }
 
 /// Puts a set of sources into positions without moving those who stay.

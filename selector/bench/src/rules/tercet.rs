@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use selector::{Level, Observation, Params, Selector, SourceId};
+use selector::{Heard, Level, Params, Selector, SourceId};
 
 use super::Rule;
 use crate::trace::Packet;
@@ -11,6 +11,7 @@ use crate::trace::Packet;
 pub(crate) struct Tercet {
     selector: Selector,
     slots: Vec<Option<u32>>,
+    onset_age: Duration,
 }
 
 impl Tercet {
@@ -22,7 +23,7 @@ impl Tercet {
     /// With parameters of one's own.
     pub(crate) fn with(params: Params) -> Tercet {
         let slots = vec![None; params.slots];
-        Tercet { selector: Selector::new(params), slots }
+        Tercet { selector: Selector::new(params), slots, onset_age: Duration::ZERO }
     }
 }
 
@@ -30,8 +31,9 @@ impl Rule for Tercet {
     fn packet(&mut self, packet: &Packet) {
         let now = Duration::from_micros(packet.at_us);
         let level = Level::from_dbov(packet.level_dbov);
-        let observation = Observation::Packet { level, voice: packet.voice };
-        let changes = self.selector.observe(now, SourceId(packet.source), observation);
+        let candidate = self.selector.judge(now, SourceId(packet.source), level, packet.voice);
+        self.onset_age = if candidate.heard == Heard::Active { candidate.spurt_age } else { Duration::ZERO };
+        let changes = self.selector.rank(now, &candidate);
         for change in &changes {
             if let Some(slot) = self.slots.get_mut(change.position) {
                 *slot = change.source.map(|source| source.0);
@@ -41,5 +43,9 @@ impl Rule for Tercet {
 
     fn slots(&self) -> &[Option<u32>] {
         &self.slots
+    }
+
+    fn onset_age_ms(&self) -> u32 {
+        u32::try_from(self.onset_age.as_millis()).unwrap_or(u32::MAX)
     }
 }

@@ -6,12 +6,14 @@ use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
+use rustc_hash::FxHashMap;
 use selector::Standing;
 use tercet_core::{Allowance, EndpointId, Gate, Ingest, RoomShard, Slot};
 
 use super::{Endpoint, LocalRoom, Plane, SELECTION_INTERVAL};
 use crate::media::crossing::Crossing;
 use crate::media::peer::Peer;
+use crate::media::trace::Tracer;
 use crate::media::{Answer, OfferError, OpenEndpoint, WorkerEvent};
 
 /// RFC 3550, section 5.1, wants a random first number; below 2^15 the receiver can't mistake its roll-over.
@@ -34,6 +36,8 @@ impl Plane {
             shard: RoomShard::new(now, open.audio.clone()),
             others: Vec::new(),
             tracers: Vec::new(),
+            wanted_by: FxHashMap::default(),
+            counted_switches: 0,
             announced_version: 0,
             announced_speech: false,
         });
@@ -180,6 +184,7 @@ impl Plane {
         if let Some(local) = self.rooms.get_mut(&endpoint.room) {
             local.shard.remove_endpoint(id);
             if local.shard.endpoint_count() == 0 {
+                local.tracers.retain_mut(Tracer::flush);
                 self.rooms.remove(&endpoint.room);
             }
         }

@@ -16,7 +16,9 @@ impl Plane {
             let speakers = local.shard.speakers();
             occupied += speakers.len();
             let version = local.shard.selection_version();
-            self.metrics.switches.increment(version - local.announced_version);
+            let switches = local.shard.switches();
+            self.metrics.switches.increment(switches - local.counted_switches);
+            local.counted_switches = switches;
             let changed = local.announced_version != version;
             let speech = !speakers.is_empty();
             // The end of speech is told once; a quiet room costs nothing.
