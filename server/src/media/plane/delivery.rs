@@ -1,0 +1,167 @@
+//! A packet's way through a worker: from its publisher, or from another worker, to the slots of those who hear it.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Instant;
+
+use rustc_hash::FxHashMap;
+use tercet_core::{Arrival, AudioPacket, Dropped, EndpointId, Forward, IncomingRtp, RoomId};
+
+use super::{Endpoint, Plane};
+use crate::media::crossing::{Crossing, HeardPacket};
+use crate::media::{WorkerEvent, WorkerId};
+
+/// A packet on its way to the slots of its listeners.
+struct Delivery<'a> {
+    endpoints: &'a mut FxHashMap<EndpointId, Endpoint>,
+    written: &'a mut Vec<EndpointId>,
+    forwarded: u64,
+    panicked: Vec<EndpointId>,
+}
+
+impl Delivery<'_> {
+    fn write(&mut self, now: Instant, forward: Forward, packet: &AudioPacket) {
+        let Some(endpoint) = self.endpoints.get_mut(&forward.endpoint) else {
+            return;
+        };
+        let Some(peer) = &mut endpoint.peer else {
+            return;
+        };
+        let write = AssertUnwindSafe(|| peer.write(now, forward.slot, forward.rewritten, packet));
+        match catch_unwind(write) {
+            Ok(true) => {
+                self.forwarded += 1;
+                if !std::mem::replace(&mut endpoint.written, true) {
+                    self.written.push(forward.endpoint);
+                }
+            }
+            Ok(false) => {}
+            Err(_) => self.panicked.push(forward.endpoint),
+        }
+    }
+}
+
+impl Plane {
+    pub(super) fn rtp(&mut self, now: Instant, id: EndpointId, rtp: IncomingRtp) {
+        let Some(endpoint) = self.endpoints.get_mut(&id) else {
+            return;
+        };
+        let packet = match endpoint.ingest.handle(now, rtp) {
+            Ok(packet) => packet,
+            Err(dropped) => {
+                let is_news =
+                    dropped == Dropped::NoLevel && !std::mem::replace(&mut endpoint.level_missing, true);
+                self.metrics.ingest_dropped(dropped);
+                if is_news {
+                    self.tell(WorkerEvent::LevelMissing { endpoint: id });
+                }
+                return;
+            }
+        };
+        let started = !std::mem::replace(&mut endpoint.publishing, true);
+        let room = endpoint.room.clone();
+        if started {
+            self.tell(WorkerEvent::PublishingStarted { endpoint: id });
+        }
+        let Some(local) = self.rooms.get_mut(&room) else {
+            return;
+        };
+        for tracer in &mut local.tracers {
+            tracer.packet(now, &packet);
+        }
+        let arrival = local.shard.packet(now, &packet);
+        if let Some(candidate) = arrival.crossing {
+            let heard =
+                || HeardPacket { packet: packet.clone(), candidate, pre_roll: arrival.pre_roll.clone() };
+            let crossing = || Crossing::Heard(room.clone(), Box::new(heard()));
+            if candidate.claim.is_some() {
+                self.cross(&room, crossing);
+            } else {
+                let wanted_by = self.rooms.get(&room).and_then(|local| local.wanted_by.get(&packet.source));
+                for &other in wanted_by.into_iter().flatten() {
+                    self.cross_to(other, crossing());
+                }
+            }
+        }
+        if arrival.position.is_none() {
+            self.metrics.not_selected.increment(1);
+        }
+        self.deliver(now, &room, &packet, &arrival);
+    }
+
+    /// Another worker has something for a room.
+    pub(in crate::media) fn crossing(&mut self, now: Instant, crossing: Crossing) {
+        match crossing {
+            Crossing::Heard(room, heard) => {
+                let Some(local) = self.rooms.get_mut(&room) else {
+                    return;
+                };
+                let HeardPacket { packet, candidate, pre_roll } = *heard;
+                let arrival = Arrival { pre_roll, ..local.shard.crossed(now, &candidate) };
+                self.deliver(now, &room, &packet, &arrival);
+            }
+            Crossing::Turn(room, turn) => {
+                if let Some(local) = self.rooms.get_mut(&room) {
+                    local.shard.catch_up(turn);
+                }
+            }
+            Crossing::Silenced(room, source) => {
+                if let Some(local) = self.rooms.get_mut(&room) {
+                    local.shard.silence(source);
+                }
+            }
+        }
+    }
+
+    /// Writes a packet to every listener of the room who hears it, after what its source sent before.
+    fn deliver(&mut self, now: Instant, room: &RoomId, packet: &AudioPacket, arrival: &Arrival) {
+        if arrival.position.is_none() && !arrival.viewed {
+            return;
+        }
+        let Some(local) = self.rooms.get_mut(room) else {
+            return;
+        };
+        let mut delivery = Delivery {
+            endpoints: &mut self.endpoints,
+            written: &mut self.written,
+            forwarded: 0,
+            panicked: Vec::new(),
+        };
+        if let Some(position) = arrival.position {
+            for earlier in &arrival.pre_roll {
+                for forward in local.shard.forward_earlier(now, earlier, position) {
+                    delivery.write(now, forward, &earlier.packet);
+                }
+            }
+            for forward in local.shard.forward(now, packet, position) {
+                delivery.write(now, forward, packet);
+            }
+        }
+        if arrival.viewed {
+            for forward in local.shard.forward_to_viewers(now, packet) {
+                delivery.write(now, forward, packet);
+            }
+        }
+        let Delivery { forwarded, panicked, .. } = delivery;
+        self.metrics.pre_roll.increment(arrival.pre_roll.len() as u64);
+        self.metrics.forwarded.increment(forwarded);
+        for id in panicked {
+            self.metrics.peer_panicked();
+            self.connection_lost(id);
+        }
+    }
+
+    /// Sends something to the room's other workers.
+    pub(super) fn cross(&self, room: &RoomId, crossing: impl Fn() -> Crossing) {
+        let others = self.rooms.get(room).map_or(&[][..], |local| &local.others);
+        for &other in others {
+            self.cross_to(other, crossing());
+        }
+    }
+
+    pub(super) fn cross_to(&self, other: WorkerId, crossing: Crossing) {
+        let sent = self.others.get(other.0).is_some_and(|sender| sender.send(crossing));
+        if !sent {
+            self.metrics.crossing_dropped.increment(1);
+        }
+    }
+}
