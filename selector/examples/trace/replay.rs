@@ -38,15 +38,27 @@ pub(crate) enum TraceError {
     Csv(#[from] csv::Error),
     #[error("line {line}: {problem}")]
     Line { line: u64, problem: &'static str },
+    #[error("the first line has to be t_ms,source,level_dbov,vad")]
+    NoHeader,
+    #[error("no packet is of source {name}: there are {known}")]
+    NoSuchSource { name: String, known: String },
 }
 
 /// The packets of a trace, in its order.
-pub(crate) fn read(trace: impl Read) -> Result<Vec<Packet>, TraceError> {
-    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(trace);
+pub(crate) fn read(mut trace: impl Read) -> Result<Vec<Packet>, TraceError> {
+    let mut bytes = Vec::new();
+    trace.read_to_end(&mut bytes).map_err(TraceError::Input)?;
+    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(bytes.as_slice());
+    let columns = reader.headers()?.clone();
+    if !["t_ms", "source", "level_dbov"].iter().all(|name| columns.iter().any(|column| column == *name)) {
+        return Err(TraceError::NoHeader);
+    }
     let (mut packets, mut before) = (Vec::<Packet>::new(), Duration::ZERO);
-    for read in reader.deserialize() {
-        let line: Line = read?;
-        let refuse = |problem| TraceError::Line { line: packets.len() as u64 + 2, problem };
+    for record in reader.records() {
+        let record = record?;
+        let at = record.position().map_or(0, |position| position.byte() as usize);
+        let line: Line = record.deserialize(Some(&columns))?;
+        let refuse = |problem| TraceError::Line { line: line_at(&bytes, at), problem };
         // Microseconds are whole: what follows has no fractions.
         let us = (line.t_ms * 1000.0).round();
         if !(0.0..=1e15).contains(&us) {
@@ -69,9 +81,19 @@ pub(crate) fn read(trace: impl Read) -> Result<Vec<Packet>, TraceError> {
         if line.source.is_empty() {
             return Err(refuse("source is empty"));
         }
+        // The output is CSV too, and has no quotes.
+        if line.source.contains([',', '"', '\r', '\n']) {
+            return Err(refuse("source has a comma, a quote or a line break"));
+        }
         packets.push(Packet { at, source: line.source, level: Level::from_dbov(line.level_dbov), voice });
     }
     Ok(packets)
+}
+
+/// The number of the line that a record is on: the reader counts from the end of the one before, blank lines or not.
+fn line_at(bytes: &[u8], record: usize) -> u64 {
+    let blank = bytes[record..].iter().take_while(|byte| byte.is_ascii_whitespace()).count();
+    1 + bytes[..record + blank].iter().filter(|&&byte| byte == b'\n').count() as u64
 }
 
 /// A slot has another speaker, or none.
@@ -195,7 +217,12 @@ mod tests {
         assert_eq!(refused("20,1,1,1"), "line 3: level_dbov is not -127 to 0");
         assert_eq!(refused("20,1,-30,2"), "line 3: vad is not 0, 1 or empty");
         assert_eq!(refused("20,,-30,1"), "line 3: source is empty");
+        assert_eq!(refused("\n\n20,,-30,1"), "line 5: source is empty");
+        assert_eq!(refused("20,\"a,b\",-30,1"), "line 3: source has a comma, a quote or a line break");
         assert!(refused("20,1,loud,1").contains("line: 3"), "{}", refused("20,1,loud,1"));
-        assert!(read(&b"time,who\n1,2\n"[..]).is_err());
+        for headless in ["", "\n", "0,1,-30,1\n", "time,who\n1,2\n"] {
+            assert!(matches!(read(headless.as_bytes()), Err(TraceError::NoHeader)), "{headless:?}");
+        }
+        assert_eq!(read(&b"t_ms,source,level_dbov,vad\n"[..]).expect("nobody sent anything"), []);
     }
 }

@@ -1,5 +1,6 @@
 //! What happened to one source, in sentences: why it got a slot, lost it, or had none while it spoke.
 
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::time::Duration;
 
@@ -19,11 +20,13 @@ pub(crate) fn tell(
     at_ms: Option<u64>,
 ) -> Result<(), TraceError> {
     if !packets.iter().any(|packet| packet.source == source) {
-        return Err(TraceError::Line { line: 1, problem: "no packet is of this source" });
+        let known: BTreeSet<&str> = packets.iter().map(|packet| packet.source.as_str()).collect();
+        let known = known.into_iter().collect::<Vec<_>>().join(", ");
+        return Err(TraceError::NoSuchSource { name: source.to_owned(), known });
     }
     let at = at_ms.map(Duration::from_millis);
     let is_told = |now: Duration| at.is_none_or(|at| now + AROUND >= at && now <= at + AROUND);
-    let mut unheard_spurt = None;
+    let (mut unheard_spurt, mut told, mut last) = (None, false, None);
     for packet in packets {
         let (candidate, changes) = replay.judged(packet);
         let is_own = packet.source == source;
@@ -33,17 +36,29 @@ pub(crate) fn tell(
         let spurt = packet.at.saturating_sub(candidate.spurt_age);
         if is_own && candidate.heard != Heard::Quiet && !has_slot && unheard_spurt != Some(spurt) {
             unheard_spurt = Some(spurt);
-            sentences.push(format!("{source} is heard, but has no slot"));
+            sentences.push(format!("{} ms: {source} is loud, but has no slot", Millis(packet.at)));
         }
-        if sentences.is_empty() || !is_told(packet.at) {
+        if sentences.is_empty() {
             continue;
         }
+        if !is_told(packet.at) {
+            if at.is_some_and(|at| packet.at < at) {
+                last = sentences.pop();
+            }
+            continue;
+        }
+        told = true;
         for sentence in sentences {
             writeln!(out, "{sentence}").map_err(TraceError::Output)?;
         }
         for line in circumstances(replay, packet, &candidate) {
             writeln!(out, "    {line}").map_err(TraceError::Output)?;
         }
+    }
+    if !told {
+        let before = last.unwrap_or_else(|| format!("{source} was never loud before"));
+        writeln!(out, "nothing happened to {source} within a second of then; before: {before}")
+            .map_err(TraceError::Output)?;
     }
     Ok(())
 }
