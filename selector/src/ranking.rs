@@ -413,7 +413,7 @@ impl Ranking {
             .map(|(position, _)| position)
     }
 
-    fn position_of(&self, source: SourceId) -> Option<usize> {
+    pub(crate) fn position_of(&self, source: SourceId) -> Option<usize> {
         self.occupants.iter().position(|o| o.as_ref().is_some_and(|o| o.source == source))
     }
 }

@@ -179,6 +179,11 @@ impl Selector {
         self.ranking.positions()
     }
 
+    /// Where a source is; `None` for one without a position.
+    pub fn position_of(&self, source: SourceId) -> Option<usize> {
+        self.ranking.position_of(source)
+    }
+
     /// The smoothed loudness of a source; silence for one that is not known.
     pub fn level(&self, source: SourceId) -> Level {
         let judged_here = || self.sources.get(&source).map(Activity::loudness);

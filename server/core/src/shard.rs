@@ -227,6 +227,7 @@ impl RoomShard {
     /// A source is silent from now on: muted, demoted, gone, or said to be by its worker. Returns
     /// whether the other workers have to be told.
     pub fn silence(&mut self, source: SourceId) -> bool {
+        // The noise of a source is known where its packets arrive, and nowhere else.
         let is_own = self.selector.noise_floor(source).is_some();
         let changes = self.selector.remove(source);
         self.begin_tenures(&changes);
@@ -364,13 +365,13 @@ impl RoomShard {
     }
 
     fn is_heard(&self, source: SourceId) -> bool {
-        self.selector.positions()[..self.selector.slots()].contains(&Some(source))
+        self.selector.position_of(source).is_some_and(|position| position < self.selector.slots())
     }
 
     fn rank(&mut self, now: Instant, candidate: &Candidate) -> Option<usize> {
         let changes = self.selector.rank(self.time(now), candidate);
         self.begin_tenures(&changes);
-        self.selector.positions().iter().position(|p| *p == Some(candidate.source))
+        self.selector.position_of(candidate.source)
     }
 
     /// Ranks a packet for those who chose whom to hear. Returns whether anybody of them hears it.

@@ -80,8 +80,9 @@ impl View {
 
     /// The slot that a source is heard in, and which occupation of it this is.
     pub(crate) fn slot_of(&self, source: SourceId) -> Option<(usize, u64)> {
-        let slot = self.speakers().iter().position(|speaker| *speaker == Some(source))?;
-        Some((slot, self.tenures[slot]))
+        let slot = self.selector.position_of(source)?;
+        // The reserve has no slot, and no tenure.
+        Some((slot, *self.tenures.get(slot)?))
     }
 
     /// The source is silent. Returns whether a slot became free.
