@@ -49,6 +49,8 @@ pub struct Candidate {
     pub is_proven: bool,
     /// Whether it is to be taken for a bang, such as a keystroke, after others that were.
     pub is_bang: bool,
+    /// Whether its sender, who tells voice from other sounds, says that it is none, and did before.
+    pub is_denied: bool,
     /// Whether its activity has lasted for longer than any bang.
     pub is_believed: bool,
     /// The position that the selector it came from has given it.
@@ -58,7 +60,8 @@ pub struct Candidate {
 impl Candidate {
     /// Whether it is worth hearing only where nobody speaks.
     pub fn is_noise(&self) -> bool {
-        self.is_bang || self.heard == Heard::Steady || (self.heard == Heard::Active && !self.is_proven)
+        let is_no_speech = self.is_denied || !self.is_proven;
+        self.is_bang || self.heard == Heard::Steady || (self.heard == Heard::Active && is_no_speech)
     }
 }
 

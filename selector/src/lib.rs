@@ -26,12 +26,15 @@ mod activity;
 mod candidate;
 mod change;
 mod level;
+mod occupant;
 mod params;
 mod ranking;
 mod selector;
+mod tunable;
 
 pub use candidate::{Candidate, Claim, Heard, Standing};
 pub use change::{Change, Changes, Positions, Reason};
 pub use level::Level;
 pub use params::{Params, SLOTS_MAX};
 pub use selector::{Observation, Selector, SourceId};
+pub use tunable::{OutOfRange, Tunable};

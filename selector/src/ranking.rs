@@ -8,23 +8,8 @@ use rustc_hash::FxHashMap;
 use crate::activity::SMOOTH_UNIT;
 use crate::candidate::{Candidate, Claim, Heard, Standing};
 use crate::change::{Change, Changes, POSITIONS_MAX, Positions, Reason};
+use crate::occupant::Occupant;
 use crate::{Params, SourceId};
-
-/// Who holds a position. What ranks an occupant is copied at each packet of theirs: they are compared at
-/// each packet of everybody else.
-#[derive(Clone, Debug)]
-struct Occupant {
-    source: SourceId,
-    standing: Standing,
-    since: Duration,
-    turn: u64,
-    loudness: i32,
-    /// When it last spoke; `None` for one that never did.
-    active_at: Option<Duration>,
-    /// When it was last worth hearing.
-    heard_at: Duration,
-    noise: bool,
-}
 
 /// The positions of a selector.
 #[derive(Clone, Debug)]
@@ -32,46 +17,12 @@ pub(crate) struct Ranking {
     occupants: ArrayVec<Option<Occupant>, POSITIONS_MAX>,
     /// Why each position was last taken or freed.
     reasons: ArrayVec<Reason, POSITIONS_MAX>,
+    /// Who was where when the changes were last taken, and whether somebody came or went since.
+    told: Positions,
+    is_touched: bool,
     /// Since when a source has been louder, by the margin, than the weakest main position.
     challenging_since: FxHashMap<SourceId, Duration>,
     turn: u64,
-}
-
-impl Occupant {
-    fn new(now: Duration, turn: u64, candidate: &Candidate) -> Occupant {
-        let mut occupant = Occupant {
-            source: candidate.source,
-            standing: candidate.standing,
-            since: now,
-            turn,
-            loudness: candidate.loudness,
-            active_at: None,
-            heard_at: now,
-            noise: false,
-        };
-        occupant.refresh(now, candidate);
-        occupant
-    }
-
-    fn refresh(&mut self, now: Duration, candidate: &Candidate) {
-        self.standing = candidate.standing;
-        self.loudness = candidate.loudness;
-        self.noise = candidate.is_noise();
-        if candidate.heard == Heard::Active {
-            self.active_at = Some(now);
-        }
-        if candidate.heard != Heard::Quiet || candidate.standing == Standing::Pinned {
-            self.heard_at = now;
-        }
-    }
-
-    fn silence(&self, now: Duration) -> Duration {
-        now.saturating_sub(self.active_at.unwrap_or(self.since))
-    }
-
-    fn is_speaking(&self, now: Duration, params: &Params) -> bool {
-        self.active_at.is_some_and(|at| now.saturating_sub(at) < params.yield_to_bang_after)
-    }
 }
 
 impl Ranking {
@@ -79,6 +30,8 @@ impl Ranking {
         Ranking {
             occupants: (0..=slots).map(|_| None).collect(),
             reasons: (0..=slots).map(|_| Reason::Idle).collect(),
+            told: (0..=slots).map(|_| None).collect(),
+            is_touched: false,
             challenging_since: FxHashMap::default(),
             turn: 0,
         }
@@ -160,6 +113,9 @@ impl Ranking {
         candidate: &Candidate,
         params: &Params,
     ) -> Option<(usize, Reason)> {
+        if candidate.is_denied {
+            return self.main_for_hum(now, candidate, params);
+        }
         if let Some(position) = self.free_main() {
             return Some((position, Reason::Free));
         }
@@ -177,7 +133,7 @@ impl Ranking {
         candidate.is_believed.then_some((position, challenge))
     }
 
-    /// The main position for a steady sound: one that nobody wants, or that of noise which is less loud.
+    /// The main position for a steady sound, or one that its sender says is no voice: one that nobody wants, or that of noise which is less loud.
     fn main_for_hum(
         &mut self,
         now: Duration,
@@ -236,12 +192,13 @@ impl Ranking {
         }
         // Who has priority is not interrupted in the pauses of a sentence.
         let yields = |o: &Occupant| o.standing <= candidate.standing || o.silence(now) >= params.yield_after;
-        let silences =
-            self.unpinned().filter(|(_, o)| yields(o)).map(|(position, o)| (position, o.silence(now)));
-        let (position, silent_for) = silences.max_by_key(|&(_, silent_for)| silent_for)?;
+        let (position, occupant) =
+            self.unpinned().filter(|(_, o)| yields(o)).max_by_key(|(_, o)| o.silence(now))?;
+        let silent_for = occupant.silence(now);
         let is_onset = candidate.spurt_age < params.onset_within;
         let is_believed = silent_for >= params.yield_to_bang_after || candidate.is_believed;
-        let yield_after = if is_onset { params.yield_to_onset_after } else { params.yield_after };
+        let yields_soon = is_onset || occupant.was_brief();
+        let yield_after = if yields_soon { params.yield_to_onset_after } else { params.yield_after };
         (silent_for >= yield_after && is_believed).then_some((position, Reason::Silent { silent_for }))
     }
 
@@ -269,8 +226,7 @@ impl Ranking {
         params: &Params,
     ) {
         self.challenging_since.remove(&candidate.source);
-        let displaced = self.occupants[position].replace(Occupant::new(now, turn, candidate));
-        self.reasons[position] = reason;
+        let displaced = self.set(position, Some(Occupant::new(now, turn, candidate)), reason);
         // A source displaced while it speaks is the best next in line there is.
         let reserve = self.slots();
         if let Some(displaced) = displaced
@@ -278,8 +234,7 @@ impl Ranking {
             && displaced.is_speaking(now, params)
             && self.is_next_in_line(now, &displaced, params)
         {
-            self.reasons[reserve] = Reason::Displaced;
-            self.occupants[reserve] = Some(Occupant { since: now, turn, ..displaced });
+            self.set(reserve, Some(Occupant { since: now, turn, ..displaced }), Reason::Displaced);
         }
     }
 
@@ -287,9 +242,7 @@ impl Ranking {
         let occupant = Occupant::new(now, self.turn.saturating_add(1), candidate);
         if self.is_next_in_line(now, &occupant, params) {
             self.turn = self.turn.saturating_add(1);
-            let reserve = self.slots();
-            self.reasons[reserve] = Reason::NextInLine;
-            self.occupants[reserve] = Some(occupant);
+            self.set(self.slots(), Some(occupant), Reason::NextInLine);
         }
     }
 
@@ -323,10 +276,10 @@ impl Ranking {
 
     /// Frees the positions of those who weren't heard for long.
     pub(crate) fn release_idle(&mut self, now: Duration, params: &Params) {
-        for (occupant, reason) in self.occupants.iter_mut().zip(&mut self.reasons) {
-            let heard_at = occupant.as_ref().map(|occupant| occupant.heard_at);
+        for position in 0..self.occupants.len() {
+            let heard_at = self.occupants[position].as_ref().map(|occupant| occupant.heard_at);
             if heard_at.is_some_and(|at| now.saturating_sub(at) >= params.release_after) {
-                (*occupant, *reason) = (None, Reason::Idle);
+                self.set(position, None, Reason::Idle);
             }
         }
     }
@@ -344,8 +297,15 @@ impl Ranking {
 
     fn free_for(&mut self, source: SourceId, reason: Reason) {
         if let Some(position) = self.position_of(source) {
-            (self.occupants[position], self.reasons[position]) = (None, reason);
+            self.set(position, None, reason);
         }
+    }
+
+    /// All that comes and goes does so here. Returns who was there.
+    fn set(&mut self, position: usize, occupant: Option<Occupant>, reason: Reason) -> Option<Occupant> {
+        self.is_touched = true;
+        self.reasons[position] = reason;
+        std::mem::replace(&mut self.occupants[position], occupant)
     }
 
     pub(crate) fn claim(&self, source: SourceId) -> Option<Claim> {
@@ -367,14 +327,19 @@ impl Ranking {
         self.occupants.iter().map(|o| o.as_ref().map(|o| o.source)).collect()
     }
 
-    pub(crate) fn changes_since(&self, before: &Positions) -> Changes {
+    /// What changed since this was last called. Most packets change nothing.
+    pub(crate) fn take_changes(&mut self) -> Changes {
         let mut changes = Changes::new();
-        for (position, (occupant, &was)) in self.occupants.iter().zip(before).enumerate() {
-            let source = occupant.as_ref().map(|o| o.source);
+        if !std::mem::take(&mut self.is_touched) {
+            return changes;
+        }
+        let now = self.positions();
+        for (position, (&source, &was)) in now.iter().zip(&self.told).enumerate() {
             if source != was {
                 changes.push(Change { position, source, reason: self.reasons[position] });
             }
         }
+        self.told = now;
         changes
     }
 

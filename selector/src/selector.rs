@@ -43,7 +43,7 @@ pub enum Observation {
 ///
 /// A position yields, at once, where its occupant is noise; where it has been silent for
 /// [`Params::yield_to_onset_after`] to somebody who begins to speak; where it has been silent for
-/// [`Params::yield_after`] to anybody who speaks; and where it is active to a challenger who has been
+/// [`Params::yield_after`] to anybody who speaks, or sooner if it said no more than a word; and where it is active to a challenger who has been
 /// louder for long. Of several the noise yields first, then the one silent for longest. A position is
 /// free when its occupant was not heard for [`Params::release_after`], fell silent, or left.
 ///
@@ -103,11 +103,10 @@ impl Selector {
     /// Decides about a packet that was judged, here or elsewhere. A standing that is set here comes before the
     /// candidate's own.
     pub fn rank(&mut self, now: Duration, candidate: &Candidate) -> Changes {
-        let before = self.positions();
         let standing = self.own_standing(candidate.source).unwrap_or(candidate.standing);
         self.ranking.release_idle(now, &self.params);
         self.ranking.rank(now, &Candidate { standing, ..*candidate }, &self.params);
-        self.ranking.changes_since(&before)
+        self.ranking.take_changes()
     }
 
     /// The candidate as the other selectors of the room have to see it; `None` for one without a position, which
@@ -130,12 +129,11 @@ impl Selector {
 
     /// The source is silent from now on.
     fn silence(&mut self, source: SourceId) -> Changes {
-        let before = self.positions();
         if let Some(activity) = self.sources.get_mut(&source) {
             activity.silence();
         }
         self.ranking.free(source);
-        self.ranking.changes_since(&before)
+        self.ranking.take_changes()
     }
 
     /// Forgets a source, but for its standing.
@@ -164,9 +162,8 @@ impl Selector {
 
     /// Frees the positions of sources that stopped sending. Due at [`Selector::next_timeout`].
     pub fn tick(&mut self, now: Duration) -> Changes {
-        let before = self.positions();
         self.ranking.release_idle(now, &self.params);
-        self.ranking.changes_since(&before)
+        self.ranking.take_changes()
     }
 
     /// When [`Selector::tick`] is due if no packet arrives before.
@@ -214,13 +211,12 @@ impl Selector {
     }
 
     fn free_excluded(&mut self) -> Changes {
-        let before = self.positions();
-        for source in before.iter().flatten() {
-            if self.own_standing(*source) == Some(Standing::Excluded) {
-                self.ranking.free(*source);
+        for source in self.positions().into_iter().flatten() {
+            if self.own_standing(source) == Some(Standing::Excluded) {
+                self.ranking.free(source);
             }
         }
-        self.ranking.changes_since(&before)
+        self.ranking.take_changes()
     }
 }
 

@@ -18,6 +18,8 @@ struct Talkers {
     selector: Selector,
     now: Duration,
     frames: usize,
+    /// Whose voice bit says no, for now.
+    unvoiced: Vec<u32>,
     changes: Vec<(Duration, Change)>,
 }
 
@@ -27,6 +29,7 @@ impl Talkers {
             selector: Selector::new(Params::with_slots(slots)),
             now: Duration::ZERO,
             frames: 0,
+            unvoiced: Vec::new(),
             changes: Vec::new(),
         }
     }
@@ -52,7 +55,8 @@ impl Talkers {
     fn frame(&mut self, levels: &[(u32, i8)]) {
         self.now += FRAME;
         for &(source, dbov) in levels {
-            let packet = Observation::Packet { level: Level::from_dbov(dbov), voice: Some(true) };
+            let voice = Some(!self.unvoiced.contains(&source));
+            let packet = Observation::Packet { level: Level::from_dbov(dbov), voice };
             let changes = self.selector.observe(self.now, SourceId(source), packet);
             self.changes.extend(changes.into_iter().map(|c| (self.now, c)));
         }
@@ -181,6 +185,41 @@ fn an_unvoiced_packet_has_to_be_louder() {
     // 8 dB, and 9 more, above the noise of a source that was not heard yet, -55 dBov.
     assert!(selector.observe(FRAME, SourceId(1), noise(-39)).is_empty());
     assert_eq!(selector.observe(FRAME * 2, SourceId(1), noise(-38)).len(), 1);
+}
+
+#[test]
+fn a_sound_that_its_sender_says_is_no_voice_yields_at_once_and_evicts_nobody() {
+    let mut room = Talkers::new(2);
+    room.send(500, &[(1, -30), (2, -30)]).send(1_000, &[(1, -80), (2, -30), (3, -80)]);
+    // From now on 1 types, and 3 begins to speak.
+    room.unvoiced = vec![1];
+    room.send(400, &[(1, -80), (2, -30), (3, -80)]).send(200, &[(1, -15), (2, -30), (3, -80)]);
+    assert_eq!(room.main(), [1, 2]);
+    room.send(20, &[(1, -15), (2, -30), (3, -40)]);
+    assert_eq!(room.main(), [2, 3]);
+    room.send(10_000, &[(1, -15), (2, -30), (3, -40)]);
+    assert_eq!(room.main(), [2, 3]);
+}
+
+#[test]
+fn a_sender_whose_voice_bit_never_says_yes_is_heard_all_the_same() {
+    let mut room = Talkers::new(2);
+    room.unvoiced = vec![1, 2];
+    room.send(500, &[(1, -80), (2, -80)]).send(20, &[(1, -30), (2, -30)]);
+    assert_eq!(room.main(), [1, 2]);
+    room.send(60, &[(1, -30), (2, -30), (3, -80)]).send(2_000, &[(1, -30), (2, -30), (3, -30)]);
+    assert_eq!(room.main(), [1, 2]);
+}
+
+#[test]
+fn a_slam_keeps_nobody_waiting_who_speaks_since() {
+    let mut room = Talkers::new(1);
+    room.send(500, &[(1, -80), (2, -80)]);
+    (0..12).for_each(|n| room.frame(&[(1, -12 - n), (2, if n < 2 { -80 } else { -30 })]));
+    assert_eq!(room.main(), [1]);
+    // 2 has been speaking for longer than an onset.
+    room.send(180, &[(1, -80), (2, -30)]);
+    assert_eq!(room.main(), [2]);
 }
 
 #[test]
