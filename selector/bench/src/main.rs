@@ -6,6 +6,7 @@ mod bars;
 mod conversation;
 mod cost;
 mod document;
+mod held_out;
 mod instructions;
 mod measure;
 mod pair;
@@ -149,6 +150,9 @@ fn write(
         ("bars", results.bars()),
         ("sweep", sweep::sweep(rooms, plan)),
     ]);
+    let voices: Vec<(&str, &Plan)> =
+        std::iter::once(("synthetic", plan)).chain(recorded.map(|plan| ("recorded", plan))).collect();
+    blocks.push(("held-out", held_out::promises(rooms, &contenders[0], &voices)));
     if let Some(recorded) = recorded {
         let results = Results::of(rooms, contenders, recorded);
         blocks.push(("recorded", format!("{}\n{}", results.summary(&[]), results.pre_roll())));

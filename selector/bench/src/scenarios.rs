@@ -97,6 +97,19 @@ pub(crate) fn all() -> Vec<Scenario> {
         scenario("no voice bit", Kind::Clean, || {
             microphones(6).into_iter().map(|m| Microphone { voice_bit: VoiceBit::Absent, ..m }).collect()
         }),
+        scenario("honest bit, noise", Kind::Hard, || {
+            // Their own noises: a sender whose bit was never set may be one that doesn't know it.
+            let noises = [
+                Noise::Typing { dbov: -28.0 },
+                Noise::Bangs { dbov: -14.0 },
+                Noise::Fan { dbov: -44.0 },
+                Noise::Typing { dbov: -32.0 },
+                Noise::Bangs { dbov: -22.0 },
+                Noise::Music { dbov: -38.0 },
+            ];
+            let noisy = |(m, noise)| Microphone { noise, voice_bit: VoiceBit::Honest, ..m };
+            microphones(6).into_iter().zip(noises).map(noisy).collect()
+        }),
         scenario("four fans", Kind::Hard, || {
             let fan = |dbov| Noise::Fan { dbov };
             with(&[fan(-50.0), fan(-42.0), fan(-38.0), fan(-34.0)])

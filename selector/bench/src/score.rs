@@ -134,7 +134,7 @@ impl Score {
             };
             if speaking.is(was, at_us) {
                 self.cuts += 1;
-                self.cuts_for_noise += u64::from(is.is_none_or(|is| !speaking.is(is, at_us)));
+                self.cuts_for_noise += u64::from(is.is_some_and(|is| !speaking.is(is, at_us)));
             }
         }
     }

@@ -1,6 +1,6 @@
 //! Scores in, Markdown tables out.
 
-use crate::bars::{BARS, missed};
+use crate::bars::{BARS, Worst, missed};
 use crate::cost::SIZES;
 use crate::measure::{Contender, Plan, merged, scores};
 use crate::scenarios::{Kind, Scenario};
@@ -148,11 +148,17 @@ impl<'a> Results<'a> {
         let rows = BARS.iter().filter_map(|bar| {
             let worst = bar.worst(self.ours())?;
             let holds = if worst.holds { "yes" } else { "**no**" };
-            let value = format!("{:.2}", worst.value);
-            let value = value.trim_end_matches('0').trim_end_matches('.');
-            Some(vec![bar.promise.into(), value.into(), worst.room.into(), holds.into()])
+            Some(vec![bar.promise.into(), worst.figure(), worst.room.into(), holds.into()])
         });
         table(&["promise", ">measured in the worst room", "which", "holds"], rows)
+    }
+
+    /// A figure a promise, of the room that is worst; in bold where the promise is missed.
+    pub(crate) fn worst_figures(&self) -> Vec<String> {
+        let figure = |worst: Worst| {
+            if worst.holds { worst.figure() } else { format!("**{}** ({})", worst.figure(), worst.room) }
+        };
+        BARS.iter().map(|bar| bar.worst(self.ours()).map_or(String::new(), figure)).collect()
     }
 
     fn ours(&self) -> impl Iterator<Item = (&'static str, Kind, &Score)> {
