@@ -143,6 +143,8 @@ pub(crate) struct RoomOverride {
     pub(crate) slots: Option<u8>,
     /// The most participants of the room.
     pub(crate) participants_max: Option<u32>,
+    /// How much of a speaker is heard from before they were selected, at most, in milliseconds, 0 to 100.
+    pub(crate) pre_roll_ms: Option<u8>,
     /// How its speakers are chosen: keys of `room.selector`.
     pub(crate) selector: Option<SelectorOverride>,
 }
@@ -165,13 +167,14 @@ impl Config {
     pub(crate) fn room(&self, name: &str) -> RoomSettings {
         let own = self.rooms.get(name);
         let slots = own.and_then(|own| own.slots).unwrap_or(self.room.slots);
+        let pre_roll_ms = own.and_then(|own| own.pre_roll_ms).unwrap_or(self.room.pre_roll_ms);
         RoomSettings {
             slots,
             participants_max: own.and_then(|own| own.participants_max).unwrap_or(self.room.participants_max),
             red: self.room.red,
             audio: RoomAudio {
                 params: self.selector(own).params(slots),
-                pre_roll: Duration::from_millis(self.room.pre_roll_ms.into()),
+                pre_roll: Duration::from_millis(pre_roll_ms.into()),
             },
         }
     }
@@ -263,8 +266,13 @@ impl fmt::Debug for AccessConfig {
 
 /// One room in the sample, to show the form.
 fn example_rooms() -> BTreeMap<String, RoomOverride> {
-    let selector = SelectorOverride { margin_db: Some(3), ..SelectorOverride::default() };
-    let room = RoomOverride { slots: Some(5), participants_max: Some(500), selector: Some(selector) };
+    let selector = toml::from_str("margin_db = 3").expect("a tunable, within its range");
+    let room = RoomOverride {
+        slots: Some(5),
+        participants_max: Some(500),
+        pre_roll_ms: Some(60),
+        selector: Some(selector),
+    };
     BTreeMap::from([("all-hands".to_owned(), room)])
 }
 
@@ -277,19 +285,18 @@ mod tests {
 
     #[test]
     fn a_room_takes_from_the_defaults_what_it_does_not_set() {
-        let mut config = Config::default();
-        config.room.selector.hold_ms = 900;
-        let selector = SelectorOverride { margin_db: Some(3), ..SelectorOverride::default() };
-        let own = RoomOverride { slots: Some(5), participants_max: None, selector: Some(selector) };
-        config.rooms.insert("stage".to_owned(), own);
-
-        let audio = |slots, margin_db| {
+        let config: Config = toml::from_str(
+            "[room]\nselector = { hold_for_ms = 900 }\n\
+             [rooms.stage]\nslots = 5\npre_roll_ms = 40\nselector = { margin_db = 3 }",
+        )
+        .unwrap();
+        let settings = |slots: u8, margin_db, pre_roll_ms| {
             let hold_for = Duration::from_millis(900);
-            let params = Params { margin_db, hold_for, ..Params::with_slots(slots) };
-            RoomAudio { params, ..RoomAudio::with_slots(slots) }
+            let params = Params { margin_db, hold_for, ..Params::with_slots(slots.into()) };
+            let audio = RoomAudio { params, pre_roll: Duration::from_millis(pre_roll_ms) };
+            RoomSettings { slots, participants_max: 10_000, red: true, audio }
         };
-        let stage = RoomSettings { slots: 5, participants_max: 10_000, red: true, audio: audio(5, 3) };
-        let other = RoomSettings { slots: 3, participants_max: 10_000, red: true, audio: audio(3, 6) };
+        let (stage, other) = (settings(5, 3, 40), settings(3, 6, 100));
         assert_eq!(config.room("stage"), stage);
         assert_eq!(config.room("elsewhere"), other);
     }

@@ -1,10 +1,10 @@
 //! The flags: each parameter of the selector by its own name, with its unit.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
-use std::time::Duration;
 
-use clap::Parser;
-use selector::{Level, Params};
+use clap::{Arg, ArgMatches, CommandFactory, FromArgMatches, Parser};
+use selector::{Params, SLOTS_MAX, Tunable};
 
 /// Replays a trace of levels: `t_ms,slot,source` at each change of a slot.
 #[derive(Parser)]
@@ -12,9 +12,9 @@ pub(crate) struct Flags {
     /// CSV with the header t_ms,source,level_dbov,vad, sorted by time
     pub(crate) trace: PathBuf,
 
-    /// Slots
-    #[arg(long, value_name = "SLOTS", default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=8))]
-    k: u8,
+    /// Slots [default: those of the trace, or 3]
+    #[arg(long, value_name = "SLOTS", value_parser = clap::value_parser!(u8).range(1..=SLOTS_MAX as i64))]
+    k: Option<u8>,
 
     /// Tell, in place of the changes, why this source got its slots, lost them, or had none
     #[arg(long, value_name = "SOURCE")]
@@ -24,148 +24,72 @@ pub(crate) struct Flags {
     #[arg(long, value_name = "MS", requires = "why")]
     pub(crate) at_ms: Option<u64>,
 
-    /// Packets below this level are never activity
-    #[arg(long, value_name = "DBOV", allow_negative_numbers = true, value_parser = level())]
-    active_level_dbov: Option<i8>,
-
-    /// By how much activity is louder than the source's own noise
-    #[arg(long, value_name = "DB")]
-    active_above_floor_db: Option<u8>,
-
-    /// By how much more, where the voice bit says that there is no voice
-    #[arg(long, value_name = "DB")]
-    unvoiced_penalty_db: Option<u8>,
-
-    /// A level that stays for so long is noise
-    #[arg(long, value_name = "MS")]
-    steady_after_ms: Option<u32>,
-
-    /// The same, of a source that was never heard otherwise
-    #[arg(long, value_name = "MS")]
-    steady_after_arrival_ms: Option<u32>,
-
-    /// How far a steady level strays
-    #[arg(long, value_name = "DB")]
-    steady_within_db: Option<u8>,
-
-    /// From here on a steady sound takes free slots
-    #[arg(long, value_name = "DBOV", allow_negative_numbers = true, value_parser = level())]
-    steady_level_dbov: Option<i8>,
-
-    /// Shorter activity is a bang
-    #[arg(long, value_name = "MS")]
-    bang_below_ms: Option<u32>,
-
-    /// After so much silence a slot yields to who begins to speak
-    #[arg(long, value_name = "MS")]
-    yield_to_onset_after_ms: Option<u32>,
-
-    /// After less silence than this it yields only to activity that is believed
-    #[arg(long, value_name = "MS")]
-    yield_to_bang_after_ms: Option<u32>,
-
-    /// Activity of this length is believed
-    #[arg(long, value_name = "MS")]
-    believed_after_ms: Option<u32>,
-
-    /// For how long somebody begins to speak
-    #[arg(long, value_name = "MS")]
-    onset_within_ms: Option<u32>,
-
-    /// After so much silence a slot yields to anybody who speaks
-    #[arg(long, value_name = "MS")]
-    yield_after_ms: Option<u32>,
-
-    /// After so much silence a slot is free
-    #[arg(long, value_name = "MS")]
-    release_after_ms: Option<u32>,
-
-    /// By how much a challenger is louder
-    #[arg(long, value_name = "DB")]
-    margin_db: Option<u8>,
-
-    /// For how long it is louder
-    #[arg(long, value_name = "MS")]
-    challenge_for_ms: Option<u32>,
-
-    /// How long a slot is safe from challengers
-    #[arg(long, value_name = "MS")]
-    hold_for_ms: Option<u32>,
+    /// The parameters that are given.
+    #[arg(skip)]
+    tuned: Vec<(&'static Tunable, i32)>,
 }
 
 impl Flags {
-    /// The selector's parameters: the defaults, but for what is given.
-    pub(crate) fn params(&self) -> Params {
-        let mut params = Params::with_slots(self.k.into());
-        let level = |param: &mut Level, flag: Option<i8>| {
-            if let Some(dbov) = flag {
-                *param = Level::from_dbov(dbov);
-            }
-        };
-        let db = |param: &mut u8, flag: Option<u8>| *param = flag.unwrap_or(*param);
-        let time = |param: &mut Duration, flag: Option<u32>| {
-            *param = flag.map_or(*param, |ms| Duration::from_millis(ms.into()));
-        };
-        level(&mut params.active_level, self.active_level_dbov);
-        level(&mut params.steady_level, self.steady_level_dbov);
-        db(&mut params.active_above_floor_db, self.active_above_floor_db);
-        db(&mut params.unvoiced_penalty_db, self.unvoiced_penalty_db);
-        db(&mut params.steady_within_db, self.steady_within_db);
-        db(&mut params.margin_db, self.margin_db);
-        time(&mut params.steady_after, self.steady_after_ms);
-        time(&mut params.steady_after_arrival, self.steady_after_arrival_ms);
-        time(&mut params.bang_below, self.bang_below_ms);
-        time(&mut params.yield_to_onset_after, self.yield_to_onset_after_ms);
-        time(&mut params.yield_to_bang_after, self.yield_to_bang_after_ms);
-        time(&mut params.believed_after, self.believed_after_ms);
-        time(&mut params.onset_within, self.onset_within_ms);
-        time(&mut params.yield_after, self.yield_after_ms);
-        time(&mut params.release_after, self.release_after_ms);
-        time(&mut params.challenge_for, self.challenge_for_ms);
-        time(&mut params.hold_for, self.hold_for_ms);
+    /// Reads a command line; what is wrong with it ends the process, and so does `--help`.
+    pub(crate) fn of(arguments: impl IntoIterator<Item = OsString>) -> Flags {
+        let command = Flags::command().args(Tunable::all().iter().map(flag));
+        let matches = command.get_matches_from(arguments);
+        let mut flags = Flags::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+        flags.tuned = tuned(&matches);
+        flags
+    }
+
+    /// The selector's parameters: those given, but for what the flags say.
+    pub(crate) fn apply_to(&self, mut params: Params) -> Params {
+        params.slots = self.k.map_or(params.slots, usize::from);
+        for (tunable, value) in &self.tuned {
+            tunable.set(&mut params, *value).expect("clap has checked the range");
+        }
         params
     }
 }
 
-fn level() -> clap::builder::RangedI64ValueParser<i8> {
-    clap::value_parser!(i8).range(-127..=0)
+fn flag(tunable: &'static Tunable) -> Arg {
+    let unit = tunable.name.rsplit('_').next().unwrap_or_default();
+    let (least, most) = (*tunable.range.start(), *tunable.range.end());
+    let default = tunable.get(&Params::default());
+    Arg::new(tunable.name)
+        .long(tunable.name.replace('_', "-"))
+        .value_name(unit.to_uppercase())
+        .allow_negative_numbers(true)
+        .value_parser(clap::value_parser!(i32).range(i64::from(least)..=i64::from(most)))
+        .help(format!("{} [default: {default}]", tunable.about))
+}
+
+fn tuned(matches: &ArgMatches) -> Vec<(&'static Tunable, i32)> {
+    let value = |tunable: &'static Tunable| Some((tunable, *matches.get_one::<i32>(tunable.name)?));
+    Tunable::all().iter().filter_map(value).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn params(arguments: &[&str]) -> Params {
+        let line = ["trace", "t.csv"].iter().chain(arguments);
+        Flags::of(line.map(OsString::from)).apply_to(Params::with_slots(2))
+    }
+
     #[test]
-    fn each_parameter_has_a_flag_and_without_flags_they_are_the_defaults() {
-        let defaults = Flags::parse_from(["trace", "t.csv"]).params();
-        assert_eq!(defaults, Params::default());
-        // What the type prints names each parameter: none may be left as it was.
-        let flags = [
-            "--k=5",
-            "--active-level-dbov=-1",
-            "--active-above-floor-db=1",
-            "--unvoiced-penalty-db=1",
-            "--steady-after-ms=1",
-            "--steady-after-arrival-ms=1",
-            "--steady-within-db=1",
-            "--steady-level-dbov=-1",
-            "--bang-below-ms=1",
-            "--yield-to-onset-after-ms=1",
-            "--yield-to-bang-after-ms=1",
-            "--believed-after-ms=1",
-            "--onset-within-ms=1",
-            "--yield-after-ms=1",
-            "--release-after-ms=1",
-            "--margin-db=1",
-            "--challenge-for-ms=1",
-            "--hold-for-ms=1",
-        ];
-        let changed = Flags::parse_from([&["trace", "t.csv"], &flags[..]].concat()).params();
-        let lines =
-            |params: &Params| -> Vec<String> { format!("{params:#?}").lines().map(str::to_owned).collect() };
-        let (before, after) = (lines(&defaults), lines(&changed));
-        let same: Vec<&String> =
-            before.iter().filter(|line| line.contains(':') && after.contains(line)).collect();
-        assert!(same.is_empty(), "no flag sets {same:?}");
+    fn flags_come_before_what_the_trace_says() {
+        assert_eq!(params(&[]), Params::with_slots(2));
+        let flags = ["--k=5", "--active-level-dbov", "-40", "--margin-db=1", "--hold-for-ms=7"];
+        let params = params(&flags);
+        assert_eq!((params.slots, params.active_level.dbov(), params.margin_db), (5, -40, 1));
+        assert_eq!(params.hold_for.as_millis(), 7);
+    }
+
+    #[test]
+    fn each_parameter_has_a_flag() {
+        for tunable in Tunable::all() {
+            let value = tunable.get(&Params::default()) + 1;
+            let flag = format!("--{}={value}", tunable.name.replace('_', "-"));
+            assert_eq!(tunable.get(&params(&[&flag])), value, "{flag}");
+        }
     }
 }

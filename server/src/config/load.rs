@@ -131,6 +131,18 @@ mod tests {
     }
 
     #[test]
+    fn a_number_that_a_selector_cannot_have_is_refused_by_name_file_and_line() {
+        let error = parse_error("workers = 1\n[room.selector]\nmargin_db = 61\n");
+        assert_eq!(error, "tercet.toml:2:1: margin_db is 61: set 0 to 60");
+        let error = parse_error("[rooms.stage.selector]\nrelease_after_ms = 99\n");
+        assert_eq!(error, "tercet.toml:1:1: release_after_ms is 99: set 100 to 60000");
+        let error = parse_error("[room.selector]\nmarginn = 6\n");
+        assert!(error.starts_with("tercet.toml:1:1: unknown field `marginn`, expected one of"), "{error}");
+        let error = parse_error("[room.selector]\nmargin_db = \"6\"\n");
+        assert!(error.starts_with("tercet.toml:2:13: invalid type"), "{error}");
+    }
+
+    #[test]
     fn a_parse_error_does_not_quote_the_secret() {
         let error = parse_error("[access]\nsecert = \"hush-hush\"\n");
         assert!(error.contains("secert") && !error.contains("hush-hush"), "{error}");

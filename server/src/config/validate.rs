@@ -174,7 +174,6 @@ impl Config {
     fn check_numbers(&self) -> Result<(), ConfigError> {
         check_range("room.slots", self.room.slots, 1, SLOTS_MAX)?;
         check_range("room.pre_roll_ms", self.room.pre_roll_ms, 0, PRE_ROLL_MS_MAX)?;
-        self.room.selector.validate("room.selector")?;
         check_range("room.participants_max", self.room.participants_max, 1, u32::MAX)?;
         check_range("limits.sessions_max", self.limits.sessions_max, 1, u32::MAX)?;
         check_range("session.resume_ms", self.session.resume_ms, 0, TIME_MS_MAX)?;
@@ -194,7 +193,9 @@ impl Config {
             if let Some(slots) = room.slots {
                 check_range(&format!("rooms.{name}.slots"), slots, 1, SLOTS_MAX)?;
             }
-            self.selector(Some(room)).validate(&format!("rooms.{name}.selector"))?;
+            if let Some(pre_roll_ms) = room.pre_roll_ms {
+                check_range(&format!("rooms.{name}.pre_roll_ms"), pre_roll_ms, 0, PRE_ROLL_MS_MAX)?;
+            }
             if let Some(participants_max) = room.participants_max {
                 let key = format!("rooms.{name}.participants_max");
                 check_range(&key, participants_max, 1, u32::MAX)?;
@@ -346,16 +347,9 @@ mod tests {
         accepted("[room]\npre_roll_ms = 0");
         accepted("[room]\npre_roll_ms = 100");
         refused("[room]\npre_roll_ms = 101", &["room.pre_roll_ms is 101: set 0 to 100"]);
-        accepted("[room.selector]\nmargin_db = 0\nrelease_ms = 100\nactive_dbov = -127");
-        refused("[room.selector]\nactive_dbov = 1", &["room.selector.active_dbov is 1: set -127 to 0"]);
-        refused("[room.selector]\nmargin_db = 61", &["room.selector.margin_db"]);
-        refused("[room.selector]\nrelease_ms = 99", &["room.selector.release_ms"]);
-        refused("[room.selector]\nyield_ms = 59", &["room.selector.yield_ms"]);
-        refused("[room.selector]\nhold_ms = 60001", &["room.selector.hold_ms"]);
-        accepted("[rooms.stage.selector]\nmargin_db = 3");
-        refused("[rooms.stage.selector]\nmargin_db = 61", &["rooms.stage.selector.margin_db"]);
         accepted("[rooms.stage]\nslots = 1");
         refused("[rooms.stage]\nslots = 9", &["rooms.stage.slots"]);
+        refused("[rooms.stage]\npre_roll_ms = 101", &["rooms.stage.pre_roll_ms is 101: set 0 to 100"]);
         refused("[rooms.stage]\nparticipants_max = 0", &["rooms.stage.participants_max"]);
         refused("[rooms.'']\nslots = 3", &["rooms"]);
         refused("[limits]\nsessions_max = 0", &["limits.sessions_max"]);
