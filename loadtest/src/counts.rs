@@ -21,6 +21,8 @@ pub struct Counts {
     pub packets_opened: u64,
     /// From the send call of the publisher to the receive call of a receiver, of the opened ones.
     pub latency: Histogram,
+    /// The same, of those that the server kept until their source was chosen.
+    pub pre_roll: Histogram,
     /// How much later than planned the publishers sent: the tester's own weakness.
     pub send_lag: Histogram,
     /// Datagrams that the kernel didn't take, or that weren't addressed to loopback.
@@ -39,6 +41,7 @@ impl Counts {
         self.packets_expected += other.packets_expected;
         self.packets_opened += other.packets_opened;
         self.latency.merge(&other.latency);
+        self.pre_roll.merge(&other.pre_roll);
         self.send_lag.merge(&other.send_lag);
         self.sends_failed += other.sends_failed;
         self.peers_failed += other.peers_failed;

@@ -19,6 +19,7 @@ use mio::{Events, Interest, Poll, Token, Waker};
 use tokio::sync::oneshot;
 
 use crate::counts::rtp_header;
+use crate::onset::Onsets;
 use crate::{Audio, Counts, Peer, PeerError, PeerEvent, PeerOutput, StreamCount, SyntheticFrame, Turns};
 
 const FRAME: Duration = Duration::from_millis(20);
@@ -176,6 +177,7 @@ struct Entry {
     opens: bool,
     speech: Option<Speech>,
     streams: Vec<(u32, StreamCount)>,
+    onsets: Onsets,
     deadline: Instant,
 }
 
@@ -252,6 +254,7 @@ impl Thread {
             opens: driven.opens,
             speech,
             streams: Vec::new(),
+            onsets: Onsets::default(),
             deadline: now,
         });
         self.next_due = now;
@@ -406,7 +409,8 @@ fn drain(entry: &mut Entry, counts: &mut Counts) -> Result<(), PeerError> {
             PeerOutput::Event(PeerEvent::PacketReceived(packet)) => {
                 counts.packets_opened += 1;
                 if let Some(frame) = packet.frame().and_then(SyntheticFrame::decode) {
-                    counts.latency.record(frame.age(packet.received));
+                    let (live, kept) = (&mut counts.latency, &mut counts.pre_roll);
+                    entry.onsets.note(packet.ssrc, &frame, packet.received, live, kept);
                 }
             }
             PeerOutput::Event(PeerEvent::Closed) => return Err(PeerError::Ended),

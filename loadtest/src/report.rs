@@ -89,8 +89,10 @@ pub struct MediaFigures {
     /// Packets received in percent of what they were if everybody heard all talkers all the time.
     /// Some more is normal: a slot is held for a while when its speaker stops talking.
     pub heard_percent: f64,
-    /// Publisher's send to receiver's receive, of forwarded packets.
+    /// Publisher's send to receiver's receive, of packets that were forwarded as they came.
     pub latency: LatencyFigures,
+    /// The same, of packets from before their source was chosen, which the server kept for a moment.
+    pub pre_roll: LatencyFigures,
     /// Datagrams the tester couldn't send.
     pub sends_failed: u64,
     /// Connections that broke in the window.
@@ -175,6 +177,7 @@ impl MediaFigures {
             loss_percent: loss_percent(counts.packets_expected, counts.packets_out),
             heard_percent: if full > 0.0 { counts.packets_out as f64 * 100.0 / full } else { 0.0 },
             latency: LatencyFigures::new(&counts.latency),
+            pre_roll: LatencyFigures::new(&counts.pre_roll),
             sends_failed: counts.sends_failed,
             peers_failed: counts.peers_failed,
         }
@@ -352,7 +355,13 @@ impl fmt::Display for MediaFigures {
             Maybe(latency.p99_ms),
             latency.max_ms,
             latency.samples
-        )
+        )?;
+        if self.pre_roll.samples > 0 {
+            let pre_roll = &self.pre_roll;
+            let (p50, max) = (Maybe(pre_roll.p50_ms), pre_roll.max_ms);
+            write!(f, "\npre-roll  p50 {p50} ms, max {max:.2} ms ({} packets)", pre_roll.samples)?;
+        }
+        Ok(())
     }
 }
 
