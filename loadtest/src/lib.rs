@@ -28,6 +28,7 @@ mod client;
 mod turns;
 
 mod counts;
+
 mod onset;
 
 mod driver;

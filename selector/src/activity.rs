@@ -134,9 +134,8 @@ impl Activity {
         if self.is_steady(now, params) {
             self.minima_db = [rounded_db(self.steady); WINDOWS];
         }
-        let penalty_db = if voice == Some(false) { params.unvoiced_penalty_db } else { 0 };
-        let above_floor_db = params.active_above_floor_db.saturating_add(penalty_db);
-        let is_active = level >= params.active_level && db >= self.floor_db().saturating_add(above_floor_db);
+        let is_active = level >= params.active_level
+            && db >= self.floor_db().saturating_add(params.active_above_floor_db);
         self.end_run(now, params);
         if is_active {
             self.follow_loudness(db);

@@ -20,8 +20,6 @@ pub struct Params {
     /// Packets count as activity when they are this much louder than the source's own noise, in dB:
     /// less hears breath, more loses the ends of words.
     pub active_above_floor_db: u8,
-    /// How much louder a packet must be when its voice bit says that there is no voice, in dB.
-    pub unvoiced_penalty_db: u8,
     /// A source whose level stays within [`Params::steady_within_db`] for this long is no talker but a tone, a fan, or a
     /// client that claims a level: its level is its noise.
     pub steady_after: Duration,
@@ -64,7 +62,6 @@ impl Params {
             slots: slots.clamp(1, SLOTS_MAX),
             active_level: Level::from_dbov(-62),
             active_above_floor_db: 8,
-            unvoiced_penalty_db: 9,
             steady_after: Duration::from_millis(3000),
             steady_after_arrival: Duration::from_millis(300),
             steady_within_db: 8,

@@ -92,16 +92,11 @@ const fn ms(
     Tunable { name, about, range: least..=MS_MAX, field: Field::Time(field) }
 }
 
-static TUNABLES: [Tunable; 17] = [
+static TUNABLES: [Tunable; 16] = [
     level("active_level_dbov", "Packets below this level are never speech, in dBov", |p| &mut p.active_level),
     db("active_above_floor_db", "By how much speech is louder than its source's own noise, in dB", |p| {
         &mut p.active_above_floor_db
     }),
-    db(
-        "unvoiced_penalty_db",
-        "By how much more where the voice bit says that there is no voice, in dB",
-        |p| &mut p.unvoiced_penalty_db,
-    ),
     ms("steady_after_ms", 20, "A level that stays for so long is noise, in milliseconds", |p| {
         &mut p.steady_after
     }),

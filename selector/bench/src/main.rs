@@ -148,6 +148,7 @@ fn write(
         ("rooms", results.by_room()),
         ("pre-roll", results.pre_roll()),
         ("bars", results.bars()),
+        ("parameters", sweep::parameters()),
         ("sweep", sweep::sweep(rooms, plan)),
     ]);
     let voices: Vec<(&str, &Plan)> =

@@ -14,6 +14,8 @@ pub(crate) enum VoiceBit {
     Always,
     /// Where there is speech, and 100 ms on.
     Honest,
+    /// On no packet: a sender that can't tell.
+    Never,
     /// Not sent.
     Absent,
 }
@@ -110,6 +112,7 @@ fn send(
         let voice = match microphone.voice_bit {
             VoiceBit::Always => Some(true),
             VoiceBit::Honest => Some(silent_frames < 5),
+            VoiceBit::Never => Some(false),
             VoiceBit::Absent => None,
         };
         sent.push(Packet {

@@ -94,6 +94,9 @@ pub(crate) fn all() -> Vec<Scenario> {
         scenario("honest voice bit", Kind::Clean, || {
             microphones(6).into_iter().map(|m| Microphone { voice_bit: VoiceBit::Honest, ..m }).collect()
         }),
+        scenario("voice bit never set", Kind::Clean, || {
+            microphones(6).into_iter().map(|m| Microphone { voice_bit: VoiceBit::Never, ..m }).collect()
+        }),
         scenario("no voice bit", Kind::Clean, || {
             microphones(6).into_iter().map(|m| Microphone { voice_bit: VoiceBit::Absent, ..m }).collect()
         }),

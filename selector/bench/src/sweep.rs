@@ -1,8 +1,6 @@
-//! Each parameter of the selector at about half and at double: what the defaults gain.
+//! Each parameter of the selector at half and at double: what the defaults gain.
 
-use std::time::Duration;
-
-use selector::{Level, Params};
+use selector::{Params, Tunable};
 
 use crate::SLOTS;
 use crate::measure::{Contender, Plan, merged, scores};
@@ -18,61 +16,38 @@ struct Variant {
     params: Params,
 }
 
+/// How far a level in dBov, which has no half, is moved.
+const LEVEL_STEP_DB: i32 = 6;
+
 fn variants() -> Vec<Variant> {
-    let mut variants =
-        vec![Variant { parameter: "**defaults**", value: String::new(), params: Params::with_slots(SLOTS) }];
-    let mut vary = |parameter, value: String, change: &dyn Fn(&mut Params)| {
-        let mut params = Params::with_slots(SLOTS);
-        change(&mut params);
-        variants.push(Variant { parameter, value, params });
-    };
-    for slots in [2, 4] {
-        vary("slots", slots.to_string(), &|params| params.slots = slots);
+    let defaults = Params::with_slots(SLOTS);
+    let variant = |parameter, value, params| Variant { parameter, value, params };
+    let mut variants = vec![variant("**defaults**", String::new(), defaults.clone())];
+    for slots in [SLOTS - 1, SLOTS + 1] {
+        variants.push(variant("slots", slots.to_string(), Params { slots, ..defaults.clone() }));
     }
-    for (parameter, dbov, field) in [
-        ("active_level", [-68, -56], (|params| &mut params.active_level) as fn(&mut Params) -> &mut Level),
-        ("steady_level", [-56, -44], |params| &mut params.steady_level),
-    ] {
-        for dbov in dbov {
-            vary(parameter, format!("{dbov} dBov"), &|params| *field(params) = Level::from_dbov(dbov));
-        }
-    }
-    for (parameter, db, field) in [
-        (
-            "active_above_floor_db",
-            [4, 16],
-            (|params| &mut params.active_above_floor_db) as fn(&mut Params) -> &mut u8,
-        ),
-        ("unvoiced_penalty_db", [4, 18], |params| &mut params.unvoiced_penalty_db),
-        ("steady_within_db", [4, 16], |params| &mut params.steady_within_db),
-        ("margin_db", [3, 12], |params| &mut params.margin_db),
-    ] {
-        for db in db {
-            vary(parameter, format!("{db} dB"), &|params| *field(params) = db);
-        }
-    }
-    for (parameter, ms, field) in [
-        (
-            "steady_after",
-            [1500, 6000],
-            (|params| &mut params.steady_after) as fn(&mut Params) -> &mut Duration,
-        ),
-        ("steady_after_arrival", [150, 600], |params| &mut params.steady_after_arrival),
-        ("bang_below", [40, 160], |params| &mut params.bang_below),
-        ("yield_to_onset_after", [80, 320], |params| &mut params.yield_to_onset_after),
-        ("yield_to_bang_after", [100, 400], |params| &mut params.yield_to_bang_after),
-        ("believed_after", [40, 200], |params| &mut params.believed_after),
-        ("onset_within", [120, 500], |params| &mut params.onset_within),
-        ("yield_after", [350, 1400], |params| &mut params.yield_after),
-        ("release_after", [1250, 5000], |params| &mut params.release_after),
-        ("challenge_for", [250, 1000], |params| &mut params.challenge_for),
-        ("hold_for", [750, 3000], |params| &mut params.hold_for),
-    ] {
-        for ms in ms {
-            vary(parameter, format!("{ms} ms"), &|params| *field(params) = Duration::from_millis(ms));
+    for tunable in Tunable::all() {
+        let value = tunable.get(&defaults);
+        let is_level = tunable.name.ends_with("_dbov");
+        let others =
+            if is_level { [value - LEVEL_STEP_DB, value + LEVEL_STEP_DB] } else { [value / 2, value * 2] };
+        for value in others {
+            let mut params = defaults.clone();
+            tunable.set(&mut params, value).expect("half and double are within the range");
+            variants.push(variant(tunable.name, value.to_string(), params));
         }
     }
     variants
+}
+
+/// A row a parameter: what it is.
+pub(crate) fn parameters() -> String {
+    let defaults = Params::with_slots(SLOTS);
+    let rows = Tunable::all().iter().map(|tunable| {
+        let range = format!("{} to {}", tunable.range.start(), tunable.range.end());
+        vec![format!("`{}`", tunable.name), tunable.get(&defaults).to_string(), range, tunable.about.into()]
+    });
+    table(&["parameter", ">default", ">range", "what it is"], rows)
 }
 
 /// A row a variant: the rooms where at most three talk, together, and the room where five do.

@@ -179,15 +179,6 @@ fn the_reserve_moves_up_when_a_position_becomes_free() {
 }
 
 #[test]
-fn an_unvoiced_packet_has_to_be_louder() {
-    let mut selector = Selector::new(Params::with_slots(1));
-    let noise = |dbov| Observation::Packet { level: Level::from_dbov(dbov), voice: Some(false) };
-    // 8 dB, and 9 more, above the noise of a source that was not heard yet, -55 dBov.
-    assert!(selector.observe(FRAME, SourceId(1), noise(-39)).is_empty());
-    assert_eq!(selector.observe(FRAME * 2, SourceId(1), noise(-38)).len(), 1);
-}
-
-#[test]
 fn a_sound_that_its_sender_says_is_no_voice_yields_at_once_and_evicts_nobody() {
     let mut room = Talkers::new(2);
     room.send(500, &[(1, -30), (2, -30)]).send(1_000, &[(1, -80), (2, -30), (3, -80)]);
