@@ -8,7 +8,7 @@
 //!                       numbering)                positions)   header, same payload)
 //! ```
 //!
-//! A [`RoomShard`] is the part of a room that lives on one worker; a [`Room`] is who is in it and
+//! A [`RoomShard`] is the part of a room that lives on one worker, of its voices or of its shared screens; a [`Room`] is who is in it and
 //! what they may do, of which the node has one. Time is passed in as `now`, and nothing here is
 //! random, so a test replays a room exactly.
 
@@ -28,6 +28,6 @@ pub use ingest::{Dropped, Gate, IncomingRtp, Ingest};
 pub use packet::{AudioPacket, Encoding, StreamEpoch};
 pub use pre_roll::{Earlier, PRE_ROLL_DEFAULT, PRE_ROLL_MAX};
 pub use room::{Participant, Refusal, Room, RoomSettings};
-pub use shard::{Arrival, Forward, RoomAudio, RoomShard, Speaker};
+pub use shard::{Arrival, Forward, RoomAudio, RoomShard, SHARE_RELEASE_AFTER, Speaker};
 pub use slot::{Rewritten, Slot};
 pub use view::Listening;

@@ -8,6 +8,9 @@
 //! hears follows from them: slot i carries position i, and whoever holds position i themselves
 //! hears the reserve there instead. So nobody hears themselves and everybody hears K others, without
 //! a decision a listener.
+//!
+//! The sound of shared screens has a shard of its own beside that of the voices, the *stage*: it ranks nothing, whoever
+//! comes first has its one slot (docs/adr/0018-screen-audio.md).
 
 use std::time::{Duration, Instant};
 
@@ -24,6 +27,10 @@ use crate::{AudioPacket, EndpointId};
 
 /// The largest number of positions: the slots and the reserve.
 const POSITIONS_MAX: usize = SLOTS_MAX + 1;
+
+/// A share of which nothing comes for so long is over, and the stage free for another: as with a voice, a stall of the
+/// network is none.
+pub const SHARE_RELEASE_AFTER: Duration = Duration::from_millis(2500);
 
 /// How the speakers of a room are chosen, and how they begin.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,6 +89,8 @@ pub struct RoomShard {
     epoch: Instant,
     selector: Selector,
     pre_roll: PreRoll,
+    /// How many of the positions are heard: the slots and the reserve, or the stage's slot alone.
+    heard_positions: usize,
     /// Which occupation of a position this is, counted over all positions.
     tenures: ArrayVec<u64, POSITIONS_MAX>,
     tenure_last: u64,
@@ -113,6 +122,7 @@ impl RoomShard {
         RoomShard {
             epoch: now,
             pre_roll: PreRoll::new(audio.pre_roll),
+            heard_positions: selector.slots() + 1,
             tenures: selector.positions().iter().map(|_| 0).collect(),
             selector,
             tenure_last: 0,
@@ -122,6 +132,15 @@ impl RoomShard {
             viewers: Vec::new(),
             wanted: FxHashSet::default(),
         }
+    }
+
+    /// An empty stage: one slot, which nobody loses to a louder one, and no reserve, so that its holder hears nobody.
+    pub fn stage(now: Instant) -> RoomShard {
+        let params = Params { release_after: SHARE_RELEASE_AFTER, ..Params::with_slots(1) };
+        let mut stage = RoomShard::new(now, RoomAudio { params, pre_roll: Duration::ZERO });
+        stage.heard_positions = stage.selector.slots();
+        stage.selector.set_standing_of_others(Some(Standing::Pinned));
+        stage
     }
 
     /// Adds a listener, or replaces their slots: the connection is a new one, and not there yet, see
@@ -213,7 +232,7 @@ impl RoomShard {
             pre_roll = self.pre_roll.take(now, packet, onset_age(&candidate));
         }
         let wanted = || self.wanted.contains(&packet.source).then_some(candidate);
-        let crossing = self.selector.with_claim(&candidate).or_else(wanted);
+        let crossing = position.and_then(|_| self.selector.with_claim(&candidate)).or_else(wanted);
         Arrival { position, pre_roll, viewed: self.view(now, &candidate), crossing }
     }
 
@@ -332,8 +351,8 @@ impl RoomShard {
     /// Who is heard, by position.
     pub fn speakers(&self) -> ArrayVec<Speaker, POSITIONS_MAX> {
         let positions = self.selector.positions();
-        let occupied =
-            positions.iter().enumerate().filter_map(|(position, source)| Some((position, (*source)?)));
+        let heard = positions.iter().take(self.heard_positions).enumerate();
+        let occupied = heard.filter_map(|(position, source)| Some((position, (*source)?)));
         occupied
             .map(|(position, source)| Speaker { position, source, level: self.selector.level(source) })
             .collect()
@@ -371,7 +390,7 @@ impl RoomShard {
     fn rank(&mut self, now: Instant, candidate: &Candidate) -> Option<usize> {
         let changes = self.selector.rank(self.time(now), candidate);
         self.begin_tenures(&changes);
-        self.selector.position_of(candidate.source)
+        self.selector.position_of(candidate.source).filter(|&position| position < self.heard_positions)
     }
 
     /// Ranks a packet for those who chose whom to hear. Returns whether anybody of them hears it.

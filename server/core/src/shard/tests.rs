@@ -15,7 +15,16 @@ struct OneWorker {
 impl OneWorker {
     fn new(slots: usize, participants: u32) -> OneWorker {
         let now = Instant::now();
-        let mut shard = RoomShard::new(now, RoomAudio::with_slots(slots));
+        OneWorker::of(now, RoomShard::new(now, RoomAudio::with_slots(slots)), participants)
+    }
+
+    fn stage(participants: u32) -> OneWorker {
+        let now = Instant::now();
+        OneWorker::of(now, RoomShard::stage(now), participants)
+    }
+
+    fn of(now: Instant, mut shard: RoomShard, participants: u32) -> OneWorker {
+        let slots = shard.position_count() - 1;
         for n in 1..=participants {
             shard.add_endpoint(EndpointId(n.into()), SourceId(n), (0..slots).map(|_| Slot::new(0, 0)));
             shard.set_reachable(EndpointId(n.into()), true);
@@ -212,4 +221,52 @@ fn nothing_is_forwarded_to_a_listener_who_cannot_be_reached() {
     // Numbers that nobody got were not used up: 2^15 of them would cost the roll-over counter.
     assert_eq!(forwards[0].rewritten.seq, 1);
     assert!(forwards[0].rewritten.marker);
+}
+
+#[test]
+fn the_stage_belongs_to_whoever_came_first_however_quiet() {
+    let mut room = OneWorker::stage(3);
+    assert_eq!(room.frame(&[(1, -127)]), [(2, 0, 1), (3, 0, 1)]);
+    for _ in 0..500 {
+        // Nor does its holder hear the one who waits.
+        assert_eq!(room.frame(&[(1, -127), (2, -10)]), [(2, 0, 1), (3, 0, 1)]);
+    }
+    assert_eq!(room.shard.speakers().iter().map(|s| s.source.0).collect::<Vec<u32>>(), [1]);
+}
+
+#[test]
+fn the_stage_is_free_once_its_holder_is_silenced_or_stopped() {
+    let mut room = OneWorker::stage(3);
+    room.frame(&[(1, -20), (2, -20), (3, -20)]);
+    room.shard.silence(SourceId(1));
+    assert_eq!(room.frame(&[(2, -20), (3, -20)]), [(1, 0, 2), (3, 0, 2)]);
+    let stopped_at = room.now;
+    while room.now + FRAME < stopped_at + SHARE_RELEASE_AFTER {
+        assert_eq!(room.frame(&[(3, -20)]), []);
+    }
+    assert_eq!(room.frame(&[(3, -20)]), [(1, 0, 3), (2, 0, 3)]);
+}
+
+#[test]
+fn of_those_who_share_only_the_one_on_the_stage_crosses() {
+    let mut room = OneWorker::stage(0);
+    let now = room.now + FRAME;
+    let mut crosses = |source| room.shard.packet(now, &packet(source, 1, -20)).crossing.is_some();
+    assert!(crosses(1) && !crosses(2) && crosses(1));
+}
+
+#[test]
+fn a_share_that_crossed_keeps_those_of_other_workers_waiting() {
+    let (mut here, mut there) = (OneWorker::stage(3), OneWorker::stage(3));
+    there.now = here.now;
+    for seq in 1..100 {
+        let arrival = here.shard.packet(here.now, &packet(1, seq, -60));
+        let candidate = arrival.crossing.expect("it has the stage");
+        assert_eq!(there.shard.crossed(there.now, &candidate).position, Some(0));
+        assert_eq!(there.frame(&[(2, -10)]), []);
+        here.now = there.now;
+    }
+    assert!(here.shard.silence(SourceId(1)));
+    there.shard.silence(SourceId(1));
+    assert_eq!(there.frame(&[(2, -10)]), [(1, 0, 2), (3, 0, 2)]);
 }
