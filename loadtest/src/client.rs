@@ -13,7 +13,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use str0m::IceConnectionState;
-use tercet_protocol::{DataFrameIn, DataFrameOut, LeaveReason, Request, ServerMessage, Welcome};
+use tercet_protocol::{
+    ByOrigin, DataFrameIn, DataFrameOut, LeaveReason, Request, ServerMessage, TrackOrigin, Welcome,
+};
 use tokio::net::UdpSocket;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
@@ -130,6 +132,7 @@ struct Media {
     channels_open: watch::Receiver<usize>,
     shared: Arc<Shared>,
     slot_mids: Vec<MediaStream>,
+    screen_mid: Option<MediaStream>,
 }
 
 /// What the media task and its client both look at.
@@ -142,7 +145,7 @@ struct Shared {
 }
 
 enum Command {
-    Speak(Option<Voice>),
+    Publish(TrackOrigin, Option<Voice>),
     SendAudio(Audio),
     LoseFrames(u32),
     PauseFrames(u32),
@@ -227,9 +230,19 @@ impl Client {
         &self.media.slot_mids
     }
 
+    /// The screen slot's m-line, if it was offered.
+    pub fn screen_mid(&self) -> Option<MediaStream> {
+        self.media.screen_mid
+    }
+
     /// Publishes a frame every 20 ms from now on, or nothing.
     pub async fn speak(&self, voice: impl Into<Option<Voice>>) -> Result<(), ClientError> {
-        self.media.command(Command::Speak(voice.into())).await
+        self.media.command(Command::Publish(TrackOrigin::Microphone, voice.into())).await
+    }
+
+    /// As [`Client::speak`], as the sound of a screen: see [`PeerOptions::screen`](crate::PeerOptions::screen).
+    pub async fn share(&self, sound: impl Into<Option<Voice>>) -> Result<(), ClientError> {
+        self.media.command(Command::Publish(TrackOrigin::Screen, sound.into())).await
     }
 
     /// Sends one frame now.
@@ -374,7 +387,7 @@ impl Media {
         let (connection_is, connection) = watch::channel(Connection::Connecting);
         let (channels_are, channels_open) = watch::channel(0);
         let shared = Arc::new(Shared::default());
-        let slot_mids = peer.slot_mids().to_vec();
+        let (slot_mids, screen_mid) = (peer.slot_mids().to_vec(), peer.screen_mid());
         let task = MediaTask {
             peer,
             socket,
@@ -384,13 +397,11 @@ impl Media {
             connection: connection_is,
             channels_open: channels_are,
             shared: shared.clone(),
-            voice: None,
-            frames: 0,
-            next_frame: Instant::now(),
+            voices: ByOrigin::each(|_| Published { voice: None, frames: 0, next_frame: Instant::now() }),
             ready: false,
         };
         let task = tokio::spawn(task.run());
-        Media { task, commands, packets, data, connection, channels_open, shared, slot_mids }
+        Media { task, commands, packets, data, connection, channels_open, shared, slot_mids, screen_mid }
     }
 
     async fn command(&self, command: Command) -> Result<(), ClientError> {
@@ -413,11 +424,16 @@ struct MediaTask {
     connection: watch::Sender<Connection>,
     channels_open: watch::Sender<usize>,
     shared: Arc<Shared>,
+    voices: ByOrigin<Published>,
+    /// Whether there was a connection: what is lost of it later doesn't stop the voice.
+    ready: bool,
+}
+
+/// What is published of one origin.
+struct Published {
     voice: Option<Voice>,
     frames: u32,
     next_frame: Instant,
-    /// Whether there was a connection: what is lost of it later doesn't stop the voice.
-    ready: bool,
 }
 
 impl MediaTask {
@@ -436,8 +452,8 @@ impl MediaTask {
                 return Ok(());
             }
             // Not before the connection: str0m would queue what can't be sent.
-            let speaks = self.voice.is_some() && self.ready;
-            let wake_at = if speaks { deadline.min(self.next_frame) } else { deadline };
+            let due = self.voices.iter().filter(|(_, it)| it.voice.is_some() && self.ready);
+            let wake_at = due.map(|(_, it)| it.next_frame).fold(deadline, Instant::min);
             tokio::select! {
                 command = self.commands.recv() => match command {
                     Some(Command::Close) | None => {
@@ -458,7 +474,9 @@ impl MediaTask {
                 () = sleep_until(wake_at.into()) => {
                     let now = Instant::now();
                     self.peer.handle_timeout(now)?;
-                    self.speak(now)?;
+                    for origin in TrackOrigin::ALL {
+                        self.publish(now, origin)?;
+                    }
                 }
             }
         }
@@ -467,13 +485,14 @@ impl MediaTask {
     fn obey(&mut self, command: Command) -> Result<(), PeerError> {
         let now = Instant::now();
         match command {
-            Command::Speak(voice) => {
-                if self.voice.is_none() {
-                    self.next_frame = now;
+            Command::Publish(origin, voice) => {
+                let published = &mut self.voices[origin];
+                if published.voice.is_none() {
+                    published.next_frame = now;
                 }
-                self.voice = voice;
+                published.voice = voice;
             }
-            Command::SendAudio(audio) => self.send(now, audio)?,
+            Command::SendAudio(audio) => self.send(now, TrackOrigin::Microphone, audio)?,
             Command::LoseFrames(frames) => self.peer.lose_frames(frames),
             Command::PauseFrames(frames) => self.peer.pause_frames(frames),
             Command::SendData { channel, frame, accepted } => {
@@ -497,20 +516,22 @@ impl MediaTask {
         Ok(())
     }
 
-    fn speak(&mut self, now: Instant) -> Result<(), PeerError> {
-        let Some(voice) = self.voice.filter(|_| self.ready && now >= self.next_frame) else { return Ok(()) };
-        if now - self.next_frame > LAG_MAX {
-            self.next_frame = now;
+    fn publish(&mut self, now: Instant, origin: TrackOrigin) -> Result<(), PeerError> {
+        let published = &mut self.voices[origin];
+        let is_due = self.ready && now >= published.next_frame;
+        let Some(voice) = published.voice.filter(|_| is_due) else { return Ok(()) };
+        if now - published.next_frame > LAG_MAX {
+            published.next_frame = now;
         }
-        self.next_frame += FRAME;
-        let frame = SyntheticFrame::new(voice.publisher, self.frames, now);
-        self.frames = self.frames.wrapping_add(1);
-        self.send(now, Audio::new(frame.encode(voice.payload_bytes), voice.level_dbov))
+        published.next_frame += FRAME;
+        let frame = SyntheticFrame::new(voice.publisher, published.frames, now);
+        published.frames = published.frames.wrapping_add(1);
+        self.send(now, origin, Audio::new(frame.encode(voice.payload_bytes), voice.level_dbov))
     }
 
-    fn send(&mut self, now: Instant, audio: Audio) -> Result<(), PeerError> {
+    fn send(&mut self, now: Instant, origin: TrackOrigin, audio: Audio) -> Result<(), PeerError> {
         self.shared.packets_sent.fetch_add(1, Ordering::Relaxed);
-        self.peer.send_audio(now, audio)
+        self.peer.send_audio_of(now, origin, audio)
     }
 
     /// Moves what the peer has to say to where it belongs, and returns its next deadline.

@@ -18,6 +18,7 @@ use str0m::net::{Protocol, Receive};
 use str0m::rtp::{Extension, ExtensionMap, ExtensionValues, RtpPacket, RtpWrite};
 use str0m::{Candidate, Event, IceConnectionState, Input, Output, Rtc, RtcConfig, RtcError};
 use tercet_dtls::SharedCrypto;
+use tercet_protocol::{ByOrigin, TrackOrigin};
 
 use crate::red;
 
@@ -45,6 +46,8 @@ pub struct PeerOptions {
     pub level_extension_id: u8,
     /// Whether the channels `reliable` and `lossy` are offered.
     pub data_channels: bool,
+    /// Whether the m-lines for the sound of screens are offered: one's own, and the one that is heard.
+    pub screen: bool,
     /// The first RTP sequence number; random if absent.
     pub first_sequence: Option<u16>,
 }
@@ -55,6 +58,7 @@ impl Default for PeerOptions {
             codec: Codec::Opus(111),
             level_extension_id: 1,
             data_channels: true,
+            screen: false,
             first_sequence: None,
         }
     }
@@ -182,15 +186,17 @@ pub struct Peer {
     rtc: Rtc,
     local: SocketAddr,
     pending: Option<SdpPendingOffer>,
-    send_mid: Option<MediaStream>,
     slot_mids: Vec<MediaStream>,
+    screen_mid: Option<MediaStream>,
     channels: Vec<(ChannelId, Channel)>,
     options: PeerOptions,
-    outgoing: Outgoing,
+    outgoing: ByOrigin<Outgoing>,
 }
 
-/// The RTP state of the stream that is sent.
+/// The RTP state of a stream that is sent.
 struct Outgoing {
+    /// `None` before the offer, or where none was made for it.
+    mid: Option<MediaStream>,
     sequence: u64,
     timestamp: u32,
     previous: Option<Arc<[u8]>>,
@@ -201,31 +207,35 @@ impl Peer {
     pub fn new(now: Instant, local: SocketAddr, options: PeerOptions) -> Result<Self, PeerError> {
         let mut rtc = configuration(&options).build(now);
         rtc.add_local_candidate(host_candidate(local)?);
-        let outgoing = Outgoing {
+        let outgoing = ByOrigin::each(|_| Outgoing {
+            mid: None,
             sequence: options.first_sequence.unwrap_or_else(rand::random).into(),
             timestamp: rand::random(),
             previous: None,
-        };
+        });
         Ok(Peer {
             rtc,
             local,
             pending: None,
-            send_mid: None,
             slot_mids: Vec::new(),
+            screen_mid: None,
             channels: Vec::new(),
             options,
             outgoing,
         })
     }
 
-    /// The first offer: one `sendonly` audio m-line, a `recvonly` one for each of `slots`, and the
-    /// data channels. Call it once; [`Peer::restart_ice`] makes the offers that follow.
+    /// The first offer: one `sendonly` audio m-line, a `recvonly` one for each of `slots`, one of each for the
+    /// sound of screens if the options say so, and the data channels. Call it once; [`Peer::restart_ice`] makes the offers that follow.
     pub fn offer(&mut self, slots: u8) -> String {
         let mut changes = self.rtc.sdp_api();
-        let audio = MediaKind::Audio;
-        self.send_mid = Some(changes.add_media(audio, Direction::SendOnly, None, None, None));
-        self.slot_mids =
-            (0..slots).map(|_| changes.add_media(audio, Direction::RecvOnly, None, None, None)).collect();
+        let mut add = |direction| changes.add_media(MediaKind::Audio, direction, None, None, None);
+        self.outgoing.microphone.mid = Some(add(Direction::SendOnly));
+        self.slot_mids = (0..slots).map(|_| add(Direction::RecvOnly)).collect();
+        if self.options.screen {
+            self.outgoing.screen.mid = Some(add(Direction::SendOnly));
+            self.screen_mid = Some(add(Direction::RecvOnly));
+        }
         if self.options.data_channels {
             self.channels = [Channel::Reliable, Channel::Lossy]
                 .map(|channel| (changes.add_channel_with_config(channel.config()), channel))
@@ -290,11 +300,22 @@ impl Peer {
         }
     }
 
-    /// Sends one frame of 20 ms; sequence number and timestamp go on by one frame.
+    /// Sends one frame of 20 ms as the microphone's; sequence number and timestamp go on by one frame.
     pub fn send_audio(&mut self, now: Instant, audio: Audio) -> Result<(), PeerError> {
-        let mid = self.send_mid.ok_or(PeerError::NotNegotiated)?;
+        self.send_audio_of(now, TrackOrigin::Microphone, audio)
+    }
+
+    /// As [`Peer::send_audio`], of the microphone or of the screen.
+    pub fn send_audio_of(
+        &mut self,
+        now: Instant,
+        origin: TrackOrigin,
+        audio: Audio,
+    ) -> Result<(), PeerError> {
         let (opus, red) = self.payload_types().ok_or(PeerError::NotNegotiated)?;
-        let previous = self.outgoing.previous.replace(audio.payload.clone());
+        let outgoing = &mut self.outgoing[origin];
+        let mid = outgoing.mid.ok_or(PeerError::NotNegotiated)?;
+        let previous = outgoing.previous.replace(audio.payload.clone());
         let (payload_type, payload) = match red {
             Some(red_type) => {
                 let redundant = previous.as_deref().map(|frame| (FRAME_TICKS, frame));
@@ -307,30 +328,30 @@ impl Peer {
             voice_activity: audio.level_dbov.map(|_| audio.voice),
             ..ExtensionValues::default()
         };
-        let packet =
-            RtpWrite::new(payload_type, self.outgoing.sequence.into(), self.outgoing.timestamp, now, payload)
-                .ext_vals(extensions)
-                .marker(audio.marker);
+        let packet = RtpWrite::new(payload_type, outgoing.sequence.into(), outgoing.timestamp, now, payload)
+            .ext_vals(extensions)
+            .marker(audio.marker);
         let mut api = self.rtc.direct_api();
         let stream = api.stream_tx_by_mid(mid, None).ok_or(PeerError::NotNegotiated)?;
         stream.write_rtp(packet);
-        self.outgoing.sequence += 1;
-        self.outgoing.timestamp = self.outgoing.timestamp.wrapping_add(FRAME_TICKS);
+        outgoing.sequence += 1;
+        outgoing.timestamp = outgoing.timestamp.wrapping_add(FRAME_TICKS);
         // str0m looks at its send queues when time passes.
         self.handle_timeout(now)
     }
 
-    /// Goes on as if `frames` frames had been sent and lost on the way.
+    /// Goes on as if `frames` frames of the microphone's had been sent and lost on the way.
     pub fn lose_frames(&mut self, frames: u32) {
-        self.outgoing.sequence += u64::from(frames);
+        self.outgoing.microphone.sequence += u64::from(frames);
         self.pause_frames(frames);
     }
 
     /// Goes on as if `frames` frames of silence had not been sent at all (DTX): the timestamp
     /// moves, the sequence number doesn't.
     pub fn pause_frames(&mut self, frames: u32) {
-        self.outgoing.timestamp = self.outgoing.timestamp.wrapping_add(FRAME_TICKS.wrapping_mul(frames));
-        self.outgoing.previous = None;
+        let outgoing = &mut self.outgoing.microphone;
+        outgoing.timestamp = outgoing.timestamp.wrapping_add(FRAME_TICKS.wrapping_mul(frames));
+        outgoing.previous = None;
     }
 
     /// Sends a text frame on a data channel. `false` if the channel isn't open or its buffer is full.
@@ -363,14 +384,19 @@ impl Peer {
         self.rtc.is_alive()
     }
 
-    /// The m-line that is sent on, once there was an offer.
+    /// The m-line that the microphone is sent on, once there was an offer.
     pub fn send_mid(&self) -> Option<MediaStream> {
-        self.send_mid
+        self.outgoing.microphone.mid
     }
 
     /// The m-lines of the slots, in the order of the offer.
     pub fn slot_mids(&self) -> &[MediaStream] {
         &self.slot_mids
+    }
+
+    /// The m-line of the screen slot, if it was offered.
+    pub fn screen_mid(&self) -> Option<MediaStream> {
+        self.screen_mid
     }
 
     /// The address that the peer receives at.

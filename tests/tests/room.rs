@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use tercet_loadtest::{Audio, Channel, Client, Codec, JoinOptions, PeerOptions, ReceivedPacket, Voice};
-use tercet_protocol::{DataFrameIn, LeaveReason, Request, Role, ServerMessage, Standing};
+use tercet_protocol::{DataFrameIn, LeaveReason, Request, Role, ServerMessage, Standing, TrackOrigin};
 use tercet_tests::listening::{A_WHILE, assert_continuous, assert_settles_on, hears, voices};
 use tercet_tests::{SOON, Server};
 
@@ -52,6 +52,10 @@ async fn a_payload_arrives_byte_for_byte_with_its_level_and_its_speaker() -> any
     }
     assert_continuous(&packets);
     Ok(())
+}
+
+fn mute(muted: bool) -> Request {
+    Request::Mute { muted, track: TrackOrigin::Microphone }
 }
 
 fn own_source(client: &Client) -> u32 {
@@ -174,11 +178,11 @@ async fn three_muted_holders_do_not_keep_a_fourth_from_speaking() -> anyhow::Res
     let mut listener = server.join("r", "listener", Role::Listener).await?;
     assert_settles_on(&mut listener, [0, 1, 2]).await;
     for client in &mut clients[..3] {
-        client.request(Request::Mute { muted: true }).await?;
+        client.request(mute(true)).await?;
     }
     clients[3].speak(Voice::new(3, -40)).await?;
     assert_settles_on(&mut listener, [3]).await;
-    clients[0].request(Request::Mute { muted: false }).await?;
+    clients[0].request(mute(false)).await?;
     assert_settles_on(&mut listener, [0, 3]).await;
     Ok(())
 }
@@ -251,9 +255,10 @@ async fn a_promoted_listener_is_heard_and_a_demoted_one_no_more() -> anyhow::Res
     });
     assert!(!promoted.await?.hand_raised, "a promotion answers the raised hand");
     assert_settles_on(&mut moderator, [1]).await;
-    moderator.request(Request::MuteParticipant { participant: "guest".into() }).await?;
+    let track = TrackOrigin::Microphone;
+    moderator.request(Request::MuteParticipant { participant: "guest".into(), track }).await?;
     assert_settles_on(&mut moderator, []).await;
-    guest.request(Request::Mute { muted: false }).await?;
+    guest.request(mute(false)).await?;
     assert_settles_on(&mut moderator, [1]).await;
     moderator.request(set_role(Role::Listener)).await?;
     assert_settles_on(&mut moderator, []).await;
@@ -391,7 +396,7 @@ async fn a_raised_hand_is_lowered_and_what_changes_nothing_is_told_to_nobody() -
     let whom = || "guest".to_owned();
     for _ in 0..3 {
         guest.request(Request::RaiseHand { raised: true }).await?;
-        guest.request(Request::Mute { muted: true }).await?;
+        guest.request(mute(true)).await?;
     }
     moderator.request(Request::LowerHand { participant: whom() }).await?;
     moderator.request(Request::LowerHand { participant: whom() }).await?;

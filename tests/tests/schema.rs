@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use tercet_loadtest::{Client, Direction, Voice};
-use tercet_protocol::{Request, Role};
+use tercet_protocol::{Request, Role, TrackOrigin};
 use tercet_tests::Server;
 
 #[test]
@@ -31,12 +31,15 @@ async fn every_message_on_a_real_websocket_keeps_to_the_schema() -> anyhow::Resu
     ada.speak(Voice::new(1, -20)).await?;
     let ben = server.join("r", "ben", Role::Listener).await?;
     let promote = Request::SetRole { participant: "ben".into(), role: Role::Speaker };
-    for request in
-        [promote, Request::Mute { muted: true }, Request::RaiseHand { raised: true }, Request::Ping]
-    {
+    for request in [
+        promote,
+        Request::Mute { muted: true, track: TrackOrigin::Microphone },
+        Request::RaiseHand { raised: true },
+        Request::Ping,
+    ] {
         ada.request(request).await?;
     }
-    let nobody = Request::MuteParticipant { participant: "nobody".into() };
+    let nobody = Request::MuteParticipant { participant: "nobody".into(), track: TrackOrigin::Screen };
     assert!(ada.request(nobody).await.is_err());
     ben.speak(Voice::new(2, -20)).await?;
     tokio::time::sleep(Duration::from_millis(1500)).await;

@@ -1,6 +1,6 @@
 //! The client's end against a server that says what it is told to.
 
-use tercet_protocol::{ErrorCode, LeaveReason};
+use tercet_protocol::{ErrorCode, LeaveReason, TrackOrigin};
 use tokio::net::TcpListener;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 
@@ -72,7 +72,7 @@ async fn a_refusal_is_an_error_with_its_code() {
         tell(&mut socket, &ServerMessage::Error(error)).await;
     })
     .await;
-    let refused = client.request(Request::Mute { muted: true }).await;
+    let refused = client.request(Request::Mute { muted: true, track: TrackOrigin::Screen }).await;
     assert!(matches!(refused, Err(SignallingError::Refused(error)) if error.code == ErrorCode::Forbidden));
 }
 

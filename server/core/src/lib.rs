@@ -27,7 +27,7 @@ pub use ids::{EndpointId, ParticipantId, RoomId, SessionId};
 pub use ingest::{Dropped, Gate, IncomingRtp, Ingest};
 pub use packet::{AudioPacket, Encoding, StreamEpoch};
 pub use pre_roll::{Earlier, PRE_ROLL_DEFAULT, PRE_ROLL_MAX};
-pub use room::{Participant, Refusal, Room, RoomSettings};
+pub use room::{Participant, Publication, Refusal, Room, RoomSettings};
 pub use shard::{Arrival, Forward, RoomAudio, RoomShard, SHARE_RELEASE_AFTER, Speaker};
 pub use slot::{Rewritten, Slot};
 pub use view::Listening;

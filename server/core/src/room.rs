@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use selector::SourceId;
-use tercet_protocol::{Role, Standing};
+use tercet_protocol::{ByOrigin, Role, Standing, TrackOrigin};
 
 use crate::{Gate, ParticipantId, RoomId};
 
@@ -27,20 +27,27 @@ pub struct Participant {
     pub role: Role,
     /// How their voice stands among the others.
     pub standing: Standing,
-    /// Whether their audio is withheld.
-    pub muted: bool,
     /// Whether they ask to speak.
     pub hand_raised: bool,
-    /// Their audio track, and its CSRC in the slots of others.
+    /// Their audio.
+    pub tracks: ByOrigin<Publication>,
+}
+
+/// One of the tracks that somebody can publish.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Publication {
+    /// Which track of the room, and its CSRC in the slots of others.
     pub source: SourceId,
-    /// Whether audio of theirs arrives.
+    /// Whether its audio is withheld.
+    pub muted: bool,
+    /// Whether its audio arrives.
     pub publishing: bool,
 }
 
 impl Participant {
-    /// Whether their audio may be heard.
-    pub fn gate(&self) -> Gate {
-        match (self.role.may_speak(), self.muted) {
+    /// Whether a track of theirs may be heard.
+    pub fn gate(&self, origin: TrackOrigin) -> Gate {
+        match (self.role.may_speak(), self.tracks[origin].muted) {
             (false, _) => Gate::ListenOnly,
             (true, true) => Gate::Muted,
             (true, false) => Gate::Open,
@@ -105,17 +112,18 @@ impl Room {
         if self.participants.len() >= self.settings.participants_max as usize {
             return Err(Refusal::RoomFull);
         }
-        let source = SourceId(self.source_next);
-        self.source_next += 1;
+        let tracks = ByOrigin::each(|_| {
+            let source = SourceId(self.source_next);
+            self.source_next += 1;
+            Publication { source, muted: false, publishing: false }
+        });
         let participant = Participant {
             id: id.clone(),
             name,
             role,
             standing: Standing::Ordinary,
-            muted: false,
             hand_raised: false,
-            source,
-            publishing: false,
+            tracks,
         };
         Ok(self.participants.entry(id).or_insert(participant))
     }
@@ -131,20 +139,30 @@ impl Room {
     }
 
     /// Audio of somebody's begins or ends. `None` if nothing changed.
-    pub fn set_publishing(&mut self, id: &ParticipantId, publishing: bool) -> Option<&Participant> {
-        let participant = self.participants.get_mut(id)?;
-        let changed = participant.publishing != publishing;
-        participant.publishing = publishing;
-        changed.then_some(participant)
+    pub fn set_publishing(
+        &mut self,
+        id: &ParticipantId,
+        origin: TrackOrigin,
+        publishing: bool,
+    ) -> Option<&Publication> {
+        let track = &mut self.participants.get_mut(id)?.tracks[origin];
+        let changed = track.publishing != publishing;
+        track.publishing = publishing;
+        changed.then_some(track)
     }
 
-    /// Somebody mutes themselves, or speaks again.
+    /// Somebody mutes a track of their own, or lets it be heard again.
     ///
     /// # Errors
     /// [`Refusal::NoSuchParticipant`].
-    pub fn set_muted(&mut self, id: &ParticipantId, muted: bool) -> Result<&Participant, Refusal> {
+    pub fn set_muted(
+        &mut self,
+        id: &ParticipantId,
+        origin: TrackOrigin,
+        muted: bool,
+    ) -> Result<&Participant, Refusal> {
         let participant = self.known(id)?;
-        participant.muted = muted;
+        participant.tracks[origin].muted = muted;
         Ok(participant)
     }
 
@@ -166,9 +184,10 @@ impl Room {
         &mut self,
         actor: &ParticipantId,
         id: &ParticipantId,
+        origin: TrackOrigin,
     ) -> Result<&Participant, Refusal> {
         self.authorize(actor)?;
-        self.set_muted(id, true)
+        self.set_muted(id, origin, true)
     }
 
     /// A moderator lowers somebody's hand.
@@ -257,15 +276,19 @@ mod tests {
     fn a_promotion_opens_the_gate_and_lowers_the_hand() {
         let (mut room, ada, ben) = room();
         room.raise_hand(&ben, true).expect("ben is there");
-        assert_eq!(room.participant(&ben).map(Participant::gate), Some(Gate::ListenOnly));
+        let gates = |ben: &Participant| TrackOrigin::ALL.map(|origin| ben.gate(origin));
+        assert_eq!(room.participant(&ben).map(gates), Some([Gate::ListenOnly; 2]));
         let ben = room.set_role(&ada, &ben, Role::Speaker).expect("ada is a moderator");
-        assert_eq!((ben.gate(), ben.hand_raised), (Gate::Open, false));
+        assert_eq!((gates(ben), ben.hand_raised), ([Gate::Open; 2], false));
     }
 
     #[test]
     fn only_moderators_moderate() {
         let (mut room, ada, ben) = room();
-        assert_eq!(room.mute_participant(&ben, &ada).map(|_| ()), Err(Refusal::NotModerator));
+        assert_eq!(
+            room.mute_participant(&ben, &ada, TrackOrigin::Screen).map(|_| ()),
+            Err(Refusal::NotModerator)
+        );
         assert_eq!(room.set_role(&ben, &ben, Role::Speaker).map(|_| ()), Err(Refusal::NotModerator));
         assert_eq!(room.set_standing(&ben, &ben, Standing::Pinned).map(|_| ()), Err(Refusal::NotModerator));
         assert_eq!(room.may_remove(&ben, &ada), Err(Refusal::NotModerator));
@@ -276,16 +299,23 @@ mod tests {
     fn whoever_was_muted_by_a_moderator_can_unmute_themselves() {
         let (mut room, ada, ben) = room();
         room.set_role(&ada, &ben, Role::Speaker).expect("ada is a moderator");
-        assert_eq!(room.mute_participant(&ada, &ben).map(Participant::gate), Ok(Gate::Muted));
-        assert_eq!(room.set_muted(&ben, false).map(Participant::gate), Ok(Gate::Open));
+        for (origin, other) in
+            [(TrackOrigin::Microphone, TrackOrigin::Screen), (TrackOrigin::Screen, TrackOrigin::Microphone)]
+        {
+            let muted = room.mute_participant(&ada, &ben, origin).expect("ada is a moderator");
+            assert_eq!((muted.gate(origin), muted.gate(other)), (Gate::Muted, Gate::Open));
+            assert_eq!(room.set_muted(&ben, origin, false).map(|ben| ben.gate(origin)), Ok(Gate::Open));
+        }
     }
 
     #[test]
-    fn two_participants_never_share_a_source() {
+    fn two_tracks_never_share_a_source() {
         let (mut room, ada, ben) = room();
-        let first = room.leave(&ben).expect("ben was there").source;
-        let again = room.enter(ben, "Ben".into(), Role::Speaker).expect("there is place").source;
-        let ada = room.participant(&ada).expect("ada is there").source;
-        assert!(first != again && again != ada);
+        let first = room.leave(&ben).expect("ben was there");
+        let again = room.enter(ben, "Ben".into(), Role::Speaker).expect("there is place").clone();
+        let ada = room.participant(&ada).expect("ada is there");
+        let tracks = [&first, &again, ada].into_iter().flat_map(|participant| participant.tracks.iter());
+        let sources: std::collections::BTreeSet<SourceId> = tracks.map(|(_, track)| track.source).collect();
+        assert_eq!(sources.len(), 6);
     }
 }

@@ -28,8 +28,8 @@ use crate::{AudioPacket, EndpointId};
 /// The largest number of positions: the slots and the reserve.
 const POSITIONS_MAX: usize = SLOTS_MAX + 1;
 
-/// A share of which nothing comes for so long is over, and the stage free for another: as with a voice, a stall of the
-/// network is none.
+/// A share of which nothing comes for so long is over, and the stage free for another: a shorter pause may be the
+/// network's.
 pub const SHARE_RELEASE_AFTER: Duration = Duration::from_millis(2500);
 
 /// How the speakers of a room are chosen, and how they begin.

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Role, Standing};
+use crate::{Role, Standing, TrackOrigin};
 
 /// One message from a client: a request, and a number by which the reply refers to it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -42,8 +42,9 @@ pub enum Request {
         /// `session.secret` of the latest welcome.
         secret: String,
     },
-    /// A WebRTC session description: one audio m-line to send, one `recvonly` audio m-line a
-    /// slot, and the data channels. Sent again, with the same connection, it restarts ICE.
+    /// A WebRTC session description: an audio m-line to send on and one for the sound of a screen, one
+    /// `recvonly` audio m-line a slot and one for the screen slot, and the data channels. Sent again, with the
+    /// same connection, it restarts ICE.
     Offer {
         /// RFC 8866.
         sdp: String,
@@ -55,6 +56,9 @@ pub enum Request {
     Mute {
         /// The state wanted.
         muted: bool,
+        /// Which of one's tracks.
+        #[serde(default)]
+        track: TrackOrigin,
     },
     /// Choose whom to hear: one's slots carry the speakers among these, in place of those of the room. Without
     /// `only` and `except`, those of the room again.
@@ -77,6 +81,9 @@ pub enum Request {
     MuteParticipant {
         /// Whom.
         participant: String,
+        /// Which of their tracks.
+        #[serde(default)]
+        track: TrackOrigin,
     },
     /// Moderators: lower somebody's hand.
     LowerHand {

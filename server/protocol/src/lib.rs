@@ -8,11 +8,13 @@
 mod client;
 mod error;
 mod model;
+mod origin;
 mod server;
 
 pub use client::{ClientMessage, DataFrameIn, Request};
 pub use error::{ErrorCode, ProtocolError};
 pub use model::{Role, SpeakerLevel, Standing, TrackKind, WireParticipant, WireSlot, WireTrack};
+pub use origin::{ByOrigin, TrackOrigin};
 pub use server::{DataFrameOut, LeaveReason, RoomInfo, ServerMessage, SessionInfo, SlotMid, Welcome};
 
 /// The version that `join` and `resume` have to name.

@@ -3,6 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::TrackOrigin;
+
 /// What a participant may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -50,6 +52,8 @@ pub struct WireTrack {
     pub id: String,
     /// What it carries.
     pub kind: TrackKind,
+    /// Where it comes from.
+    pub origin: TrackOrigin,
 }
 
 /// Somebody in the room.
@@ -63,12 +67,16 @@ pub struct WireParticipant {
     pub role: Role,
     /// How their voice stands among the others.
     pub standing: Standing,
-    /// Whether their audio is withheld from the room.
+    /// Whether their microphone's audio is withheld from the room.
     pub muted: bool,
+    /// Whether the sound of their screen is.
+    pub screen_muted: bool,
     /// Whether they ask to speak.
     pub hand_raised: bool,
     /// The CSRC (RFC 3550, section 5.1) that packets of theirs carry in a listener's slot.
     pub source: u32,
+    /// The CSRC of the sound of their screen, in the screen slot.
+    pub screen_source: u32,
     /// What they publish now.
     pub tracks: Vec<WireTrack>,
 }

@@ -22,6 +22,8 @@ pub enum ServerMessage {
         sdp: String,
         /// Which m-line carries which slot.
         slots: Vec<SlotMid>,
+        /// The m-line of the screen slot; `null` where none was offered for it.
+        screen: Option<String>,
     },
     /// The request was carried out. Sent only for requests that had an `id`.
     Ok {
@@ -41,7 +43,7 @@ pub enum ServerMessage {
         /// Who, and their state.
         participant: WireParticipant,
     },
-    /// Somebody's role, mute state, hand or name changed.
+    /// Somebody's role, mute states, hand or name changed.
     ParticipantUpdated {
         /// Their state now.
         participant: WireParticipant,
@@ -71,6 +73,11 @@ pub enum ServerMessage {
     Slots {
         /// All slots, in order.
         slots: Vec<WireSlot>,
+    },
+    /// Whose screen is heard by those who have a screen slot, after a change. At most ten a second.
+    Screen {
+        /// The sharer, who is told too but doesn't hear themselves; `null` while nobody shares sound.
+        participant: Option<String>,
     },
     /// How loud the speakers are. At most ten a second, and only while somebody speaks.
     Speakers {
@@ -110,6 +117,8 @@ pub struct Welcome {
     pub participants: Vec<WireParticipant>,
     /// Who is heard now.
     pub slots: Vec<WireSlot>,
+    /// Whose screen is heard now.
+    pub screen: Option<String>,
 }
 
 /// How to come back to a session.
@@ -130,7 +139,8 @@ pub struct SessionInfo {
 pub struct RoomInfo {
     /// The room's name.
     pub id: String,
-    /// How many speakers a participant hears at once: the number of `recvonly` m-lines to offer.
+    /// How many speakers a participant hears at once: the number of `recvonly` m-lines to offer, and
+    /// one more for the screen slot.
     #[schemars(range(min = 1, max = 8))]
     pub slots: u8,
 }

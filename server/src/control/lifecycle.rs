@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use tercet_core::{EndpointId, Refusal, Room, RoomId, RoomSettings, SessionId};
 use tercet_protocol::{
-    ErrorCode, LeaveReason, ProtocolError, Role, RoomInfo, ServerMessage, SessionInfo, VERSION, Welcome,
+    ByOrigin, ErrorCode, LeaveReason, ProtocolError, Role, RoomInfo, ServerMessage, SessionInfo, VERSION,
+    Welcome,
 };
 use tokio::sync::oneshot;
 use tracing::info;
@@ -61,14 +62,14 @@ impl Control {
         let session = Session::new(NewSession {
             participant: participant_id.clone(),
             room: room_id.clone(),
-            source: participant.source,
+            source: participant.tracks.microphone.source,
             endpoint,
             worker,
             may_send_data: claims.may_send_data,
             socket,
         });
         let (session_id, attached) = (session.id, session.attached());
-        let worker_is_new = live.add(participant_id.clone(), participant.source, session_id, worker);
+        let worker_is_new = live.add(&participant, session_id, worker);
         self.sessions.insert(session_id, session);
         self.by_endpoint.insert(endpoint, session_id);
         *self.load.entry(worker).or_insert(0) += 1;
@@ -76,8 +77,8 @@ impl Control {
             endpoint,
             room: room_id.clone(),
             audio: settings.audio,
-            source: participant.source,
-            gate: participant.gate(),
+            sources: ByOrigin::each(|origin| participant.tracks[origin].source),
+            gates: ByOrigin::each(|origin| participant.gate(origin)),
             red: settings.red,
         };
         self.command(worker, WorkerCommand::Open(open));
@@ -142,6 +143,7 @@ impl Control {
             participant: session.participant.to_string(),
             participants: live.room.participants().map(wire_participant).collect(),
             slots: live.wire_slots(&session.slots_told, &session.slot_mids),
+            screen: live.wire_screen(session.worker),
         })
     }
 

@@ -27,7 +27,7 @@ pub(super) struct Wishes {
 impl Wishes {
     /// The sources of those who are there.
     fn resolve(&self, live: &LiveRoom) -> Listening {
-        let source = |id: &ParticipantId| live.room.participant(id).map(|participant| participant.source);
+        let source = |id: &ParticipantId| live.room.participant(id).map(|it| it.tracks.microphone.source);
         let sources = |ids: &BTreeSet<ParticipantId>| ids.iter().filter_map(source).collect();
         Listening { only: self.only.as_ref().map(sources), except: sources(&self.except) }
     }

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use rustc_hash::{FxHashMap, FxHashSet};
 use selector::{Level, SourceId};
-use tercet_core::{Participant, ParticipantId, Room, SessionId};
-use tercet_protocol::{SpeakerLevel, TrackKind, WireParticipant, WireSlot, WireTrack};
+use tercet_core::{Participant, ParticipantId, Publication, Room, SessionId};
+use tercet_protocol::{ByOrigin, SpeakerLevel, TrackKind, TrackOrigin, WireParticipant, WireSlot, WireTrack};
 
 use super::session::Session;
 use crate::media::{Selection, TraceSender, WorkerId};
@@ -24,6 +24,8 @@ pub(super) struct LiveRoom {
     workers: BTreeMap<WorkerId, usize>,
     /// Who is heard by the listeners of each worker: slots first, the reserve last.
     selections: BTreeMap<WorkerId, Vec<Option<(SourceId, Level)>>>,
+    /// Whose screen is heard by the listeners of each worker.
+    screens: BTreeMap<WorkerId, SourceId>,
     levels_told_at: BTreeMap<WorkerId, Instant>,
     /// The sessions that chose whom to hear.
     pub(super) viewers: FxHashSet<SessionId>,
@@ -42,6 +44,7 @@ impl LiveRoom {
             by_source: FxHashMap::default(),
             workers: BTreeMap::new(),
             selections: BTreeMap::new(),
+            screens: BTreeMap::new(),
             levels_told_at: BTreeMap::new(),
             viewers: FxHashSet::default(),
             wanted_changed: false,
@@ -51,15 +54,11 @@ impl LiveRoom {
     }
 
     /// A session begins; returns whether its worker is new to the room.
-    pub(super) fn add(
-        &mut self,
-        participant: ParticipantId,
-        source: SourceId,
-        session: SessionId,
-        worker: WorkerId,
-    ) -> bool {
-        self.by_source.insert(source, participant.clone());
-        self.sessions.insert(participant, session);
+    pub(super) fn add(&mut self, participant: &Participant, session: SessionId, worker: WorkerId) -> bool {
+        for (_, track) in participant.tracks.iter() {
+            self.by_source.insert(track.source, participant.id.clone());
+        }
+        self.sessions.insert(participant.id.clone(), session);
         let count = self.workers.entry(worker).or_insert(0);
         *count += 1;
         *count == 1
@@ -69,7 +68,9 @@ impl LiveRoom {
     pub(super) fn remove(&mut self, participant: &ParticipantId, worker: WorkerId) -> bool {
         self.sessions.remove(participant);
         if let Some(left) = self.room.leave(participant) {
-            self.by_source.remove(&left.source);
+            for (_, track) in left.tracks.iter() {
+                self.by_source.remove(&track.source);
+            }
         }
         let Some(count) = self.workers.get_mut(&worker) else {
             return false;
@@ -80,6 +81,7 @@ impl LiveRoom {
         }
         self.workers.remove(&worker);
         self.selections.remove(&worker);
+        self.screens.remove(&worker);
         self.levels_told_at.remove(&worker);
         true
     }
@@ -131,6 +133,20 @@ impl LiveRoom {
         (0..slots).map(heard).collect()
     }
 
+    /// Takes note of whose screen is heard.
+    pub(super) fn share(&mut self, worker: WorkerId, source: Option<SourceId>) {
+        match source.filter(|_| self.workers.contains_key(&worker)) {
+            Some(source) => self.screens.insert(worker, source),
+            None => self.screens.remove(&worker),
+        };
+    }
+
+    /// Whose screen is heard by the listeners of a worker, as clients are told.
+    pub(super) fn wire_screen(&self, worker: WorkerId) -> Option<String> {
+        let sharer = self.screens.get(&worker).and_then(|source| self.by_source.get(source));
+        sharer.map(ParticipantId::to_string)
+    }
+
     /// Slots as a client is told.
     pub(super) fn wire_slots(&self, slots: &[Option<SourceId>], mids: &[String]) -> Vec<WireSlot> {
         let slot = |(index, source): (usize, &Option<SourceId>)| WireSlot {
@@ -144,19 +160,23 @@ impl LiveRoom {
 
 /// A participant as clients are told.
 pub(super) fn wire_participant(participant: &Participant) -> WireParticipant {
+    let ByOrigin { microphone, screen } = &participant.tracks;
+    let published = participant.tracks.iter().filter(|(_, track)| track.publishing);
     WireParticipant {
         id: participant.id.to_string(),
         name: participant.name.clone(),
         role: participant.role,
         standing: participant.standing,
-        muted: participant.muted,
+        muted: microphone.muted,
+        screen_muted: screen.muted,
         hand_raised: participant.hand_raised,
-        source: participant.source.0,
-        tracks: participant.publishing.then(|| wire_track(participant.source)).into_iter().collect(),
+        source: microphone.source.0,
+        screen_source: screen.source.0,
+        tracks: published.map(|(origin, track)| wire_track(origin, track)).collect(),
     }
 }
 
 /// A participant's audio track as clients are told.
-pub(super) fn wire_track(source: SourceId) -> WireTrack {
-    WireTrack { id: format!("a{}", source.0), kind: TrackKind::Audio }
+pub(super) fn wire_track(origin: TrackOrigin, track: &Publication) -> WireTrack {
+    WireTrack { id: format!("a{}", track.source.0), kind: TrackKind::Audio, origin }
 }

@@ -9,7 +9,7 @@ use selector::SourceId;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use tercet_core::{EndpointId, RoomId, SessionId};
-use tercet_protocol::{DATA_BYTES_MAX, ErrorCode, ServerMessage, SlotMid};
+use tercet_protocol::{DATA_BYTES_MAX, ErrorCode, ServerMessage, SlotMid, TrackOrigin};
 use tracing::debug;
 
 use super::Control;
@@ -43,8 +43,12 @@ impl Control {
             }
             WorkerEvent::Connected { endpoint } => debug!(%endpoint, "media connected"),
             WorkerEvent::Disconnected { endpoint } => debug!(%endpoint, "media disconnected"),
-            WorkerEvent::PublishingStarted { endpoint } => self.publishing(now, endpoint, true),
-            WorkerEvent::PublishingEnded { endpoint } => self.publishing(now, endpoint, false),
+            WorkerEvent::PublishingStarted { endpoint, origin } => {
+                self.publishing(now, endpoint, origin, true)
+            }
+            WorkerEvent::PublishingEnded { endpoint, origin } => {
+                self.publishing(now, endpoint, origin, false)
+            }
             WorkerEvent::LevelMissing { endpoint } => {
                 if let Some(&session) = self.by_endpoint.get(&endpoint) {
                     let message = "nobody hears you: your packets have no audio level (RFC 6464); offer the \
@@ -71,6 +75,9 @@ impl Control {
                 }
             }
             WorkerEvent::Selected(selection) => self.selected(now, selection),
+            WorkerEvent::ScreenChanged { worker, room, source } => {
+                self.screen_changed(now, worker, &room, source)
+            }
         }
     }
 
@@ -89,7 +96,8 @@ impl Control {
         };
         let mids = answer.slot_mids.iter().enumerate();
         let slots = mids.map(|(index, mid)| SlotMid { index: index as u8, mid: mid.clone() }).collect();
-        self.send(now, id, &ServerMessage::Answer { re, sdp: answer.sdp, slots });
+        let (sdp, screen) = (answer.sdp, answer.screen_mid);
+        self.send(now, id, &ServerMessage::Answer { re, sdp, slots, screen });
         let Some(session) = self.sessions.get_mut(&id) else {
             return;
         };
@@ -106,17 +114,17 @@ impl Control {
         }
     }
 
-    fn publishing(&mut self, now: Instant, endpoint: EndpointId, publishing: bool) {
+    fn publishing(&mut self, now: Instant, endpoint: EndpointId, origin: TrackOrigin, publishing: bool) {
         let session = self.by_endpoint.get(&endpoint).and_then(|id| self.sessions.get(id));
         let Some((room, participant)) = session.map(|s| (s.room.clone(), s.participant.clone())) else {
             return;
         };
         let live = self.rooms.get_mut(&room);
-        let changed = live.and_then(|live| live.room.set_publishing(&participant, publishing));
-        let Some(source) = changed.map(|participant| participant.source) else {
+        let changed = live.and_then(|live| live.room.set_publishing(&participant, origin, publishing));
+        let Some(track) = changed.map(|track| wire_track(origin, track)) else {
             return;
         };
-        let (participant, track) = (participant.to_string(), wire_track(source));
+        let participant = participant.to_string();
         let message = if publishing {
             ServerMessage::TrackPublished { participant, track }
         } else {
@@ -143,6 +151,16 @@ impl Control {
             let bytes = text(&ServerMessage::Speakers { levels });
             self.broadcast_text(now, &room, &bytes, |session| session.worker == worker);
         }
+    }
+
+    /// All clients of a worker hear the same screen, but for the sharer, who is told so and hears none.
+    fn screen_changed(&mut self, now: Instant, worker: WorkerId, room: &RoomId, source: Option<SourceId>) {
+        let Some(live) = self.rooms.get_mut(room) else {
+            return;
+        };
+        live.share(worker, source);
+        let bytes = text(&ServerMessage::Screen { participant: live.wire_screen(worker) });
+        self.broadcast_text(now, room, &bytes, |session| session.worker == worker);
     }
 
     /// Tells each client of a worker who is in its slots, if that changed. Those who don't

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use tercet_core::{Participant, ParticipantId, Refusal, Room, RoomId};
-use tercet_protocol::{ClientMessage, ErrorCode, LeaveReason, Request, ServerMessage, Standing};
+use tercet_protocol::{ByOrigin, ClientMessage, ErrorCode, LeaveReason, Request, ServerMessage, Standing};
 
 use super::live_room::wire_participant;
 use super::{Attached, Control};
@@ -30,14 +30,16 @@ impl Control {
             }
             Request::Ping => return self.send(now, id, &ServerMessage::Pong { re }),
             Request::Leave => return self.end_by_request(now, id, LeaveReason::Left, re),
-            Request::Mute { muted } => self.change(now, &room, &actor, |room| room.set_muted(&actor, muted)),
+            Request::Mute { muted, track } => {
+                self.change(now, &room, &actor, |room| room.set_muted(&actor, track, muted))
+            }
             Request::Listen { only, except } => self.listen(id, only, except),
             Request::RaiseHand { raised } => {
                 self.change(now, &room, &actor, |room| room.raise_hand(&actor, raised))
             }
-            Request::MuteParticipant { participant } => {
+            Request::MuteParticipant { participant, track } => {
                 let whom = whom(&participant);
-                self.change(now, &room, &whom, |room| room.mute_participant(&actor, &whom))
+                self.change(now, &room, &whom, |room| room.mute_participant(&actor, &whom, track))
             }
             Request::LowerHand { participant } => {
                 let whom = whom(&participant);
@@ -72,14 +74,15 @@ impl Control {
         };
         let before = live.room.participant(whom).map(wire_participant);
         let participant = change(&mut live.room).map_err(refused)?;
-        let (gate, standing) = (participant.gate(), rank(participant.standing));
+        let (gates, standing) =
+            (ByOrigin::each(|origin| participant.gate(origin)), rank(participant.standing));
         let message = wire_participant(participant);
         if before.as_ref() == Some(&message) {
             return Ok(());
         }
         let session = live.sessions.get(&participant.id).and_then(|id| self.sessions.get(id));
         if let Some((worker, endpoint)) = session.map(|session| (session.worker, session.endpoint)) {
-            self.command(worker, WorkerCommand::SetGate { endpoint, gate });
+            self.command(worker, WorkerCommand::SetGates { endpoint, gates });
             self.command(worker, WorkerCommand::SetStanding { endpoint, standing });
         }
         self.broadcast(now, room, &ServerMessage::ParticipantUpdated { participant: message });

@@ -51,6 +51,7 @@ pub(super) struct Session {
     former_secret: Option<String>,
     pub(super) participant: ParticipantId,
     pub(super) room: RoomId,
+    /// Its voice.
     pub(super) source: SourceId,
     pub(super) endpoint: EndpointId,
     pub(super) worker: WorkerId,

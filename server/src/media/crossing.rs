@@ -7,20 +7,29 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use mio::Waker;
 use selector::{Candidate, SourceId};
 use tercet_core::{AudioPacket, Earlier, RoomId};
+use tercet_protocol::TrackOrigin;
 
 /// About 40 ms of the candidates of 4,000 rooms; beyond that the receiving worker is overloaded, and
 /// late audio is worse than lost audio.
 const QUEUE_PACKETS_MAX: usize = 8192;
 
-/// What a worker tells another about a room that both have a part of.
+/// What a worker tells another about the voices, or about the shared screens, of a room that both have a part of.
 #[derive(Debug)]
-pub(crate) enum Crossing {
+pub(crate) struct Crossing {
+    pub(crate) room: RoomId,
+    pub(crate) origin: TrackOrigin,
+    pub(crate) news: News,
+}
+
+/// What there is to tell.
+#[derive(Debug)]
+pub(crate) enum News {
     /// A packet of somebody who has a position.
-    Heard(RoomId, Box<HeardPacket>),
+    Heard(Box<HeardPacket>),
     /// How many changes the room has seen, for a worker that is new to it.
-    Turn(RoomId, u64),
+    Turn(u64),
     /// A source is silent: muted, demoted, or gone.
-    Silenced(RoomId, SourceId),
+    Silenced(SourceId),
 }
 
 /// What it takes to hear a packet on another worker as on the one that it came to.

@@ -75,7 +75,7 @@ impl WorkerMetrics {
             dropped_unproven: dropped("unproven"),
             dropped_malformed: dropped("malformed"),
             dropped_roaming: dropped("too_many_addresses"),
-            dropped_stray: dropped("not_the_microphone"),
+            dropped_stray: dropped("not_published"),
             crossing_dropped: dropped("worker_queue_full"),
             data_dropped: count("tercet_data_frames_dropped_total"),
             events_dropped: count("tercet_worker_events_dropped_total"),

@@ -20,6 +20,7 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 use selector::{Level, SourceId, Standing};
 use tercet_core::{EndpointId, Gate, Listening, RoomAudio, RoomId};
+use tercet_protocol::{ByOrigin, TrackOrigin};
 
 pub(crate) use peer::{Answer, OfferError};
 pub(crate) use pool::WorkerPool;
@@ -37,8 +38,8 @@ pub(crate) enum WorkerCommand {
     /// An offer came for the endpoint; the reply is [`WorkerEvent::OfferAnswered`].
     Offer { endpoint: EndpointId, sdp: String, fresh: bool, request: Option<u32> },
     /// Let the endpoint's audio be heard, or not.
-    SetGate { endpoint: EndpointId, gate: Gate },
-    /// How the endpoint's audio stands among that of others.
+    SetGates { endpoint: EndpointId, gates: ByOrigin<Gate> },
+    /// How the endpoint's voice stands among that of others.
     SetStanding { endpoint: EndpointId, standing: Standing },
     /// Whom the endpoint's client wants to hear; `None` for the speakers of the room.
     SetListening { endpoint: EndpointId, listening: Option<Listening> },
@@ -63,9 +64,9 @@ pub(crate) struct OpenEndpoint {
     pub(crate) room: RoomId,
     /// How the room's speakers are chosen.
     pub(crate) audio: RoomAudio,
-    /// Which audio source of the room it publishes.
-    pub(crate) source: SourceId,
-    pub(crate) gate: Gate,
+    /// Which audio sources of the room it publishes.
+    pub(crate) sources: ByOrigin<SourceId>,
+    pub(crate) gates: ByOrigin<Gate>,
     /// Whether redundant audio may be negotiated.
     pub(crate) red: bool,
 }
@@ -86,15 +87,17 @@ pub(crate) enum WorkerEvent {
     Disconnected {
         endpoint: EndpointId,
     },
-    /// The first audio packet arrived since the endpoint opened, or since it last ended.
+    /// The first packet of a track arrived since the endpoint opened, or since the track last ended.
     PublishingStarted {
         endpoint: EndpointId,
+        origin: TrackOrigin,
     },
-    /// No audio will arrive until it starts again.
+    /// No more of the track is expected until it starts again.
     PublishingEnded {
         endpoint: EndpointId,
+        origin: TrackOrigin,
     },
-    /// Its audio comes without levels, so nobody hears it. Told once a connection.
+    /// A track of its client comes without levels, so nobody hears it. Told once a connection and track.
     LevelMissing {
         endpoint: EndpointId,
     },
@@ -110,6 +113,12 @@ pub(crate) enum WorkerEvent {
     },
     /// Who is heard in a room, by the listeners of one worker. At most ten a second.
     Selected(Selection),
+    /// Another screen is heard in a room, by the listeners of one worker, or none. At most ten a second.
+    ScreenChanged {
+        worker: WorkerId,
+        room: RoomId,
+        source: Option<SourceId>,
+    },
 }
 
 /// Who is heard in a room.

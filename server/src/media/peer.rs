@@ -18,13 +18,19 @@ use str0m::rtp::{Extension, ExtensionMap, ExtensionValues, RedDecoder, RtpPacket
 use str0m::{Candidate, Event, IceConnectionState, Input, Output, Rtc};
 use tercet_core::{AudioPacket, Encoding, IncomingRtp, Rewritten};
 use tercet_dtls::SharedCrypto;
-use tercet_protocol::{CHANNEL_LOSSY, CHANNEL_RELIABLE};
+use tercet_protocol::{ByOrigin, CHANNEL_LOSSY, CHANNEL_RELIABLE, TrackOrigin};
 use tracing::debug;
 
 use super::sdp::polished;
 
-/// More m-lines than a session of eight slots has reason for.
+/// More m-lines than a session of eight slots and a screen has reason for.
 const MEDIA_LINES_MAX: usize = 24;
+
+/// The lines that a client sends on: its microphone's and its screen's.
+const UPSTREAMS_MAX: usize = TrackOrigin::ALL.len();
+
+/// The slots and the screen slot.
+const DOWNSTREAMS_MAX: usize = SLOTS_MAX + 1;
 
 /// A data channel that its peer doesn't read holds no more than this.
 pub(super) const CHANNEL_BUFFER_BYTES_MAX: usize = 256 * 1024;
@@ -44,8 +50,8 @@ pub(crate) enum PeerEvent {
     Disconnected,
     /// ICE found its way again.
     Reconnected,
-    Rtp(IncomingRtp),
-    /// RTP on an m-line that is not the microphone's.
+    Rtp(TrackOrigin, IncomingRtp),
+    /// RTP on an m-line that is neither the microphone's nor the screen's.
     StrayRtp,
     /// Reliable data frames can be sent.
     ReliableOpened,
@@ -73,22 +79,32 @@ pub(crate) enum OfferError {
 pub(crate) struct Answer {
     pub(crate) sdp: String,
     pub(crate) slot_mids: Vec<String>,
+    pub(crate) screen_mid: Option<String>,
 }
 
-/// An m-line that carries a slot, with the payload types its client gave it.
-struct SlotLine {
+impl Answer {
+    /// How many slots the client has.
+    pub(crate) fn slots(&self) -> ByOrigin<usize> {
+        ByOrigin { microphone: self.slot_mids.len(), screen: usize::from(self.screen_mid.is_some()) }
+    }
+}
+
+/// An audio m-line, with the payload types its client gave it.
+struct Line {
     mid: Mid,
     opus_pt: Pt,
     red_pt: Option<Pt>,
-    /// Whether the client takes anything on it: it can stop a line, and start it again.
+    /// Whether anything is sent on it: a client can stop a line, and start it again.
     active: bool,
 }
 
 /// One WebRTC peer connection.
 pub(crate) struct Peer {
     rtc: Rtc,
-    upstream: Option<Mid>,
-    slots: ArrayVec<SlotLine, SLOTS_MAX>,
+    /// What the client sends: the microphone first.
+    upstream: ArrayVec<Line, UPSTREAMS_MAX>,
+    /// What it receives: the slots, and after all of them the screen slot.
+    downstream: ArrayVec<Line, DOWNSTREAMS_MAX>,
     slots_max: usize,
     reliable: Option<ChannelId>,
     lossy: Option<ChannelId>,
@@ -128,9 +144,9 @@ impl Peer {
         }
         let mut peer = Peer {
             rtc,
-            upstream: None,
-            slots: ArrayVec::new(),
-            slots_max,
+            upstream: ArrayVec::new(),
+            downstream: ArrayVec::new(),
+            slots_max: slots_max.min(SLOTS_MAX),
             reliable: None,
             lossy: None,
             channels: 0,
@@ -162,18 +178,18 @@ impl Peer {
         let answer = answer.to_sdp_string();
         let sdp = polished(offer, &answer);
         // str0m tells of new m-lines once the peer is connected; who is in which slot is told before.
-        self.upstream = None;
-        for line in &mut self.slots {
+        for line in self.upstream.iter_mut().chain(&mut self.downstream) {
             line.active = false;
         }
         for mid in sdp.lines().filter_map(|line| line.strip_prefix("a=mid:")) {
             self.read_media(Mid::from(mid.trim()));
         }
-        if self.upstream.is_none() && self.slots.is_empty() {
+        if !self.upstream.iter().any(|line| line.active) && self.downstream.is_empty() {
             return Err(OfferError::UnsupportedCodec);
         }
-        let slot_mids = self.slots.iter().map(|line| line.mid.to_string()).collect();
-        Ok(Answer { sdp, slot_mids })
+        let mut mids = self.downstream.iter().map(|line| line.mid.to_string());
+        let slot_mids = mids.by_ref().take(self.slots_max).collect();
+        Ok(Answer { sdp, slot_mids, screen_mid: mids.next() })
     }
 
     /// The local ICE user fragment: how to find the connection of a STUN request.
@@ -215,15 +231,20 @@ impl Peer {
         self.rtc.handle_input(Input::Timeout(now)).map_err(|_| DatagramError::Fatal)
     }
 
-    /// Writes a packet to a slot. It goes out after the next [`Peer::handle_timeout`].
+    /// Writes a packet to a slot for audio of this origin. It goes out after the next [`Peer::handle_timeout`].
     pub(crate) fn write(
         &mut self,
         now: Instant,
+        origin: TrackOrigin,
         slot: usize,
         rewritten: Rewritten,
         packet: &AudioPacket,
     ) -> bool {
-        let Some(line) = self.slots.get(slot).filter(|line| line.active) else {
+        let place = match origin {
+            TrackOrigin::Microphone => slot,
+            TrackOrigin::Screen => self.slots_max + slot,
+        };
+        let Some(line) = self.downstream.get(place).filter(|line| line.active) else {
             return false;
         };
         let Some((pt, payload)) = line.encode(packet) else {
@@ -333,8 +354,8 @@ impl Peer {
         }
     }
 
-    /// The first m-line that the client sends on is its microphone; those it only receives on are
-    /// slots, in the order in which they came to be.
+    /// The first m-line that the client sends on is its microphone, the second its screen; those it only
+    /// receives on are the slots, in the order in which they came to be, and then the screen slot.
     fn read_media(&mut self, mid: Mid) {
         let audio = self.rtc.media(mid).filter(|media| media.kind() == MediaKind::Audio && !media.disabled());
         let Some(direction) = audio.map(|media| media.direction()) else {
@@ -343,21 +364,10 @@ impl Peer {
         let Some((opus_pt, red_pt)) = self.opus_of(mid) else {
             return;
         };
+        let line = Line { mid, opus_pt, red_pt, active: true };
         match direction {
-            Direction::RecvOnly | Direction::SendRecv => {
-                self.upstream.get_or_insert(mid);
-            }
-            Direction::SendOnly => {
-                let read = SlotLine { mid, opus_pt, red_pt, active: true };
-                // A line that the client has stopped makes room for a new one.
-                let known = self.slots.iter().position(|line| line.mid == mid);
-                let place = known.or_else(|| self.slots.iter().position(|line| !line.active));
-                if let Some(place) = place {
-                    self.slots[place] = read;
-                } else if self.slots.len() < self.slots_max.min(SLOTS_MAX) {
-                    self.slots.push(read);
-                }
-            }
+            Direction::RecvOnly | Direction::SendRecv => line.join(&mut self.upstream, UPSTREAMS_MAX),
+            Direction::SendOnly => line.join(&mut self.downstream, self.slots_max + 1),
             Direction::Inactive => {}
         }
     }
@@ -371,10 +381,11 @@ impl Peer {
     }
 
     fn incoming(&mut self, packet: RtpPacket) -> Option<PeerEvent> {
-        let stream = self.rtc.direct_api().stream_rx(&packet.header.ssrc).map(|stream| stream.mid());
-        if stream.is_none() || stream != self.upstream {
+        let mid = self.rtc.direct_api().stream_rx(&packet.header.ssrc).map(|stream| stream.mid());
+        let place = self.upstream.iter().position(|line| line.active && Some(line.mid) == mid);
+        let Some(&origin) = place.and_then(|place| TrackOrigin::ALL.get(place)) else {
             return Some(PeerEvent::StrayRtp);
-        }
+        };
         let pt = packet.header.payload_type;
         let params = self.rtc.codec_config().params().iter();
         let encoding = params.filter(|p| p.spec().codec == Codec::Opus).find_map(|opus| {
@@ -388,7 +399,7 @@ impl Peer {
         });
         // A probe has the payload type of retransmissions, or any other: it is padding all the same.
         let encoding = if packet.payload.is_empty() { Encoding::Opus } else { encoding? };
-        Some(PeerEvent::Rtp(IncomingRtp {
+        let rtp = IncomingRtp {
             ssrc: *packet.header.ssrc,
             seq: *packet.seq_no,
             timestamp: packet.header.timestamp,
@@ -397,7 +408,8 @@ impl Peer {
             level: packet.header.ext_vals.audio_level.map(Level::from_dbov),
             voice: packet.header.ext_vals.voice_activity,
             payload: packet.payload,
-        }))
+        };
+        Some(PeerEvent::Rtp(origin, rtp))
     }
 }
 
@@ -410,7 +422,19 @@ pub(crate) enum DatagramError {
     Fatal,
 }
 
-impl SlotLine {
+impl Line {
+    /// Takes its place among others. One that the client has stopped makes room for a new one; beyond `lines_max`
+    /// there is none.
+    fn join<const N: usize>(self, lines: &mut ArrayVec<Line, N>, lines_max: usize) {
+        let known = lines.iter().position(|line| line.mid == self.mid);
+        let place = known.or_else(|| lines.iter().position(|line| !line.active));
+        if let Some(place) = place {
+            lines[place] = self;
+        } else if lines.len() < lines_max.min(N) {
+            lines.push(self);
+        }
+    }
+
     /// The packet as this client can read it. Redundant audio passes untouched where the client
     /// negotiated it with the sender's number for Opus, which stands inside the payload; anybody
     /// else gets the primary block, which is the sender's Opus, untouched.

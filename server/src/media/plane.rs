@@ -22,10 +22,11 @@ use selector::SourceId;
 use str0m::net::Transmit;
 use tercet_core::{Allowance, EndpointId, Ingest, RoomId, RoomShard};
 use tercet_dtls::SharedCrypto;
+use tercet_protocol::ByOrigin;
 use tokio::sync::mpsc;
 use tracing::{debug, info, warn};
 
-use super::crossing::{Crossing, CrossingSender};
+use super::crossing::{Crossing, CrossingSender, News};
 use super::demux::{Claim, Demux};
 use super::metrics::WorkerMetrics;
 use super::peer::{DatagramError, Peer, PeerEvent};
@@ -60,13 +61,9 @@ pub(super) struct Plane {
 /// A session's attachment to this worker.
 struct Endpoint {
     room: RoomId,
-    source: SourceId,
     slots_max: usize,
     red: bool,
-    ingest: Ingest,
-    publishing: bool,
-    /// Its client was told that its audio has no level.
-    level_missing: bool,
+    tracks: ByOrigin<Track>,
     /// New addresses that it may come from.
     address_allowance: Allowance,
     data_allowance: Allowance,
@@ -81,9 +78,21 @@ struct Endpoint {
     written: bool,
 }
 
+/// One of the tracks that a session can publish.
+struct Track {
+    source: SourceId,
+    ingest: Ingest,
+    publishing: bool,
+    /// When the last packet came, let through or not.
+    arrived_at: Option<Instant>,
+    /// Its client was told that its audio has no level.
+    level_missing: bool,
+}
+
 /// The part of a room that lives here.
 struct LocalRoom {
-    shard: RoomShard,
+    /// Its voices, and its stage.
+    shards: ByOrigin<RoomShard>,
     others: Vec<WorkerId>,
     tracers: Vec<Tracer>,
     /// Which sources clients of other workers want to hear by name, and whose clients these are.
@@ -91,6 +100,7 @@ struct LocalRoom {
     counted_switches: u64,
     announced_version: u64,
     announced_speech: bool,
+    announced_screen: Option<SourceId>,
 }
 
 impl Plane {
@@ -143,16 +153,20 @@ impl Plane {
                 let result = self.offer(now, endpoint, &sdp, fresh);
                 self.tell(WorkerEvent::OfferAnswered { endpoint, request, result });
             }
-            WorkerCommand::SetGate { endpoint, gate } => self.set_gate(endpoint, gate),
+            WorkerCommand::SetGates { endpoint, gates } => {
+                for (origin, &gate) in gates.iter() {
+                    self.set_gate(endpoint, origin, gate);
+                }
+            }
             WorkerCommand::SetStanding { endpoint, standing } => self.set_standing(endpoint, standing),
             WorkerCommand::SetListening { endpoint, listening } => {
                 if let Some(local) = self.local_room_of(endpoint) {
-                    local.shard.set_listening(now, endpoint, listening);
+                    local.shards.microphone.set_listening(now, endpoint, listening);
                 }
             }
             WorkerCommand::SetWanted { room, wanted_by } => {
                 if let Some(local) = self.rooms.get_mut(&room) {
-                    local.shard.set_wanted(wanted_by.keys().copied());
+                    local.shards.microphone.set_wanted(wanted_by.keys().copied());
                     local.wanted_by = wanted_by;
                 }
             }
@@ -161,10 +175,12 @@ impl Plane {
                 let Some(local) = self.rooms.get_mut(&room) else {
                     return;
                 };
-                let turn = local.shard.turn();
+                let turns = ByOrigin::each(|origin| local.shards[origin].turn());
                 let former = std::mem::replace(&mut local.others, others.clone());
                 for new in others.iter().filter(|worker| !former.contains(worker)) {
-                    self.cross_to(*new, Crossing::Turn(room.clone(), turn));
+                    for (origin, &turn) in turns.iter() {
+                        self.cross_to(*new, Crossing { room: room.clone(), origin, news: News::Turn(turn) });
+                    }
                 }
             }
             WorkerCommand::Trace { room, trace } => {
@@ -316,11 +332,11 @@ impl Plane {
                 self.tell(WorkerEvent::Connected { endpoint: id })
             }
             PeerEvent::Disconnected => {
-                self.end_publishing(id);
+                self.end_all_publishing(id);
                 self.set_reachable(id, false);
                 self.tell(WorkerEvent::Disconnected { endpoint: id });
             }
-            PeerEvent::Rtp(rtp) => self.rtp(now, id, rtp),
+            PeerEvent::Rtp(origin, rtp) => self.rtp(now, id, origin, rtp),
             PeerEvent::StrayRtp => self.metrics.dropped_stray.increment(1),
             PeerEvent::ReliableOpened => self.send_pending_data(id),
             PeerEvent::Data { reliable, frame } => self.data(now, id, reliable, frame),

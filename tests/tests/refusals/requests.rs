@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use tercet_loadtest::{Peer, PeerOptions, Signalling, SignallingError};
-use tercet_protocol::{ErrorCode, LeaveReason, Request, Role, ServerMessage, Standing, VERSION};
+use tercet_protocol::{ErrorCode, LeaveReason, Request, Role, ServerMessage, Standing, TrackOrigin, VERSION};
 use tercet_tests::{SOON, Server};
 use tokio::time::timeout;
 
@@ -79,7 +79,8 @@ async fn only_moderators_moderate_and_only_those_who_are_there() -> anyhow::Resu
     let all = |participant: &str| {
         let participant = participant.to_owned();
         [
-            Request::MuteParticipant { participant: participant.clone() },
+            Request::MuteParticipant { participant: participant.clone(), track: TrackOrigin::Microphone },
+            Request::MuteParticipant { participant: participant.clone(), track: TrackOrigin::Screen },
             Request::LowerHand { participant: participant.clone() },
             Request::SetStanding { participant: participant.clone(), standing: Standing::Pinned },
             Request::SetRole { participant: participant.clone(), role: Role::Moderator },

@@ -5,15 +5,17 @@ use std::time::Instant;
 
 use rustc_hash::FxHashMap;
 use tercet_core::{Arrival, AudioPacket, Dropped, EndpointId, Forward, IncomingRtp, RoomId};
+use tercet_protocol::TrackOrigin;
 
 use super::{Endpoint, Plane};
-use crate::media::crossing::{Crossing, HeardPacket};
+use crate::media::crossing::{Crossing, HeardPacket, News};
 use crate::media::{WorkerEvent, WorkerId};
 
 /// A packet on its way to the slots of its listeners.
 struct Delivery<'a> {
     endpoints: &'a mut FxHashMap<EndpointId, Endpoint>,
     written: &'a mut Vec<EndpointId>,
+    origin: TrackOrigin,
     forwarded: u64,
     panicked: Vec<EndpointId>,
 }
@@ -26,7 +28,8 @@ impl Delivery<'_> {
         let Some(peer) = &mut endpoint.peer else {
             return;
         };
-        let write = AssertUnwindSafe(|| peer.write(now, forward.slot, forward.rewritten, packet));
+        let write =
+            AssertUnwindSafe(|| peer.write(now, self.origin, forward.slot, forward.rewritten, packet));
         match catch_unwind(write) {
             Ok(true) => {
                 self.forwarded += 1;
@@ -41,15 +44,17 @@ impl Delivery<'_> {
 }
 
 impl Plane {
-    pub(super) fn rtp(&mut self, now: Instant, id: EndpointId, rtp: IncomingRtp) {
+    pub(super) fn rtp(&mut self, now: Instant, id: EndpointId, origin: TrackOrigin, rtp: IncomingRtp) {
         let Some(endpoint) = self.endpoints.get_mut(&id) else {
             return;
         };
-        let packet = match endpoint.ingest.handle(now, rtp) {
+        let track = &mut endpoint.tracks[origin];
+        track.arrived_at = Some(now);
+        let packet = match track.ingest.handle(now, rtp) {
             Ok(packet) => packet,
             Err(dropped) => {
                 let is_news =
-                    dropped == Dropped::NoLevel && !std::mem::replace(&mut endpoint.level_missing, true);
+                    dropped == Dropped::NoLevel && !std::mem::replace(&mut track.level_missing, true);
                 self.metrics.ingest_dropped(dropped);
                 if is_news {
                     self.tell(WorkerEvent::LevelMissing { endpoint: id });
@@ -57,22 +62,24 @@ impl Plane {
                 return;
             }
         };
-        let started = !std::mem::replace(&mut endpoint.publishing, true);
+        let started = !std::mem::replace(&mut track.publishing, true);
         let room = endpoint.room.clone();
         if started {
-            self.tell(WorkerEvent::PublishingStarted { endpoint: id });
+            self.tell(WorkerEvent::PublishingStarted { endpoint: id, origin });
         }
         let Some(local) = self.rooms.get_mut(&room) else {
             return;
         };
-        for tracer in &mut local.tracers {
-            tracer.packet(now, &packet);
+        if origin == TrackOrigin::Microphone {
+            for tracer in &mut local.tracers {
+                tracer.packet(now, &packet);
+            }
         }
-        let arrival = local.shard.packet(now, &packet);
+        let arrival = local.shards[origin].packet(now, &packet);
         if let Some(candidate) = arrival.crossing {
             let heard =
                 || HeardPacket { packet: packet.clone(), candidate, pre_roll: arrival.pre_roll.clone() };
-            let crossing = || Crossing::Heard(room.clone(), Box::new(heard()));
+            let crossing = || Crossing { room: room.clone(), origin, news: News::Heard(Box::new(heard())) };
             if candidate.claim.is_some() {
                 self.cross(&room, crossing);
             } else {
@@ -85,35 +92,38 @@ impl Plane {
         if arrival.position.is_none() {
             self.metrics.not_selected.increment(1);
         }
-        self.deliver(now, &room, &packet, &arrival);
+        self.deliver(now, &room, origin, &packet, &arrival);
     }
 
     /// Another worker has something for a room.
     pub(in crate::media) fn crossing(&mut self, now: Instant, crossing: Crossing) {
-        match crossing {
-            Crossing::Heard(room, heard) => {
-                let Some(local) = self.rooms.get_mut(&room) else {
-                    return;
-                };
+        let Crossing { room, origin, news } = crossing;
+        let Some(local) = self.rooms.get_mut(&room) else {
+            return;
+        };
+        let shard = &mut local.shards[origin];
+        match news {
+            News::Heard(heard) => {
                 let HeardPacket { packet, candidate, pre_roll } = *heard;
-                let arrival = Arrival { pre_roll, ..local.shard.crossed(now, &candidate) };
-                self.deliver(now, &room, &packet, &arrival);
+                let arrival = Arrival { pre_roll, ..shard.crossed(now, &candidate) };
+                self.deliver(now, &room, origin, &packet, &arrival);
             }
-            Crossing::Turn(room, turn) => {
-                if let Some(local) = self.rooms.get_mut(&room) {
-                    local.shard.catch_up(turn);
-                }
-            }
-            Crossing::Silenced(room, source) => {
-                if let Some(local) = self.rooms.get_mut(&room) {
-                    local.shard.silence(source);
-                }
+            News::Turn(turn) => shard.catch_up(turn),
+            News::Silenced(source) => {
+                shard.silence(source);
             }
         }
     }
 
     /// Writes a packet to every listener of the room who hears it, after what its source sent before.
-    fn deliver(&mut self, now: Instant, room: &RoomId, packet: &AudioPacket, arrival: &Arrival) {
+    fn deliver(
+        &mut self,
+        now: Instant,
+        room: &RoomId,
+        origin: TrackOrigin,
+        packet: &AudioPacket,
+        arrival: &Arrival,
+    ) {
         if arrival.position.is_none() && !arrival.viewed {
             return;
         }
@@ -123,21 +133,23 @@ impl Plane {
         let mut delivery = Delivery {
             endpoints: &mut self.endpoints,
             written: &mut self.written,
+            origin,
             forwarded: 0,
             panicked: Vec::new(),
         };
+        let shard = &mut local.shards[origin];
         if let Some(position) = arrival.position {
             for earlier in &arrival.pre_roll {
-                for forward in local.shard.forward_earlier(now, earlier, position) {
+                for forward in shard.forward_earlier(now, earlier, position) {
                     delivery.write(now, forward, &earlier.packet);
                 }
             }
-            for forward in local.shard.forward(now, packet, position) {
+            for forward in shard.forward(now, packet, position) {
                 delivery.write(now, forward, packet);
             }
         }
         if arrival.viewed {
-            for forward in local.shard.forward_to_viewers(now, packet) {
+            for forward in shard.forward_to_viewers(now, packet) {
                 delivery.write(now, forward, packet);
             }
         }

@@ -8,10 +8,11 @@ use std::time::Instant;
 
 use rustc_hash::FxHashMap;
 use selector::Standing;
-use tercet_core::{Allowance, EndpointId, Gate, Ingest, RoomShard, Slot};
+use tercet_core::{Allowance, EndpointId, Gate, Ingest, RoomShard, SHARE_RELEASE_AFTER, Slot};
+use tercet_protocol::{ByOrigin, TrackOrigin};
 
-use super::{Endpoint, LocalRoom, Plane, SELECTION_INTERVAL};
-use crate::media::crossing::Crossing;
+use super::{Endpoint, LocalRoom, Plane, SELECTION_INTERVAL, Track};
+use crate::media::crossing::{Crossing, News};
 use crate::media::peer::Peer;
 use crate::media::trace::Tracer;
 use crate::media::{Answer, OfferError, OpenEndpoint, WorkerEvent};
@@ -33,22 +34,28 @@ impl Plane {
             self.selection_due = now + SELECTION_INTERVAL;
         }
         self.rooms.entry(open.room.clone()).or_insert_with(|| LocalRoom {
-            shard: RoomShard::new(now, open.audio.clone()),
+            shards: ByOrigin {
+                microphone: RoomShard::new(now, open.audio.clone()),
+                screen: RoomShard::stage(now),
+            },
             others: Vec::new(),
             tracers: Vec::new(),
             wanted_by: FxHashMap::default(),
             counted_switches: 0,
             announced_version: 0,
             announced_speech: false,
+            announced_screen: None,
         });
+        let track = |origin| {
+            let (source, gate) = (open.sources[origin], open.gates[origin]);
+            let ingest = Ingest::new(source, gate, now);
+            Track { source, ingest, publishing: false, arrived_at: None, level_missing: false }
+        };
         let endpoint = Endpoint {
+            tracks: ByOrigin::each(track),
             room: open.room,
-            source: open.source,
             slots_max: open.audio.params.slots,
             red: open.red,
-            ingest: Ingest::new(open.source, open.gate, now),
-            publishing: false,
-            level_missing: false,
             address_allowance: Allowance::new(ADDRESS_RATE_PER_S, ADDRESS_BURST, now),
             data_refused_at: None,
             data_allowance: Allowance::new(DATA_RATE_PER_S, DATA_BURST, now),
@@ -60,7 +67,7 @@ impl Plane {
         };
         self.endpoints.insert(open.endpoint, endpoint);
         // The shard counts a listener from the moment the room has them, connected or not.
-        self.attach_to_shard(open.endpoint, 0);
+        self.attach_to_shards(open.endpoint, ByOrigin::default());
     }
 
     pub(super) fn offer(
@@ -74,11 +81,10 @@ impl Plane {
         let is_new = fresh || !endpoint.had_peer;
         let answer = if is_new { self.offer_fresh(now, id, sdp)? } else { self.offer_again(id, sdp)? };
         self.pump(now, id);
-        let slots = answer.slot_mids.len();
         if is_new {
-            self.attach_to_shard(id, slots);
+            self.attach_to_shards(id, answer.slots());
         } else {
-            self.extend_in_shard(id, slots);
+            self.extend_in_shards(id, answer.slots());
         }
         Ok(answer)
     }
@@ -101,12 +107,15 @@ impl Plane {
         }));
         let (peer, answer, ufrag) =
             made.map_err(|_| self.metrics.peer_panicked()).map_err(|()| OfferError::Internal)??;
-        self.end_publishing(id);
+        self.end_all_publishing(id);
         self.drop_peer(id);
         self.demux.learn_ufrag(id, ufrag);
         if let Some(endpoint) = self.endpoints.get_mut(&id) {
-            endpoint.ingest.restart();
-            endpoint.level_missing = false;
+            for origin in TrackOrigin::ALL {
+                let track = &mut endpoint.tracks[origin];
+                track.ingest.restart();
+                track.level_missing = false;
+            }
             endpoint.peer = Some(peer);
             endpoint.had_peer = true;
         }
@@ -123,11 +132,14 @@ impl Plane {
         result
     }
 
-    pub(super) fn attach_to_shard(&mut self, id: EndpointId, slots: usize) {
+    pub(super) fn attach_to_shards(&mut self, id: EndpointId, slots: ByOrigin<usize>) {
         if let Some(endpoint) = self.endpoints.get(&id)
             && let Some(local) = self.rooms.get_mut(&endpoint.room)
         {
-            local.shard.add_endpoint(id, endpoint.source, (0..slots).map(|_| random_slot()));
+            for (origin, &count) in slots.iter() {
+                let own = endpoint.tracks[origin].source;
+                local.shards[origin].add_endpoint(id, own, (0..count).map(|_| random_slot()));
+            }
         }
     }
 
@@ -135,28 +147,33 @@ impl Plane {
         if let Some(endpoint) = self.endpoints.get(&id)
             && let Some(local) = self.rooms.get_mut(&endpoint.room)
         {
-            local.shard.set_reachable(id, reachable);
+            for origin in TrackOrigin::ALL {
+                local.shards[origin].set_reachable(id, reachable);
+            }
         }
     }
 
-    pub(super) fn extend_in_shard(&mut self, id: EndpointId, slots: usize) {
+    pub(super) fn extend_in_shards(&mut self, id: EndpointId, slots: ByOrigin<usize>) {
         if let Some(endpoint) = self.endpoints.get(&id)
             && let Some(local) = self.rooms.get_mut(&endpoint.room)
         {
-            let missing = slots.saturating_sub(local.shard.slot_count(id));
-            local.shard.add_slots(id, (0..missing).map(|_| random_slot()));
+            for (origin, &count) in slots.iter() {
+                let shard = &mut local.shards[origin];
+                let missing = count.saturating_sub(shard.slot_count(id));
+                shard.add_slots(id, (0..missing).map(|_| random_slot()));
+            }
         }
     }
 
-    pub(super) fn set_gate(&mut self, id: EndpointId, gate: Gate) {
+    pub(super) fn set_gate(&mut self, id: EndpointId, origin: TrackOrigin, gate: Gate) {
         let Some(endpoint) = self.endpoints.get_mut(&id) else {
             return;
         };
-        endpoint.ingest.set_gate(gate);
+        endpoint.tracks[origin].ingest.set_gate(gate);
         match gate {
             Gate::Open => {}
-            Gate::Muted => self.silence(id),
-            Gate::ListenOnly => self.end_publishing(id),
+            Gate::Muted => self.silence(id, origin),
+            Gate::ListenOnly => self.end_publishing(id, origin),
         }
     }
 
@@ -164,12 +181,12 @@ impl Plane {
         if let Some(endpoint) = self.endpoints.get(&id)
             && let Some(local) = self.rooms.get_mut(&endpoint.room)
         {
-            local.shard.set_standing(endpoint.source, standing);
+            local.shards.microphone.set_standing(endpoint.tracks.microphone.source, standing);
         }
     }
 
     pub(super) fn close(&mut self, now: Instant, id: EndpointId) {
-        self.end_publishing(id);
+        self.end_all_publishing(id);
         let goodbye = self.with_peer(id, |peer| {
             peer.close();
             Ok(())
@@ -182,8 +199,10 @@ impl Plane {
             return;
         };
         if let Some(local) = self.rooms.get_mut(&endpoint.room) {
-            local.shard.remove_endpoint(id);
-            if local.shard.endpoint_count() == 0 {
+            for origin in TrackOrigin::ALL {
+                local.shards[origin].remove_endpoint(id);
+            }
+            if local.shards.microphone.endpoint_count() == 0 {
                 local.tracers.retain_mut(Tracer::flush);
                 self.rooms.remove(&endpoint.room);
             }
@@ -194,29 +213,48 @@ impl Plane {
         }
     }
 
-    /// The endpoint's audio is not heard from here on.
-    pub(super) fn silence(&mut self, id: EndpointId) {
+    /// A track of the endpoint's is not heard from here on.
+    pub(super) fn silence(&mut self, id: EndpointId, origin: TrackOrigin) {
         let Some(endpoint) = self.endpoints.get(&id) else {
             return;
         };
-        let (room, source) = (endpoint.room.clone(), endpoint.source);
-        let told = self.rooms.get_mut(&room).is_some_and(|local| local.shard.silence(source));
+        let (room, source) = (endpoint.room.clone(), endpoint.tracks[origin].source);
+        let told = self.rooms.get_mut(&room).is_some_and(|local| local.shards[origin].silence(source));
         if told {
-            self.cross(&room, || Crossing::Silenced(room.clone(), source));
+            self.cross(&room, || Crossing { room: room.clone(), origin, news: News::Silenced(source) });
         }
     }
 
-    pub(super) fn end_publishing(&mut self, id: EndpointId) {
-        self.silence(id);
+    pub(super) fn end_publishing(&mut self, id: EndpointId, origin: TrackOrigin) {
+        self.silence(id, origin);
         if let Some(endpoint) = self.endpoints.get_mut(&id)
-            && std::mem::replace(&mut endpoint.publishing, false)
+            && std::mem::replace(&mut endpoint.tracks[origin].publishing, false)
         {
-            self.tell(WorkerEvent::PublishingEnded { endpoint: id });
+            self.tell(WorkerEvent::PublishingEnded { endpoint: id, origin });
+        }
+    }
+
+    pub(super) fn end_all_publishing(&mut self, id: EndpointId) {
+        for origin in TrackOrigin::ALL {
+            self.end_publishing(id, origin);
+        }
+    }
+
+    /// Ends the shares of which nothing came for long: whoever stops one says so by no more than that. A microphone
+    /// stays published through any silence.
+    pub(super) fn end_stopped_shares(&mut self, now: Instant) {
+        let is_over = |share: &Track| {
+            let is_late = |at| now.saturating_duration_since(at) >= SHARE_RELEASE_AFTER;
+            share.publishing && share.arrived_at.is_some_and(is_late)
+        };
+        let over = self.endpoints.iter().filter(|(_, endpoint)| is_over(&endpoint.tracks.screen));
+        for id in over.map(|(&id, _)| id).collect::<Vec<_>>() {
+            self.end_publishing(id, TrackOrigin::Screen);
         }
     }
 
     pub(super) fn connection_lost(&mut self, id: EndpointId) {
-        self.end_publishing(id);
+        self.end_all_publishing(id);
         self.drop_peer(id);
         self.tell(WorkerEvent::Disconnected { endpoint: id });
     }

@@ -9,6 +9,7 @@ use str0m::net::{Protocol, Receive};
 use str0m::rtp::{Extension, ExtensionMap, ExtensionValues, RtpPacket, RtpWrite};
 use str0m::{Candidate, Event, Input, Output, Rtc};
 use tercet_core::{Gate, RoomAudio};
+use tercet_protocol::TrackOrigin;
 
 use super::*;
 use crate::media::OpenEndpoint;
@@ -33,11 +34,32 @@ struct Client {
     /// Whether its network is gone.
     cut: bool,
     heard: Vec<RtpPacket>,
+    outgoing: Vec<Vec<u8>>,
     /// How many datagrams were sent to it, arrived or not, and the length of the longest.
     sent_to: u64,
     longest: usize,
     /// Its last STUN request.
     request: Vec<u8>,
+}
+
+impl Client {
+    /// Takes everything out that the client has to say; its datagrams wait for the next step.
+    fn drain(&mut self) {
+        loop {
+            match self.rtc.poll_output().expect("a client has no reason to fail") {
+                Output::Timeout(_) => return,
+                Output::Transmit(transmit) => {
+                    if transmit.contents[0] == 0 {
+                        self.request = transmit.contents.to_vec();
+                    }
+                    self.outgoing.push(transmit.contents.to_vec());
+                }
+                Output::Event(Event::Connected) => self.connected = true,
+                Output::Event(Event::RtpPacket(packet)) => self.heard.push(packet),
+                Output::Event(_) => {}
+            }
+        }
+    }
 }
 
 /// One worker with one room.
@@ -79,8 +101,8 @@ impl World {
             endpoint,
             room: RoomId::from("r"),
             audio: RoomAudio::with_slots(3),
-            source: SourceId(index as u32 + 1),
-            gate: Gate::Open,
+            sources: ByOrigin::each(|origin| SourceId(index as u32 + 1 + 100 * origin as u32)),
+            gates: ByOrigin::each(|_| Gate::Open),
             red: false,
         };
         self.plane.command(self.now, WorkerCommand::Open(open));
@@ -94,6 +116,7 @@ impl World {
             connected: false,
             cut: false,
             heard: Vec::new(),
+            outgoing: Vec::new(),
             sent_to: 0,
             longest: 0,
             request: Vec::new(),
@@ -142,21 +165,9 @@ impl World {
         self.now += Duration::from_millis(ms);
         for client in &mut self.clients {
             client.rtc.handle_input(Input::Timeout(self.now)).expect("time may pass");
-            loop {
-                match client.rtc.poll_output().expect("a client has no reason to fail") {
-                    Output::Timeout(_) => break,
-                    Output::Transmit(transmit) => {
-                        if transmit.contents[0] == 0 {
-                            client.request = transmit.contents.to_vec();
-                        }
-                        if !client.cut {
-                            self.plane.datagram(self.now, client.address, server(), &transmit.contents);
-                        }
-                    }
-                    Output::Event(Event::Connected) => client.connected = true,
-                    Output::Event(Event::RtpPacket(packet)) => client.heard.push(packet),
-                    Output::Event(_) => {}
-                }
+            client.drain();
+            for datagram in client.outgoing.drain(..).filter(|_| !client.cut) {
+                self.plane.datagram(self.now, client.address, server(), &datagram);
             }
         }
         self.plane.handle_timeouts(self.now);
@@ -173,6 +184,8 @@ impl World {
                     Receive::new(Protocol::Udp, transmit.source, client.address, &transmit.contents);
                 let receive = receive.expect("the server sends what can be read");
                 client.rtc.handle_input(Input::Receive(self.now, receive)).expect("understood");
+                // str0m holds one packet: the next datagram would take its place.
+                client.drain();
             }
         }
     }
@@ -211,6 +224,11 @@ impl World {
         self.clients[listener].heard.len()
     }
 
+    /// What a client heard of what was said on the line of that number.
+    fn heard_on(&self, listener: usize, line: u8) -> Vec<&RtpPacket> {
+        self.clients[listener].heard.iter().filter(|packet| packet.payload[0] == line).collect()
+    }
+
     fn is_alive(&self, client: usize) -> bool {
         self.plane.endpoints[&self.clients[client].endpoint].peer.is_some()
     }
@@ -237,18 +255,122 @@ fn an_outage_of_ten_minutes_costs_a_listener_nothing_but_its_time() {
 }
 
 #[test]
-fn a_second_line_is_not_the_microphone() {
+fn a_second_line_is_the_screen_and_a_third_is_nobodys() {
     let mut world = World::new();
-    let (speaker, listener) = (world.join(2, 0), world.join(0, 3));
+    let speaker = world.join(3, 0);
+    let (with_screen, without) = (world.join(0, 5), world.join(0, 3));
     for frame in 0..100 {
-        world.say(speaker, 0, frame);
-        world.say(speaker, 1, frame + 1_000);
+        for line in 0..3u8 {
+            world.say(speaker, line.into(), frame + 1_000 * u32::from(line));
+        }
         world.step(20);
     }
-    let heard = &world.clients[listener].heard;
-    assert!((99..=100).contains(&heard.len()), "{} packets", heard.len());
-    assert!(heard.iter().all(|packet| packet.payload[0] == 0));
-    assert_eq!(heard.iter().filter(|packet| packet.header.marker).count(), 1);
+    for (listener, lines) in [(with_screen, &[0, 1][..]), (without, &[0])] {
+        for line in 0..3 {
+            let heard = world.heard_on(listener, line);
+            let is_heard = lines.contains(&line);
+            assert_eq!((99..=100).contains(&heard.len()), is_heard, "line {line}: {} packets", heard.len());
+            assert_eq!(heard.iter().filter(|p| p.header.marker).count(), usize::from(is_heard));
+        }
+    }
+    // Each on a stream of its own.
+    let ssrcs: BTreeSet<u32> =
+        world.clients[with_screen].heard.iter().map(|packet| *packet.header.ssrc).collect();
+    assert_eq!(ssrcs.len(), 2);
+}
+
+#[test]
+fn what_is_wrong_on_the_screens_line_leaves_the_voice_as_it_is() {
+    let mut world = World::new();
+    let (speaker, listener) = (world.join(2, 0), world.join(0, 4));
+    let mid = world.clients[speaker].lines[1];
+    for frame in 0..200u32 {
+        world.say(speaker, 0, frame);
+        // Numbers and times at random, payloads of any size, and no level: 50 of them for each frame of voice.
+        for n in 0..50 {
+            let noise = (frame * 50 + n).wrapping_mul(2_654_435_761);
+            let payload = vec![9; (noise % 1_300) as usize];
+            let mut api = world.clients[speaker].rtc.direct_api();
+            let stream = api.stream_tx_by_mid(mid, None).expect("the line sends");
+            let sequence = u64::from(noise >> 8);
+            let write = RtpWrite::new(111.into(), sequence.into(), noise, world.now, payload);
+            stream
+                .write_rtp(write.ext_vals(ExtensionValues { mid: Some(mid), ..ExtensionValues::default() }));
+        }
+        world.step(20);
+    }
+    let heard = world.heard_on(listener, 0).len();
+    assert!((199..=200).contains(&heard), "{heard} of 200 frames of the voice");
+    assert_eq!(world.clients[listener].heard.len(), heard);
+    assert!(world.is_alive(speaker));
+}
+
+#[test]
+fn a_microphone_that_is_stopped_leaves_the_screen_what_it_is() {
+    let mut world = World::new();
+    let (speaker, listener) = (world.join(2, 0), world.join(0, 3));
+    world.talk(speaker, 10);
+    let microphone = world.clients[speaker].lines[0];
+    world.negotiate(speaker, |api| api.set_direction(microphone, Direction::Inactive));
+    // What was said last is still under way.
+    world.step(20);
+    world.clients[listener].heard.clear();
+    for frame in 0..100 {
+        world.say(speaker, 1, frame);
+        world.step(20);
+    }
+    // The listener has no screen slot, and the sound of the screen is no voice.
+    assert_eq!(world.clients[listener].heard.len(), 0);
+}
+
+#[test]
+fn a_share_that_stops_is_told_to_be_over_and_one_that_is_only_muted_is_not() {
+    let mut world = World::new();
+    let sharer = world.join(2, 0);
+    let endpoint = world.clients[sharer].endpoint;
+    let told = |world: &mut World| {
+        let events = std::mem::take(&mut world.plane.events);
+        let of_screen = events.into_iter().filter_map(|event| match event {
+            WorkerEvent::PublishingStarted { origin: TrackOrigin::Screen, .. } => Some("started"),
+            WorkerEvent::PublishingEnded { origin: TrackOrigin::Screen, .. } => Some("ended"),
+            WorkerEvent::ScreenChanged { source: Some(_), .. } => Some("heard"),
+            WorkerEvent::ScreenChanged { source: None, .. } => Some("unheard"),
+            _ => None,
+        });
+        of_screen.collect::<Vec<_>>()
+    };
+    let share = |world: &mut World, frames: std::ops::Range<u32>| {
+        for frame in frames {
+            world.say(sharer, 1, frame);
+            world.step(20);
+        }
+    };
+    let set_gate = |world: &mut World, gate| {
+        let gates = ByOrigin { microphone: Gate::Open, screen: gate };
+        world.plane.command(world.now, WorkerCommand::SetGates { endpoint, gates });
+    };
+    share(&mut world, 0..50);
+    assert_eq!(told(&mut world), ["started", "heard"]);
+    for _ in 0..24 {
+        world.step(100);
+    }
+    assert!(told(&mut world).is_empty());
+    world.step(100);
+    world.step(100);
+    assert_eq!(told(&mut world), ["ended", "unheard"]);
+    share(&mut world, 200..250);
+    assert_eq!(told(&mut world), ["started", "heard"]);
+    set_gate(&mut world, Gate::Muted);
+    share(&mut world, 250..500);
+    assert_eq!(told(&mut world), ["unheard"]);
+    set_gate(&mut world, Gate::Open);
+    share(&mut world, 500..510);
+    assert_eq!(told(&mut world), ["heard"]);
+    set_gate(&mut world, Gate::Muted);
+    for _ in 0..27 {
+        world.step(100);
+    }
+    assert_eq!(told(&mut world), ["unheard", "ended"]);
 }
 
 #[test]
