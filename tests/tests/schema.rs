@@ -27,8 +27,10 @@ async fn every_message_on_a_real_websocket_keeps_to_the_schema() -> anyhow::Resu
     let server = Server::start()?;
     let mut options = server.ticket("r", "ada", Role::Moderator)?;
     options.record = true;
+    options.peer.screen = true;
     let mut ada = server.join_with(options).await?;
     ada.speak(Voice::new(1, -20)).await?;
+    ada.share(Voice::new(2, -20)).await?;
     let ben = server.join("r", "ben", Role::Listener).await?;
     let promote = Request::SetRole { participant: "ben".into(), role: Role::Speaker };
     for request in [
@@ -83,6 +85,7 @@ async fn every_message_on_a_real_websocket_keeps_to_the_schema() -> anyhow::Resu
         "participant_left",
         "track_published",
         "slots",
+        "screen",
         "speakers",
         "resumed",
     ] {
