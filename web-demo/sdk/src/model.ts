@@ -182,7 +182,7 @@ function amend(known: Person, now: Pick<Participant, ParticipantField>): Change[
   const fields: ParticipantField[] = ["name", "role", "standing", "muted", "handRaised"];
   const changed = new Set(fields.filter((field) => known[field] !== now[field]));
   if (changed.size === 0) return [];
-  Object.assign(known, { name: now.name, role: now.role, muted: now.muted, handRaised: now.handRaised });
+  Object.assign(known, Object.fromEntries(fields.map((field) => [field, now[field]])));
   return [["participantupdated", known, changed]];
 }
 
