@@ -19,10 +19,14 @@ export type LeaveReason = "left" | "timed_out" | "replaced" | "removed" | "shutd
 /** Why a room is closed: as of a participant, or `failed` when the server refused to take the session up again. */
 export type CloseReason = LeaveReason | "failed";
 
+/** Where a published track comes from: a voice, or the sound of a shared screen, tab or application. */
+export type TrackOrigin = "microphone" | "screen";
+
 /** What a participant publishes. */
 export interface Track {
   readonly id: string;
   readonly kind: string;
+  readonly origin: TrackOrigin;
 }
 
 /** Somebody in the room. The object stays the same, and is updated, for as long as they are in the room. */
@@ -31,18 +35,22 @@ export interface Participant {
   readonly name: string;
   readonly role: Role;
   readonly standing: Standing;
-  /** Their audio is withheld from the room. */
+  /** Their microphone is withheld from the room. */
   readonly muted: boolean;
+  /** The sound of their screen is. */
+  readonly screenMuted: boolean;
   readonly handRaised: boolean;
   /** The CSRC that packets of theirs carry in a slot (`getContributingSources()`). */
   readonly source: number;
+  /** As `source`, of the sound of their screen. */
+  readonly screenSource: number;
   readonly tracks: readonly Track[];
   /** Loudness in dBov (RFC 6464): -127 is silence, 0 the overload point. Follows the `speakers` event. */
   readonly levelDbov: number;
 }
 
 /** The properties of a participant that can change. */
-export type ParticipantField = "name" | "role" | "standing" | "muted" | "handRaised";
+export type ParticipantField = "name" | "role" | "standing" | "muted" | "screenMuted" | "handRaised";
 
 /** Whom to hear, by participants' ids: at most 256 in each list. They needn't be there yet. */
 export interface Choice {
@@ -58,6 +66,14 @@ export interface Slot {
   /** The receiver's track. It stays for the session, unless the peer connection had to be replaced. */
   readonly track: MediaStreamTrack;
   /** Who is heard in it now. */
+  readonly participant: Participant | null;
+}
+
+/** The screen slot: one participant's shared sound at a time, beside the speakers. */
+export interface ScreenSlot {
+  /** The receiver's track. It stays for the session, unless the peer connection had to be replaced. */
+  readonly track: MediaStreamTrack;
+  /** Who shares: oneself too, who doesn't hear it. Others who share wait until they stop. */
   readonly participant: Participant | null;
 }
 
@@ -101,9 +117,9 @@ export interface RoomStats {
   readonly bitrateOutBps: number;
   /** Of what this client receives, 0 to 1. */
   readonly lossRatio: number;
-  /** Of what this client sends, as the server reports it; `null` before its first report. */
+  /** Of what this client sends, as the server reports it: of voice and screen the worse. `null` before its first report. */
   readonly lossOutRatio: number | null;
-  /** The largest of the slots'. */
+  /** The largest of those received. */
   readonly jitterMs: number;
   /** `null` before the first measurement. */
   readonly rttMs: number | null;
@@ -125,7 +141,7 @@ export interface ConnectOptions {
   muted?: boolean;
   /** Put RED (RFC 2198) before Opus in what is sent: twice the bitrate, robust against loss. */
   red?: boolean;
-  /** Send almost nothing in silence (`usedtx=1`). */
+  /** Send almost nothing in silence (`usedtx=1`). It concerns the microphone only: the pauses of music are no silence. */
   dtx?: boolean;
 }
 
@@ -134,6 +150,11 @@ export interface SendOptions {
   reliable?: boolean;
   /** Ids of the receivers; everybody else in the room if absent. */
   to?: string[];
+}
+
+export interface MuteOptions {
+  /** Which of the participant's tracks: the microphone's if absent. */
+  track?: TrackOrigin;
 }
 
 /** The events of a room, and what their handlers are called with. */
@@ -146,6 +167,8 @@ export interface RoomEvents {
   trackunpublished: [track: Track, participant: Participant];
   /** Somebody else is in a slot, or the tracks are new ones. */
   slots: [slots: readonly Slot[]];
+  /** Somebody else's sound is in the screen slot, or nobody's, or its track is a new one. */
+  screen: [screen: ScreenSlot];
   /** At most ten times a second, while somebody speaks; an empty list ends a time of speech. */
   speakers: [levels: readonly SpeakerLevel[]];
   data: [message: DataMessage];
@@ -169,8 +192,11 @@ export interface Room {
   readonly me: Participant;
   readonly participants: ReadonlyMap<string, Participant>;
   readonly slots: readonly Slot[];
+  readonly screen: ScreenSlot;
   /** What is being sent. */
   readonly audioTrack: MediaStreamTrack | null;
+  /** What is being shared besides, whether it is heard yet or not. */
+  readonly sharedAudio: MediaStreamTrack | null;
 
   /** Calls `handler` at each `event`; the function returned ends that. */
   on<E extends keyof RoomEvents>(event: E, handler: (...args: RoomEvents[E]) => void): () => void;
@@ -179,6 +205,13 @@ export interface Room {
   setAudioTrack(track: MediaStreamTrack | null): Promise<void>;
   /** Withholds one's audio: the track is disabled at once, then the server and everybody else are told. */
   mute(muted: boolean): Promise<void>;
+  /**
+   * Shares the sound of a screen, tab or application beside one's voice, or stops with `null`. Nothing is renegotiated;
+   * the track isn't stopped, and one that ends goes on being shared in silence.
+   */
+  shareAudio(track: MediaStreamTrack | null): Promise<void>;
+  /** As `mute`, for what is shared. */
+  muteScreen(muted: boolean): Promise<void>;
   raiseHand(raised: boolean): Promise<void>;
   /** Chooses whom to hear, in place of the speakers of the room. An empty choice ends it. */
   listen(choice: Choice): Promise<void>;
@@ -190,8 +223,8 @@ export interface Room {
   /** Ends the session. The tracks that were given are not stopped. */
   leave(): Promise<void>;
 
-  /** Moderators: mutes somebody. Only they themselves can undo it. */
-  muteParticipant(id: string): Promise<void>;
+  /** Moderators: mutes somebody's microphone, or what they share. Only they themselves can undo it. */
+  muteParticipant(id: string, options?: MuteOptions): Promise<void>;
   /** Moderators. */
   lowerHand(id: string): Promise<void>;
   /** Moderators: promotes or demotes somebody, at once. */

@@ -15,7 +15,7 @@
 import { TercetError } from "./api.js";
 import { backoffMs, Pause } from "./backoff.js";
 import { Outbox } from "./outbox.js";
-import { Peer, type PeerHandlers, type PeerOptions } from "./peer.js";
+import { Peer, type PeerHandlers, type PeerOptions, type ReceivedTracks } from "./peer.js";
 import type { Answer } from "./wire.js";
 
 const GRACE_MS = 2_000;
@@ -27,7 +27,7 @@ const WATCH_MS = 1_000;
 export interface MediaHandlers {
   offer(sdp: string, fresh: boolean): Promise<Answer>;
   healthChanged(healthy: boolean): void;
-  tracksReplaced(tracks: MediaStreamTrack[]): void;
+  tracksReplaced(tracks: ReceivedTracks): void;
   frame(text: string, reliable: boolean): void;
   failed(error: TercetError): void;
 }
@@ -74,6 +74,11 @@ export class Media {
   async setAudioTrack(track: MediaStreamTrack | null): Promise<void> {
     this.#options.audioTrack = track;
     await this.#peer.setAudioTrack(track);
+  }
+
+  async setSharedAudio(track: MediaStreamTrack | null): Promise<void> {
+    this.#options.sharedAudio = track;
+    await this.#peer.setSharedAudio(track);
   }
 
   send(frame: string, reliable: boolean): boolean {

@@ -8,10 +8,12 @@ import type {
   Participant,
   ParticipantField,
   RoomEvents,
+  ScreenSlot,
   Slot,
   SpeakerLevel,
   Track,
 } from "./api.js";
+import type { ReceivedTracks } from "./peer.js";
 import type { RoomChange, Welcome, WireParticipant, WireSlot, WireTrack } from "./wire.js";
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };
@@ -27,10 +29,14 @@ export class RoomModel {
   readonly me: Participant;
   readonly participants = new Map<string, Person>();
   readonly slots: Mutable<Slot>[] = [];
+  readonly screen: Mutable<ScreenSlot> = {
+    track: undefined as unknown as MediaStreamTrack,
+    participant: null,
+  };
   /** Who had a level in the latest `speakers`, and has to lose it when absent from the next. */
   #loud = new Set<Person>();
 
-  /** The slots have no tracks yet: `setTracks` has to follow before anybody looks. */
+  /** The slots and the screen have no tracks yet: `setTracks` has to follow before anybody looks. */
   constructor(welcome: Welcome) {
     this.id = welcome.room.id;
     for (const wire of welcome.participants) this.participants.set(wire.id, person(wire));
@@ -41,6 +47,7 @@ export class RoomModel {
       this.slots.push({ index, track: undefined as unknown as MediaStreamTrack, participant: null });
     }
     this.#seat(welcome.slots);
+    this.#show(welcome.screen);
   }
 
   /** The whole state again, after a reconnect: the events are the difference. */
@@ -54,7 +61,7 @@ export class RoomModel {
       const known = this.participants.get(wire.id);
       changes.push(...(known ? [...update(known, wire), ...retrack(known, wire.tracks)] : this.#join(wire)));
     }
-    changes.push(...this.#seat(welcome.slots));
+    changes.push(...this.#seat(welcome.slots), ...this.#show(welcome.screen));
     return [...changes, ...this.silence()];
   }
 
@@ -85,19 +92,25 @@ export class RoomModel {
       }
       case "slots":
         return this.#seat(change.slots);
+      case "screen":
+        return this.#show(change.participant);
       case "speakers":
         return [this.#levels(change.levels)];
     }
   }
 
   /** What a request of one's own changed, known from its `ok` before the server's event tells it. */
-  patchMe(fields: Partial<Pick<Participant, "muted" | "handRaised">>): Change[] {
+  patchMe(fields: Partial<Pick<Participant, "muted" | "screenMuted" | "handRaised">>): Change[] {
     return amend(this.me as Person, { ...this.me, ...fields });
   }
 
-  setTracks(tracks: readonly MediaStreamTrack[]): Change[] {
-    for (const slot of this.slots) slot.track = tracks[slot.index] ?? slot.track;
-    return [["slots", this.slots]];
+  setTracks({ slots, screen }: ReceivedTracks): Change[] {
+    for (const slot of this.slots) slot.track = slots[slot.index] ?? slot.track;
+    this.screen.track = screen;
+    return [
+      ["slots", this.slots],
+      ["screen", this.screen],
+    ];
   }
 
   #join(wire: WireParticipant): Change[] {
@@ -116,6 +129,7 @@ export class RoomModel {
     const seats = this.slots.filter(({ participant }) => participant === gone);
     for (const slot of seats) slot.participant = null;
     if (seats.length > 0) changes.push(["slots", this.slots]);
+    if (this.screen.participant === gone) changes.push(...this.#show(null));
     return changes;
   }
 
@@ -135,6 +149,13 @@ export class RoomModel {
       changed = true;
     }
     return changed ? [["slots", this.slots]] : [];
+  }
+
+  #show(id: string | null): Change[] {
+    const sharer = (id !== null && this.participants.get(id)) || null;
+    if (this.screen.participant === sharer) return [];
+    this.screen.participant = sharer;
+    return [["screen", this.screen]];
   }
 
   #levels(wires: readonly { participant: string; level_dbov: number }[]): Change {
@@ -161,8 +182,10 @@ function person(wire: WireParticipant): Person {
     role: wire.role,
     standing: wire.standing,
     muted: wire.muted,
+    screenMuted: wire.screen_muted,
     handRaised: wire.hand_raised,
     source: wire.source,
+    screenSource: wire.screen_source,
     tracks: [...wire.tracks],
     levelDbov: SILENCE_DBOV,
   };
@@ -174,12 +197,13 @@ function update(known: Person, wire: WireParticipant): Change[] {
     role: wire.role,
     standing: wire.standing,
     muted: wire.muted,
+    screenMuted: wire.screen_muted,
     handRaised: wire.hand_raised,
   });
 }
 
 function amend(known: Person, now: Pick<Participant, ParticipantField>): Change[] {
-  const fields: ParticipantField[] = ["name", "role", "standing", "muted", "handRaised"];
+  const fields: ParticipantField[] = ["name", "role", "standing", "muted", "screenMuted", "handRaised"];
   const changed = new Set(fields.filter((field) => known[field] !== now[field]));
   if (changed.size === 0) return [];
   Object.assign(known, Object.fromEntries(fields.map((field) => [field, now[field]])));

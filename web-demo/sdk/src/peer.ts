@@ -1,8 +1,9 @@
-// One peer connection: an m-line to send, one to receive per slot, two data channels. Offers come out, the server's
+// One peer connection: an m-line to send, one to receive per slot, one of each for the sound of screens, two data
+// channels. Offers come out, the server's
 // answers go in. It doesn't repair itself: `media.ts` restarts or replaces it.
 //
-// The sending m-line is there with or without a track, so that muting, another microphone and a promotion need no
-// renegotiation.
+// The sending m-lines are there with or without a track, so that muting, another microphone, a promotion and sharing
+// need no renegotiation.
 
 import type { ConnectOptions } from "./api.js";
 import type { Outlet } from "./outbox.js";
@@ -13,7 +14,15 @@ import type { Answer } from "./wire.js";
 export type PeerOptions = Pick<ConnectOptions, "red" | "dtx"> & {
   slotCount: number;
   audioTrack: MediaStreamTrack | null;
+  sharedAudio: MediaStreamTrack | null;
 };
+
+/** What a peer connection receives. */
+export interface ReceivedTracks {
+  /** By the index of the slot. */
+  slots: MediaStreamTrack[];
+  screen: MediaStreamTrack;
+}
 
 export interface PeerHandlers {
   stateChanged(peer: Peer): void;
@@ -32,17 +41,23 @@ export class Peer implements Outlet {
   readonly meter = new StatsMeter();
   readonly #dtx: boolean;
   readonly #sending: RTCRtpTransceiver;
+  readonly #sharing: RTCRtpTransceiver;
   readonly #receiving: RTCRtpTransceiver[] = [];
+  readonly #screen: RTCRtpTransceiver;
   readonly #reliable: RTCDataChannel;
   readonly #lossy: RTCDataChannel;
 
-  constructor({ slotCount, audioTrack, red, dtx }: PeerOptions, handlers: PeerHandlers) {
+  constructor({ slotCount, audioTrack, sharedAudio, red, dtx }: PeerOptions, handlers: PeerHandlers) {
     this.#dtx = dtx ?? false;
-    this.#sending = this.connection.addTransceiver(audioTrack ?? "audio", { direction: "sendonly" });
-    if (red) preferRed(this.#sending);
-    for (let index = 0; index < slotCount; index++) {
-      this.#receiving.push(this.connection.addTransceiver("audio", { direction: "recvonly" }));
-    }
+    // The server knows them by their order: the microphone before the screen, the slots before the screen's.
+    const send = (track: MediaStreamTrack | null) =>
+      this.connection.addTransceiver(track ?? "audio", { direction: "sendonly" });
+    const receive = () => this.connection.addTransceiver("audio", { direction: "recvonly" });
+    this.#sending = send(audioTrack);
+    for (let index = 0; index < slotCount; index++) this.#receiving.push(receive());
+    this.#sharing = send(sharedAudio);
+    this.#screen = receive();
+    if (red) for (const sending of [this.#sending, this.#sharing]) preferRed(sending);
     this.#reliable = this.connection.createDataChannel("reliable");
     this.#lossy = this.connection.createDataChannel("lossy", { ordered: false, maxRetransmits: 0 });
     this.#reliable.bufferedAmountLowThreshold = RELIABLE_BYTES_MAX / 2;
@@ -59,9 +74,11 @@ export class Peer implements Outlet {
     return this.connection.connectionState;
   }
 
-  /** The tracks of the slots by their index. */
-  get tracks(): MediaStreamTrack[] {
-    return this.#receiving.map(({ receiver }) => receiver.track);
+  get tracks(): ReceivedTracks {
+    return {
+      slots: this.#receiving.map(({ receiver }) => receiver.track),
+      screen: this.#screen.receiver.track,
+    };
   }
 
   /** The candidates aren't waited for: the server, ICE-lite, learns them from the checks (RFC 8445, 7.3.1.3). */
@@ -80,6 +97,10 @@ export class Peer implements Outlet {
 
   setAudioTrack(track: MediaStreamTrack | null): Promise<void> {
     return this.#sending.sender.replaceTrack(track);
+  }
+
+  setSharedAudio(track: MediaStreamTrack | null): Promise<void> {
+    return this.#sharing.sender.replaceTrack(track);
   }
 
   get unsentBytes(): number {

@@ -5,16 +5,19 @@ import {
   type Choice,
   type CloseReason,
   type ConnectOptions,
+  type MuteOptions,
   type Participant,
   type Role,
   type Room,
   type RoomEvents,
   type RoomState,
   type RoomStats,
+  type ScreenSlot,
   type SendOptions,
   type Slot,
   type Standing,
   TercetError,
+  type TrackOrigin,
 } from "./api.js";
 import { Backoff, Pause } from "./backoff.js";
 import { Deferred } from "./deferred.js";
@@ -45,7 +48,7 @@ export class LiveRoom implements Room {
   readonly #emitter = new Emitter<RoomEvents>();
   readonly #backoff = new Backoff();
   readonly #pause = new Pause();
-  readonly #muting = new Muting();
+  readonly #muting = { microphone: new Muting(), screen: new Muting() };
   readonly #unsubscribe: (() => void)[];
   #session: Welcome["session"];
   #signalling: Signalling | null = null;
@@ -60,6 +63,7 @@ export class LiveRoom implements Room {
   #closeReason: CloseReason | null = null;
   #mediaHealthy = true;
   #audioTrack: MediaStreamTrack | null;
+  #sharedAudio: MediaStreamTrack | null = null;
 
   static async join(options: ConnectOptions): Promise<Room> {
     if (typeof RTCPeerConnection === "undefined") {
@@ -101,10 +105,16 @@ export class LiveRoom implements Room {
     this.#session = welcome.session;
     this.#audioTrack = options.audioTrack ?? null;
     // Closed from the start; the request follows.
-    if (options.muted) this.#muting.ask(true);
+    if (options.muted) this.#muting.microphone.ask(true);
     this.#model = new RoomModel(welcome);
     this.#media = new Media(
-      { slotCount: welcome.room.slots, audioTrack: this.#audioTrack, red: options.red, dtx: options.dtx },
+      {
+        slotCount: welcome.room.slots,
+        audioTrack: this.#audioTrack,
+        sharedAudio: null,
+        red: options.red,
+        dtx: options.dtx,
+      },
       {
         offer: (sdp, fresh) => this.#offer(sdp, fresh),
         healthChanged: (healthy) => this.#mediaChanged(healthy),
@@ -142,8 +152,16 @@ export class LiveRoom implements Room {
     return this.#model.slots;
   }
 
+  get screen(): ScreenSlot {
+    return this.#model.screen;
+  }
+
   get audioTrack(): MediaStreamTrack | null {
     return this.#audioTrack;
+  }
+
+  get sharedAudio(): MediaStreamTrack | null {
+    return this.#sharedAudio;
   }
 
   get peerConnection(): RTCPeerConnection {
@@ -165,17 +183,18 @@ export class LiveRoom implements Room {
     if (this.#state !== "closed") await this.#media.setAudioTrack(track);
   }
 
-  async mute(muted: boolean): Promise<void> {
-    const before = this.me.muted;
-    const request = this.#muting.ask(muted);
+  async shareAudio(track: MediaStreamTrack | null): Promise<void> {
+    this.#sharedAudio = track;
     this.#applyMute();
-    try {
-      await this.#request({ type: "mute", muted }, () => muted || isUnmuteDue(before, this.me.muted));
-      if (this.#muting.isLatest(request)) this.#emit(this.#model.patchMe({ muted }));
-    } finally {
-      this.#muting.settle(request);
-      this.#applyMute();
-    }
+    if (this.#state !== "closed") await this.#media.setSharedAudio(track);
+  }
+
+  async mute(muted: boolean): Promise<void> {
+    await this.#setMuted("microphone", muted);
+  }
+
+  async muteScreen(muted: boolean): Promise<void> {
+    await this.#setMuted("screen", muted);
   }
 
   async raiseHand(raised: boolean): Promise<void> {
@@ -207,8 +226,8 @@ export class LiveRoom implements Room {
     this.#close("left");
   }
 
-  async muteParticipant(id: string): Promise<void> {
-    await this.#moderate({ type: "mute_participant", participant: id });
+  async muteParticipant(id: string, { track = "microphone" }: MuteOptions = {}): Promise<void> {
+    await this.#moderate({ type: "mute_participant", participant: id, track });
   }
 
   async lowerHand(id: string): Promise<void> {
@@ -229,7 +248,7 @@ export class LiveRoom implements Room {
 
   async stats(): Promise<RoomStats> {
     const { connection, meter } = this.#media.peer;
-    return meter.measure(await connection.getStats(), this.slots);
+    return meter.measure(await connection.getStats(), this.slots, this.screen);
   }
 
   // --- signalling ---
@@ -371,8 +390,30 @@ export class LiveRoom implements Room {
     this.#emitter.emit("data", { data, from, participant, reliable });
   }
 
+  async #setMuted(track: TrackOrigin, muted: boolean): Promise<void> {
+    const muting = this.#muting[track];
+    const before = this.#isMuted(track);
+    const request = muting.ask(muted);
+    this.#applyMute();
+    try {
+      const isDue = () => muted || isUnmuteDue(before, this.#isMuted(track));
+      await this.#request({ type: "mute", muted, track }, isDue);
+      const now = track === "screen" ? { screenMuted: muted } : { muted };
+      if (muting.isLatest(request)) this.#emit(this.#model.patchMe(now));
+    } finally {
+      muting.settle(request);
+      this.#applyMute();
+    }
+  }
+
+  #isMuted(track: TrackOrigin): boolean {
+    return track === "screen" ? this.me.screenMuted : this.me.muted;
+  }
+
   #applyMute(): void {
-    if (this.#audioTrack) this.#audioTrack.enabled = this.#muting.isOpen(this.me.muted);
+    const { microphone, screen } = this.#muting;
+    if (this.#audioTrack) this.#audioTrack.enabled = microphone.isOpen(this.me.muted);
+    if (this.#sharedAudio) this.#sharedAudio.enabled = screen.isOpen(this.me.screenMuted);
   }
 
   // --- state ---

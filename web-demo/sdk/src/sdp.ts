@@ -2,7 +2,7 @@
 
 /**
  * The server's answer, with `usedtx=1` (RFC 7587, section 6.1) among the Opus parameters of the first audio
- * m-line, which is the one that this client sends on: its encoder then sends almost nothing in silence.
+ * m-line, which is the microphone's: its encoder then sends almost nothing in silence.
  */
 export function withDtx(sdp: string): string {
   const start = sdp.indexOf("m=audio");

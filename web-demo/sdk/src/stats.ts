@@ -1,6 +1,6 @@
 // The browser's counters come in, what happened since the last look goes out.
 
-import type { RoomStats, Slot, SlotStats } from "./api.js";
+import type { RoomStats, ScreenSlot, Slot, SlotStats } from "./api.js";
 
 /** The counters of an `inbound-rtp` (W3C WebRTC statistics) that differences are taken of. */
 interface Received {
@@ -20,33 +20,38 @@ type Entry = Record<string, unknown>;
 export class StatsMeter {
   #at = performance.now();
   #sentBytes = 0;
-  readonly #received = new Map<number, Received>();
+  /** By the id of the track. */
+  readonly #received = new Map<string, Received>();
 
-  measure(report: RTCStatsReport, slots: readonly Slot[]): RoomStats {
+  measure(report: RTCStatsReport, slots: readonly Slot[], screen: ScreenSlot): RoomStats {
     const now = performance.now();
     const intervalMs = Math.max(1, now - this.#at);
     this.#at = now;
 
     const entries = [...(report as unknown as Map<string, Entry>).values()];
     const inbound = entries.filter(({ type }) => type === "inbound-rtp");
-    const measured = slots.map((slot) =>
+    const measure = (slot: Slot) =>
       this.#slot(
         slot,
         inbound.find(({ trackIdentifier }) => trackIdentifier === slot.track.id),
         intervalMs,
-      ),
-    );
+      );
+    const measuredSlots = slots.map(measure);
+    const measured = [...measuredSlots, measure({ ...screen, index: slots.length })];
     const sentBytes = sum(entries.filter(({ type }) => type === "outbound-rtp").map((e) => bytes(e, "Sent")));
-    const remote = entries.find(({ type }) => type === "remote-inbound-rtp");
+    const remote = entries.filter(({ type }) => type === "remote-inbound-rtp");
+    const lossesOut = remote
+      .map(({ fractionLost }) => fractionLost)
+      .filter((lost) => typeof lost === "number");
     const stats: RoomStats = {
       intervalMs,
       bitrateInBps: sum(measured.map(({ bitrateBps }) => bitrateBps)),
       bitrateOutBps: perSecond(sentBytes - this.#sentBytes, intervalMs),
       lossRatio: ratio(sum(measured.map(({ lost }) => lost)), sum(measured.map(({ expected }) => expected))),
-      lossOutRatio: typeof remote?.fractionLost === "number" ? remote.fractionLost : null,
+      lossOutRatio: lossesOut.length > 0 ? Math.max(...lossesOut) : null,
       jitterMs: Math.max(0, ...measured.map(({ jitterMs }) => jitterMs)),
       rttMs: roundTripMs(entries),
-      slots: measured.map(({ lost: _lost, expected: _expected, ...slot }) => slot),
+      slots: measuredSlots.map(({ lost: _lost, expected: _expected, ...slot }) => slot),
     };
     this.#sentBytes = sentBytes;
     return stats;
@@ -58,8 +63,8 @@ export class StatsMeter {
     intervalMs: number,
   ): SlotStats & { lost: number; expected: number } {
     const now = entry ? received(entry) : NOTHING;
-    const before = this.#received.get(slot.index) ?? NOTHING;
-    this.#received.set(slot.index, now);
+    const before = this.#received.get(slot.track.id) ?? NOTHING;
+    this.#received.set(slot.track.id, now);
     // Late packets make the count of lost ones fall again.
     const lost = Math.max(0, now.lost - before.lost);
     const expected = now.packets - before.packets + lost;

@@ -1,7 +1,7 @@
 // The messages of docs/protocol.md, version 1, as they cross the WebSocket. Nothing of this is public:
 // `model.ts` turns it into the objects of `api.ts`.
 
-import type { LeaveReason, Role, Standing } from "./api.js";
+import type { LeaveReason, Role, Standing, TrackOrigin } from "./api.js";
 
 export const VERSION = 1;
 
@@ -11,6 +11,7 @@ export const DATA_BYTES_MAX = 15 * 1024;
 export interface WireTrack {
   id: string;
   kind: string;
+  origin: TrackOrigin;
 }
 
 export interface WireParticipant {
@@ -19,8 +20,10 @@ export interface WireParticipant {
   role: Role;
   standing: Standing;
   muted: boolean;
+  screen_muted: boolean;
   hand_raised: boolean;
   source: number;
+  screen_source: number;
   tracks: WireTrack[];
 }
 
@@ -38,6 +41,7 @@ export interface Welcome {
   participant: string;
   participants: WireParticipant[];
   slots: WireSlot[];
+  screen: string | null;
 }
 
 export interface Answer {
@@ -61,6 +65,7 @@ export type RoomChange =
   | { type: "track_published"; participant: string; track: WireTrack }
   | { type: "track_unpublished"; participant: string; track: string }
   | { type: "slots"; slots: WireSlot[] }
+  | { type: "screen"; participant: string | null }
   | { type: "speakers"; levels: { participant: string; level_dbov: number }[] };
 
 /** What comes without having been asked for. */
@@ -76,10 +81,10 @@ export type Hello =
 
 export type Request =
   | { type: "offer"; sdp: string; fresh: boolean }
-  | { type: "mute"; muted: boolean }
+  | { type: "mute"; muted: boolean; track: TrackOrigin }
   | { type: "raise_hand"; raised: boolean }
   | { type: "listen"; only?: string[]; except?: string[] }
-  | { type: "mute_participant"; participant: string }
+  | { type: "mute_participant"; participant: string; track: TrackOrigin }
   | { type: "lower_hand"; participant: string }
   | { type: "set_role"; participant: string; role: Role }
   | { type: "set_standing"; participant: string; standing: Standing }

@@ -180,8 +180,10 @@ export function wireParticipant(id: string, fields: Json = {}): Json {
     role: "speaker",
     standing: "ordinary",
     muted: false,
+    screen_muted: false,
     hand_raised: false,
     source: 1,
+    screen_source: 2,
     tracks: [],
     ...fields,
   };
@@ -196,10 +198,11 @@ export function welcome(fields: Json = {}): Json {
     participant: "me",
     participants: [wireParticipant("me"), wireParticipant("ann")],
     slots: [0, 1, 2].map((index) => ({ index, mid: null, participant: null })),
+    screen: null,
     ...fields,
   };
 }
 
 export function answer(mids = ["1", "2", "3"]): Json {
-  return { type: "answer", sdp: "v=0", slots: mids.map((mid, index) => ({ index, mid })) };
+  return { type: "answer", sdp: "v=0", slots: mids.map((mid, index) => ({ index, mid })), screen: "5" };
 }

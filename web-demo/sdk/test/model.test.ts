@@ -44,6 +44,28 @@ test("whoever leaves frees the slot at once", () => {
   expect(room.slots[1]?.participant).toBeNull();
 });
 
+test("the screen is an event when another's sound is heard, and nobody's when its sharer leaves", () => {
+  const room = model();
+  const [change] = room.apply({ type: "screen", participant: "ann" });
+  expect(change).toEqual(["screen", room.screen]);
+  expect(room.screen.participant).toBe(room.participants.get("ann"));
+  expect(room.apply({ type: "screen", participant: "ann" })).toEqual([]);
+  const names = room
+    .apply({ type: "participant_left", participant: "ann", reason: "left" })
+    .map(([name]) => name);
+  expect(names).toEqual(["participantleft", "screen"]);
+  expect(room.screen.participant).toBeNull();
+});
+
+test("every field that changed is taken over", () => {
+  const room = model();
+  const now = { name: "Ann", role: "moderator", standing: "pinned", muted: true, screen_muted: true };
+  const update = { type: "participant_updated" as const, participant: wire("ann", now) };
+  expect(room.apply(update)[0]?.[2]).toEqual(new Set(["name", "role", "standing", "muted", "screenMuted"]));
+  expect(room.participants.get("ann")).toMatchObject({ standing: "pinned", screenMuted: true });
+  expect(room.apply(update)).toEqual([]);
+});
+
 test("levels fall back to silence when absent", () => {
   const room = model();
   const ann = room.participants.get("ann");
@@ -58,7 +80,7 @@ test("tracks come and go once", () => {
   const published = {
     type: "track_published" as const,
     participant: "ann",
-    track: { id: "t", kind: "audio" },
+    track: { id: "t", kind: "audio", origin: "microphone" as const },
   };
   expect(room.apply(published).map(([name]) => name)).toEqual(["trackpublished"]);
   expect(room.apply(published)).toEqual([]);
@@ -73,7 +95,7 @@ test("a reload is told as the difference", () => {
     welcome({
       participants: [
         wireParticipant("me", { role: "moderator" }),
-        wireParticipant("ann", { tracks: [{ id: "t", kind: "audio" }] }),
+        wireParticipant("ann", { tracks: [{ id: "t", kind: "audio", origin: "microphone" as const }] }),
         wireParticipant("bob"),
       ],
       slots: seats(null, "bob", null),

@@ -42,7 +42,7 @@ test("a handler that throws doesn't keep the next from being called", () => {
   vi.unstubAllGlobals();
 });
 
-test("DTX is asked for on the m-line that sends, and only there", () => {
+test("DTX is asked for on the microphone's m-line, and only there", () => {
   const section = "m=audio 9 X 111\r\na=rtpmap:111 opus/48000/2\r\na=fmtp:111 minptime=10\r\n";
   const [head, sending, receiving] = withDtx(`v=0\r\n${section}${section}`).split("m=audio");
   expect(head).toBe("v=0\r\n");
@@ -54,6 +54,7 @@ test("DTX is asked for on the m-line that sends, and only there", () => {
 test("measurements are differences since the previous ones", () => {
   vi.useFakeTimers();
   const slot = { index: 0, track: fakeTrack(), participant: null };
+  const screen = { track: fakeTrack(), participant: null };
   const report = (packets: number, lost: number, concealed: number) =>
     new Map<string, object>([
       ["t", { type: "transport", selectedCandidatePairId: "p" }],
@@ -75,9 +76,10 @@ test("measurements are differences since the previous ones", () => {
     ]) as unknown as RTCStatsReport;
   const meter = new StatsMeter();
   vi.advanceTimersByTime(1000);
-  meter.measure(report(50, 0, 0), [slot]);
+  meter.measure(report(50, 0, 0), [slot], screen);
   vi.advanceTimersByTime(1000);
-  const stats = meter.measure(report(90, 10, 960), [slot]);
+  const stats = meter.measure(report(90, 10, 960), [slot], screen);
+  expect(stats.slots).toHaveLength(1);
   expect(stats.bitrateInBps).toBeCloseTo(40 * 800);
   expect(stats.lossRatio).toBeCloseTo(0.2);
   expect(stats.rttMs).toBeCloseTo(25);

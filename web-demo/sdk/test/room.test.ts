@@ -49,15 +49,14 @@ async function resumed(fields: Record<string, unknown> = {}): Promise<void> {
   await settle();
 }
 
-test("joining says hello, offers one m-line to send and one a slot, and attaches the slots by mid", async () => {
+test("joining says hello, offers the m-lines of voice, slots and screen, and attaches the slots by mid", async () => {
   const room = await joined({ name: "Me" }, ["3", "1", "2"]);
   expect(FakeSocket.last.url).toBe("wss://example.org/v1/ws");
   expect(FakeSocket.last.request("join")).toMatchObject({ version: 1, token: "jwt", name: "Me" });
   expect(FakeSocket.last.request("offer")).toMatchObject({ fresh: false });
 
-  const [sending, ...receiving] = FakePeer.last.transceivers;
-  expect(sending?.direction).toBe("sendonly");
-  expect(receiving.map(({ direction }) => direction)).toEqual(["recvonly", "recvonly", "recvonly"]);
+  const directions = FakePeer.last.transceivers.map(({ direction }) => direction);
+  expect(directions).toEqual(["sendonly", "recvonly", "recvonly", "recvonly", "sendonly", "recvonly"]);
   expect(FakePeer.last.channels.map(({ label }) => label)).toEqual(["reliable", "lossy"]);
 
   expect(room.state).toBe("connected");
@@ -66,6 +65,7 @@ test("joining says hello, offers one m-line to send and one a slot, and attaches
   expect([...room.participants.keys()]).toEqual(["me", "ann"]);
   const tracks = [3, 1, 2].map((mline) => FakePeer.last.transceivers[mline]?.receiver.track);
   expect(room.slots.map(({ track }) => track)).toEqual(tracks);
+  expect(room.screen.track).toBe(FakePeer.last.transceivers[5]?.receiver.track);
 });
 
 test("a refused join rejects with the server's code", async () => {
@@ -394,6 +394,55 @@ test("a moderator's mute disables the track, and that of a track set later", asy
   await room.setAudioTrack(another);
   expect(another.enabled).toBe(false);
   expect(FakePeer.last.transceivers[0]?.sender.track).toBe(another);
+});
+
+test("what is shared goes beside the microphone, without an offer, and on over a new connection", async () => {
+  const [audioTrack, sound] = [fakeTrack(), fakeTrack()];
+  const room = await joined({ audioTrack });
+  const sent = () => [0, 4].map((mline) => FakePeer.last.transceivers[mline]?.sender.track);
+  await room.shareAudio(sound);
+  expect(room.sharedAudio).toBe(sound);
+  expect(sent()).toEqual([audioTrack, sound]);
+  expect(FakeSocket.last.sent.filter(({ type }) => type === "offer")).toHaveLength(1);
+  const screens: MediaStreamTrack[] = [];
+  room.on("screen", ({ track }) => screens.push(track));
+  FakePeer.last.close();
+  await vi.advanceTimersByTimeAsync(1_000);
+  expect(FakePeer.all).toHaveLength(2);
+  FakeSocket.last.reply("offer", answer());
+  await settle();
+  expect(sent()).toEqual([audioTrack, sound]);
+  expect(screens).toEqual([FakePeer.last.transceivers[5]?.receiver.track]);
+  await room.shareAudio(null);
+  expect(sent()).toEqual([audioTrack, null]);
+});
+
+test("microphone and screen are muted apart", async () => {
+  const [audioTrack, sound] = [fakeTrack(), fakeTrack()];
+  const room = await joined({ audioTrack });
+  await room.shareAudio(sound);
+  const enabled = () => [audioTrack.enabled, sound.enabled];
+  const silenced = wireParticipant("me", { screen_muted: true });
+  FakeSocket.last.say({ type: "participant_updated", participant: silenced });
+  expect(enabled()).toEqual([true, false]);
+  const wishes = [room.muteScreen(false), room.mute(true)];
+  await settle();
+  expect(enabled()).toEqual([false, false]);
+  const asked = FakeSocket.last.sent.filter(({ type }) => type === "mute");
+  expect(asked.map(({ track, muted }) => [track, muted])).toEqual([
+    ["screen", false],
+    ["microphone", true],
+  ]);
+  for (const { id } of asked) FakeSocket.last.say({ type: "ok", re: id });
+  await Promise.all(wishes);
+  expect(enabled()).toEqual([false, true]);
+  expect([room.me.muted, room.me.screenMuted]).toEqual([true, false]);
+  const others = [room.muteParticipant("ann"), room.muteParticipant("ann", { track: "screen" })];
+  await settle();
+  const requests = FakeSocket.last.sent.filter(({ type }) => type === "mute_participant");
+  expect(requests.map(({ track }) => track)).toEqual(["microphone", "screen"]);
+  for (const { id } of requests) FakeSocket.last.say({ type: "ok", re: id });
+  await Promise.all(others);
 });
 
 test("media that is gone for 2 s restarts ICE, and gets a new connection if that doesn't help in 5 s", async () => {
