@@ -6,12 +6,13 @@ import type { ParticipantField, Role } from "@tercet/sdk";
 export interface Me {
   role: Role;
   muted: boolean;
+  screenMuted: boolean;
   handRaised: boolean;
 }
 
 /** `kind`: one notice of each is shown. A `null` sentence takes back what was said. */
 export interface News {
-  kind: "muted" | "role" | "hand";
+  kind: "muted" | "screen" | "role" | "hand";
   sentence: string | null;
 }
 
@@ -26,6 +27,13 @@ export function newsOfMe(
   if (changed.has("muted")) {
     const byOthers = me.muted && !asked.has("muted");
     news.push({ kind: "muted", sentence: byOthers ? "A moderator muted you." : null });
+  }
+  if (changed.has("screenMuted")) {
+    const byOthers = me.screenMuted && !asked.has("screenMuted");
+    news.push({
+      kind: "screen",
+      sentence: byOthers ? "A moderator silenced the sound that you share." : null,
+    });
   }
   // A promotion lowers the hand too, which got what it was raised for.
   if (changed.has("handRaised")) {

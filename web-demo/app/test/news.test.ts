@@ -5,7 +5,7 @@ import { expect, test } from "vitest";
 import { type Me, newsOfMe } from "../src/news.js";
 
 function said(me: Partial<Me>, before: Role, changed: ParticipantField[], asked: ParticipantField[] = []) {
-  const now: Me = { role: before, muted: false, handRaised: false, ...me };
+  const now: Me = { role: before, muted: false, screenMuted: false, handRaised: false, ...me };
   return newsOfMe(now, before, new Set(changed), new Set(asked)).map(({ sentence }) => sentence);
 }
 
@@ -13,6 +13,12 @@ test("a moderator's mute is told, one's own is not", () => {
   expect(said({ muted: true }, "speaker", ["muted"])).toEqual(["A moderator muted you."]);
   expect(said({ muted: true }, "speaker", ["muted"], ["muted"])).toEqual([null]);
   expect(said({ muted: false }, "speaker", ["muted"], ["muted"])).toEqual([null]);
+});
+
+test("a share that a moderator silenced is told", () => {
+  const sentences = ["A moderator silenced the sound that you share."];
+  expect(said({ screenMuted: true }, "speaker", ["screenMuted"])).toEqual(sentences);
+  expect(said({ screenMuted: false }, "speaker", ["screenMuted"])).toEqual([null]);
 });
 
 test("a hand that a moderator lowered is told, unless it was for a promotion", () => {

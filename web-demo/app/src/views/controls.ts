@@ -2,10 +2,12 @@
 
 import type { Room } from "@tercet/sdk";
 import { h, ICONS, icon } from "../dom.js";
+import { canShare } from "../sharing.js";
 
 export interface ControlHandlers {
   mute(): void;
   hand(): void;
+  share(): void;
   stats(): void;
   chat(): void;
   leave(): void;
@@ -16,6 +18,7 @@ export class Controls {
   readonly #room: Room;
   readonly #mute: Control;
   readonly #hand: Control;
+  readonly #share: Control;
   readonly #stats: Control;
   readonly #chat: Control;
 
@@ -23,6 +26,8 @@ export class Controls {
     this.#room = room;
     this.#mute = new Control("mute", "M", handlers.mute);
     this.#hand = new Control("hand", "H", handlers.hand);
+    this.#share = new Control("share", null, handlers.share);
+    this.#share.button.hidden = !canShare();
     this.#stats = new Control("stats-toggle", null, handlers.stats);
     this.#chat = new Control("chat-toggle", null, handlers.chat);
     const leave = new Control("leave", null, handlers.leave);
@@ -30,7 +35,7 @@ export class Controls {
     this.#stats.show(ICONS.stats, "Stats");
     this.setStatsOpen(false);
     this.setUnread(0);
-    const all = [this.#mute, this.#hand, this.#chat, this.#stats, leave];
+    const all = [this.#mute, this.#hand, this.#share, this.#chat, this.#stats, leave];
     this.element = h(
       "div",
       { className: "controls", role: "toolbar", aria: { label: "Controls" } },
@@ -40,7 +45,7 @@ export class Controls {
   }
 
   update(): void {
-    const { me, audioTrack } = this.#room;
+    const { me, audioTrack, sharedAudio } = this.#room;
     const listens = me.role === "listener";
     const silent = me.muted || audioTrack === null;
     const label = listens ? "Listening" : silent ? "Unmute" : "Mute";
@@ -51,6 +56,9 @@ export class Controls {
     this.#hand.show(ICONS.hand, me.handRaised ? "Lower" : "Hand up");
     this.#hand.button.ariaLabel = me.handRaised ? "Lower your hand" : null;
     this.#hand.button.dataset.raised = String(me.handRaised);
+    this.#share.show(ICONS.share, sharedAudio ? "Stop sharing" : "Share sound");
+    this.#share.button.disabled = listens;
+    this.#share.button.dataset.live = String(sharedAudio !== null);
   }
 
   setStatsOpen(open: boolean): void {

@@ -49,7 +49,7 @@ export class Person {
   }
 
   update(): void {
-    const { name, role, muted, handRaised } = this.#participant;
+    const { name, role, muted, screenMuted, handRaised } = this.#participant;
     const isMe = this.#participant === this.#room.me;
     Object.assign(this.element.dataset, {
       role,
@@ -64,10 +64,15 @@ export class Person {
       isMe ? "you" : "",
       role === "speaker" ? "" : role,
       muted ? "muted" : "",
+      this.#shares ? (screenMuted ? "sound silenced" : "shares sound") : "",
       handRaised ? "hand raised" : "",
     ];
     this.#state.textContent = states.filter(Boolean).join(" · ");
     this.#updateMenu(this.#room.me.role === "moderator" && !isMe);
+  }
+
+  get #shares(): boolean {
+    return this.#participant.tracks.some(({ origin }) => origin === "screen");
   }
 
   setLevel(levelDbov: number): void {
@@ -83,7 +88,7 @@ export class Person {
       this.#menu = null;
       return;
     }
-    const { id, name, role, standing, muted, handRaised } = this.#participant;
+    const { id, name, role, standing, muted, screenMuted, handRaised } = this.#participant;
     const pinned = standing === "pinned";
     const promotion = PROMOTION[role];
     const demotion = DEMOTION[role];
@@ -91,6 +96,9 @@ export class Person {
       "div",
       { className: "menu-items" },
       !muted && role !== "listener" && this.#action("mute", "Mute", () => this.#room.muteParticipant(id)),
+      this.#shares &&
+        !screenMuted &&
+        this.#action("silence", "Silence sound", () => this.#room.muteParticipant(id, { track: "screen" })),
       handRaised && this.#action("lower-hand", "Lower hand", () => this.#room.lowerHand(id)),
       promotion &&
         this.#action(

@@ -11,12 +11,13 @@ import { type News, newsOfMe } from "../news.js";
 import { remember, rememberInTab } from "../preferences.js";
 import { qualityOf } from "../quality.js";
 import { sentenceOfError } from "../sentences.js";
+import { Sharing, SharingError } from "../sharing.js";
 import type { Voice } from "../voice.js";
 import { Chat } from "./chat.js";
 import { Controls } from "./controls.js";
 import { Header } from "./header.js";
 import { Invitation } from "./invitation.js";
-import { Notices } from "./notices.js";
+import { type Action, Notices } from "./notices.js";
 import { People } from "./people.js";
 import { closeMenusOutside } from "./person.js";
 import { Sound } from "./sound.js";
@@ -42,6 +43,7 @@ export class RoomView {
   readonly #stats = new Stats();
   readonly #sound: Sound;
   readonly #controls: Controls;
+  readonly #sharing: Sharing;
   readonly #meter: Meter;
   readonly #endings: (() => void)[] = [];
   /** What this page asked for and has no answer to yet: what else changes is others' doing. */
@@ -69,10 +71,12 @@ export class RoomView {
     this.#controls = new Controls(room, {
       mute: () => void this.#toggleMute(),
       hand: () => void this.#ask("handRaised", () => room.raiseHand(!room.me.handRaised)),
+      share: () => void this.#toggleShare(),
       chat: () => this.#controls.setChatOpen(this.#chat.toggle()),
       stats: () => this.#toggleStats(),
       leave: () => void room.leave(),
     });
+    this.#sharing = new Sharing(room, () => this.#sharingChanged());
     this.#meter = new Meter((levelDbov) => this.#people.showMyLevel(this.#broken ? -127 : levelDbov));
     this.element = h(
       "div",
@@ -107,6 +111,7 @@ export class RoomView {
   close(): void {
     for (const end of this.#endings) end();
     this.#voice.onEnded = () => {};
+    void this.#sharing.stop();
     this.#meter.stop();
     this.#verses.close();
     this.#people.close();
@@ -149,6 +154,12 @@ export class RoomView {
       }),
       room.on("participantupdated", (participant, changed) => this.#updated(participant, changed)),
       room.on("slots", () => this.#verses.update()),
+      room.on("screen", ({ participant }) => {
+        this.#verses.update();
+        if (participant && participant !== room.me) this.#news(`${participant.name} shares sound.`);
+      }),
+      room.on("trackpublished", (_, participant) => this.#people.update(participant)),
+      room.on("trackunpublished", (_, participant) => this.#people.update(participant)),
       room.on("speakers", (levels) => this.#showLevels(levels)),
       room.on("data", (message) => this.#chat.receive(message)),
       room.on("statechange", (state) => this.#stateChanged(state)),
@@ -180,9 +191,13 @@ export class RoomView {
 
   /** Notices are read out where they appear: they need no announcement. */
   #tell({ kind, sentence }: News): void {
-    const unmute = { label: "Unmute", testid: "unmute", run: () => void this.#toggleMute() };
+    const letBeHeard = () => void this.#ask("screenMuted", () => this.#room.muteScreen(false));
+    const remedies: Partial<Record<News["kind"], Action>> = {
+      muted: { label: "Unmute", testid: "unmute", run: () => void this.#toggleMute() },
+      screen: { label: "Let it be heard", testid: "unmute-screen", run: letBeHeard },
+    };
     if (sentence === null) this.#notices.clear(kind);
-    else this.#notices.show(kind, sentence, kind === "muted" ? unmute : undefined);
+    else this.#notices.show(kind, sentence, remedies[kind]);
   }
 
   async #ask(field: ParticipantField, request: () => Promise<void>): Promise<void> {
@@ -302,6 +317,7 @@ export class RoomView {
     if (role === "listener") {
       this.#notices.clear("promotion");
       this.#notices.clear("muted");
+      await this.#sharing.stop();
       if (this.#voice.isTone) return;
       await this.#useTrack(null);
       this.#voice.releaseAll();
@@ -317,6 +333,24 @@ export class RoomView {
         },
       });
     }
+  }
+
+  // --- what one shares ---
+
+  async #toggleShare(): Promise<void> {
+    try {
+      await (this.#room.sharedAudio ? this.#sharing.stop() : this.#sharing.start());
+    } catch (error) {
+      if (error instanceof SharingError) this.#notices.show("share", error.message);
+      else this.#complain(error);
+    }
+  }
+
+  #sharingChanged(): void {
+    this.#notices.clear("share");
+    if (!this.#room.sharedAudio) this.#notices.clear("screen");
+    this.#controls.update();
+    this.#verses.update();
   }
 
   // --- hearing ---

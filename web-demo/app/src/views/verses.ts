@@ -1,4 +1,4 @@
-// The slots: who is heard, one line each, and the audio elements that play them. Lines move, so that the list fills from
+// The slots: who is heard, one line each, a line for whoever shares sound, and the audio elements that play them. Lines move, so that the list fills from
 // the top; the audio elements stand still beside them, because a moved one stops playing.
 
 import type { Room, Slot, SpeakerLevel } from "@tercet/sdk";
@@ -14,7 +14,6 @@ interface Verse {
   line: HTMLElement;
   numeral: HTMLElement;
   name: HTMLElement;
-  audio: HTMLAudioElement;
 }
 
 export class Verses {
@@ -22,6 +21,8 @@ export class Verses {
   readonly #verses: Verse[];
   readonly #room: Room;
   readonly #list = h("ol");
+  readonly #sharer = h("p", { className: "sharer", data: { testid: "screen" } });
+  readonly #players: HTMLAudioElement[];
   readonly #onBlocked: () => void;
   /** The indexes of the slots, from the top. */
   #order: number[];
@@ -34,7 +35,6 @@ export class Verses {
     this.#verses = room.slots.map((slot) => {
       const numeral = h("span", { className: "numeral", ariaHidden: "true" });
       const name = h("span", { className: "verse-name" });
-      const audio = h("audio", { autoplay: true });
       const line = h(
         "li",
         { className: "verse-line", data: { testid: "slot", index: String(slot.index) } },
@@ -42,34 +42,50 @@ export class Verses {
         name,
         h("span", { className: "stroke", ariaHidden: "true" }),
       );
-      return { slot, line, numeral, name, audio };
+      return { slot, line, numeral, name };
     });
+    this.#players = [...room.slots, room.screen].map(() => h("audio", { autoplay: true }));
     this.element = h(
       "section",
       { className: "verses", aria: { label: "Heard now" } },
       h("h2", {}, "Heard now"),
       this.#list,
-      h("div", { hidden: true }, ...this.#verses.map(({ audio }) => audio)),
+      this.#sharer,
+      h("div", { hidden: true }, ...this.#players),
     );
     this.setVolume(Number(recall("volume") || 1));
     void this.setOutput(recall("output")).catch(() => {});
     this.update();
   }
 
-  /** After a change of the slots: names, and tracks if they are new ones. */
+  /** After a change of the slots or the screen: names, and tracks if they are new ones. */
   update(): void {
-    for (const { slot, line, name, audio } of this.#verses) {
-      const { participant, track } = slot;
+    for (const { slot, line, name } of this.#verses) {
+      const { participant } = slot;
       line.dataset.participant = participant?.id ?? "";
       line.ariaHidden = participant ? null : "true";
       name.textContent = participant?.name ?? "–";
       name.title = participant?.name ?? "";
-      const [playing] = (audio.srcObject as MediaStream | null)?.getTracks() ?? [];
-      if (playing === track) continue;
-      audio.srcObject = new MediaStream([track]);
-      this.#play(audio);
     }
+    const { me, screen, sharedAudio } = this.#room;
+    const { participant, track } = screen;
+    const others = sharedAudio ? "sound; yours is heard when they stop" : "sound";
+    const sentence = participant === me ? "You share sound" : `${participant?.name} shares ${others}`;
+    this.#sharer.textContent = participant ? sentence : "";
+    this.#sharer.dataset.participant = participant?.id ?? "";
+    this.#sharer.hidden = !participant;
+    const tracks = [...this.#verses.map(({ slot }) => slot.track), track];
+    this.#players.forEach((audio, index) => {
+      this.#load(audio, tracks[index]);
+    });
     this.#seat();
+  }
+
+  #load(audio: HTMLAudioElement, track: MediaStreamTrack | undefined): void {
+    const [playing] = (audio.srcObject as MediaStream | null)?.getTracks() ?? [];
+    if (!track || playing === track) return;
+    audio.srcObject = new MediaStream([track]);
+    this.#play(audio);
   }
 
   #seat(): void {
@@ -96,19 +112,19 @@ export class Verses {
 
   /** Again, from a click: browsers that refused the sound allow it then. */
   playAll(): void {
-    for (const { audio } of this.#verses) this.#play(audio);
+    for (const audio of this.#players) this.#play(audio);
   }
 
   setVolume(volume: number): void {
-    for (const { audio } of this.#verses) audio.volume = Math.min(1, Math.max(0, volume));
+    for (const audio of this.#players) audio.volume = Math.min(1, Math.max(0, volume));
   }
 
   async setOutput(deviceId: string): Promise<void> {
-    await Promise.all(this.#verses.map(({ audio }) => audio.setSinkId?.(deviceId)));
+    await Promise.all(this.#players.map((audio) => audio.setSinkId?.(deviceId)));
   }
 
   close(): void {
-    for (const { audio } of this.#verses) audio.srcObject = null;
+    for (const audio of this.#players) audio.srcObject = null;
   }
 
   #play(audio: HTMLAudioElement): void {
