@@ -41,6 +41,11 @@ class Talker {
     return this.page.evaluate((value) => window.tone.gain.setValueAtTime(value, 0), gain);
   }
 
+  /** Shares a tone as the sound of a screen, or nothing. */
+  share(toneHz) {
+    return this.page.evaluate((hz) => window.share(hz), toneHz);
+  }
+
   /** Inbound statistics, summed over the slots. */
   inbound() {
     return this.page.evaluate(async () => {
@@ -78,6 +83,14 @@ async function enterRoom({ room, name, role, toneHz, gain, sdk }) {
     audioTrack = window.microphone.stream.getAudioTracks()[0];
   }
   window.room = await connect({ url: location.origin, token, audioTrack, ...sdk });
+  window.share = (hz) => {
+    if (hz === null) return window.room.shareAudio(null);
+    const shared = new OscillatorNode(audio, { frequency: hz });
+    const sound = new MediaStreamAudioDestinationNode(audio);
+    shared.connect(new GainNode(audio, { gain: 0.3 })).connect(sound);
+    shared.start();
+    return window.room.shareAudio(sound.stream.getAudioTracks()[0]);
+  };
   window.negotiations = 0;
   window.room.peerConnection.addEventListener("signalingstatechange", () => window.negotiations++);
 
@@ -108,7 +121,9 @@ async function enterRoom({ room, name, role, toneHz, gain, sdk }) {
     return bins[loudest] < SILENCE_DB ? null : loudest * hzPerBin;
   };
   window.listen = () => window.room.slots.map((slot) => loudestHz(analyserOf(slot.track)));
+  window.listenToScreen = () => loudestHz(analyserOf(window.room.screen.track));
   window.listen();
+  window.listenToScreen();
 }
 
 /** Which of the known tones are heard, in ascending order; a tone that nobody sends is an error. */
