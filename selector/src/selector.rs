@@ -153,6 +153,11 @@ impl Selector {
         self.free_excluded()
     }
 
+    /// The sources that have a standing of their own.
+    pub fn standings(&self) -> impl Iterator<Item = (SourceId, Standing)> {
+        self.standings.iter().map(|(&source, &standing)| (source, standing))
+    }
+
     /// Sets how all sources stand that have no standing of their own: where they are excluded, those which have one
     /// are the list that is heard.
     pub fn set_standing_of_others(&mut self, standing: Option<Standing>) -> Changes {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use selector::{Level, Observation, Params, Selector, SourceId};
 use tercet_loadtest::Voice;
 use tercet_loadtest::token::Claims;
-use tercet_protocol::{Request, Role};
+use tercet_protocol::{Request, Role, Standing, TrackOrigin};
 use tercet_tests::listening::assert_settles_on;
 use tercet_tests::{SECRET, Server};
 
@@ -50,6 +50,45 @@ async fn a_moderator_records_what_every_worker_of_a_room_ranks() -> anyhow::Resu
     assert_eq!(sent.iter().map(|&(_, dbov)| dbov).collect::<Vec<_>>(), [-20, -40]);
     let heard: BTreeSet<u32> = selector.positions()[..3].iter().flatten().map(|source| source.0).collect();
     assert_eq!(heard, sources.into_iter().collect());
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trace_notes_what_else_decides() -> anyhow::Result<()> {
+    let config = concat!(env!("CARGO_TARGET_TMPDIR"), "/trace-notes.toml");
+    std::fs::write(config, "[rooms.r]\nslots = 1\nselector = { release_after_ms = 4000 }")?;
+    let server = Server::start_with(&["--config", config])?;
+    let mut moderator = server.join("r", "moderator", Role::Moderator).await?;
+    let mut speakers = Vec::new();
+    for (n, level_dbov) in [-20, -40].into_iter().enumerate() {
+        let client = server.join("r", &format!("speaker-{n}"), Role::Speaker).await?;
+        client.speak(Voice::new(n as u32, level_dbov)).await?;
+        speakers.push(client);
+    }
+    assert_settles_on(&mut moderator, [0]).await;
+    let stand =
+        |participant: &str, standing| Request::SetStanding { participant: participant.into(), standing };
+    moderator.request(stand("speaker-1", Standing::Priority)).await?;
+    let token = token("r", "moderator", Role::Moderator)?;
+    let tracing = server.get_as("/v1/rooms/r/trace?seconds=2", Some(&token));
+    let moderating = async {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        moderator.request(stand("speaker-1", Standing::Pinned)).await?;
+        let mute =
+            Request::MuteParticipant { participant: "speaker-0".into(), track: TrackOrigin::Microphone };
+        moderator.request(mute).await?;
+        let speaker = speakers.pop().expect("there are two");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        speaker.leave().await
+    };
+    let (traced, moderated) = tokio::join!(tracing, moderating);
+    moderated?;
+    let (_, csv) = traced?;
+    let notes: Vec<&str> = csv.lines().filter_map(|line| line.strip_prefix('#')).collect();
+    assert_eq!(notes[..2], ["k,1", "release_after_ms,4000"]);
+    let happened: Vec<&str> = notes[2..].iter().filter_map(|note| Some(note.split_once(',')?.1)).collect();
+    // Each participant has two sources: microphones have the odd ones.
+    assert_eq!(happened, ["5,priority", "5,pinned", "3,silent", "5,silent"]);
     Ok(())
 }
 

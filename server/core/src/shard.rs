@@ -266,6 +266,11 @@ impl RoomShard {
         self.begin_tenures(&changes);
     }
 
+    /// The publishers on this worker who don't stand as everybody does.
+    pub fn standings(&self) -> impl Iterator<Item = (SourceId, Standing)> {
+        self.selector.standings()
+    }
+
     /// Frees the positions of sources that stopped sending.
     pub fn handle_timeout(&mut self, now: Instant) {
         let time = self.time(now);

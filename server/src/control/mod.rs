@@ -15,6 +15,7 @@ mod trace;
 
 use std::time::{Duration, Instant};
 
+use selector::Params;
 use tercet_core::SessionId;
 use tercet_protocol::{ClientMessage, ProtocolError};
 use tokio::sync::{mpsc, oneshot};
@@ -63,7 +64,7 @@ pub(crate) enum ControlInput {
     },
     Trace {
         claims: Claims,
-        reply: oneshot::Sender<Result<TraceReceiver, ProtocolError>>,
+        reply: oneshot::Sender<Result<(Params, TraceReceiver), ProtocolError>>,
     },
     SocketClosed {
         from: Attached,

@@ -1,5 +1,6 @@
 //! Who may look at a room's levels, and where these go.
 
+use selector::Params;
 use tercet_core::RoomId;
 use tercet_protocol::{ErrorCode, ProtocolError, Role};
 
@@ -11,8 +12,8 @@ use crate::media::{TraceReceiver, TraceSender, WorkerCommand, WorkerId, trace};
 const TRACES_MAX: usize = 4;
 
 impl Control {
-    /// A trace of the room that the claims are for, from now on.
-    pub(super) fn trace(&mut self, claims: &Claims) -> Result<TraceReceiver, ProtocolError> {
+    /// A trace of the room that the claims are for, from now on, and the parameters of its selector.
+    pub(super) fn trace(&mut self, claims: &Claims) -> Result<(Params, TraceReceiver), ProtocolError> {
         let refused = |code, message: &str| Err(protocol_error(None, code, message, false));
         let room = RoomId::from(claims.room.as_str());
         let live = self.rooms.get_mut(&room);
@@ -36,7 +37,7 @@ impl Control {
         for worker in live.workers() {
             self.command(worker, WorkerCommand::Trace { room: room.clone(), trace: sender.clone() });
         }
-        Ok(receiver)
+        Ok((self.config.room(&claims.room).audio.params, receiver))
     }
 
     /// The room has a part on one more worker: who traces it traces that too.

@@ -8,6 +8,7 @@ use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
+use selector::{Params, Standing, Tunable};
 use serde::{Deserialize, Serialize};
 use tercet_protocol::ErrorCode;
 
@@ -15,7 +16,7 @@ use super::Node;
 use super::demo::refuse;
 use crate::access::AccessError;
 use crate::control::ControlInput;
-use crate::media::{TraceReceiver, TracedPacket};
+use crate::media::{TraceReceiver, Traced, What};
 
 /// Workers hand their packets over ten times a second: what is older than this is complete.
 const HORIZON: Duration = Duration::from_millis(300);
@@ -75,7 +76,9 @@ pub(super) async fn trace(
     }
     let end = Instant::now() + Duration::from_secs(seconds);
     match node.control.ask(|reply| ControlInput::Trace { claims, reply }).await {
-        Some(Ok(packets)) => ([(CONTENT_TYPE, "text/csv")], csv_until(end, packets)).into_response(),
+        Some(Ok((params, entries))) => {
+            ([(CONTENT_TYPE, "text/csv")], csv_until(end, &params, entries)).into_response()
+        }
         Some(Err(error)) => {
             let status = match error.code {
                 ErrorCode::Forbidden => StatusCode::FORBIDDEN,
@@ -90,21 +93,33 @@ pub(super) async fn trace(
 
 /// What a trace has still to write.
 struct Writing {
-    packets: TraceReceiver,
+    entries: TraceReceiver,
     start: Instant,
     end: Instant,
     /// Of several workers, and so not in order yet.
-    pending: Vec<TracedPacket>,
+    pending: Vec<Traced>,
     /// The time of the last line.
     written: Instant,
     over: bool,
 }
 
-/// The lines of a trace as they come; the first one names the columns.
-fn csv_until(end: Instant, packets: TraceReceiver) -> Body {
+/// The lines of a trace as they come; the first one names the columns, the next ones the parameters that aren't the
+/// defaults.
+fn csv_until(end: Instant, params: &Params, entries: TraceReceiver) -> Body {
     let start = Instant::now();
-    let writing = Writing { packets, start, end, pending: Vec::new(), written: start, over: false };
-    let header = stream::once(async { Ok("t_ms,source,level_dbov,vad\n".as_bytes().to_vec()) });
+    let writing = Writing { entries, start, end, pending: Vec::new(), written: start, over: false };
+    let mut header = "t_ms,source,level_dbov,vad\n".to_owned();
+    let defaults = Params::default();
+    if params.slots != defaults.slots {
+        header += &format!("#k,{}\n", params.slots);
+    }
+    for tunable in Tunable::all() {
+        let value = tunable.get(params);
+        if value != tunable.get(&defaults) {
+            header += &format!("#{},{value}\n", tunable.name);
+        }
+    }
+    let header = stream::once(async { Ok(header.into_bytes()) });
     let lines = stream::try_unfold(writing, |mut writing| async move {
         let lines = writing.next().await?;
         Ok::<_, anyhow::Error>(lines.map(|lines| (lines, writing)))
@@ -119,7 +134,7 @@ impl Writing {
             return Ok(None);
         }
         // A room in which nobody sends still tells ten times a second that there is nothing.
-        let room_is_over = match self.packets.next().await? {
+        let room_is_over = match self.entries.next().await? {
             Some(batch) => {
                 self.pending.extend(batch);
                 false
@@ -130,20 +145,34 @@ impl Writing {
         self.over = room_is_over || now >= self.end + HORIZON;
         let complete =
             if self.over { self.end } else { self.end.min(now.checked_sub(HORIZON).unwrap_or(now)) };
-        self.pending.sort_by_key(|packet| packet.at);
-        let count = self.pending.partition_point(|packet| packet.at <= complete);
-        let mut csv = csv::WriterBuilder::new().has_headers(false).from_writer(Vec::new());
-        for packet in self.pending.drain(..count) {
+        self.pending.sort_by_key(|entry| entry.at);
+        let count = self.pending.partition_point(|entry| entry.at <= complete);
+        // A note has as many columns as it needs.
+        let mut csv = csv::WriterBuilder::new().has_headers(false).flexible(true).from_writer(Vec::new());
+        for Traced { at, source, what } in self.pending.drain(..count) {
             // What a busy worker hands over late has the time of the line before: a trace is sorted.
-            self.written = self.written.max(packet.at);
+            self.written = self.written.max(at);
             let since_start = self.written.saturating_duration_since(self.start);
-            csv.serialize(Line {
-                t_ms: since_start.as_micros() as f64 / 1000.0,
-                source: packet.source.0,
-                level_dbov: packet.level.dbov(),
-                vad: packet.voice.map(u8::from),
-            })?;
+            let t_ms = since_start.as_micros() as f64 / 1000.0;
+            match what {
+                What::Packet { level, voice } => {
+                    let (level_dbov, vad) = (level.dbov(), voice.map(u8::from));
+                    csv.serialize(Line { t_ms, source: source.0, level_dbov, vad })?;
+                }
+                What::Silent => csv.serialize((format!("#{t_ms}"), source.0, "silent"))?,
+                What::Stands(standing) => csv.serialize((format!("#{t_ms}"), source.0, name(standing)))?,
+            }
         }
         Ok(Some(csv.into_inner()?))
+    }
+}
+
+fn name(standing: Standing) -> &'static str {
+    match standing {
+        // Nobody is excluded for all.
+        Standing::Excluded => "silent",
+        Standing::Ordinary => "ordinary",
+        Standing::Priority => "priority",
+        Standing::Pinned => "pinned",
     }
 }

@@ -24,7 +24,7 @@ use tercet_protocol::{ByOrigin, TrackOrigin};
 
 pub(crate) use peer::{Answer, OfferError};
 pub(crate) use pool::WorkerPool;
-pub(crate) use trace::{TraceReceiver, TraceSender, TracedPacket, trace};
+pub(crate) use trace::{TraceReceiver, TraceSender, Traced, What, trace};
 
 /// Which worker thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

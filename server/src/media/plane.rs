@@ -22,7 +22,7 @@ use selector::SourceId;
 use str0m::net::Transmit;
 use tercet_core::{Allowance, EndpointId, Ingest, RoomId, RoomShard};
 use tercet_dtls::SharedCrypto;
-use tercet_protocol::ByOrigin;
+use tercet_protocol::{ByOrigin, TrackOrigin};
 use tokio::sync::mpsc;
 use tracing::{debug, info, warn};
 
@@ -32,7 +32,7 @@ use super::metrics::WorkerMetrics;
 use super::peer::{DatagramError, Peer, PeerEvent};
 use super::socket::Sent;
 use super::timers::Timers;
-use super::trace::Tracer;
+use super::trace::{Tracer, What};
 use super::{WorkerCommand, WorkerEvent, WorkerId};
 
 /// Who is heard is told to the control plane at this pace.
@@ -103,6 +103,17 @@ struct LocalRoom {
     announced_screen: Option<SourceId>,
 }
 
+impl LocalRoom {
+    /// Something happened to a source. Traces are of voices.
+    fn note(&mut self, now: Instant, origin: TrackOrigin, source: SourceId, what: What) {
+        if origin == TrackOrigin::Microphone {
+            for tracer in &mut self.tracers {
+                tracer.note(now, source, what);
+            }
+        }
+    }
+}
+
 impl Plane {
     pub(super) fn new(
         id: WorkerId,
@@ -155,10 +166,10 @@ impl Plane {
             }
             WorkerCommand::SetGates { endpoint, gates } => {
                 for (origin, &gate) in gates.iter() {
-                    self.set_gate(endpoint, origin, gate);
+                    self.set_gate(now, endpoint, origin, gate);
                 }
             }
-            WorkerCommand::SetStanding { endpoint, standing } => self.set_standing(endpoint, standing),
+            WorkerCommand::SetStanding { endpoint, standing } => self.set_standing(now, endpoint, standing),
             WorkerCommand::SetListening { endpoint, listening } => {
                 if let Some(local) = self.local_room_of(endpoint) {
                     local.shards.microphone.set_listening(now, endpoint, listening);
@@ -185,12 +196,16 @@ impl Plane {
             }
             WorkerCommand::Trace { room, trace } => {
                 if let Some(local) = self.rooms.get_mut(&room) {
-                    local.tracers.push(Tracer::new(trace));
+                    let mut tracer = Tracer::new(trace);
+                    for (source, standing) in local.shards.microphone.standings() {
+                        tracer.note(now, source, What::Stands(standing));
+                    }
+                    local.tracers.push(tracer);
                 }
             }
             WorkerCommand::SendData { endpoints, reliable, frame } => {
                 for endpoint in endpoints {
-                    self.send_data(endpoint, reliable, &frame);
+                    self.send_data(now, endpoint, reliable, &frame);
                 }
             }
             WorkerCommand::Stop => {
@@ -209,7 +224,7 @@ impl Plane {
         let id = match self.demux.claim(from, datagram) {
             Claim::Known(id) => id,
             Claim::Unproven(id) => {
-                let proven = self.with_peer(id, |peer| Ok(peer.accepts(now, from, to, datagram)));
+                let proven = self.with_peer(now, id, |peer| Ok(peer.accepts(now, from, to, datagram)));
                 if proven != Some(true) {
                     self.metrics.dropped_unproven.increment(1);
                     return;
@@ -229,7 +244,7 @@ impl Plane {
                 return;
             }
         };
-        let handled = self.with_peer(id, |peer| match peer.handle_datagram(now, from, to, datagram) {
+        let handled = self.with_peer(now, id, |peer| match peer.handle_datagram(now, from, to, datagram) {
             Err(DatagramError::Malformed) => Ok(false),
             Err(DatagramError::Fatal) => Err(DatagramError::Fatal),
             Ok(()) => Ok(true),
@@ -247,7 +262,7 @@ impl Plane {
             let due = self.endpoints.get(&id).and_then(|e| e.peer.as_ref()).map(Peer::deadline);
             match due {
                 Some(deadline) if deadline <= now => {
-                    let _ = self.with_peer(id, |peer| peer.handle_timeout(now));
+                    let _ = self.with_peer(now, id, |peer| peer.handle_timeout(now));
                     self.pump(now, id);
                 }
                 Some(deadline) => self.timers.schedule(id, deadline),
@@ -269,7 +284,7 @@ impl Plane {
                 endpoint.written = false;
             }
             // str0m looks at what was written only when time passes.
-            if self.with_peer(id, |peer| peer.handle_timeout(now)).is_some() {
+            if self.with_peer(now, id, |peer| peer.handle_timeout(now)).is_some() {
                 self.pump(now, id);
             }
         }
@@ -310,7 +325,7 @@ impl Plane {
     fn pump(&mut self, now: Instant, id: EndpointId) {
         let mut events = Vec::new();
         let mut outgoing = std::mem::take(&mut self.outgoing);
-        let drained = self.with_peer(id, |peer| {
+        let drained = self.with_peer(now, id, |peer| {
             peer.drain(now, &mut events, &mut outgoing)?;
             Ok((peer.deadline(), peer.is_alive()))
         });
@@ -320,7 +335,7 @@ impl Plane {
         }
         match drained {
             Some((deadline, true)) => self.timers.schedule(id, deadline),
-            Some((_, false)) => self.connection_lost(id),
+            Some((_, false)) => self.connection_lost(now, id),
             None => {}
         }
     }
@@ -332,13 +347,13 @@ impl Plane {
                 self.tell(WorkerEvent::Connected { endpoint: id })
             }
             PeerEvent::Disconnected => {
-                self.end_all_publishing(id);
+                self.end_all_publishing(now, id);
                 self.set_reachable(id, false);
                 self.tell(WorkerEvent::Disconnected { endpoint: id });
             }
             PeerEvent::Rtp(origin, rtp) => self.rtp(now, id, origin, rtp),
             PeerEvent::StrayRtp => self.metrics.dropped_stray.increment(1),
-            PeerEvent::ReliableOpened => self.send_pending_data(id),
+            PeerEvent::ReliableOpened => self.send_pending_data(now, id),
             PeerEvent::Data { reliable, frame } => self.data(now, id, reliable, frame),
         }
     }
@@ -359,6 +374,7 @@ impl Plane {
     /// Calls into a peer. An error or a panic ends that peer and nobody else.
     fn with_peer<T>(
         &mut self,
+        now: Instant,
         id: EndpointId,
         call: impl FnOnce(&mut Peer) -> Result<T, DatagramError>,
     ) -> Option<T> {
@@ -375,7 +391,7 @@ impl Plane {
                 self.metrics.peer_panicked();
             }
         }
-        self.connection_lost(id);
+        self.connection_lost(now, id);
         None
     }
 

@@ -1,36 +1,45 @@
-//! A room's levels as its selector sees them, for somebody who looks: packets in, batches out.
+//! A room's levels as its selector sees them, and what else decides, for somebody who looks: single entries in, batches out.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use selector::{Level, SourceId};
-use tercet_core::AudioPacket;
+use selector::{Level, SourceId, Standing};
 use tokio::sync::mpsc;
 
 /// Batches under way, of each worker: they hand one over ten times a second.
 const BATCHES_MAX: usize = 64;
 
-/// A packet that was ranked.
+/// Something that happened to a source.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct TracedPacket {
+pub(crate) struct Traced {
     pub(crate) at: Instant,
     pub(crate) source: SourceId,
-    pub(crate) level: Level,
-    pub(crate) voice: Option<bool>,
+    pub(crate) what: What,
+}
+
+/// What happened.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum What {
+    /// A packet was ranked.
+    Packet { level: Level, voice: Option<bool> },
+    /// It is muted, or gone.
+    Silent,
+    /// A moderator lets it come before others, or not.
+    Stands(Standing),
 }
 
 /// Where the packets of a room go, from each of its workers.
 #[derive(Clone, Debug)]
 pub(crate) struct TraceSender {
-    batches: mpsc::Sender<Vec<TracedPacket>>,
+    batches: mpsc::Sender<Vec<Traced>>,
     torn: Arc<AtomicBool>,
 }
 
 /// Where they come out.
 #[derive(Debug)]
 pub(crate) struct TraceReceiver {
-    batches: mpsc::Receiver<Vec<TracedPacket>>,
+    batches: mpsc::Receiver<Vec<Traced>>,
     torn: Arc<AtomicBool>,
 }
 
@@ -55,7 +64,7 @@ impl TraceSender {
 
 impl TraceReceiver {
     /// What there is, of all workers; `None` when the room is over.
-    pub(crate) async fn next(&mut self) -> Result<Option<Vec<TracedPacket>>, Torn> {
+    pub(crate) async fn next(&mut self) -> Result<Option<Vec<Traced>>, Torn> {
         let mut packets = self.batches.recv().await;
         while let (Some(packets), Ok(more)) = (&mut packets, self.batches.try_recv()) {
             packets.extend(more);
@@ -67,7 +76,7 @@ impl TraceReceiver {
 /// What a worker collects for one trace.
 pub(super) struct Tracer {
     sender: TraceSender,
-    batch: Vec<TracedPacket>,
+    batch: Vec<Traced>,
 }
 
 impl Tracer {
@@ -75,9 +84,8 @@ impl Tracer {
         Tracer { sender, batch: Vec::new() }
     }
 
-    pub(super) fn packet(&mut self, at: Instant, packet: &AudioPacket) {
-        let AudioPacket { source, level, voice, .. } = *packet;
-        self.batch.push(TracedPacket { at, source, level, voice });
+    pub(super) fn note(&mut self, at: Instant, source: SourceId, what: What) {
+        self.batch.push(Traced { at, source, what });
     }
 
     /// Passes on what was collected. Returns whether anybody wants more.

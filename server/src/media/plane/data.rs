@@ -13,7 +13,7 @@ use crate::media::peer::{CHANNEL_BUFFER_BYTES_MAX, Peer};
 const REFUSAL_INTERVAL: Duration = Duration::from_secs(1);
 
 impl Plane {
-    pub(super) fn send_data(&mut self, id: EndpointId, reliable: bool, frame: &Arc<[u8]>) {
+    pub(super) fn send_data(&mut self, now: Instant, id: EndpointId, reliable: bool, frame: &Arc<[u8]>) {
         let Some(endpoint) = self.endpoints.get_mut(&id) else {
             return;
         };
@@ -23,20 +23,20 @@ impl Plane {
             endpoint.data_pending.push_back(frame.clone());
             return;
         }
-        if self.with_peer(id, |peer| Ok(peer.send_data(reliable, frame))) == Some(true) {
+        if self.with_peer(now, id, |peer| Ok(peer.send_data(reliable, frame))) == Some(true) {
             self.mark_written(id);
         } else {
             self.metrics.data_dropped.increment(1);
         }
     }
 
-    pub(super) fn send_pending_data(&mut self, id: EndpointId) {
+    pub(super) fn send_pending_data(&mut self, now: Instant, id: EndpointId) {
         let Some(endpoint) = self.endpoints.get_mut(&id) else {
             return;
         };
         endpoint.data_pending_bytes = 0;
         for frame in std::mem::take(&mut endpoint.data_pending) {
-            self.send_data(id, true, &frame);
+            self.send_data(now, id, true, &frame);
         }
     }
 

@@ -9,6 +9,7 @@ use tercet_protocol::TrackOrigin;
 
 use super::{Endpoint, Plane};
 use crate::media::crossing::{Crossing, HeardPacket, News};
+use crate::media::trace::What;
 use crate::media::{WorkerEvent, WorkerId};
 
 /// A packet on its way to the slots of its listeners.
@@ -70,11 +71,8 @@ impl Plane {
         let Some(local) = self.rooms.get_mut(&room) else {
             return;
         };
-        if origin == TrackOrigin::Microphone {
-            for tracer in &mut local.tracers {
-                tracer.packet(now, &packet);
-            }
-        }
+        let what = What::Packet { level: packet.level, voice: packet.voice };
+        local.note(now, origin, packet.source, what);
         let arrival = local.shards[origin].packet(now, &packet);
         if let Some(candidate) = arrival.crossing {
             let heard =
@@ -158,7 +156,7 @@ impl Plane {
         self.metrics.forwarded.increment(forwarded);
         for id in panicked {
             self.metrics.peer_panicked();
-            self.connection_lost(id);
+            self.connection_lost(now, id);
         }
     }
 

@@ -14,7 +14,7 @@ use tercet_protocol::{ByOrigin, TrackOrigin};
 use super::{Endpoint, LocalRoom, Plane, SELECTION_INTERVAL, Track};
 use crate::media::crossing::{Crossing, News};
 use crate::media::peer::Peer;
-use crate::media::trace::Tracer;
+use crate::media::trace::{Tracer, What};
 use crate::media::{Answer, OfferError, OpenEndpoint, WorkerEvent};
 
 /// RFC 3550, section 5.1, wants a random first number; below 2^15 the receiver can't mistake its roll-over.
@@ -79,7 +79,7 @@ impl Plane {
     ) -> Result<Answer, OfferError> {
         let endpoint = self.endpoints.get(&id).ok_or(OfferError::NoConnection)?;
         let is_new = fresh || !endpoint.had_peer;
-        let answer = if is_new { self.offer_fresh(now, id, sdp)? } else { self.offer_again(id, sdp)? };
+        let answer = if is_new { self.offer_fresh(now, id, sdp)? } else { self.offer_again(now, id, sdp)? };
         self.pump(now, id);
         if is_new {
             self.attach_to_shards(id, answer.slots());
@@ -107,7 +107,7 @@ impl Plane {
         }));
         let (peer, answer, ufrag) =
             made.map_err(|_| self.metrics.peer_panicked()).map_err(|()| OfferError::Internal)??;
-        self.end_all_publishing(id);
+        self.end_all_publishing(now, id);
         self.drop_peer(id);
         self.demux.learn_ufrag(id, ufrag);
         if let Some(endpoint) = self.endpoints.get_mut(&id) {
@@ -122,8 +122,13 @@ impl Plane {
         Ok(answer)
     }
 
-    pub(super) fn offer_again(&mut self, id: EndpointId, sdp: &str) -> Result<Answer, OfferError> {
-        let result = self.with_peer(id, |peer| {
+    pub(super) fn offer_again(
+        &mut self,
+        now: Instant,
+        id: EndpointId,
+        sdp: &str,
+    ) -> Result<Answer, OfferError> {
+        let result = self.with_peer(now, id, |peer| {
             let result = peer.renegotiate(sdp);
             Ok((result, peer.ice_ufrag()))
         });
@@ -165,29 +170,34 @@ impl Plane {
         }
     }
 
-    pub(super) fn set_gate(&mut self, id: EndpointId, origin: TrackOrigin, gate: Gate) {
+    pub(super) fn set_gate(&mut self, now: Instant, id: EndpointId, origin: TrackOrigin, gate: Gate) {
         let Some(endpoint) = self.endpoints.get_mut(&id) else {
             return;
         };
         endpoint.tracks[origin].ingest.set_gate(gate);
         match gate {
             Gate::Open => {}
-            Gate::Muted => self.silence(id, origin),
-            Gate::ListenOnly => self.end_publishing(id, origin),
+            Gate::Muted => self.silence(now, id, origin),
+            Gate::ListenOnly => self.end_publishing(now, id, origin),
         }
     }
 
-    pub(super) fn set_standing(&mut self, id: EndpointId, standing: Standing) {
+    pub(super) fn set_standing(&mut self, now: Instant, id: EndpointId, standing: Standing) {
         if let Some(endpoint) = self.endpoints.get(&id)
             && let Some(local) = self.rooms.get_mut(&endpoint.room)
         {
-            local.shards.microphone.set_standing(endpoint.tracks.microphone.source, standing);
+            let source = endpoint.tracks.microphone.source;
+            let former = local.shards.microphone.standings().find(|&(of, _)| of == source);
+            if former.map_or(Standing::Ordinary, |(_, standing)| standing) != standing {
+                local.note(now, TrackOrigin::Microphone, source, What::Stands(standing));
+            }
+            local.shards.microphone.set_standing(source, standing);
         }
     }
 
     pub(super) fn close(&mut self, now: Instant, id: EndpointId) {
-        self.end_all_publishing(id);
-        let goodbye = self.with_peer(id, |peer| {
+        self.end_all_publishing(now, id);
+        let goodbye = self.with_peer(now, id, |peer| {
             peer.close();
             Ok(())
         });
@@ -214,19 +224,22 @@ impl Plane {
     }
 
     /// A track of the endpoint's is not heard from here on.
-    pub(super) fn silence(&mut self, id: EndpointId, origin: TrackOrigin) {
+    pub(super) fn silence(&mut self, now: Instant, id: EndpointId, origin: TrackOrigin) {
         let Some(endpoint) = self.endpoints.get(&id) else {
             return;
         };
         let (room, source) = (endpoint.room.clone(), endpoint.tracks[origin].source);
-        let told = self.rooms.get_mut(&room).is_some_and(|local| local.shards[origin].silence(source));
-        if told {
+        let Some(local) = self.rooms.get_mut(&room) else {
+            return;
+        };
+        if local.shards[origin].silence(source) {
+            local.note(now, origin, source, What::Silent);
             self.cross(&room, || Crossing { room: room.clone(), origin, news: News::Silenced(source) });
         }
     }
 
-    pub(super) fn end_publishing(&mut self, id: EndpointId, origin: TrackOrigin) {
-        self.silence(id, origin);
+    pub(super) fn end_publishing(&mut self, now: Instant, id: EndpointId, origin: TrackOrigin) {
+        self.silence(now, id, origin);
         if let Some(endpoint) = self.endpoints.get_mut(&id)
             && std::mem::replace(&mut endpoint.tracks[origin].publishing, false)
         {
@@ -234,9 +247,9 @@ impl Plane {
         }
     }
 
-    pub(super) fn end_all_publishing(&mut self, id: EndpointId) {
+    pub(super) fn end_all_publishing(&mut self, now: Instant, id: EndpointId) {
         for origin in TrackOrigin::ALL {
-            self.end_publishing(id, origin);
+            self.end_publishing(now, id, origin);
         }
     }
 
@@ -249,12 +262,12 @@ impl Plane {
         };
         let over = self.endpoints.iter().filter(|(_, endpoint)| is_over(&endpoint.tracks.screen));
         for id in over.map(|(&id, _)| id).collect::<Vec<_>>() {
-            self.end_publishing(id, TrackOrigin::Screen);
+            self.end_publishing(now, id, TrackOrigin::Screen);
         }
     }
 
-    pub(super) fn connection_lost(&mut self, id: EndpointId) {
-        self.end_all_publishing(id);
+    pub(super) fn connection_lost(&mut self, now: Instant, id: EndpointId) {
+        self.end_all_publishing(now, id);
         self.drop_peer(id);
         self.tell(WorkerEvent::Disconnected { endpoint: id });
     }
