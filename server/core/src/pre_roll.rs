@@ -31,18 +31,25 @@ const TICKS_PER_MS: u32 = 48;
 pub struct Earlier {
     /// As it arrived.
     pub packet: AudioPacket,
-    /// Who heard it, as the reserve of those who had the slots.
-    pub heard_by: HeardBy,
+    /// Who heard it or one after it, as the reserve of those who had the slots: to them it is too late for this one.
+    pub heard_by: Vec<SourceId>,
 }
 
 /// Those who had the slots.
 pub(crate) type HeardBy = ArrayVec<SourceId, SLOTS_MAX>;
 
+/// A packet in the ring.
+struct Kept {
+    at: Instant,
+    packet: AudioPacket,
+    heard_by: HeardBy,
+}
+
 /// The last packets of each source that has no slot.
 pub(crate) struct PreRoll {
     packets_max: usize,
     age_max: Duration,
-    recent: FxHashMap<SourceId, VecDeque<(Instant, Earlier)>>,
+    recent: FxHashMap<SourceId, VecDeque<Kept>>,
 }
 
 impl PreRoll {
@@ -63,7 +70,7 @@ impl PreRoll {
         if recent.len() == self.packets_max {
             recent.pop_front();
         }
-        recent.push_back((now, Earlier { packet: packet.clone(), heard_by }));
+        recent.push_back(Kept { at: now, packet: packet.clone(), heard_by });
     }
 
     /// The packets of the source that belong right before this one, in order, as far back as its onset.
@@ -73,14 +80,20 @@ impl PreRoll {
         };
         let age_max = self.age_max;
         let lead_max = (onset_age + ATTACK).min(PRE_ROLL_MAX).as_millis() as u32 * TICKS_PER_MS;
-        let young = recent.drain(..).filter(|&(at, _)| now.saturating_duration_since(at) <= age_max);
-        let mut taken: Vec<Earlier> = young.map(|(_, earlier)| earlier).collect();
-        taken.retain(|Earlier { packet, .. }| {
+        let mut taken: Vec<Kept> = recent.drain(..).collect();
+        taken.retain(|Kept { at, packet, .. }| {
             let lead = first.timestamp.wrapping_sub(packet.timestamp);
-            packet.epoch == first.epoch && packet.seq < first.seq && lead <= lead_max
+            let is_young = now.saturating_duration_since(*at) <= age_max;
+            is_young && packet.epoch == first.epoch && packet.seq < first.seq && lead <= lead_max
         });
-        taken.sort_by_key(|earlier| earlier.packet.seq);
-        taken
+        taken.sort_by_key(|kept| kept.packet.seq);
+        let (mut earlier, mut heard_by) = (Vec::with_capacity(taken.len()), Vec::new());
+        for kept in taken.into_iter().rev() {
+            heard_by.extend(kept.heard_by);
+            earlier.push(Earlier { packet: kept.packet, heard_by: heard_by.clone() });
+        }
+        earlier.reverse();
+        earlier
     }
 
     /// Forgets a source.

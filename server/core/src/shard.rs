@@ -329,11 +329,11 @@ impl RoomShard {
         now: Instant,
         packet: &'a AudioPacket,
         position: usize,
-        heard_by: Option<&'a HeardBy>,
+        heard_by: Option<&'a [SourceId]>,
     ) -> impl Iterator<Item = Forward> + 'a {
         let reserve = self.selector.slots();
         let positions = self.selector.positions();
-        let tenure = self.tenures[position];
+        let tenures = &self.tenures;
         self.endpoints.iter_mut().filter_map(move |(&endpoint, listener)| {
             let has_heard = heard_by.is_some_and(|heard_by| {
                 let chose_just_now = listener.chose_at.is_some_and(|at| now < at + 2 * PRE_ROLL_MAX);
@@ -348,6 +348,8 @@ impl RoomShard {
                 // The reserve stands in where a talker would hear themselves.
                 positions[..reserve].iter().position(|p| *p == Some(listener.own))?
             };
+            // Whoever loses a position and has it again missed packets of the reserve: these are not lost ones.
+            let tenure = tenures[position].max(if position < reserve { 0 } else { tenures[slot] });
             let rewritten = listener.slots.get_mut(slot)?.rewrite(now, tenure, packet)?;
             Some(Forward { endpoint, slot, rewritten })
         })

@@ -65,6 +65,31 @@ fn packet(source: u32, seq: u64, dbov: i8) -> AudioPacket {
 }
 
 #[test]
+fn what_a_talker_misses_of_the_reserve_is_no_gap_in_the_slot() {
+    let mut room = OneWorker::new(2, 3);
+    for n in 0..50 {
+        let talk = if n % 2 == 0 { 0 } else { -20 };
+        room.frame(&[(1, talk - 20), (2, talk - 20), (3, talk - 30)]);
+    }
+    let mut numbers = Vec::new();
+    for n in 0..20 {
+        if n == 5 {
+            room.shard.silence(SourceId(1));
+        }
+        room.frame(&[]);
+        for (source, dbov) in [(1, if (5..10).contains(&n) { -90 } else { -20 - n % 5 }), (3, -90)] {
+            let packet = packet(source, room.seq, dbov);
+            let arrival = room.shard.packet(room.now, &packet);
+            let forwards = arrival.position.map(|position| room.shard.forward(room.now, &packet, position));
+            let to_first = forwards.into_iter().flatten().filter(|forward| forward.endpoint == EndpointId(1));
+            numbers.extend(to_first.filter(|forward| forward.slot == 0).map(|forward| forward.rewritten.seq));
+        }
+    }
+    assert!((10..18).contains(&numbers.len()), "{numbers:?}");
+    assert!(numbers.windows(2).all(|pair| pair[1] == pair[0] + 1), "{numbers:?}");
+}
+
+#[test]
 fn everybody_hears_three_others_and_nobody_themselves() {
     let mut room = OneWorker::new(3, 5);
     let levels = [(1, -10), (2, -20), (3, -30), (4, -40), (5, -50)];
@@ -203,6 +228,30 @@ fn who_heard_a_talker_in_the_reserve_hears_no_packet_twice() {
     let reached: Vec<u64> =
         room.shard.forward_earlier(room.now, earlier, 0).map(|forward| forward.endpoint.0).collect();
     assert_eq!(reached, [3]);
+}
+
+#[test]
+fn a_talker_who_heard_the_reserve_gets_nothing_from_before_that() {
+    let mut room = OneWorker::new(2, 4);
+    for n in 0..50 {
+        let talk = if n % 2 == 0 { -20 } else { -40 };
+        room.frame(&[(1, talk), (2, talk), (3, -90), (4, -90)]);
+    }
+    // 3 begins to speak, unheard but by 1 and 2 from the second packet on; then 1 is gone, and 3 has a slot.
+    for n in 0..3 {
+        room.frame(&[(3, -30 - n), (1, -20), (2, -20)]);
+    }
+    room.shard.silence(SourceId(1));
+    room.seq += 1;
+    room.now += FRAME;
+    let first = packet(3, room.seq, -30);
+    let arrival = room.shard.packet(room.now, &first);
+    assert!(arrival.pre_roll.len() > 3, "{} packets", arrival.pre_roll.len());
+    for earlier in &arrival.pre_roll {
+        let reached: Vec<u64> =
+            room.shard.forward_earlier(room.now, earlier, 0).map(|forward| forward.endpoint.0).collect();
+        assert_eq!(reached, [4]);
+    }
 }
 
 #[test]
