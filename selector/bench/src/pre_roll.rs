@@ -11,8 +11,8 @@ use crate::voice::FRAME_MS;
 /// The server goes by RTP timestamps, this by arrivals: less than half a packet between them is jitter.
 const JITTER_MAX_MS: u32 = 9;
 
-/// The server reaches back by one packet more than to the onset.
-const ATTACK_MS: u32 = FRAME_MS;
+/// What is so much louder than its source's noise is no pause.
+const FAINT_DB: i8 = 4;
 
 /// The rings of a room.
 pub(crate) struct PreRoll {
@@ -40,16 +40,25 @@ impl PreRoll {
         }
     }
 
-    /// The packets that are sent when a source takes a slot, the oldest first: as far back as its onset.
+    /// The packets that are sent when a source takes a slot, the oldest first: as far back as its onset, and as what
+    /// came before that was louder than its noise.
     pub(crate) fn take(
         &mut self,
         source: u32,
         now_us: u64,
         onset_age_ms: u32,
-    ) -> impl Iterator<Item = Packet> {
-        let ring = self.rings.get_mut(source as usize).map(std::mem::take).unwrap_or_default();
-        let reach_ms = self.length_ms.min(onset_age_ms.saturating_add(ATTACK_MS)) + JITTER_MAX_MS;
-        ring.into_iter().filter(move |packet| now_us - packet.at_us <= u64::from(reach_ms) * 1000)
+        noise_dbov: i8,
+    ) -> Vec<Packet> {
+        let mut ring = self.rings.get_mut(source as usize).map(std::mem::take).unwrap_or_default();
+        let is_within = |packet: &Packet, ms: u32| {
+            now_us - packet.at_us <= u64::from(ms.min(self.length_ms) + JITTER_MAX_MS) * 1000
+        };
+        let is_sent = |packet: &&Packet| {
+            let is_speech = packet.level_dbov >= noise_dbov.saturating_add(FAINT_DB);
+            is_within(packet, onset_age_ms) || (is_speech && is_within(packet, self.length_ms))
+        };
+        let sent = ring.iter().rev().take_while(is_sent).count();
+        ring.split_off(ring.len() - sent).into()
     }
 }
 
@@ -57,36 +66,44 @@ impl PreRoll {
 mod tests {
     use super::*;
 
-    fn packet(at_ms: u64) -> Packet {
-        Packet { at_us: at_ms * 1000, source: 4, level_dbov: -30, voice: None, spurt: None }
+    const NOISE_DBOV: i8 = -60;
+
+    fn packet(at_ms: u64, level_dbov: i8) -> Packet {
+        Packet { at_us: at_ms * 1000, source: 4, level_dbov, voice: None, spurt: None }
     }
 
-    fn taken_ms(pre_roll_ms: u32, arrivals_ms: &[u64], now_ms: u64, onset_age_ms: u32) -> Vec<u64> {
+    /// The last of the packets are faint, those before are silence.
+    fn taken_ms(pre_roll_ms: u32, arrivals_ms: &[u64], faint: usize, onset_age_ms: u32) -> Vec<u64> {
         let mut pre_roll = PreRoll::new(pre_roll_ms);
-        for &at_ms in arrivals_ms {
-            pre_roll.keep(&packet(at_ms));
+        for (n, &at_ms) in arrivals_ms.iter().enumerate() {
+            let is_faint = n + faint >= arrivals_ms.len();
+            pre_roll.keep(&packet(at_ms, if is_faint { NOISE_DBOV + 4 } else { NOISE_DBOV + 3 }));
         }
-        pre_roll.take(4, now_ms * 1000, onset_age_ms).map(|packet| packet.at_us / 1000).collect()
+        let taken = pre_roll.take(4, 100_000, onset_age_ms, NOISE_DBOV);
+        taken.iter().map(|packet| packet.at_us / 1000).collect()
     }
 
     #[test]
-    fn the_last_packets_are_sent_back_to_one_before_the_onset() {
-        assert_eq!(taken_ms(60, &[0, 20, 40, 60, 80], 100, 1000), [40, 60, 80]);
-        assert_eq!(taken_ms(60, &[0, 20, 40, 60, 80], 100, 20), [60, 80]);
-        assert_eq!(taken_ms(60, &[0, 20, 40, 60, 80], 100, 0), [80]);
-        assert_eq!(taken_ms(0, &[0, 20, 40], 60, 1000), [0; 0]);
+    fn the_last_packets_are_sent_back_to_the_onset_and_what_was_faint_before() {
+        let arrivals_ms = [0, 20, 40, 60, 80];
+        assert_eq!(taken_ms(60, &arrivals_ms, 0, 1000), [40, 60, 80]);
+        assert_eq!(taken_ms(60, &arrivals_ms, 0, 20), [80]);
+        assert_eq!(taken_ms(60, &arrivals_ms, 0, 0), [0; 0]);
+        assert_eq!(taken_ms(60, &arrivals_ms, 2, 0), [60, 80]);
+        assert_eq!(taken_ms(60, &arrivals_ms, 5, 0), [40, 60, 80]);
+        assert_eq!(taken_ms(0, &arrivals_ms, 5, 1000), [0; 0]);
     }
 
     #[test]
     fn what_is_from_before_a_pause_is_not_sent() {
-        assert_eq!(taken_ms(60, &[0, 31, 40], 100, 1000), [31, 40]);
+        assert_eq!(taken_ms(60, &[0, 31, 40], 3, 1000), [31, 40]);
     }
 
     #[test]
     fn what_was_sent_is_not_sent_again() {
         let mut pre_roll = PreRoll::new(60);
-        pre_roll.keep(&packet(0));
-        assert_eq!(pre_roll.take(4, 20_000, 1000).count(), 1);
-        assert_eq!(pre_roll.take(4, 20_000, 1000).count(), 0);
+        pre_roll.keep(&packet(0, -30));
+        assert_eq!(pre_roll.take(4, 20_000, 1000, NOISE_DBOV).len(), 1);
+        assert_eq!(pre_roll.take(4, 20_000, 1000, NOISE_DBOV).len(), 0);
     }
 }

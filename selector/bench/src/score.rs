@@ -80,7 +80,7 @@ impl Score {
             if before != slots {
                 score.count_changes(&before, slots, &speaking, packet.at_us);
                 for &source in slots.iter().flatten().filter(|&&source| !before.contains(&Some(source))) {
-                    for late in pre_roll.take(source, packet.at_us, rule.onset_age_ms()) {
+                    for late in pre_roll.take(source, packet.at_us, rule.onset_age_ms(), rule.noise_dbov()) {
                         let onset = late.spurt.and_then(|spurt| onsets.get_mut(&spurt));
                         score.with_pre_roll.packets += u64::from(onset.is_some());
                         if let Some(onset) = onset {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use arrayvec::ArrayVec;
 use rustc_hash::FxHashMap;
-use selector::{SLOTS_MAX, SourceId};
+use selector::{Level, SLOTS_MAX, SourceId};
 
 use crate::AudioPacket;
 
@@ -21,8 +21,8 @@ const FRAME: Duration = Duration::from_millis(20);
 /// A packet that waits this much longer than its place in the ring means is from before a pause.
 const JITTER_MAX: Duration = Duration::from_millis(40);
 
-/// A level is that of a whole packet: a syllable that begins at its end doesn't raise it.
-const ATTACK: Duration = FRAME;
+/// A packet that is so much louder than its source's noise is no pause: it may be the soft beginning of a syllable.
+const FAINT_DB: i8 = 4;
 
 const TICKS_PER_MS: u32 = 48;
 
@@ -73,13 +73,22 @@ impl PreRoll {
         recent.push_back(Kept { at: now, packet: packet.clone(), heard_by });
     }
 
-    /// The packets of the source that belong right before this one, in order, as far back as its onset.
-    pub(crate) fn take(&mut self, now: Instant, first: &AudioPacket, onset_age: Duration) -> Vec<Earlier> {
+    /// The packets of the source that belong right before this one, in order: as far back as its onset, and as what
+    /// came before that was no pause. Silence is not worth the delay.
+    pub(crate) fn take(
+        &mut self,
+        now: Instant,
+        first: &AudioPacket,
+        onset_age: Duration,
+        noise: Level,
+    ) -> Vec<Earlier> {
         let Some(recent) = self.recent.get_mut(&first.source) else {
             return Vec::new();
         };
         let age_max = self.age_max;
-        let lead_max = (onset_age + ATTACK).min(PRE_ROLL_MAX).as_millis() as u32 * TICKS_PER_MS;
+        let lead_max = PRE_ROLL_MAX.as_millis() as u32 * TICKS_PER_MS;
+        let onset_lead = onset_age.min(PRE_ROLL_MAX).as_millis() as u32 * TICKS_PER_MS;
+        let faint = Level::from_dbov(noise.dbov().saturating_add(FAINT_DB));
         let mut taken: Vec<Kept> = recent.drain(..).collect();
         taken.retain(|Kept { at, packet, .. }| {
             let lead = first.timestamp.wrapping_sub(packet.timestamp);
@@ -88,7 +97,11 @@ impl PreRoll {
         });
         taken.sort_by_key(|kept| kept.packet.seq);
         let (mut earlier, mut heard_by) = (Vec::with_capacity(taken.len()), Vec::new());
-        for kept in taken.into_iter().rev() {
+        let is_speech = |kept: &Kept| {
+            let lead = first.timestamp.wrapping_sub(kept.packet.timestamp);
+            lead <= onset_lead || kept.packet.level >= faint
+        };
+        for kept in taken.into_iter().rev().take_while(is_speech) {
             heard_by.extend(kept.heard_by);
             earlier.push(Earlier { packet: kept.packet, heard_by: heard_by.clone() });
         }

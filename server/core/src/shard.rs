@@ -229,7 +229,8 @@ impl RoomShard {
             let heard_by = if position.is_some() { main.flatten().collect() } else { HeardBy::new() };
             self.pre_roll.keep(now, packet, heard_by);
         } else if !was_heard {
-            pre_roll = self.pre_roll.take(now, packet, onset_age(&candidate));
+            let noise = self.selector.noise_floor(packet.source).unwrap_or_default();
+            pre_roll = self.pre_roll.take(now, packet, onset_age(&candidate), noise);
         }
         let wanted = || self.wanted.contains(&packet.source).then_some(candidate);
         let crossing = position.and_then(|_| self.selector.with_claim(&candidate)).or_else(wanted);

@@ -211,7 +211,9 @@ function heardOnsets(chirp) {
         ages.push((hz - chirp.fromHz) / chirp.hzPerMs - since);
       }
       ages.sort((a, b) => a - b);
-      if (ages.length > 0) onsets.push(ages[Math.floor(ages.length / 2)]);
+      const age = ages[Math.floor(ages.length / 2)];
+      // What is no tone of the chirp's is a click of a recorder that was starved.
+      if (age < chirp.ms) onsets.push(age);
     }
     quiet = 0;
   }

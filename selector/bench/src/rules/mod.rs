@@ -27,6 +27,11 @@ pub(crate) trait Rule {
     fn onset_age_ms(&self) -> u32 {
         u32::MAX
     }
+
+    /// The noise of the source of the last packet: a pre-roll reaches back beyond the onset while packets are louder.
+    fn noise_dbov(&self) -> i8 {
+        -127
+    }
 }
 
 /// Puts a set of sources into positions without moving those who stay.
