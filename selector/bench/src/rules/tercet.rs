@@ -12,7 +12,7 @@ pub(crate) struct Tercet {
     selector: Selector,
     slots: Vec<Option<u32>>,
     onset_age: Duration,
-    noise: Level,
+    last: SourceId,
 }
 
 impl Tercet {
@@ -24,7 +24,7 @@ impl Tercet {
     /// With parameters of one's own.
     pub(crate) fn with(params: Params) -> Tercet {
         let slots = vec![None; params.slots];
-        Tercet { selector: Selector::new(params), slots, onset_age: Duration::ZERO, noise: Level::default() }
+        Tercet { selector: Selector::new(params), slots, onset_age: Duration::ZERO, last: SourceId(0) }
     }
 }
 
@@ -34,7 +34,7 @@ impl Rule for Tercet {
         let level = Level::from_dbov(packet.level_dbov);
         let candidate = self.selector.judge(now, SourceId(packet.source), level, packet.voice);
         self.onset_age = if candidate.heard == Heard::Active { candidate.spurt_age } else { Duration::ZERO };
-        self.noise = self.selector.noise_floor(candidate.source).unwrap_or_default();
+        self.last = candidate.source;
         let changes = self.selector.rank(now, &candidate);
         for change in &changes {
             if let Some(slot) = self.slots.get_mut(change.position) {
@@ -52,6 +52,6 @@ impl Rule for Tercet {
     }
 
     fn noise_dbov(&self) -> i8 {
-        self.noise.dbov()
+        self.selector.noise_floor(self.last).unwrap_or_default().dbov()
     }
 }
