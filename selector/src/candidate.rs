@@ -58,6 +58,12 @@ pub struct Candidate {
 }
 
 impl Candidate {
+    /// For how long its source has been saying what it is heard with; zero where that is no speech.
+    pub fn speech_age(&self) -> Duration {
+        let is_speech = self.heard == Heard::Active && !self.is_denied;
+        if is_speech { self.spurt_age } else { Duration::ZERO }
+    }
+
     /// Whether it is worth hearing only where nobody speaks.
     pub fn is_noise(&self) -> bool {
         let is_no_speech = self.is_denied || !self.is_proven;

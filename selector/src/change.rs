@@ -32,7 +32,7 @@ pub type Positions = ArrayVec<Option<SourceId>, POSITIONS_MAX>;
 pub enum Reason {
     /// It was free.
     Free,
-    /// Its occupant was noise: steady, of bangs, or never heard otherwise since it came.
+    /// Its occupant was noise: steady, of bangs, no voice by its sender's word, or never heard otherwise since it came.
     Noise,
     /// Its occupant had been silent.
     Silent {

@@ -45,7 +45,7 @@ impl Occupant {
         self.standing = candidate.standing;
         self.loudness = candidate.loudness;
         self.noise = candidate.is_noise();
-        if candidate.heard == Heard::Active {
+        if candidate.heard == Heard::Active && !candidate.is_denied {
             self.active_at = Some(now);
         }
         if candidate.heard != Heard::Quiet || candidate.standing == Standing::Pinned {

@@ -113,11 +113,11 @@ impl Ranking {
         candidate: &Candidate,
         params: &Params,
     ) -> Option<(usize, Reason)> {
-        if candidate.is_denied {
-            return self.main_for_hum(now, candidate, params);
-        }
         if let Some(position) = self.free_main() {
             return Some((position, Reason::Free));
+        }
+        if candidate.is_denied {
+            return None;
         }
         if let Some(yielding) = self.yielding_main(now, candidate, params) {
             return Some(yielding);
@@ -133,7 +133,7 @@ impl Ranking {
         candidate.is_believed.then_some((position, challenge))
     }
 
-    /// The main position for a steady sound, or one that its sender says is no voice: one that nobody wants, or that of noise which is less loud.
+    /// The main position for a steady sound: one that nobody wants, or that of noise which is less loud.
     fn main_for_hum(
         &mut self,
         now: Duration,

@@ -138,12 +138,13 @@ static TUNABLES: [Tunable; 16] = [
         "After so much silence a slot yields to anybody who speaks, in milliseconds",
         |p| &mut p.yield_after,
     ),
-    ms("release_after_ms", 100, "After so much silence a slot is free, in milliseconds", |p| {
+    // Longer than the 400 ms between two packets of Opus DTX.
+    ms("release_after_ms", 500, "After so much silence a slot is free, in milliseconds", |p| {
         &mut p.release_after
     }),
     db("margin_db", "By how much a challenger is louder than a speaker, in dB", |p| &mut p.margin_db),
     ms("challenge_for_ms", 0, "For how long it is louder, in milliseconds", |p| &mut p.challenge_for),
-    ms("hold_for_ms", 0, "How long a new speaker is safe from challengers, in milliseconds", |p| {
+    ms("hold_for_ms", 60, "How long a new speaker is safe from challengers, in milliseconds", |p| {
         &mut p.hold_for
     }),
 ];

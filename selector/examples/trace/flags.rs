@@ -78,10 +78,10 @@ mod tests {
     #[test]
     fn flags_come_before_what_the_trace_says() {
         assert_eq!(params(&[]), Params::with_slots(2));
-        let flags = ["--k=5", "--active-level-dbov", "-40", "--margin-db=1", "--hold-for-ms=7"];
+        let flags = ["--k=5", "--active-level-dbov", "-40", "--margin-db=1", "--hold-for-ms=70"];
         let params = params(&flags);
         assert_eq!((params.slots, params.active_level.dbov(), params.margin_db), (5, -40, 1));
-        assert_eq!(params.hold_for.as_millis(), 7);
+        assert_eq!(params.hold_for.as_millis(), 70);
     }
 
     #[test]

@@ -100,6 +100,7 @@ fn circumstances(replay: &Replay, entry: &Entry, candidate: Option<&Candidate>) 
         let floor = selector.noise_floor(candidate.source).unwrap_or_default();
         let what = match candidate.heard {
             Heard::Active if candidate.is_bang => "a bang",
+            Heard::Active if candidate.is_denied => "no voice, says its sender",
             Heard::Active if !candidate.is_proven => "loud since it came",
             Heard::Active => "speaks",
             Heard::Steady => "a steady sound",

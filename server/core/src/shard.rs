@@ -16,9 +16,7 @@ use std::time::{Duration, Instant};
 
 use arrayvec::ArrayVec;
 use rustc_hash::{FxHashMap, FxHashSet};
-use selector::{
-    Candidate, Changes, Heard, Level, Params, Positions, SLOTS_MAX, Selector, SourceId, Standing,
-};
+use selector::{Candidate, Changes, Level, Params, Positions, SLOTS_MAX, Selector, SourceId, Standing};
 
 use crate::pre_roll::{Earlier, HeardBy, PRE_ROLL_DEFAULT, PRE_ROLL_MAX, PreRoll};
 use crate::slot::{Rewritten, Slot};
@@ -230,7 +228,7 @@ impl RoomShard {
             self.pre_roll.keep(now, packet, heard_by);
         } else if !was_heard {
             let noise = self.selector.noise_floor(packet.source).unwrap_or_default();
-            pre_roll = self.pre_roll.take(now, packet, onset_age(&candidate), noise);
+            pre_roll = self.pre_roll.take(now, packet, candidate.speech_age(), noise);
         }
         let wanted = || self.wanted.contains(&packet.source).then_some(candidate);
         let crossing = position.and_then(|_| self.selector.with_claim(&candidate)).or_else(wanted);
@@ -426,14 +424,6 @@ impl RoomShard {
 
     fn time(&self, now: Instant) -> Duration {
         now.saturating_duration_since(self.epoch)
-    }
-}
-
-/// How long ago the source began to say what it is heard with. What it sent before that is not worth the delay.
-fn onset_age(candidate: &Candidate) -> Duration {
-    match candidate.heard {
-        Heard::Active => candidate.spurt_age,
-        Heard::Steady | Heard::Quiet => Duration::ZERO,
     }
 }
 

@@ -135,7 +135,7 @@ mod tests {
         let error = parse_error("workers = 1\n[room.selector]\nmargin_db = 61\n");
         assert_eq!(error, "tercet.toml:2:1: margin_db is 61: set 0 to 60");
         let error = parse_error("[rooms.stage.selector]\nrelease_after_ms = 99\n");
-        assert_eq!(error, "tercet.toml:1:1: release_after_ms is 99: set 100 to 60000");
+        assert_eq!(error, "tercet.toml:1:1: release_after_ms is 99: set 500 to 60000");
         let error = parse_error("[room.selector]\nmarginn = 6\n");
         assert!(error.starts_with("tercet.toml:1:1: unknown field `marginn`, expected one of"), "{error}");
         let error = parse_error("[room.selector]\nmargin_db = \"6\"\n");

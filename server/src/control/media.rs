@@ -49,10 +49,16 @@ impl Control {
             WorkerEvent::PublishingEnded { endpoint, origin } => {
                 self.publishing(now, endpoint, origin, false)
             }
-            WorkerEvent::LevelMissing { endpoint } => {
+            WorkerEvent::LevelMissing { endpoint, origin } => {
                 if let Some(&session) = self.by_endpoint.get(&endpoint) {
-                    let message = "nobody hears you: your packets have no audio level (RFC 6464); offer the \
-                                   header extension urn:ietf:params:rtp-hdrext:ssrc-audio-level";
+                    let unheard = match origin {
+                        TrackOrigin::Microphone => "nobody hears you: your packets have",
+                        TrackOrigin::Screen => "nobody hears what you share: its packets have",
+                    };
+                    let message = format!(
+                        "{unheard} no audio level (RFC 6464); offer the header extension \
+                         urn:ietf:params:rtp-hdrext:ssrc-audio-level"
+                    );
                     let error = protocol_error(None, ErrorCode::NoAudioLevel, message, false);
                     self.send(now, session, &ServerMessage::Error(error));
                 }

@@ -5,6 +5,7 @@
 
 mod crossing;
 mod demux;
+mod lines;
 mod metrics;
 mod peer;
 mod plane;
@@ -100,6 +101,7 @@ pub(crate) enum WorkerEvent {
     /// A track of its client comes without levels, so nobody hears it. Told once a connection and track.
     LevelMissing {
         endpoint: EndpointId,
+        origin: TrackOrigin,
     },
     /// A data frame broke a rule and was dropped.
     DataRefused {

@@ -6,31 +6,25 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use arrayvec::ArrayVec;
-use selector::{Level, SLOTS_MAX};
+use selector::Level;
 use str0m::change::SdpOffer;
 use str0m::channel::ChannelId;
 use str0m::config::DtlsVersion;
 use str0m::format::Codec;
 use str0m::media::{Direction, MediaKind, Mid, Pt};
 use str0m::net::{Protocol, Receive, Transmit};
-use str0m::rtp::{Extension, ExtensionMap, ExtensionValues, RedDecoder, RtpPacket, RtpWrite};
+use str0m::rtp::{Extension, ExtensionMap, ExtensionValues, RtpPacket, RtpWrite};
 use str0m::{Candidate, Event, IceConnectionState, Input, Output, Rtc};
 use tercet_core::{AudioPacket, Encoding, IncomingRtp, Rewritten};
 use tercet_dtls::SharedCrypto;
 use tercet_protocol::{ByOrigin, CHANNEL_LOSSY, CHANNEL_RELIABLE, TrackOrigin};
 use tracing::debug;
 
+use super::lines::{Line, Lines};
 use super::sdp::polished;
 
 /// More m-lines than a session of eight slots and a screen has reason for.
 const MEDIA_LINES_MAX: usize = 24;
-
-/// The lines that a client sends on: its microphone's and its screen's.
-const UPSTREAMS_MAX: usize = TrackOrigin::ALL.len();
-
-/// The slots and the screen slot.
-const DOWNSTREAMS_MAX: usize = SLOTS_MAX + 1;
 
 /// A data channel that its peer doesn't read holds no more than this.
 pub(super) const CHANNEL_BUFFER_BYTES_MAX: usize = 256 * 1024;
@@ -89,23 +83,10 @@ impl Answer {
     }
 }
 
-/// An audio m-line, with the payload types its client gave it.
-struct Line {
-    mid: Mid,
-    opus_pt: Pt,
-    red_pt: Option<Pt>,
-    /// Whether anything is sent on it: a client can stop a line, and start it again.
-    active: bool,
-}
-
 /// One WebRTC peer connection.
 pub(crate) struct Peer {
     rtc: Rtc,
-    /// What the client sends: the microphone first.
-    upstream: ArrayVec<Line, UPSTREAMS_MAX>,
-    /// What it receives: the slots, and after all of them the screen slot.
-    downstream: ArrayVec<Line, DOWNSTREAMS_MAX>,
-    slots_max: usize,
+    lines: Lines,
     reliable: Option<ChannelId>,
     lossy: Option<ChannelId>,
     /// Channels that were ever opened.
@@ -144,9 +125,7 @@ impl Peer {
         }
         let mut peer = Peer {
             rtc,
-            upstream: ArrayVec::new(),
-            downstream: ArrayVec::new(),
-            slots_max: slots_max.min(SLOTS_MAX),
+            lines: Lines::new(slots_max),
             reliable: None,
             lossy: None,
             channels: 0,
@@ -178,18 +157,15 @@ impl Peer {
         let answer = answer.to_sdp_string();
         let sdp = polished(offer, &answer);
         // str0m tells of new m-lines once the peer is connected; who is in which slot is told before.
-        for line in self.upstream.iter_mut().chain(&mut self.downstream) {
-            line.active = false;
-        }
-        for mid in sdp.lines().filter_map(|line| line.strip_prefix("a=mid:")) {
-            self.read_media(Mid::from(mid.trim()));
-        }
-        if !self.upstream.iter().any(|line| line.active) && self.downstream.is_empty() {
+        let mids = sdp.lines().filter_map(|line| line.strip_prefix("a=mid:"));
+        let read: Vec<(Direction, Line)> =
+            mids.filter_map(|mid| self.read_media(Mid::from(mid.trim()))).collect();
+        self.lines.seat(read);
+        if self.lines.are_of_no_use() {
             return Err(OfferError::UnsupportedCodec);
         }
-        let mut mids = self.downstream.iter().map(|line| line.mid.to_string());
-        let slot_mids = mids.by_ref().take(self.slots_max).collect();
-        Ok(Answer { sdp, slot_mids, screen_mid: mids.next() })
+        let (slot_mids, screen_mid) = self.lines.downstream_mids();
+        Ok(Answer { sdp, slot_mids, screen_mid })
     }
 
     /// The local ICE user fragment: how to find the connection of a STUN request.
@@ -240,11 +216,7 @@ impl Peer {
         rewritten: Rewritten,
         packet: &AudioPacket,
     ) -> bool {
-        let place = match origin {
-            TrackOrigin::Microphone => slot,
-            TrackOrigin::Screen => self.slots_max + slot,
-        };
-        let Some(line) = self.downstream.get(place).filter(|line| line.active) else {
+        let Some(line) = self.lines.of_slot(origin, slot) else {
             return false;
         };
         let Some((pt, payload)) = line.encode(packet) else {
@@ -356,20 +328,11 @@ impl Peer {
 
     /// The first m-line that the client sends on is its microphone, the second its screen; those it only
     /// receives on are the slots, in the order in which they came to be, and then the screen slot.
-    fn read_media(&mut self, mid: Mid) {
+    fn read_media(&self, mid: Mid) -> Option<(Direction, Line)> {
         let audio = self.rtc.media(mid).filter(|media| media.kind() == MediaKind::Audio && !media.disabled());
-        let Some(direction) = audio.map(|media| media.direction()) else {
-            return;
-        };
-        let Some((opus_pt, red_pt)) = self.opus_of(mid) else {
-            return;
-        };
-        let line = Line { mid, opus_pt, red_pt, active: true };
-        match direction {
-            Direction::RecvOnly | Direction::SendRecv => line.join(&mut self.upstream, UPSTREAMS_MAX),
-            Direction::SendOnly => line.join(&mut self.downstream, self.slots_max + 1),
-            Direction::Inactive => {}
-        }
+        let direction = audio?.direction();
+        let (opus_pt, red_pt) = self.opus_of(mid)?;
+        Some((direction, Line { mid, opus_pt, red_pt, active: true }))
     }
 
     /// The payload types of Opus and of its redundancy, as this client numbers them.
@@ -382,8 +345,7 @@ impl Peer {
 
     fn incoming(&mut self, packet: RtpPacket) -> Option<PeerEvent> {
         let mid = self.rtc.direct_api().stream_rx(&packet.header.ssrc).map(|stream| stream.mid());
-        let place = self.upstream.iter().position(|line| line.active && Some(line.mid) == mid);
-        let Some(&origin) = place.and_then(|place| TrackOrigin::ALL.get(place)) else {
+        let Some(origin) = mid.and_then(|mid| self.lines.origin_of(mid)) else {
             return Some(PeerEvent::StrayRtp);
         };
         let pt = packet.header.payload_type;
@@ -420,37 +382,6 @@ pub(crate) enum DatagramError {
     Malformed,
     /// The connection is beyond repair.
     Fatal,
-}
-
-impl Line {
-    /// Takes its place among others. One that the client has stopped makes room for a new one; beyond `lines_max`
-    /// there is none.
-    fn join<const N: usize>(self, lines: &mut ArrayVec<Line, N>, lines_max: usize) {
-        let known = lines.iter().position(|line| line.mid == self.mid);
-        let place = known.or_else(|| lines.iter().position(|line| !line.active));
-        if let Some(place) = place {
-            lines[place] = self;
-        } else if lines.len() < lines_max.min(N) {
-            lines.push(self);
-        }
-    }
-
-    /// The packet as this client can read it. Redundant audio passes untouched where the client
-    /// negotiated it with the sender's number for Opus, which stands inside the payload; anybody
-    /// else gets the primary block, which is the sender's Opus, untouched.
-    fn encode(&self, packet: &AudioPacket) -> Option<(Pt, std::sync::Arc<[u8]>)> {
-        match (packet.encoding, self.red_pt) {
-            (Encoding::Opus, _) => Some((self.opus_pt, packet.payload.clone())),
-            (Encoding::Red { opus_pt }, Some(red_pt)) if opus_pt == *self.opus_pt => {
-                Some((red_pt, packet.payload.clone()))
-            }
-            (Encoding::Red { .. }, _) => {
-                let blocks = RedDecoder::decode(&packet.payload).ok()?;
-                let primary = blocks.iter().find(|block| block.is_primary)?;
-                Some((self.opus_pt, primary.payload.into()))
-            }
-        }
-    }
 }
 
 /// What audio needs: who is loud, and which m-line a new SSRC belongs to. The numbers are

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use selector::{Heard, Level, Params, Selector, SourceId};
+use selector::{Level, Params, Selector, SourceId};
 
 use super::Rule;
 use crate::trace::Packet;
@@ -33,7 +33,7 @@ impl Rule for Tercet {
         let now = Duration::from_micros(packet.at_us);
         let level = Level::from_dbov(packet.level_dbov);
         let candidate = self.selector.judge(now, SourceId(packet.source), level, packet.voice);
-        self.onset_age = if candidate.heard == Heard::Active { candidate.spurt_age } else { Duration::ZERO };
+        self.onset_age = candidate.speech_age();
         self.last = candidate.source;
         let changes = self.selector.rank(now, &candidate);
         for change in &changes {

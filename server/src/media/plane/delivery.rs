@@ -58,7 +58,7 @@ impl Plane {
                     dropped == Dropped::NoLevel && !std::mem::replace(&mut track.level_missing, true);
                 self.metrics.ingest_dropped(dropped);
                 if is_news {
-                    self.tell(WorkerEvent::LevelMissing { endpoint: id });
+                    self.tell(WorkerEvent::LevelMissing { endpoint: id, origin });
                 }
                 return;
             }

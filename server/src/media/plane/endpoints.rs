@@ -214,7 +214,13 @@ impl Plane {
             }
             if local.shards.microphone.endpoint_count() == 0 {
                 local.tracers.retain_mut(Tracer::flush);
+                let has_screen = local.announced_screen.is_some();
                 self.rooms.remove(&endpoint.room);
+                if has_screen {
+                    // A room of the same name may begin before this one's news have arrived.
+                    let (worker, room) = (self.id, endpoint.room.clone());
+                    self.tell(WorkerEvent::ScreenChanged { worker, room, source: None });
+                }
             }
         }
         if self.rooms.is_empty() {

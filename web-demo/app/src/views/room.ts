@@ -317,10 +317,11 @@ export class RoomView {
     if (role === "listener") {
       this.#notices.clear("promotion");
       this.#notices.clear("muted");
+      if (!this.#voice.isTone) {
+        await this.#useTrack(null);
+        this.#voice.releaseAll();
+      }
       await this.#sharing.stop();
-      if (this.#voice.isTone) return;
-      await this.#useTrack(null);
-      this.#voice.releaseAll();
     } else if (!this.#room.audioTrack) {
       // A promotion is no consent to be recorded: the microphone waits for a click.
       this.#muteIfVoiceless();

@@ -1,0 +1,163 @@
+//! The audio m-lines of a connection: what an offer has in, what is what out.
+
+use arrayvec::ArrayVec;
+use selector::SLOTS_MAX;
+use str0m::media::{Direction, Mid, Pt};
+use str0m::rtp::RedDecoder;
+use tercet_core::{AudioPacket, Encoding};
+use tercet_protocol::TrackOrigin;
+
+/// The lines that a client sends on: its microphone's and its screen's.
+const UPSTREAMS_MAX: usize = TrackOrigin::ALL.len();
+
+/// The slots and the screen slot.
+const DOWNSTREAMS_MAX: usize = SLOTS_MAX + 1;
+
+/// An audio m-line, with the payload types its client gave it.
+pub(super) struct Line {
+    pub(super) mid: Mid,
+    pub(super) opus_pt: Pt,
+    pub(super) red_pt: Option<Pt>,
+    /// Whether anything is sent on it: a client can stop a line, and start it again.
+    pub(super) active: bool,
+}
+
+/// All of them, each in its place for as long as it isn't stopped.
+pub(super) struct Lines {
+    /// What the client sends: the microphone first.
+    upstream: ArrayVec<Line, UPSTREAMS_MAX>,
+    /// What it receives: the slots, and after all of them the screen slot.
+    downstream: ArrayVec<Line, DOWNSTREAMS_MAX>,
+    slots_max: usize,
+}
+
+impl Lines {
+    pub(super) fn new(slots_max: usize) -> Lines {
+        Lines { upstream: ArrayVec::new(), downstream: ArrayVec::new(), slots_max: slots_max.min(SLOTS_MAX) }
+    }
+
+    /// The lines of a session description, in its order, with the direction that the server has on each. The first on
+    /// which the client sends is its microphone, the second its screen; those it only receives on are the slots, and
+    /// then the screen slot.
+    pub(super) fn seat(&mut self, read: Vec<(Direction, Line)>) {
+        for line in self.upstream.iter_mut().chain(&mut self.downstream) {
+            line.active = false;
+        }
+        // Those that are known keep their places; new ones, wherever they stand, take what is left.
+        let is_known = |(_, line): &(Direction, Line)| {
+            self.upstream.iter().chain(&self.downstream).any(|known| known.mid == line.mid)
+        };
+        let (known, new): (Vec<_>, Vec<_>) = read.into_iter().partition(is_known);
+        for (direction, line) in known.into_iter().chain(new) {
+            match direction {
+                Direction::RecvOnly | Direction::SendRecv => line.join(&mut self.upstream, UPSTREAMS_MAX),
+                Direction::SendOnly => line.join(&mut self.downstream, self.slots_max + 1),
+                Direction::Inactive => {}
+            }
+        }
+    }
+
+    /// Whether nothing can be sent or received.
+    pub(super) fn are_of_no_use(&self) -> bool {
+        !self.upstream.iter().any(|line| line.active) && self.downstream.is_empty()
+    }
+
+    /// Those of the slots, and that of the screen slot.
+    pub(super) fn downstream_mids(&self) -> (Vec<String>, Option<String>) {
+        let mut mids = self.downstream.iter().map(|line| line.mid.to_string());
+        (mids.by_ref().take(self.slots_max).collect(), mids.next())
+    }
+
+    /// The line of a slot for audio of this origin, if anything can be sent on it.
+    pub(super) fn of_slot(&self, origin: TrackOrigin, slot: usize) -> Option<&Line> {
+        let place = match origin {
+            TrackOrigin::Microphone => slot,
+            TrackOrigin::Screen => self.slots_max + slot,
+        };
+        self.downstream.get(place).filter(|line| line.active)
+    }
+
+    /// What the client sends on a line; `None` for one on which it has nothing to send.
+    pub(super) fn origin_of(&self, mid: Mid) -> Option<TrackOrigin> {
+        let place = self.upstream.iter().position(|line| line.active && line.mid == mid)?;
+        TrackOrigin::ALL.get(place).copied()
+    }
+}
+
+impl Line {
+    /// Takes its place among others. One that the client has stopped makes room for a new one; beyond `lines_max`
+    /// there is none.
+    fn join<const N: usize>(self, lines: &mut ArrayVec<Line, N>, lines_max: usize) {
+        let known = lines.iter().position(|line| line.mid == self.mid);
+        let place = known.or_else(|| lines.iter().position(|line| !line.active));
+        if let Some(place) = place {
+            lines[place] = self;
+        } else if lines.len() < lines_max.min(N) {
+            lines.push(self);
+        }
+    }
+
+    /// The packet as this client can read it. Redundant audio passes untouched where the client
+    /// negotiated it with the sender's number for Opus, which stands inside the payload; anybody
+    /// else gets the primary block, which is the sender's Opus, untouched.
+    pub(super) fn encode(&self, packet: &AudioPacket) -> Option<(Pt, std::sync::Arc<[u8]>)> {
+        match (packet.encoding, self.red_pt) {
+            (Encoding::Opus, _) => Some((self.opus_pt, packet.payload.clone())),
+            (Encoding::Red { opus_pt }, Some(red_pt)) if opus_pt == *self.opus_pt => {
+                Some((red_pt, packet.payload.clone()))
+            }
+            (Encoding::Red { .. }, _) => {
+                let blocks = RedDecoder::decode(&packet.payload).ok()?;
+                let primary = blocks.iter().find(|block| block.is_primary)?;
+                Some((self.opus_pt, primary.payload.into()))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SENT: Direction = Direction::RecvOnly;
+    const RECEIVED: Direction = Direction::SendOnly;
+
+    fn seated(lines: &mut Lines, offer: &[(&str, Direction)]) -> (Vec<String>, Option<String>) {
+        let line = |mid| Line { mid: Mid::from(mid), opus_pt: Pt::from(111), red_pt: None, active: true };
+        lines.seat(offer.iter().map(|&(mid, direction)| (direction, line(mid))).collect());
+        lines.downstream_mids()
+    }
+
+    fn origin(lines: &Lines, mid: &str) -> Option<TrackOrigin> {
+        lines.origin_of(Mid::from(mid))
+    }
+
+    #[test]
+    fn a_new_line_in_place_of_a_stopped_one_moves_no_other() {
+        let mut lines = Lines::new(2);
+        let slots = seated(
+            &mut lines,
+            &[("mic", SENT), ("a", RECEIVED), ("b", RECEIVED), ("scr", SENT), ("c", RECEIVED)],
+        );
+        assert_eq!(slots, (vec!["a".into(), "b".into()], Some("c".into())));
+        // RFC 8829, section 5.2.2: a new m-line takes the index of a stopped one, before those that go on.
+        let again = [("mic", SENT), ("new", SENT), ("b", RECEIVED), ("scr", SENT), ("c", RECEIVED)];
+        seated(&mut lines, &again);
+        assert_eq!(origin(&lines, "mic"), Some(TrackOrigin::Microphone));
+        assert_eq!(origin(&lines, "scr"), Some(TrackOrigin::Screen));
+        assert_eq!(origin(&lines, "new"), None);
+        assert!(lines.of_slot(TrackOrigin::Microphone, 0).is_none());
+        let again = [("mic", SENT), ("d", RECEIVED), ("b", RECEIVED), ("scr", SENT), ("c", RECEIVED)];
+        assert_eq!(seated(&mut lines, &again), (vec!["d".into(), "b".into()], Some("c".into())));
+    }
+
+    #[test]
+    fn a_stopped_microphone_leaves_its_place_to_a_new_line() {
+        let mut lines = Lines::new(1);
+        seated(&mut lines, &[("mic", SENT), ("scr", SENT), ("a", RECEIVED)]);
+        seated(&mut lines, &[("new", SENT), ("scr", SENT), ("a", RECEIVED)]);
+        assert_eq!(origin(&lines, "new"), Some(TrackOrigin::Microphone));
+        assert_eq!(origin(&lines, "scr"), Some(TrackOrigin::Screen));
+        assert_eq!(origin(&lines, "mic"), None);
+    }
+}
