@@ -64,7 +64,7 @@ struct Line {
 }
 
 /// Reads a trace. A line that begins with `#` is a note: `#NAME,VALUE` sets a parameter, or `k`; `#t_ms,source,what` tells
-/// that a source is `silent`, or how it stands from then on. Any other is a remark.
+/// that a source is `silent`, or how it stands from then on. One that goes on with a space is a remark.
 pub(crate) fn read(mut trace: impl Read) -> Result<Trace, TraceError> {
     let mut bytes = Vec::new();
     trace.read_to_end(&mut bytes).map_err(TraceError::Input)?;
@@ -115,13 +115,15 @@ fn packet(line: Line) -> Result<Entry, String> {
 
 /// What a server notes besides the packets; `None` for a parameter, which is set, and for a remark.
 fn note(first: &str, record: &StringRecord, params: &mut Params) -> Result<Option<Entry>, String> {
+    if first.is_empty() || first.starts_with(' ') {
+        return Ok(None);
+    }
     if let (2, Some(value)) = (record.len(), record.get(1)) {
-        let known = first == "k" || Tunable::named(first).is_some();
-        return if known { set(params, first, value).map(|()| None) } else { Ok(None) };
+        return set(params, first, value).map(|()| None);
     }
     let (3, Some(source), Some(what), Ok(t_ms)) = (record.len(), record.get(1), record.get(2), first.parse())
     else {
-        return Ok(None);
+        return Err("a note is #NAME,VALUE or #t_ms,source,what, a remark begins with a space".into());
     };
     let what = match what {
         "silent" => What::Silent,
@@ -137,6 +139,7 @@ fn set(params: &mut Params, name: &str, value: &str) -> Result<(), String> {
     let value: i32 = value.parse().map_err(|_| format!("{name} is not a number"))?;
     match Tunable::named(name) {
         Some(tunable) => tunable.set(params, value).map_err(|refused| refused.to_string()),
+        None if name != "k" => Err(format!("there is no parameter {name}")),
         None if (1..=SLOTS_MAX as i32).contains(&value) => {
             params.slots = value as usize;
             Ok(())
@@ -189,6 +192,10 @@ mod tests {
         assert_eq!(refused("#margin_db,61"), "line 3: margin_db is 61: set 0 to 60");
         assert_eq!(refused("#k,9"), "line 3: k is 9: set 1 to 8");
         assert_eq!(refused("#k,three"), "line 3: k is not a number");
+        assert_eq!(refused("#slots,1"), "line 3: there is no parameter slots");
+        let form = "line 3: a note is #NAME,VALUE or #t_ms,source,what, a remark begins with a space";
+        assert_eq!(refused("#remark"), form);
+        assert_eq!(refused("#k,1,2,3"), form);
         assert_eq!(refused("#20,1,loud"), "line 3: a source is not silent, ordinary, priority or pinned");
         for headless in ["", "\n", "0,1,-30,1\n", "time,who\n1,2\n"] {
             assert!(matches!(read(headless.as_bytes()), Err(TraceError::NoHeader)), "{headless:?}");

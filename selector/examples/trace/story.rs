@@ -62,6 +62,10 @@ pub(crate) fn tell(
     }
     if !told {
         let before = last.unwrap_or_else(|| format!("{source} was never loud before"));
+        if let (Some(at), Some(end)) = (at, entries.last().filter(|end| at.is_some_and(|at| at > end.at))) {
+            writeln!(out, "the trace ends at {} ms, before {} ms", Millis(end.at), Millis(at))
+                .map_err(TraceError::Output)?;
+        }
         writeln!(out, "nothing happened to {source} within a second of then; before: {before}")
             .map_err(TraceError::Output)?;
     }
