@@ -112,6 +112,7 @@ impl Run {
                     is_proven: flags & 1 != 0,
                     is_bang: flags & 2 != 0,
                     is_believed: flags & 4 != 0,
+                    is_denied: flags & 16 != 0,
                     claim: (flags & 8 != 0).then_some(Claim { position: position.into(), turn }),
                 };
                 self.change(|s, now| s.rank(now, &candidate));
