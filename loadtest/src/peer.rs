@@ -226,7 +226,8 @@ impl Peer {
     }
 
     /// The first offer: one `sendonly` audio m-line, a `recvonly` one for each of `slots`, one of each for the
-    /// sound of screens if the options say so, and the data channels. Call it once; [`Peer::restart_ice`] makes the offers that follow.
+    /// sound of screens if the options say so, and the data channels. Call it once; [`Peer::restart_ice`] makes the
+    /// offers that follow.
     pub fn offer(&mut self, slots: u8) -> String {
         let mut changes = self.rtc.sdp_api();
         let mut add = |direction| changes.add_media(MediaKind::Audio, direction, None, None, None);

@@ -43,8 +43,8 @@ pub enum Observation {
 ///
 /// A position yields, at once, where its occupant is noise; where it has been silent for
 /// [`Params::yield_to_onset_after`] to somebody who begins to speak; where it has been silent for
-/// [`Params::yield_after`] to anybody who speaks, or sooner if it said no more than a word; and where it is active to a challenger who has been
-/// louder for long. Of several the noise yields first, then the one silent for longest. A position is
+/// [`Params::yield_after`] to anybody who speaks, or sooner if it said no more than a word; and where
+/// it is active to a challenger who has been louder for long. Of several the noise yields first, then the one silent for longest. A position is
 /// free when its occupant was not heard for [`Params::release_after`], fell silent, or left.
 ///
 /// Where the packets of a room arrive at several selectors, on several threads or machines, each judges its own

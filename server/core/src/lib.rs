@@ -8,8 +8,8 @@
 //!                       numbering)                positions)   header, same payload)
 //! ```
 //!
-//! A [`RoomShard`] is the part of a room that lives on one worker, of its voices or of its shared screens; a [`Room`] is who is in it and
-//! what they may do, of which the node has one. Time is passed in as `now`, and nothing here is
+//! A [`RoomShard`] is the part of a room that lives on one worker, of its voices or of its shared
+//! screens; a [`Room`] is who is in it and what they may do, of which the node has one. Time is passed in as `now`, and nothing here is
 //! random, so a test replays a room exactly.
 
 mod allowance;

@@ -17,7 +17,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use selector::SourceId;
 use str0m::net::Transmit;
 use tercet_core::{Allowance, EndpointId, Ingest, RoomId, RoomShard};
@@ -47,6 +47,8 @@ pub(super) struct Plane {
     others: Vec<CrossingSender>,
     metrics: WorkerMetrics,
     endpoints: FxHashMap<EndpointId, Endpoint>,
+    /// Those of them that publish a screen: few, of many.
+    sharers: FxHashSet<EndpointId>,
     rooms: FxHashMap<RoomId, LocalRoom>,
     demux: Demux,
     timers: Timers,
@@ -129,6 +131,7 @@ impl Plane {
             others,
             metrics,
             endpoints: FxHashMap::default(),
+            sharers: FxHashSet::default(),
             rooms: FxHashMap::default(),
             demux: Demux::default(),
             timers: Timers::default(),

@@ -66,6 +66,9 @@ impl Plane {
         let started = !std::mem::replace(&mut track.publishing, true);
         let room = endpoint.room.clone();
         if started {
+            if origin == TrackOrigin::Screen {
+                self.sharers.insert(id);
+            }
             self.tell(WorkerEvent::PublishingStarted { endpoint: id, origin });
         }
         let Some(local) = self.rooms.get_mut(&room) else {

@@ -249,6 +249,9 @@ impl Plane {
         if let Some(endpoint) = self.endpoints.get_mut(&id)
             && std::mem::replace(&mut endpoint.tracks[origin].publishing, false)
         {
+            if origin == TrackOrigin::Screen {
+                self.sharers.remove(&id);
+            }
             self.tell(WorkerEvent::PublishingEnded { endpoint: id, origin });
         }
     }
@@ -262,12 +265,11 @@ impl Plane {
     /// Ends the shares of which nothing came for long: whoever stops one says so by no more than that. A microphone
     /// stays published through any silence.
     pub(super) fn end_stopped_shares(&mut self, now: Instant) {
-        let is_over = |share: &Track| {
-            let is_late = |at| now.saturating_duration_since(at) >= SHARE_RELEASE_AFTER;
-            share.publishing && share.arrived_at.is_some_and(is_late)
+        let is_over = |id: &&EndpointId| {
+            let arrived_at = self.endpoints.get(id).and_then(|endpoint| endpoint.tracks.screen.arrived_at);
+            arrived_at.is_none_or(|at| now.saturating_duration_since(at) >= SHARE_RELEASE_AFTER)
         };
-        let over = self.endpoints.iter().filter(|(_, endpoint)| is_over(&endpoint.tracks.screen));
-        for id in over.map(|(&id, _)| id).collect::<Vec<_>>() {
+        for id in self.sharers.iter().filter(is_over).copied().collect::<Vec<_>>() {
             self.end_publishing(now, id, TrackOrigin::Screen);
         }
     }
