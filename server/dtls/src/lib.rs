@@ -1,16 +1,26 @@
-//! str0m's crypto with one DTLS configuration and one certificate for all peers of a process.
+//! str0m's crypto, shared by all peers of a process, and SRTP beside it.
 //!
 //! str0m's own provider builds a `dimpl::Config` for each peer, and building one runs a self-test
 //! of every cipher suite: 1.3 ms, which is most of what a join costs. The configuration has nothing
 //! of a peer in it, so this provider builds it once.
+//!
+//! The same place sees the keys that a handshake exports for SRTP: [`exporting`] hands them out, and a
+//! [`Sealer`] made of them protects packets as str0m would, without what str0m does around it.
 
-use std::fmt;
+mod association;
+mod export;
+mod seal;
+
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use str0m::config::{CryptoProvider, DtlsCert, DtlsVersion};
 use str0m::crypto::CryptoError;
-use str0m::crypto::dtls::{DtlsImplError, DtlsInstance, DtlsOutput, DtlsProvider, ProtocolVersion};
+use str0m::crypto::dtls::{DtlsInstance, DtlsProvider};
+
+use association::Association;
+pub use export::{Exported, exporting};
+pub use seal::{Sealer, TAG_BYTES};
 
 /// What all peers of a process share.
 #[derive(Clone, Debug)]
@@ -81,56 +91,5 @@ impl DtlsProvider for SharedConfig {
             _ => dimpl::Dtls::new_auto(config, certificate.clone(), now),
         };
         Ok(Box::new(Association(dtls)))
-    }
-}
-
-/// One DTLS association. str0m keeps its own wrapper private, so here is another.
-struct Association(dimpl::Dtls);
-
-impl fmt::Debug for Association {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Association")
-    }
-}
-
-impl DtlsInstance for Association {
-    fn set_active(&mut self, active: bool) {
-        self.0.set_active(active);
-    }
-
-    fn handle_packet(&mut self, packet: &[u8]) -> Result<(), DtlsImplError> {
-        self.0.handle_packet(packet)
-    }
-
-    fn poll_output<'a>(&mut self, buf: &'a mut [u8]) -> DtlsOutput<'a> {
-        self.0.poll_output(buf)
-    }
-
-    fn handle_timeout(&mut self, now: Instant) -> Result<(), DtlsImplError> {
-        self.0.handle_timeout(now)
-    }
-
-    fn send_application_data(&mut self, data: &[u8]) -> Result<usize, DtlsImplError> {
-        self.0.send_application_data(data)
-    }
-
-    fn is_active(&self) -> bool {
-        self.0.is_active()
-    }
-
-    fn protocol_version(&self) -> Option<ProtocolVersion> {
-        self.0.protocol_version()
-    }
-
-    fn is_closing(&self) -> bool {
-        self.0.is_closing()
-    }
-
-    fn is_closed(&self) -> bool {
-        self.0.is_closed()
-    }
-
-    fn close(&mut self) -> Result<(), DtlsImplError> {
-        self.0.close()
     }
 }

@@ -1,11 +1,16 @@
 //! The audio m-lines of a connection: what an offer has in, what is what out.
 
+use std::cell::OnceCell;
+use std::sync::Arc;
+
 use arrayvec::ArrayVec;
 use selector::SLOTS_MAX;
 use str0m::media::{Direction, Mid, Pt};
 use str0m::rtp::RedDecoder;
 use tercet_core::{AudioPacket, Encoding};
 use tercet_protocol::TrackOrigin;
+
+use super::fanout::Stream;
 
 /// The lines that a client sends on: its microphone's and its screen's.
 const UPSTREAMS_MAX: usize = TrackOrigin::ALL.len();
@@ -20,6 +25,8 @@ pub(super) struct Line {
     pub(super) red_pt: Option<Pt>,
     /// Whether anything is sent on it: a client can stop a line, and start it again.
     pub(super) active: bool,
+    /// What the client receives on it, if it can be sealed without str0m.
+    pub(super) stream: Option<Stream>,
 }
 
 /// All of them, each in its place for as long as it isn't stopped.
@@ -68,13 +75,20 @@ impl Lines {
         (mids.by_ref().take(self.slots_max).collect(), mids.next())
     }
 
-    /// The line of a slot for audio of this origin, if anything can be sent on it.
-    pub(super) fn of_slot(&self, origin: TrackOrigin, slot: usize) -> Option<&Line> {
+    /// The line of a slot for audio of this origin, and its place among all that the client receives on, if anything
+    /// can be sent on it.
+    pub(super) fn of_slot(&mut self, origin: TrackOrigin, slot: usize) -> Option<(usize, &mut Line)> {
         let place = match origin {
             TrackOrigin::Microphone => slot,
             TrackOrigin::Screen => self.slots_max + slot,
         };
-        self.downstream.get(place).filter(|line| line.active)
+        let line = self.downstream.get_mut(place).filter(|line| line.active)?;
+        Some((place, line))
+    }
+
+    /// Those that the client receives on, by place.
+    pub(super) fn downstream(&self) -> &[Line] {
+        &self.downstream
     }
 
     /// What the client sends on a line; `None` for one on which it has nothing to send.
@@ -87,8 +101,12 @@ impl Lines {
 impl Line {
     /// Takes its place among others. One that the client has stopped makes room for a new one; beyond `lines_max`
     /// there is none.
-    fn join<const N: usize>(self, lines: &mut ArrayVec<Line, N>, lines_max: usize) {
+    fn join<const N: usize>(mut self, lines: &mut ArrayVec<Line, N>, lines_max: usize) {
         let known = lines.iter().position(|line| line.mid == self.mid);
+        let former = known.and_then(|place| lines[place].stream.as_ref());
+        if let (Some(stream), Some(former)) = (&mut self.stream, former) {
+            stream.continue_from(former);
+        }
         let place = known.or_else(|| lines.iter().position(|line| !line.active));
         if let Some(place) = place {
             lines[place] = self;
@@ -100,19 +118,39 @@ impl Line {
     /// The packet as this client can read it. Redundant audio passes untouched where the client
     /// negotiated it with the sender's number for Opus, which stands inside the payload; anybody
     /// else gets the primary block, which is the sender's Opus, untouched.
-    pub(super) fn encode(&self, packet: &AudioPacket) -> Option<(Pt, std::sync::Arc<[u8]>)> {
-        match (packet.encoding, self.red_pt) {
-            (Encoding::Opus, _) => Some((self.opus_pt, packet.payload.clone())),
+    pub(super) fn encode(&self, packet: &Outbound<'_>) -> Option<(Pt, Arc<[u8]>)> {
+        match (packet.audio.encoding, self.red_pt) {
             (Encoding::Red { opus_pt }, Some(red_pt)) if opus_pt == *self.opus_pt => {
-                Some((red_pt, packet.payload.clone()))
+                Some((red_pt, packet.audio.payload.clone()))
             }
-            (Encoding::Red { .. }, _) => {
-                let blocks = RedDecoder::decode(&packet.payload).ok()?;
-                let primary = blocks.iter().find(|block| block.is_primary)?;
-                Some((self.opus_pt, primary.payload.into()))
-            }
+            _ => Some((self.opus_pt, packet.opus()?)),
         }
     }
+}
+
+/// A packet on its way to many listeners.
+pub(super) struct Outbound<'a> {
+    pub(super) audio: &'a AudioPacket,
+    /// The Opus within redundant audio: taken out once, by the first who needs it.
+    primary: OnceCell<Option<Arc<[u8]>>>,
+}
+
+impl Outbound<'_> {
+    pub(super) fn new(audio: &AudioPacket) -> Outbound<'_> {
+        Outbound { audio, primary: OnceCell::new() }
+    }
+
+    fn opus(&self) -> Option<Arc<[u8]>> {
+        match self.audio.encoding {
+            Encoding::Opus => Some(self.audio.payload.clone()),
+            Encoding::Red { .. } => self.primary.get_or_init(|| primary_of(&self.audio.payload)).clone(),
+        }
+    }
+}
+
+fn primary_of(redundant: &[u8]) -> Option<Arc<[u8]>> {
+    let blocks = RedDecoder::decode(redundant).ok()?;
+    blocks.iter().find(|block| block.is_primary).map(|block| block.payload.into())
 }
 
 #[cfg(test)]
@@ -123,7 +161,13 @@ mod tests {
     const RECEIVED: Direction = Direction::SendOnly;
 
     fn seated(lines: &mut Lines, offer: &[(&str, Direction)]) -> (Vec<String>, Option<String>) {
-        let line = |mid| Line { mid: Mid::from(mid), opus_pt: Pt::from(111), red_pt: None, active: true };
+        let line = |mid| Line {
+            mid: Mid::from(mid),
+            opus_pt: Pt::from(111),
+            red_pt: None,
+            active: true,
+            stream: None,
+        };
         lines.seat(offer.iter().map(|&(mid, direction)| (direction, line(mid))).collect());
         lines.downstream_mids()
     }

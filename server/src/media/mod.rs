@@ -5,6 +5,7 @@
 
 mod crossing;
 mod demux;
+mod fanout;
 mod lines;
 mod metrics;
 mod peer;

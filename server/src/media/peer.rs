@@ -4,23 +4,25 @@
 //! str0m's: after everything that goes in, [`Peer::drain`] until nothing comes out.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use selector::Level;
 use str0m::change::SdpOffer;
 use str0m::channel::ChannelId;
-use str0m::config::DtlsVersion;
+use str0m::config::{CryptoProvider, DtlsVersion};
 use str0m::format::Codec;
 use str0m::media::{Direction, MediaKind, Mid, Pt};
 use str0m::net::{Protocol, Receive, Transmit};
 use str0m::rtp::{Extension, ExtensionMap, ExtensionValues, RtpPacket, RtpWrite};
 use str0m::{Candidate, Event, IceConnectionState, Input, Output, Rtc};
 use tercet_core::{AudioPacket, Encoding, IncomingRtp, Rewritten};
-use tercet_dtls::SharedCrypto;
+use tercet_dtls::{Sealer, SharedCrypto, exporting};
 use tercet_protocol::{ByOrigin, CHANNEL_LOSSY, CHANNEL_RELIABLE, TrackOrigin};
 use tracing::debug;
 
-use super::lines::{Line, Lines};
+use super::fanout::{Fanout, Path, Stream, Written};
+use super::lines::{Line, Lines, Outbound};
 use super::sdp::polished;
 
 /// More m-lines than a session of eight slots and a screen has reason for.
@@ -83,10 +85,26 @@ impl Answer {
     }
 }
 
+/// What became of what was written to a peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Flushed {
+    /// It was sealed and handed over.
+    Sealed,
+    /// str0m has it: [`Peer::drain`].
+    Queued,
+}
+
 /// One WebRTC peer connection.
 pub(crate) struct Peer {
     rtc: Rtc,
+    crypto: Arc<CryptoProvider>,
     lines: Lines,
+    /// Once DTLS is done, if it settled on a cipher that we seal with.
+    fanout: Option<Fanout>,
+    /// Packets for the next flush.
+    written: Vec<Written>,
+    /// Whether str0m was given something, or told of the time, since it was drained.
+    is_queued: bool,
     reliable: Option<ChannelId>,
     lossy: Option<ChannelId>,
     /// Channels that were ever opened.
@@ -125,7 +143,11 @@ impl Peer {
         }
         let mut peer = Peer {
             rtc,
+            crypto: crypto.provider.clone(),
             lines: Lines::new(slots_max),
+            fanout: None,
+            written: Vec::new(),
+            is_queued: false,
             reliable: None,
             lossy: None,
             channels: 0,
@@ -161,6 +183,7 @@ impl Peer {
         let read: Vec<(Direction, Line)> =
             mids.filter_map(|mid| self.read_media(Mid::from(mid.trim()))).collect();
         self.lines.seat(read);
+        self.forget_path();
         if self.lines.are_of_no_use() {
             return Err(OfferError::UnsupportedCodec);
         }
@@ -199,6 +222,9 @@ impl Peer {
     ) -> Result<(), DatagramError> {
         let receive =
             Receive::new(Protocol::Udp, from, to, datagram).map_err(|_| DatagramError::Malformed)?;
+        if is_stun(datagram) {
+            self.forget_path();
+        }
         self.rtc.handle_input(Input::Receive(now, receive)).map_err(|_| DatagramError::Fatal)
     }
 
@@ -207,38 +233,62 @@ impl Peer {
         self.rtc.handle_input(Input::Timeout(now)).map_err(|_| DatagramError::Fatal)
     }
 
-    /// Writes a packet to a slot for audio of this origin. It goes out after the next [`Peer::handle_timeout`].
+    /// Writes a packet to a slot for audio of this origin. It goes out with the next [`Peer::flush`].
     pub(crate) fn write(
         &mut self,
-        now: Instant,
         origin: TrackOrigin,
         slot: usize,
         rewritten: Rewritten,
-        packet: &AudioPacket,
+        packet: &Outbound<'_>,
     ) -> bool {
-        let Some(line) = self.lines.of_slot(origin, slot) else {
+        let Some((line, at)) = self.lines.of_slot(origin, slot) else {
             return false;
         };
-        let Some((pt, payload)) = line.encode(packet) else {
+        let Some((pt, payload)) = at.encode(packet) else {
             return false;
         };
-        let ext_vals = ExtensionValues {
-            audio_level: Some(packet.level.dbov()),
-            voice_activity: packet.voice,
-            ..ExtensionValues::default()
-        };
-        let write = RtpWrite::new(pt, rewritten.seq.into(), rewritten.timestamp, now, payload)
-            .marker(rewritten.marker)
-            .ext_vals(ext_vals)
-            .csrc(&[packet.source.0]);
-        let mid = line.mid;
-        match self.rtc.direct_api().stream_tx_by_mid(mid, None) {
-            Some(stream) => {
-                stream.write_rtp(write);
-                true
-            }
-            None => false,
+        if at.stream.as_mut().is_some_and(|stream| !stream.use_index(rewritten.seq)) {
+            return false;
         }
+        let AudioPacket { level, voice, source, .. } = *packet.audio;
+        self.written.push(Written { line, rewritten, pt, level, voice, csrc: source.0, payload });
+        true
+    }
+
+    /// Sends what was written: hands over sealed datagrams, or gives it to str0m.
+    pub(crate) fn flush(
+        &mut self,
+        now: Instant,
+        datagram: &mut Vec<u8>,
+        mut each: impl FnMut(Path, &[u8]),
+    ) -> Result<Flushed, DatagramError> {
+        let lines = self.lines.downstream();
+        if let Some(fanout) = self.fanout.as_ref().filter(|_| !self.is_queued)
+            && let Some(path) = fanout.path_of(&self.written, lines)
+        {
+            fanout.seal(&self.written, lines, datagram, |datagram| each(path, datagram));
+            self.written.clear();
+            return Ok(Flushed::Sealed);
+        }
+        for packet in self.written.drain(..) {
+            let ext_vals = ExtensionValues {
+                audio_level: Some(packet.level.dbov()),
+                voice_activity: packet.voice,
+                ..ExtensionValues::default()
+            };
+            let Rewritten { seq, timestamp, marker } = packet.rewritten;
+            let write = RtpWrite::new(packet.pt, seq.into(), timestamp, now, packet.payload)
+                .marker(marker)
+                .ext_vals(ext_vals)
+                .csrc(&[packet.csrc]);
+            let mid = self.lines.downstream()[packet.line].mid;
+            if let Some(stream) = self.rtc.direct_api().stream_tx_by_mid(mid, None) {
+                stream.write_rtp(write);
+            }
+        }
+        // str0m looks at what was written only when time passes.
+        self.handle_timeout(now)?;
+        Ok(Flushed::Queued)
     }
 
     /// Whether reliable data frames can be sent.
@@ -255,6 +305,7 @@ impl Peer {
         if channel.buffered_amount() + frame.len() > CHANNEL_BUFFER_BYTES_MAX {
             return false;
         }
+        self.is_queued = true;
         channel.write(false, frame).unwrap_or(false)
     }
 
@@ -272,17 +323,45 @@ impl Peer {
         outgoing: &mut Vec<Transmit>,
     ) -> Result<(), DatagramError> {
         loop {
-            match self.rtc.poll_output().map_err(|_| DatagramError::Fatal)? {
+            match self.poll_output()? {
                 Output::Timeout(deadline) => {
                     self.deadline = deadline.min(now + IDLE);
+                    self.is_queued = false;
                     return Ok(());
                 }
-                Output::Transmit(transmit) => outgoing.push(transmit),
+                Output::Transmit(transmit) => {
+                    if is_rtp(&transmit.contents)
+                        && let Some(fanout) = &mut self.fanout
+                    {
+                        let Transmit { source, destination, .. } = transmit;
+                        fanout.learn_path(Path { source, destination });
+                    }
+                    outgoing.push(transmit);
+                }
                 Output::Event(event) => events.extend(self.event(event)),
             }
             if self.channels > CHANNELS_MAX {
                 return Err(DatagramError::Fatal);
             }
+        }
+    }
+
+    /// str0m's next output. The handshake's keys come with one of those before the connection is established.
+    fn poll_output(&mut self) -> Result<Output, DatagramError> {
+        let (output, exported) = if self.established {
+            (self.rtc.poll_output(), None)
+        } else {
+            exporting(|| self.rtc.poll_output())
+        };
+        if let Some(exported) = exported {
+            self.fanout = Sealer::new(&self.crypto, &exported).map(Fanout::new);
+        }
+        output.map_err(|_| DatagramError::Fatal)
+    }
+
+    fn forget_path(&mut self) {
+        if let Some(fanout) = &mut self.fanout {
+            fanout.forget_path();
         }
     }
 
@@ -328,11 +407,17 @@ impl Peer {
 
     /// The first m-line that the client sends on is its microphone, the second its screen; those it only
     /// receives on are the slots, in the order in which they came to be, and then the screen slot.
-    fn read_media(&self, mid: Mid) -> Option<(Direction, Line)> {
-        let audio = self.rtc.media(mid).filter(|media| media.kind() == MediaKind::Audio && !media.disabled());
-        let direction = audio?.direction();
+    fn read_media(&mut self, mid: Mid) -> Option<(Direction, Line)> {
+        let audio =
+            self.rtc.media(mid).filter(|media| media.kind() == MediaKind::Audio && !media.disabled())?;
+        let direction = audio.direction();
+        let extensions = audio.remote_extmap();
+        let (level_id, mid_id) =
+            (extensions.id_of(Extension::AudioLevel), extensions.id_of(Extension::RtpMid));
         let (opus_pt, red_pt) = self.opus_of(mid)?;
-        Some((direction, Line { mid, opus_pt, red_pt, active: true }))
+        let ssrc = self.rtc.direct_api().stream_tx_by_mid(mid, None).map(|stream| *stream.ssrc());
+        let stream = ssrc.and_then(|ssrc| Stream::new(ssrc, level_id, mid_id));
+        Some((direction, Line { mid, opus_pt, red_pt, active: true, stream }))
     }
 
     /// The payload types of Opus and of its redundancy, as this client numbers them.
@@ -373,6 +458,16 @@ impl Peer {
         };
         Some(PeerEvent::Rtp(origin, rtp))
     }
+}
+
+/// RFC 7983, section 7: the first octet of STUN is 0 to 3.
+fn is_stun(datagram: &[u8]) -> bool {
+    datagram.first().is_some_and(|&first| first < 4)
+}
+
+/// RFC 7983, section 7: that of RTP and RTCP 128 to 191.
+fn is_rtp(datagram: &[u8]) -> bool {
+    datagram.first().is_some_and(|first| (128..192).contains(first))
 }
 
 /// What a datagram, or a moment, did to its connection.

@@ -28,8 +28,9 @@ use tracing::{debug, info, warn};
 
 use super::crossing::{Crossing, CrossingSender, News};
 use super::demux::{Claim, Demux};
+use super::fanout::Path;
 use super::metrics::WorkerMetrics;
-use super::peer::{DatagramError, Peer, PeerEvent};
+use super::peer::{DatagramError, Flushed, Peer, PeerEvent};
 use super::socket::Sent;
 use super::timers::Timers;
 use super::trace::{Tracer, What};
@@ -55,6 +56,8 @@ pub(super) struct Plane {
     /// Endpoints that were written to and have not spoken yet.
     written: Vec<EndpointId>,
     outgoing: Vec<Transmit>,
+    /// Where datagrams are sealed, one after another.
+    datagram: Vec<u8>,
     /// Events that the control plane has not taken yet. Bounded: see [`Plane::tell`].
     events: VecDeque<WorkerEvent>,
     selection_due: Instant,
@@ -137,6 +140,7 @@ impl Plane {
             timers: Timers::default(),
             written: Vec::new(),
             outgoing: Vec::new(),
+            datagram: Vec::new(),
             events: VecDeque::new(),
             selection_due: Instant::now() + SELECTION_INTERVAL,
         }
@@ -279,18 +283,21 @@ impl Plane {
         }
     }
 
-    /// Lets every peer speak that was written to.
-    pub(super) fn flush(&mut self, now: Instant) {
+    /// Lets every peer speak that was written to. What needs no more of str0m goes to `each`, the rest to
+    /// [`Plane::outgoing`].
+    pub(super) fn flush(&mut self, now: Instant, mut each: impl FnMut(Path, &[u8])) {
         let mut written = std::mem::take(&mut self.written);
+        let mut datagram = std::mem::take(&mut self.datagram);
         for id in written.drain(..) {
             if let Some(endpoint) = self.endpoints.get_mut(&id) {
                 endpoint.written = false;
             }
-            // str0m looks at what was written only when time passes.
-            if self.with_peer(now, id, |peer| peer.handle_timeout(now)).is_some() {
+            let flushed = self.with_peer(now, id, |peer| peer.flush(now, &mut datagram, &mut each));
+            if flushed == Some(Flushed::Queued) {
                 self.pump(now, id);
             }
         }
+        self.datagram = datagram;
         // What a flush caused to be written, such as data of its own, waits for the next turn.
         if self.written.is_empty() {
             self.written = written;

@@ -8,6 +8,8 @@ use mio::net::UdpSocket;
 use quinn_udp::{BATCH_SIZE, RecvMeta, Transmit, UdpSockRef, UdpSocketState};
 use socket2::{Domain, Protocol, Socket, Type};
 
+use super::fanout::Path;
+
 /// A worker serves thousands of peers from one socket: room for a burst of 20 ms of them.
 const BUFFER_BYTES: usize = 4 * 1024 * 1024;
 
@@ -36,8 +38,7 @@ pub(crate) struct MediaSocket {
 #[derive(Default)]
 struct SendRun {
     contents: Vec<u8>,
-    /// From which candidate to which peer.
-    path: Option<(SocketAddr, SocketAddr)>,
+    path: Option<Path>,
     segment_bytes: usize,
     segments: usize,
     /// The last datagram was shorter, which ends a run.
@@ -122,16 +123,16 @@ impl MediaSocket {
     }
 
     /// Sends a datagram from a candidate, at the latest with the next [`MediaSocket::flush`].
-    pub(crate) fn send(&mut self, from: SocketAddr, to: SocketAddr, contents: &[u8], sent: &mut Sent) {
-        if !self.run.takes((from, to), contents, self.state.max_gso_segments()) {
+    pub(crate) fn send(&mut self, path: Path, contents: &[u8], sent: &mut Sent) {
+        if !self.run.takes(path, contents, self.state.max_gso_segments()) {
             self.flush(sent);
         }
-        self.run.push((from, to), contents);
+        self.run.push(path, contents);
     }
 
     /// Sends what waits.
     pub(crate) fn flush(&mut self, sent: &mut Sent) {
-        let Some((source, destination)) = self.run.path.take() else {
+        let Some(Path { source, destination }) = self.run.path.take() else {
             return;
         };
         let run = &self.run;
@@ -156,7 +157,7 @@ impl MediaSocket {
 }
 
 impl SendRun {
-    fn takes(&self, path: (SocketAddr, SocketAddr), contents: &[u8], segments_max: usize) -> bool {
+    fn takes(&self, path: Path, contents: &[u8], segments_max: usize) -> bool {
         match self.path {
             None => true,
             Some(same) => {
@@ -170,7 +171,7 @@ impl SendRun {
         }
     }
 
-    fn push(&mut self, path: (SocketAddr, SocketAddr), contents: &[u8]) {
+    fn push(&mut self, path: Path, contents: &[u8]) {
         if self.segments == 0 {
             self.segment_bytes = contents.len();
         }
@@ -239,7 +240,7 @@ mod tests {
         let mut sent = Sent::default();
         let datagrams: [&[u8]; 5] = [&[1; 100], &[2; 100], &[3; 60], &[4; 100], &[5; 120]];
         for datagram in datagrams {
-            socket.send(socket.bound, to, datagram, &mut sent);
+            socket.send(Path { source: socket.bound, destination: to }, datagram, &mut sent);
         }
         socket.flush(&mut sent);
         for datagram in datagrams {
@@ -256,7 +257,7 @@ mod tests {
         let to = peer.local_addr().expect("bound");
         let mut sent = Sent::default();
         for n in 0..64 {
-            socket.send(socket.bound, to, &[n; 1_200], &mut sent);
+            socket.send(Path { source: socket.bound, destination: to }, &[n; 1_200], &mut sent);
         }
         socket.flush(&mut sent);
         assert_eq!(sent, Sent { packets: 64, bytes: 64 * 1_200, refused: 0 });

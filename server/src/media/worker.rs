@@ -9,10 +9,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use mio::{Events, Interest, Poll, Token};
+use str0m::net::Transmit;
 use tokio::sync::mpsc;
 use tracing::{debug, error};
 
 use super::crossing::{Crossing, Doorbell};
+use super::fanout::Path;
 use super::plane::Plane;
 use super::socket::{MediaSocket, Sent};
 use super::{WorkerCommand, WorkerEvent};
@@ -93,7 +95,6 @@ impl Worker {
             }
         }
         self.plane.handle_timeouts(Instant::now());
-        self.plane.flush(Instant::now());
         self.transmit();
         self.plane.hand_over_events(&self.events);
         running
@@ -113,19 +114,22 @@ impl Worker {
 
     fn transmit(&mut self) {
         let mut sent = Sent::default();
-        for datagram in self.plane.outgoing() {
-            let socket = self.sockets.iter_mut().find(|s| s.announced.contains(&datagram.source));
-            match socket {
-                Some(socket) => {
-                    socket.send(datagram.source, datagram.destination, &datagram.contents, &mut sent)
-                }
-                None => debug!(source = %datagram.source, "no socket for a datagram"),
-            }
+        let sockets = &mut self.sockets;
+        self.plane.flush(Instant::now(), |path, datagram| send(sockets, path, datagram, &mut sent));
+        for Transmit { source, destination, contents, .. } in self.plane.outgoing() {
+            send(sockets, Path { source, destination }, &contents, &mut sent);
         }
         for socket in &mut self.sockets {
             socket.flush(&mut sent);
         }
         self.plane.sent(sent);
+    }
+}
+
+fn send(sockets: &mut [MediaSocket], path: Path, datagram: &[u8], sent: &mut Sent) {
+    match sockets.iter_mut().find(|socket| socket.announced.contains(&path.source)) {
+        Some(socket) => socket.send(path, datagram, sent),
+        None => debug!(source = %path.source, "no socket for a datagram"),
     }
 }
 

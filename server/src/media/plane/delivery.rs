@@ -9,6 +9,7 @@ use tercet_protocol::TrackOrigin;
 
 use super::{Endpoint, Plane};
 use crate::media::crossing::{Crossing, HeardPacket, News};
+use crate::media::lines::Outbound;
 use crate::media::trace::What;
 use crate::media::{WorkerEvent, WorkerId};
 
@@ -22,15 +23,14 @@ struct Delivery<'a> {
 }
 
 impl Delivery<'_> {
-    fn write(&mut self, now: Instant, forward: Forward, packet: &AudioPacket) {
+    fn write(&mut self, forward: Forward, packet: &Outbound<'_>) {
         let Some(endpoint) = self.endpoints.get_mut(&forward.endpoint) else {
             return;
         };
         let Some(peer) = &mut endpoint.peer else {
             return;
         };
-        let write =
-            AssertUnwindSafe(|| peer.write(now, self.origin, forward.slot, forward.rewritten, packet));
+        let write = AssertUnwindSafe(|| peer.write(self.origin, forward.slot, forward.rewritten, packet));
         match catch_unwind(write) {
             Ok(true) => {
                 self.forwarded += 1;
@@ -139,19 +139,21 @@ impl Plane {
             panicked: Vec::new(),
         };
         let shard = &mut local.shards[origin];
+        let outbound = Outbound::new(packet);
         if let Some(position) = arrival.position {
             for earlier in &arrival.pre_roll {
+                let outbound = Outbound::new(&earlier.packet);
                 for forward in shard.forward_earlier(now, earlier, position) {
-                    delivery.write(now, forward, &earlier.packet);
+                    delivery.write(forward, &outbound);
                 }
             }
             for forward in shard.forward(now, packet, position) {
-                delivery.write(now, forward, packet);
+                delivery.write(forward, &outbound);
             }
         }
         if arrival.viewed {
             for forward in shard.forward_to_viewers(now, packet) {
-                delivery.write(now, forward, packet);
+                delivery.write(forward, &outbound);
             }
         }
         let Delivery { forwarded, panicked, .. } = delivery;

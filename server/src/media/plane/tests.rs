@@ -70,6 +70,10 @@ struct World {
     clients: Vec<Client>,
     /// Frames spoken so far.
     frames: u32,
+    /// Datagrams that passed str0m by.
+    sealed: u64,
+    /// What was sent with the last step, and how long it was.
+    sent: Vec<(Path, usize)>,
 }
 
 impl World {
@@ -77,7 +81,15 @@ impl World {
         let crypto = SharedCrypto::generate().expect("aws-lc-rs makes a key pair");
         let metrics = WorkerMetrics::register(WorkerId(0));
         let plane = Plane::new(WorkerId(0), crypto.clone(), vec![server()], Vec::new(), metrics);
-        World { now: Instant::now(), plane, crypto, clients: Vec::new(), frames: 0 }
+        World {
+            now: Instant::now(),
+            plane,
+            crypto,
+            clients: Vec::new(),
+            frames: 0,
+            sealed: 0,
+            sent: Vec::new(),
+        }
     }
 
     /// A client that sends on some lines and receives on others, connected.
@@ -171,17 +183,15 @@ impl World {
             }
         }
         self.plane.handle_timeouts(self.now);
-        self.plane.flush(self.now);
-        for transmit in self.plane.outgoing().collect::<Vec<_>>() {
-            let to = self.clients.iter_mut().find(|client| client.address == transmit.destination);
+        for (path, datagram) in self.flush() {
+            let to = self.clients.iter_mut().find(|client| client.address == path.destination);
             let Some(client) = to else {
                 continue;
             };
             client.sent_to += 1;
-            client.longest = client.longest.max(transmit.contents.len());
+            client.longest = client.longest.max(datagram.len());
             if !client.cut {
-                let receive =
-                    Receive::new(Protocol::Udp, transmit.source, client.address, &transmit.contents);
+                let receive = Receive::new(Protocol::Udp, path.source, client.address, &datagram);
                 let receive = receive.expect("the server sends what can be read");
                 client.rtc.handle_input(Input::Receive(self.now, receive)).expect("understood");
                 // str0m holds one packet: the next datagram would take its place.
@@ -190,8 +200,25 @@ impl World {
         }
     }
 
+    /// What the plane has to send, sealed by itself or by str0m.
+    fn flush(&mut self) -> Vec<(Path, Vec<u8>)> {
+        let mut sent = Vec::new();
+        self.plane.flush(self.now, |path, datagram| sent.push((path, datagram.to_vec())));
+        self.sealed += sent.len() as u64;
+        let queued = self.plane.outgoing();
+        sent.extend(queued.map(|Transmit { source, destination, contents, .. }| {
+            (Path { source, destination }, contents.to_vec())
+        }));
+        self.sent = sent.iter().map(|(path, datagram)| (*path, datagram.len())).collect();
+        sent
+    }
+
     /// One frame on one of the client's lines; the test counts the frames.
     fn say(&mut self, client: usize, line: usize, frame: u32) {
+        self.send(client, line, frame, vec![line as u8; 80]);
+    }
+
+    fn send(&mut self, client: usize, line: usize, frame: u32, payload: Vec<u8>) {
         let client = &mut self.clients[client];
         let mid = client.lines[line];
         let levels = ExtensionValues {
@@ -202,7 +229,7 @@ impl World {
         };
         let timestamp = frame.wrapping_mul(FRAME_TICKS);
         let sequence = 1_000 + u64::from(frame);
-        let write = RtpWrite::new(111.into(), sequence.into(), timestamp, self.now, vec![line as u8; 80]);
+        let write = RtpWrite::new(111.into(), sequence.into(), timestamp, self.now, payload);
         let mut api = client.rtc.direct_api();
         let stream = api.stream_tx_by_mid(mid, None).expect("the line sends");
         stream.write_rtp(write.ext_vals(levels));
@@ -252,6 +279,53 @@ fn an_outage_of_ten_minutes_costs_a_listener_nothing_but_its_time() {
     });
     world.talk(speaker, 50);
     assert!(world.heard_of(speaker, listener, 500) >= 499);
+}
+
+#[test]
+fn most_packets_pass_str0m_by_and_a_listener_can_not_tell_them_from_others() {
+    let mut world = World::new();
+    let (speaker, listener) = (world.join(1, 0), world.join(0, 3));
+    let frames = 2_000;
+    for frame in 0..frames {
+        world.send(speaker, 0, frame, vec![7; 40 + frame as usize % 90]);
+        world.step(20);
+    }
+    let heard = &world.clients[listener].heard;
+    assert!(world.sealed * 100 >= heard.len() as u64 * 98, "{} of {}", world.sealed, heard.len());
+    assert!(heard.len() as u32 >= frames - 1);
+    let first = &heard[0];
+    for (n, packet) in heard.iter().enumerate() {
+        assert_eq!(*packet.seq_no, *first.seq_no + n as u64);
+        let ticks = FRAME_TICKS.wrapping_mul(n as u32);
+        assert_eq!(packet.header.timestamp.wrapping_sub(first.header.timestamp), ticks);
+        assert_eq!(packet.header.csrc[..packet.header.csrc_count], [speaker as u32 + 1]);
+        assert_eq!(packet.header.ext_vals.audio_level, Some(-20));
+        assert_eq!(packet.header.ext_vals.voice_activity, Some(true));
+        let frame = frames as usize - heard.len() + n;
+        assert_eq!(packet.payload[..], vec![7; 40 + frame % 90]);
+    }
+}
+
+#[test]
+fn packets_of_one_turn_are_of_one_length_but_for_the_last_and_arrive_as_they_were_sent() {
+    let mut world = World::new();
+    let speakers = [world.join(1, 0), world.join(1, 0), world.join(1, 0)];
+    let listener = world.join(0, 3);
+    let mut lengths = Vec::new();
+    for frame in 0..100 {
+        for (n, &speaker) in speakers.iter().enumerate() {
+            world.send(speaker, 0, frame, vec![n as u8; [120, 40, 80][n]]);
+        }
+        let to = world.clients[listener].address;
+        world.step(20);
+        lengths = world.sent.iter().filter(|(path, _)| path.destination == to).map(|(_, len)| *len).collect();
+    }
+    // Header, level and MID (of three characters), and tag.
+    assert_eq!(lengths, [120, 120, 80].map(|payload| 16 + 12 + payload + 16));
+    for (n, length) in [120, 40, 80].into_iter().enumerate() {
+        let heard = world.heard_on(listener, n as u8);
+        assert!(heard.len() >= 99 && heard.iter().all(|packet| packet.payload.len() == length));
+    }
 }
 
 #[test]
@@ -382,8 +456,7 @@ fn a_client_that_seems_to_be_everywhere_is_held_to_some_addresses() {
     for port in 1_024..9_024 {
         let from = SocketAddr::from(([10, 9, 0, 1], port));
         world.plane.datagram(world.now, from, server(), &request);
-        world.plane.flush(world.now);
-        answered.extend(world.plane.outgoing().map(|transmit| transmit.destination));
+        answered.extend(world.flush().into_iter().map(|(path, _)| path.destination));
     }
     assert!(answered.len() <= 16, "{} addresses were answered", answered.len());
     assert!(world.heard_of(client, client, 50) == 0 && world.is_alive(client));
