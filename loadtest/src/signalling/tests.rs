@@ -68,6 +68,7 @@ async fn a_refusal_is_an_error_with_its_code() {
             code: ErrorCode::Forbidden,
             message: "no".to_owned(),
             fatal: false,
+            retry_after_ms: None,
         };
         tell(&mut socket, &ServerMessage::Error(error)).await;
     })

@@ -15,6 +15,9 @@ pub struct ProtocolError {
     pub message: String,
     /// Whether the server closes the WebSocket after this message.
     pub fatal: bool,
+    /// When to try again, in ms, where waiting is of use.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_after_ms: Option<u64>,
 }
 
 /// The kinds of error.

@@ -20,7 +20,16 @@ use crate::media::{OpenEndpoint, WorkerCommand, WorkerId};
 pub(crate) const CLOSE_NORMAL: u16 = 1000;
 pub(crate) const CLOSE_GOING_AWAY: u16 = 1001;
 
+/// When to ask again that was refused by a node at its limit: those who leave take seconds, not minutes.
+const RETRY_AFTER: Duration = Duration::from_secs(5);
+
 impl Control {
+    /// The worker with the fewest sessions, of those that `may` take more.
+    fn least_loaded(&self, may: impl Fn(WorkerId) -> bool) -> Option<WorkerId> {
+        let workers = self.load.iter().filter(|(worker, _)| may(**worker));
+        workers.min_by_key(|(_, sessions)| **sessions).map(|(worker, _)| *worker)
+    }
+
     pub(super) fn join(
         &mut self,
         now: Instant,
@@ -41,6 +50,14 @@ impl Control {
         if former.is_none() && self.sessions.len() >= self.config.limits.sessions_max as usize {
             return Err(fatal(ErrorCode::Overloaded, "the node has as many sessions as it may have"));
         }
+        // Whoever comes anew in place of a former session takes no more than that had.
+        let free = self.least_loaded(|worker| !self.strained.contains(&worker));
+        let worker = free.or_else(|| former.and_then(|_| self.least_loaded(|_| true)));
+        let Some(worker) = worker else {
+            let error =
+                fatal(ErrorCode::Overloaded, "the node is at its limit: join again later, or on another");
+            return Err(ProtocolError { retry_after_ms: Some(RETRY_AFTER.as_millis() as u64), ..error });
+        };
         if let Some(former) = former {
             self.end(now, former, LeaveReason::Replaced);
         }
@@ -56,7 +73,6 @@ impl Control {
         let entered = live.room.enter(participant_id.clone(), name, role).cloned();
         let participant = entered
             .map_err(|refusal: Refusal| protocol_error(re, ErrorCode::RoomFull, refusal.to_string(), true))?;
-        let worker = least_loaded(&self.load);
         let endpoint = EndpointId(self.endpoint_next);
         self.endpoint_next += 1;
         let session = Session::new(NewSession {
@@ -240,6 +256,58 @@ impl Control {
     }
 }
 
-fn least_loaded(load: &std::collections::BTreeMap<WorkerId, usize>) -> WorkerId {
-    load.iter().min_by_key(|(_, sessions)| **sessions).map_or(WorkerId(0), |(worker, _)| *worker)
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use tokio::sync::mpsc;
+
+    use super::*;
+    use crate::config::Config;
+    use crate::media::WorkerEvent;
+
+    fn claims(identity: &str) -> Claims {
+        Claims {
+            room: "r".to_owned(),
+            identity: identity.to_owned(),
+            role: Role::Listener,
+            name: None,
+            first_moderates: false,
+            may_send_data: false,
+            expires: u64::MAX,
+        }
+    }
+
+    /// Joins, and returns the worker that the session is on.
+    fn join(control: &mut Control, identity: &str) -> Result<WorkerId, ProtocolError> {
+        let (socket, _) = mpsc::channel(64);
+        control.join(Instant::now(), claims(identity), None, None, socket)?;
+        let opened = control.take_commands().into_iter().find(|(_, c)| matches!(c, WorkerCommand::Open(_)));
+        Ok(opened.expect("each session is opened on a worker").0)
+    }
+
+    fn strain(control: &mut Control, worker: usize, is_strained: bool) {
+        let strained = WorkerEvent::Strained { worker: WorkerId(worker), is_strained };
+        control.worker_event(Instant::now(), strained);
+    }
+
+    #[test]
+    fn a_strained_worker_gets_no_session_until_it_is_not() {
+        let mut control = Control::new(Arc::new(Config::default()), 2);
+        strain(&mut control, 0, true);
+        assert_eq!(join(&mut control, "a"), Ok(WorkerId(1)));
+        assert_eq!(join(&mut control, "b"), Ok(WorkerId(1)));
+        strain(&mut control, 0, false);
+        assert_eq!(join(&mut control, "c"), Ok(WorkerId(0)));
+    }
+
+    #[test]
+    fn where_all_workers_are_strained_only_those_come_who_were_there() {
+        let mut control = Control::new(Arc::new(Config::default()), 1);
+        assert_eq!(join(&mut control, "a"), Ok(WorkerId(0)));
+        strain(&mut control, 0, true);
+        let refused = join(&mut control, "b").expect_err("there is no place");
+        assert_eq!((refused.code, refused.retry_after_ms), (ErrorCode::Overloaded, Some(5_000)));
+        assert_eq!(join(&mut control, "a"), Ok(WorkerId(0)));
+    }
 }

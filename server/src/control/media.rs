@@ -80,6 +80,8 @@ impl Control {
                     self.data_refused(now, session, code, message);
                 }
             }
+            WorkerEvent::Strained { worker, is_strained: true } => drop(self.strained.insert(worker)),
+            WorkerEvent::Strained { worker, is_strained: false } => drop(self.strained.remove(&worker)),
             WorkerEvent::Selected(selection) => self.selected(now, selection),
             WorkerEvent::ScreenChanged { worker, room, source } => {
                 self.screen_changed(now, worker, &room, source)

@@ -40,7 +40,7 @@ pub(crate) fn protocol_error(
     fatal: bool,
 ) -> ProtocolError {
     metrics::counter!("tercet_refusals_total", "code" => code.as_str()).increment(1);
-    ProtocolError { re, code, message: message.into(), fatal }
+    ProtocolError { re, code, message: message.into(), fatal, retry_after_ms: None }
 }
 
 /// One attachment of a participant; survives a reconnect.

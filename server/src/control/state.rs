@@ -1,6 +1,6 @@
 //! Everything the control plane knows: rooms, sessions, and which worker has which.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -24,6 +24,8 @@ pub(crate) struct Control {
     pub(super) by_endpoint: FxHashMap<EndpointId, SessionId>,
     /// Sessions a worker.
     pub(super) load: BTreeMap<WorkerId, usize>,
+    /// Workers that can take no more.
+    pub(super) strained: BTreeSet<WorkerId>,
     pub(super) endpoint_next: u64,
     pub(super) drained: Option<oneshot::Sender<()>>,
     pub(super) draining: bool,
@@ -38,6 +40,7 @@ impl Control {
             rooms: FxHashMap::default(),
             sessions: FxHashMap::default(),
             by_endpoint: FxHashMap::default(),
+            strained: BTreeSet::new(),
             load: (0..workers).map(|index| (WorkerId(index), 0)).collect(),
             endpoint_next: 1,
             drained: None,

@@ -9,6 +9,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use arrayvec::ArrayVec;
 use selector::Level;
 use str0m::media::Pt;
 use tercet_core::Rewritten;
@@ -29,6 +30,9 @@ const FIXED_BYTES: usize = 12;
 /// RFC 8285, section 4.2: what a block of elements with one-octet headers begins with, and the ids that they can have.
 const ONE_OCTET_HEADERS: [u8; 2] = [0xBE, 0xDE];
 const EXTENSION_IDS: std::ops::RangeInclusive<u8> = 1..=14;
+
+/// What one element can hold.
+const MID_BYTES_MAX: usize = 16;
 
 /// The most padding that a packet gets to be as long as its neighbour: its last octet counts it.
 const PADDING_BYTES_MAX: usize = u8::MAX as usize;
@@ -57,6 +61,7 @@ pub(super) struct Written {
 #[derive(Clone, Debug)]
 pub(super) struct Stream {
     ssrc: u32,
+    mid: ArrayVec<u8, MID_BYTES_MAX>,
     /// The peer's numbers for the header extensions, as far as it wants them.
     level_id: Option<u8>,
     mid_id: Option<u8>,
@@ -65,9 +70,10 @@ pub(super) struct Stream {
 
 impl Stream {
     /// `None` if the peer's numbers for extensions don't fit the form that is written here.
-    pub(super) fn new(ssrc: u32, level_id: Option<u8>, mid_id: Option<u8>) -> Option<Stream> {
+    pub(super) fn new(ssrc: u32, mid: &str, level_id: Option<u8>, mid_id: Option<u8>) -> Option<Stream> {
         let fit = level_id.into_iter().chain(mid_id).all(|id| EXTENSION_IDS.contains(&id));
-        fit.then(|| Stream { ssrc, level_id, mid_id, used: UsedIndexes::default() })
+        let mid = mid.as_bytes().try_into().ok().filter(|_| fit && !mid.is_empty())?;
+        Some(Stream { ssrc, mid, level_id, mid_id, used: UsedIndexes::default() })
     }
 
     /// What was sent of a stream stays sent, whatever is negotiated anew.
@@ -157,14 +163,12 @@ impl Fanout {
     ) {
         let longest = written.iter().map(|w| w.payload.len()).max().unwrap_or(0);
         for (n, packet) in written.iter().enumerate() {
-            let Some((line, stream)) =
-                lines.get(packet.line).and_then(|line| Some((line, line.stream.as_ref()?)))
-            else {
+            let Some(stream) = lines.get(packet.line).and_then(|line| line.stream.as_ref()) else {
                 continue;
             };
             let is_last = n + 1 == written.len();
             let padding = if is_last { 0 } else { longest - packet.payload.len() };
-            let header_bytes = compose(packet, line.mid.as_bytes(), stream, padding, datagram);
+            let header_bytes = compose(packet, stream, padding, datagram);
             self.sealer.seal(stream.ssrc, packet.rewritten.seq, header_bytes, datagram);
             each(datagram);
         }
@@ -172,7 +176,7 @@ impl Fanout {
 }
 
 /// Writes a packet in the clear. Returns how long its header is.
-fn compose(packet: &Written, mid: &[u8], stream: &Stream, padding: usize, out: &mut Vec<u8>) -> usize {
+fn compose(packet: &Written, stream: &Stream, padding: usize, out: &mut Vec<u8>) -> usize {
     let padding = padding.min(PADDING_BYTES_MAX);
     let has_extension = stream.level_id.is_some() || stream.mid_id.is_some();
     let flags = if padding > 0 { PADDING } else { 0 } | if has_extension { EXTENSION } else { 0 };
@@ -194,8 +198,8 @@ fn compose(packet: &Written, mid: &[u8], stream: &Stream, padding: usize, out: &
         }
         if let Some(id) = stream.mid_id {
             // RFC 9143, section 15: on every packet, for a receiver that tells streams apart by nothing else.
-            out.push(id << 4 | (mid.len() - 1) as u8);
-            out.extend(mid);
+            out.push(id << 4 | (stream.mid.len() - 1) as u8);
+            out.extend_from_slice(&stream.mid);
         }
         let words = (out.len() - length_at - 2).div_ceil(4);
         out.resize(length_at + 2 + 4 * words, 0);
@@ -227,16 +231,16 @@ mod tests {
         }
     }
 
-    fn composed(stream: &Stream, mid: &str, padding: usize) -> (usize, Vec<u8>) {
+    fn composed(stream: &Stream, padding: usize) -> (usize, Vec<u8>) {
         let mut out = vec![0xFF; 3];
-        let header_bytes = compose(&written(&[1, 2, 3]), mid.as_bytes(), stream, padding, &mut out);
+        let header_bytes = compose(&written(&[1, 2, 3]), stream, padding, &mut out);
         (header_bytes, out)
     }
 
     #[test]
     fn a_packet_has_the_clients_numbers_for_level_and_mid() {
-        let stream = Stream::new(0x1122_3344, Some(1), Some(4)).expect("short ids");
-        let (header_bytes, packet) = composed(&stream, "3", 0);
+        let stream = Stream::new(0x1122_3344, "3", Some(1), Some(4)).expect("short ids");
+        let (header_bytes, packet) = composed(&stream, 0);
         let fixed = [0x91, 0xEF, 2, 3, 4, 5, 6, 7, 0x11, 0x22, 0x33, 0x44, 8, 9, 10, 11];
         let extension = [0xBE, 0xDE, 0, 1, 0x10, 0x80 | 42, 0x40, b'3'];
         assert_eq!(packet, [&fixed[..], &extension, &[1, 2, 3]].concat());
@@ -245,21 +249,23 @@ mod tests {
 
     #[test]
     fn an_extension_that_is_not_wanted_is_not_there() {
-        let with_mid = Stream::new(1, None, Some(14)).expect("short ids");
-        let (header_bytes, packet) = composed(&with_mid, "mid-4", 0);
+        let with_mid = Stream::new(1, "mid-4", None, Some(14)).expect("short ids");
+        let (header_bytes, packet) = composed(&with_mid, 0);
         assert_eq!(packet[16..header_bytes], [0xBE, 0xDE, 0, 2, 0xE4, b'm', b'i', b'd', b'-', b'4', 0, 0]);
-        let bare = Stream::new(1, None, None).expect("short ids");
-        let (header_bytes, packet) = composed(&bare, "3", 0);
+        let bare = Stream::new(1, "0", None, None).expect("short ids");
+        let (header_bytes, packet) = composed(&bare, 0);
         assert_eq!((header_bytes, packet[0]), (16, 0x81));
-        assert!(Stream::new(1, Some(15), None).is_none() && Stream::new(1, Some(0), None).is_none());
+        assert!(
+            Stream::new(1, "0", Some(15), None).is_none() && Stream::new(1, "0", Some(0), None).is_none()
+        );
     }
 
     #[test]
     fn padding_counts_itself() {
-        let stream = Stream::new(1, None, None).expect("short ids");
-        let (_, packet) = composed(&stream, "0", 4);
+        let stream = Stream::new(1, "0", None, None).expect("short ids");
+        let (_, packet) = composed(&stream, 4);
         assert_eq!((packet[0], &packet[16..]), (0xA1, &[1, 2, 3, 0, 0, 0, 4][..]));
-        let (_, packet) = composed(&stream, "0", 1_000);
+        let (_, packet) = composed(&stream, 1_000);
         assert_eq!((packet.len(), packet.last()), (16 + 3 + 255, Some(&255)));
     }
 

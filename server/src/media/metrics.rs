@@ -22,6 +22,8 @@ pub(super) struct WorkerMetrics {
     pub(super) dropped_malformed: Counter,
     pub(super) dropped_roaming: Counter,
     pub(super) dropped_stray: Counter,
+    pub(super) dropped_report: Counter,
+    pub(super) dropped_overdue: Counter,
     pub(super) crossing_dropped: Counter,
     pub(super) data_dropped: Counter,
     pub(super) events_dropped: Counter,
@@ -29,6 +31,8 @@ pub(super) struct WorkerMetrics {
     pub(super) slots_occupied: Gauge,
     pub(super) rooms: Gauge,
     pub(super) endpoints: Gauge,
+    pub(super) busy: Gauge,
+    pub(super) wait_max: Gauge,
     pub(super) lag: Lag,
     pub(super) connections_failed: Counter,
     panics: Counter,
@@ -76,6 +80,8 @@ impl WorkerMetrics {
             dropped_malformed: dropped("malformed"),
             dropped_roaming: dropped("too_many_addresses"),
             dropped_stray: dropped("not_published"),
+            dropped_report: dropped("listener_report"),
+            dropped_overdue: dropped("overdue"),
             crossing_dropped: dropped("worker_queue_full"),
             data_dropped: count("tercet_data_frames_dropped_total"),
             events_dropped: count("tercet_worker_events_dropped_total"),
@@ -83,6 +89,8 @@ impl WorkerMetrics {
             slots_occupied: level("tercet_slots_occupied"),
             rooms: level("tercet_worker_rooms"),
             endpoints: level("tercet_worker_endpoints"),
+            busy: level("tercet_worker_busy_ratio"),
+            wait_max: level("tercet_worker_wait_seconds"),
             lag: Lag(metrics::histogram!("tercet_loop_lag_seconds", "loop" => format!("worker-{id}"))),
             connections_failed: count("tercet_connections_failed_total"),
             panics: count("tercet_peer_panics_total"),
@@ -148,5 +156,10 @@ fn describe() {
     describe_gauge!("tercet_slots_occupied", "Positions (slots and reserve) with a speaker, over all rooms.");
     describe_gauge!("tercet_worker_rooms", "Rooms with a part on the worker.");
     describe_gauge!("tercet_worker_endpoints", "Sessions on the worker.");
+    describe_gauge!("tercet_worker_busy_ratio", "Of the worker's last half second, what it didn't sleep.");
+    describe_gauge!(
+        "tercet_worker_wait_seconds",
+        "The longest that a packet waited to be sent, in the worker's last half second."
+    );
     describe_histogram!("tercet_loop_lag_seconds", "How late an event loop's own timer fires.");
 }

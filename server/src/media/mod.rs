@@ -13,6 +13,7 @@ mod plane;
 mod pool;
 mod sdp;
 mod socket;
+mod strain;
 mod timers;
 mod trace;
 mod worker;
@@ -113,6 +114,11 @@ pub(crate) enum WorkerEvent {
         endpoint: EndpointId,
         reliable: bool,
         frame: Vec<u8>,
+    },
+    /// The worker can take more sessions from now on, or can't.
+    Strained {
+        worker: WorkerId,
+        is_strained: bool,
     },
     /// Who is heard in a room, by the listeners of one worker. At most ten a second.
     Selected(Selection),

@@ -85,6 +85,21 @@ impl Answer {
     }
 }
 
+/// A tenth of a second of three voices: a worker that is further behind than this is overloaded, and late audio is worse
+/// than lost audio.
+const WRITTEN_MAX: usize = 16;
+
+/// What became of a packet that was to be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Write {
+    /// Nothing can be sent there.
+    Refused,
+    /// It goes out with the next flush.
+    Taken,
+    /// It does, and the oldest of those that waited doesn't.
+    TakenForOldest,
+}
+
 /// What became of what was written to a peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Flushed {
@@ -240,19 +255,23 @@ impl Peer {
         slot: usize,
         rewritten: Rewritten,
         packet: &Outbound<'_>,
-    ) -> bool {
+    ) -> Write {
         let Some((line, at)) = self.lines.of_slot(origin, slot) else {
-            return false;
+            return Write::Refused;
         };
         let Some((pt, payload)) = at.encode(packet) else {
-            return false;
+            return Write::Refused;
         };
         if at.stream.as_mut().is_some_and(|stream| !stream.use_index(rewritten.seq)) {
-            return false;
+            return Write::Refused;
+        }
+        let is_full = self.written.len() >= WRITTEN_MAX;
+        if is_full {
+            self.written.remove(0);
         }
         let AudioPacket { level, voice, source, .. } = *packet.audio;
         self.written.push(Written { line, rewritten, pt, level, voice, csrc: source.0, payload });
-        true
+        if is_full { Write::TakenForOldest } else { Write::Taken }
     }
 
     /// Sends what was written: hands over sealed datagrams, or gives it to str0m.
@@ -415,8 +434,12 @@ impl Peer {
         let (level_id, mid_id) =
             (extensions.id_of(Extension::AudioLevel), extensions.id_of(Extension::RtpMid));
         let (opus_pt, red_pt) = self.opus_of(mid)?;
-        let ssrc = self.rtc.direct_api().stream_tx_by_mid(mid, None).map(|stream| *stream.ssrc());
-        let stream = ssrc.and_then(|ssrc| Stream::new(ssrc, level_id, mid_id));
+        let mut api = self.rtc.direct_api();
+        let stream = api.stream_tx_by_mid(mid, None).and_then(|stream| {
+            // Audio is not sent again: no room for packets that could be.
+            stream.set_rtx_cache(0, Duration::ZERO, None);
+            Stream::new(*stream.ssrc(), &mid, level_id, mid_id)
+        });
         Some((direction, Line { mid, opus_pt, red_pt, active: true, stream }))
     }
 

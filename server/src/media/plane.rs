@@ -32,12 +32,16 @@ use super::fanout::Path;
 use super::metrics::WorkerMetrics;
 use super::peer::{DatagramError, Flushed, Peer, PeerEvent};
 use super::socket::Sent;
+use super::strain::StrainGauge;
 use super::timers::Timers;
 use super::trace::{Tracer, What};
 use super::{WorkerCommand, WorkerEvent, WorkerId};
 
 /// Who is heard is told to the control plane at this pace.
 const SELECTION_INTERVAL: Duration = Duration::from_millis(100);
+
+/// Peers flushed before anything else gets its turn: about a millisecond of them.
+const FLUSHES_A_TURN: usize = 256;
 
 /// What a worker knows and decides.
 pub(super) struct Plane {
@@ -53,8 +57,10 @@ pub(super) struct Plane {
     rooms: FxHashMap<RoomId, LocalRoom>,
     demux: Demux,
     timers: Timers,
-    /// Endpoints that were written to and have not spoken yet.
-    written: Vec<EndpointId>,
+    /// Endpoints that were written to and have not been flushed yet, each once, since when.
+    written: VecDeque<(EndpointId, Instant)>,
+    gauge: StrainGauge,
+    is_strained: bool,
     outgoing: Vec<Transmit>,
     /// Where datagrams are sealed, one after another.
     datagram: Vec<u8>,
@@ -78,7 +84,7 @@ struct Endpoint {
     data_pending: VecDeque<Arc<[u8]>>,
     data_pending_bytes: usize,
     /// `None` before the first offer and after a connection broke.
-    peer: Option<Peer>,
+    peer: Option<Box<Peer>>,
     had_peer: bool,
     written: bool,
 }
@@ -138,7 +144,9 @@ impl Plane {
             rooms: FxHashMap::default(),
             demux: Demux::default(),
             timers: Timers::default(),
-            written: Vec::new(),
+            written: VecDeque::new(),
+            gauge: StrainGauge::new(Instant::now()),
+            is_strained: false,
             outgoing: Vec::new(),
             datagram: Vec::new(),
             events: VecDeque::new(),
@@ -229,6 +237,11 @@ impl Plane {
         self.metrics.packets_in.increment(1);
         self.metrics.bytes_in.increment(datagram.len() as u64);
         let id = match self.demux.claim(from, datagram) {
+            // Nobody reads what a listener reports: it is not worth the decryption.
+            Claim::Known(id) if is_rtcp(datagram) && !self.is_publishing(id) => {
+                self.metrics.dropped_report.increment(1);
+                return;
+            }
             Claim::Known(id) => id,
             Claim::Unproven(id) => {
                 let proven = self.with_peer(now, id, |peer| Ok(peer.accepts(now, from, to, datagram)));
@@ -266,7 +279,7 @@ impl Plane {
     /// Peers and rooms whose time has come.
     pub(super) fn handle_timeouts(&mut self, now: Instant) {
         while let Some(id) = self.timers.pop_due(now) {
-            let due = self.endpoints.get(&id).and_then(|e| e.peer.as_ref()).map(Peer::deadline);
+            let due = self.endpoints.get(&id).and_then(|e| e.peer.as_ref()).map(|peer| peer.deadline());
             match due {
                 Some(deadline) if deadline <= now => {
                     let _ = self.with_peer(now, id, |peer| peer.handle_timeout(now));
@@ -280,15 +293,22 @@ impl Plane {
             self.metrics.lag.record(now.saturating_duration_since(self.selection_due));
             self.selection_due = now + SELECTION_INTERVAL;
             self.announce_selections(now);
+            self.judge_strain(now);
         }
     }
 
-    /// Lets every peer speak that was written to. What needs no more of str0m goes to `each`, the rest to
-    /// [`Plane::outgoing`].
+    /// Lets peers speak that were written to, up to a turn's worth. What needs no more of str0m goes to `each`, the rest
+    /// to [`Plane::outgoing`].
+    ///
+    /// Whoever waits for a later turn gets what came meanwhile in the same call: the busier the worker is, the less a
+    /// packet costs it.
     pub(super) fn flush(&mut self, now: Instant, mut each: impl FnMut(Path, &[u8])) {
-        let mut written = std::mem::take(&mut self.written);
         let mut datagram = std::mem::take(&mut self.datagram);
-        for id in written.drain(..) {
+        for _ in 0..FLUSHES_A_TURN {
+            let Some((id, since)) = self.written.pop_front() else {
+                break;
+            };
+            self.gauge.flushed(now.saturating_duration_since(since));
             if let Some(endpoint) = self.endpoints.get_mut(&id) {
                 endpoint.written = false;
             }
@@ -298,9 +318,34 @@ impl Plane {
             }
         }
         self.datagram = datagram;
-        // What a flush caused to be written, such as data of its own, waits for the next turn.
-        if self.written.is_empty() {
-            self.written = written;
+    }
+
+    /// The worker had nothing to do for so long.
+    pub(super) fn slept(&mut self, time: Duration) {
+        self.gauge.slept(time);
+    }
+
+    /// Looks whether the worker keeps up, now and then.
+    fn judge_strain(&mut self, now: Instant) {
+        let Some(strain) = self.gauge.poll(now) else {
+            return;
+        };
+        self.metrics.busy.set(strain.busy);
+        self.metrics.wait_max.set(strain.wait_max.as_secs_f64());
+        self.set_strained(strain.is_strained);
+    }
+
+    /// There is nothing to do, however much there was.
+    fn relieve(&mut self, now: Instant) {
+        self.gauge = StrainGauge::new(now);
+        self.set_strained(false);
+    }
+
+    fn set_strained(&mut self, is_strained: bool) {
+        if std::mem::replace(&mut self.is_strained, is_strained) != is_strained {
+            let worker = self.id;
+            warn!(worker = worker.0, is_strained, "what the worker can take");
+            self.tell(WorkerEvent::Strained { worker, is_strained });
         }
     }
 
@@ -368,16 +413,20 @@ impl Plane {
         }
     }
 
+    fn is_publishing(&self, id: EndpointId) -> bool {
+        self.endpoints.get(&id).is_some_and(|e| e.tracks.iter().any(|(_, track)| track.publishing))
+    }
+
     fn local_room_of(&mut self, id: EndpointId) -> Option<&mut LocalRoom> {
         let endpoint = self.endpoints.get(&id)?;
         self.rooms.get_mut(&endpoint.room)
     }
 
-    fn mark_written(&mut self, id: EndpointId) {
+    fn mark_written(&mut self, now: Instant, id: EndpointId) {
         if let Some(endpoint) = self.endpoints.get_mut(&id)
             && !std::mem::replace(&mut endpoint.written, true)
         {
-            self.written.push(id);
+            self.written.push_back((id, now));
         }
     }
 
@@ -420,4 +469,9 @@ impl Plane {
         }
         self.events.push_back(event);
     }
+}
+
+/// RFC 5761, section 4: of what comes on a port for both, RTCP has packet types 64 to 95 where RTP has its payload type.
+fn is_rtcp(datagram: &[u8]) -> bool {
+    matches!(datagram, [128..192, kind, ..] if (64..96).contains(&(kind & 0x7F)))
 }

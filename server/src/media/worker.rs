@@ -55,10 +55,15 @@ impl Worker {
         let mut readable = vec![true; self.sockets.len()];
         let mut running = true;
         while running {
-            match self.poll.poll(&mut ready, self.wait(&readable)) {
+            let wait = self.wait(&readable);
+            let began = Instant::now();
+            match self.poll.poll(&mut ready, wait) {
                 Ok(()) => {}
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
                 Err(error) => return Err(error).context("waiting for datagrams"),
+            }
+            if wait != Some(Duration::ZERO) {
+                self.plane.slept(began.elapsed());
             }
             for event in &ready {
                 match event.token() {

@@ -8,7 +8,7 @@ use tercet_protocol::DATA_BYTES_MAX;
 
 use super::Plane;
 use crate::media::WorkerEvent;
-use crate::media::peer::{CHANNEL_BUFFER_BYTES_MAX, Peer};
+use crate::media::peer::CHANNEL_BUFFER_BYTES_MAX;
 
 const REFUSAL_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -17,14 +17,14 @@ impl Plane {
         let Some(endpoint) = self.endpoints.get_mut(&id) else {
             return;
         };
-        let is_open = endpoint.peer.as_ref().is_some_and(Peer::is_reliable_open);
+        let is_open = endpoint.peer.as_ref().is_some_and(|peer| peer.is_reliable_open());
         if reliable && !is_open && endpoint.data_pending_bytes + frame.len() <= CHANNEL_BUFFER_BYTES_MAX {
             endpoint.data_pending_bytes += frame.len();
             endpoint.data_pending.push_back(frame.clone());
             return;
         }
         if self.with_peer(now, id, |peer| Ok(peer.send_data(reliable, frame))) == Some(true) {
-            self.mark_written(id);
+            self.mark_written(now, id);
         } else {
             self.metrics.data_dropped.increment(1);
         }

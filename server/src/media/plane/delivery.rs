@@ -1,5 +1,6 @@
 //! A packet's way through a worker: from its publisher, or from another worker, to the slots of those who hear it.
 
+use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
@@ -10,15 +11,18 @@ use tercet_protocol::TrackOrigin;
 use super::{Endpoint, Plane};
 use crate::media::crossing::{Crossing, HeardPacket, News};
 use crate::media::lines::Outbound;
+use crate::media::peer::Write;
 use crate::media::trace::What;
 use crate::media::{WorkerEvent, WorkerId};
 
 /// A packet on its way to the slots of its listeners.
 struct Delivery<'a> {
     endpoints: &'a mut FxHashMap<EndpointId, Endpoint>,
-    written: &'a mut Vec<EndpointId>,
+    written: &'a mut VecDeque<(EndpointId, Instant)>,
     origin: TrackOrigin,
+    now: Instant,
     forwarded: u64,
+    overdue: u64,
     panicked: Vec<EndpointId>,
 }
 
@@ -32,13 +36,14 @@ impl Delivery<'_> {
         };
         let write = AssertUnwindSafe(|| peer.write(self.origin, forward.slot, forward.rewritten, packet));
         match catch_unwind(write) {
-            Ok(true) => {
+            Ok(taken @ (Write::Taken | Write::TakenForOldest)) => {
                 self.forwarded += 1;
+                self.overdue += u64::from(taken == Write::TakenForOldest);
                 if !std::mem::replace(&mut endpoint.written, true) {
-                    self.written.push(forward.endpoint);
+                    self.written.push_back((forward.endpoint, self.now));
                 }
             }
-            Ok(false) => {}
+            Ok(Write::Refused) => {}
             Err(_) => self.panicked.push(forward.endpoint),
         }
     }
@@ -135,7 +140,9 @@ impl Plane {
             endpoints: &mut self.endpoints,
             written: &mut self.written,
             origin,
+            now,
             forwarded: 0,
+            overdue: 0,
             panicked: Vec::new(),
         };
         let shard = &mut local.shards[origin];
@@ -156,7 +163,8 @@ impl Plane {
                 delivery.write(forward, &outbound);
             }
         }
-        let Delivery { forwarded, panicked, .. } = delivery;
+        let Delivery { forwarded, overdue, panicked, .. } = delivery;
+        self.metrics.dropped_overdue.increment(overdue);
         self.metrics.pre_roll.increment(arrival.pre_roll.len() as u64);
         self.metrics.forwarded.increment(forwarded);
         for id in panicked {

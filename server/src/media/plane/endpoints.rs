@@ -116,7 +116,7 @@ impl Plane {
                 track.ingest.restart();
                 track.level_missing = false;
             }
-            endpoint.peer = Some(peer);
+            endpoint.peer = Some(Box::new(peer));
             endpoint.had_peer = true;
         }
         Ok(answer)
@@ -226,6 +226,7 @@ impl Plane {
         if self.rooms.is_empty() {
             // Nobody looks again until there is another room.
             self.announce_selections(now);
+            self.relieve(now);
         }
     }
 
