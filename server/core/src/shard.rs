@@ -107,7 +107,8 @@ struct Listener {
     own: SourceId,
     /// Whether anything that is sent can arrive: numbers that nobody gets are not used up.
     reachable: bool,
-    slots: ArrayVec<Slot, SLOTS_MAX>,
+    /// On the heap, since there are fewer than there could be.
+    slots: Box<[Slot]>,
     view: Option<Box<View>>,
     /// When the listener last chose whom to hear, or ceased to: what they heard before is not sent again.
     chose_at: Option<Instant>,
@@ -192,8 +193,8 @@ impl RoomShard {
     pub fn add_slots(&mut self, id: EndpointId, slots: impl IntoIterator<Item = Slot>) {
         let slots_max = self.selector.slots();
         if let Some(listener) = self.endpoints.get_mut(&id) {
-            let missing = slots_max - listener.slots.len().min(slots_max);
-            listener.slots.extend(slots.into_iter().take(missing));
+            let former = std::mem::take(&mut listener.slots);
+            listener.slots = former.into_iter().chain(slots).take(slots_max).collect();
         }
     }
 
