@@ -33,6 +33,7 @@ pub(super) struct WorkerMetrics {
     pub(super) endpoints: Gauge,
     pub(super) busy: Gauge,
     pub(super) wait_max: Gauge,
+    pub(super) gather: Gauge,
     pub(super) lag: Lag,
     pub(super) connections_failed: Counter,
     panics: Counter,
@@ -91,6 +92,7 @@ impl WorkerMetrics {
             endpoints: level("tercet_worker_endpoints"),
             busy: level("tercet_worker_busy_ratio"),
             wait_max: level("tercet_worker_wait_seconds"),
+            gather: level("tercet_worker_gather_seconds"),
             lag: Lag(metrics::histogram!("tercet_loop_lag_seconds", "loop" => format!("worker-{id}"))),
             connections_failed: count("tercet_connections_failed_total"),
             panics: count("tercet_peer_panics_total"),
@@ -161,5 +163,6 @@ fn describe() {
         "tercet_worker_wait_seconds",
         "The longest that a packet waited to be sent, in the worker's last half second."
     );
+    describe_gauge!("tercet_worker_gather_seconds", "How long a busy worker lets packets wait for others.");
     describe_histogram!("tercet_loop_lag_seconds", "How late an event loop's own timer fires.");
 }

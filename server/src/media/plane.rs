@@ -156,7 +156,8 @@ impl Plane {
 
     /// When [`Plane::handle_timeouts`] has something to do.
     pub(super) fn next_deadline(&self) -> Option<Instant> {
-        let peers = self.timers.next();
+        let flush = self.written.front().map(|(_, since)| *since + self.gauge.gather());
+        let peers = self.timers.next().into_iter().chain(flush).min();
         let rooms = (!self.rooms.is_empty()).then_some(self.selection_due);
         peers.into_iter().chain(rooms).min()
     }
@@ -164,11 +165,6 @@ impl Plane {
     /// Whether the control plane has yet to take events.
     pub(super) fn has_events(&self) -> bool {
         !self.events.is_empty()
-    }
-
-    /// Whether something can go on without waiting.
-    pub(super) fn has_backlog(&self) -> bool {
-        !self.written.is_empty()
     }
 
     /// The control plane wants something.
@@ -305,9 +301,11 @@ impl Plane {
     pub(super) fn flush(&mut self, now: Instant, mut each: impl FnMut(Path, &[u8])) {
         let mut datagram = std::mem::take(&mut self.datagram);
         for _ in 0..FLUSHES_A_TURN {
-            let Some((id, since)) = self.written.pop_front() else {
+            let front = self.written.front().copied();
+            let Some((id, since)) = front.filter(|(_, since)| *since + self.gauge.gather() <= now) else {
                 break;
             };
+            self.written.pop_front();
             self.gauge.flushed(now.saturating_duration_since(since));
             if let Some(endpoint) = self.endpoints.get_mut(&id) {
                 endpoint.written = false;
@@ -332,6 +330,7 @@ impl Plane {
         };
         self.metrics.busy.set(strain.busy);
         self.metrics.wait_max.set(strain.wait_max.as_secs_f64());
+        self.metrics.gather.set(self.gauge.gather().as_secs_f64());
         self.set_strained(strain.is_strained);
     }
 

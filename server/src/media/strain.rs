@@ -1,19 +1,29 @@
-//! Whether a worker keeps up: flushes and sleep in, its strain out.
+//! Whether a worker keeps up: flushes and sleep in, its strain out, and how long it should gather.
 //!
-//! What a listener gets waits until the worker comes round to them. While that takes less than a frame, waiting even
-//! saves work: what came meanwhile leaves in the same call. So a worker is strained, and takes nobody new, long before
-//! anything is lost; and those whom it has already get what is left.
+//! What a listener gets waits until the worker comes round to them, and what came meanwhile leaves in the same call: the
+//! packets of three voices cost little more than one. A worker that is idle enough sends each at once. A busy one lets
+//! packets wait a little, so waiting is paid for only where it buys something. One for whom that is not
+//! enough is strained: it takes nobody new, long before anything is lost.
 
 use std::time::{Duration, Instant};
 
 /// How often the strain is judged.
 const WINDOW: Duration = Duration::from_millis(500);
 
-/// Half a frame: beyond it, half of what could be saved by waiting is saved already.
-const WAIT_MAX: Duration = Duration::from_millis(10);
+/// How long a flush may be overdue: a frame. What is older than [`WRITTEN_MAX`](super::peer) packets is lost.
+const OVERDUE_MAX: Duration = Duration::from_millis(20);
 
-/// Of how many flushes one may wait for longer.
-const ONE_LATE_OF: u32 = 20;
+/// Of how many flushes one may be overdue for longer.
+const ONE_LATE_OF: u32 = 5;
+
+/// A worker gathers for longer while it is busier than this, and for less while it is idler than that.
+const BUSY_MAX: f64 = 0.7;
+const BUSY_MIN: f64 = 0.5;
+
+/// How much longer, or less, with each window, and how long at most: with three voices of 20 ms frames, a call then
+/// carries two and a half packets.
+const GATHER_STEP: Duration = Duration::from_micros(2500);
+const GATHER_MAX: Duration = Duration::from_millis(15);
 
 /// A worker with less to do in a window was held up by something else than its peers.
 const FLUSHES_MIN: u32 = 2500;
@@ -42,6 +52,7 @@ pub(super) struct StrainGauge {
     /// Windows in a row whose judgement differs from the one that holds.
     differing: u32,
     is_strained: bool,
+    gather: Duration,
 }
 
 impl StrainGauge {
@@ -54,6 +65,7 @@ impl StrainGauge {
             wait_max: Duration::ZERO,
             differing: 0,
             is_strained: false,
+            gather: Duration::ZERO,
         }
     }
 
@@ -62,10 +74,15 @@ impl StrainGauge {
         self.slept += time;
     }
 
+    /// How long what is written to a peer waits for more.
+    pub(super) fn gather(&self) -> Duration {
+        self.gather
+    }
+
     /// A peer was flushed, so long after something was written to it.
     pub(super) fn flushed(&mut self, waited: Duration) {
         self.flushes += 1;
-        self.late += u32::from(waited > WAIT_MAX);
+        self.late += u32::from(waited > self.gather + OVERDUE_MAX);
         self.wait_max = self.wait_max.max(waited);
     }
 
@@ -83,7 +100,14 @@ impl StrainGauge {
         let busy = 1.0 - (self.slept.as_secs_f64() / window.as_secs_f64()).min(1.0);
         let strain = Strain { is_strained: self.is_strained, busy, wait_max: self.wait_max };
         let (is_strained, differing) = (self.is_strained, self.differing);
-        *self = StrainGauge { is_strained, differing, ..StrainGauge::new(now) };
+        let gather = if self.flushes < FLUSHES_MIN || busy < BUSY_MIN {
+            self.gather.saturating_sub(GATHER_STEP)
+        } else if busy > BUSY_MAX {
+            (self.gather + GATHER_STEP).min(GATHER_MAX)
+        } else {
+            self.gather
+        };
+        *self = StrainGauge { is_strained, differing, gather, ..StrainGauge::new(now) };
         Some(strain)
     }
 }
@@ -98,7 +122,7 @@ mod tests {
         let mut gauge = StrainGauge::new(now);
         let mut judge = |&(flushes, late): &(u32, u32)| {
             for n in 0..flushes {
-                gauge.flushed(if n < late { WAIT_MAX * 2 } else { WAIT_MAX / 2 });
+                gauge.flushed(if n < late { GATHER_MAX + OVERDUE_MAX * 2 } else { OVERDUE_MAX / 2 });
             }
             assert_eq!(gauge.poll(now + WINDOW / 2), None);
             now += WINDOW;
@@ -109,7 +133,7 @@ mod tests {
 
     #[test]
     fn a_worker_is_strained_when_two_windows_say_so_and_until_two_say_otherwise() {
-        let (well, ill) = ((10_000, 400), (10_000, 600));
+        let (well, ill) = ((10_000, 1_900), (10_000, 2_100));
         let windows = [well, ill, well, ill, ill, well, ill, well, well];
         assert_eq!(judged(&windows), [false, false, false, false, true, true, true, true, false]);
     }
@@ -118,6 +142,26 @@ mod tests {
     fn a_worker_with_little_to_do_is_not_strained_however_long_it_takes() {
         assert_eq!(judged(&[(FLUSHES_MIN - 1, FLUSHES_MIN - 1); 5]), [false; 5]);
         assert_eq!(judged(&[(FLUSHES_MIN, FLUSHES_MIN); 2]), [false, true]);
+    }
+
+    #[test]
+    fn a_worker_gathers_only_while_it_is_busy() {
+        let mut now = Instant::now();
+        let mut gauge = StrainGauge::new(now);
+        let mut gather = |busy: f64, flushes: u32| {
+            gauge.slept(WINDOW.mul_f64(1.0 - busy));
+            (0..flushes).for_each(|_| gauge.flushed(Duration::ZERO));
+            now += WINDOW;
+            gauge.poll(now).expect("the window is over");
+            gauge.gather()
+        };
+        assert_eq!(gather(0.69, 10_000), Duration::ZERO);
+        assert_eq!(gather(1.0, 100), Duration::ZERO);
+        assert_eq!([gather(0.71, 10_000), gather(0.9, 10_000)], [GATHER_STEP, 2 * GATHER_STEP]);
+        assert_eq!(gather(0.6, 10_000), 2 * GATHER_STEP);
+        assert_eq!(gather(0.4, 10_000), GATHER_STEP);
+        assert_eq!((0..9).map(|_| gather(1.0, 10_000)).max(), Some(GATHER_MAX));
+        assert_eq!((0..9).map(|_| gather(0.9, 10)).min(), Some(Duration::ZERO));
     }
 
     #[test]

@@ -78,7 +78,7 @@ impl Worker {
 
     /// How long to wait for something to happen.
     fn wait(&self, readable: &[bool]) -> Option<Duration> {
-        if readable.contains(&true) || self.plane.has_backlog() {
+        if readable.contains(&true) {
             return Some(Duration::ZERO);
         }
         let deadline = self.plane.next_deadline().map(|at| at.saturating_duration_since(Instant::now()));
