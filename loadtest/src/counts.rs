@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde::Serialize;
+
 use crate::Histogram;
 
 /// Counts of one window of time, of one thread or of all.
@@ -15,8 +17,12 @@ pub struct Counts {
     pub packets_out: u64,
     /// Their octets, without UDP and IP headers.
     pub bytes_out: u64,
-    /// RTP packets that should have been received, by the sequence numbers of their streams.
-    pub packets_expected: u64,
+    /// The streams of those who are there for the whole of the run.
+    pub steady: StreamTotals,
+    /// The streams of those who come and go.
+    pub passing: StreamTotals,
+    /// Datagrams that the kernel dropped because the tester didn't read them in time: no loss of the server's.
+    pub dropped_here: u64,
     /// RTP packets that were decrypted, authenticated and looked into.
     pub packets_opened: u64,
     /// From the send call of the publisher to the receive call of a receiver, of the opened ones.
@@ -32,13 +38,20 @@ pub struct Counts {
 }
 
 impl Counts {
+    /// The streams of those who stay, or of those who don't.
+    pub fn streams_of(&mut self, stays: bool) -> &mut StreamTotals {
+        if stays { &mut self.steady } else { &mut self.passing }
+    }
+
     /// Adds the counts of another thread over the same window.
     pub fn merge(&mut self, other: &Counts) {
         self.packets_in += other.packets_in;
         self.bytes_in += other.bytes_in;
         self.packets_out += other.packets_out;
         self.bytes_out += other.bytes_out;
-        self.packets_expected += other.packets_expected;
+        self.steady.merge(&other.steady);
+        self.passing.merge(&other.passing);
+        self.dropped_here += other.dropped_here;
         self.packets_opened += other.packets_opened;
         self.latency.merge(&other.latency);
         self.pre_roll.merge(&other.pre_roll);
@@ -48,11 +61,52 @@ impl Counts {
     }
 }
 
+/// What receivers saw of streams, by their sequence numbers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct StreamTotals {
+    /// Packets that were sent from the first to the latest seen.
+    pub expected: u64,
+    /// Different packets that came.
+    pub received: u64,
+    /// Of these, those that came after a later one.
+    pub reordered: u64,
+    /// Packets that came once more.
+    pub duplicates: u64,
+}
+
+impl StreamTotals {
+    /// Adds one stream.
+    pub fn add(&mut self, stream: &StreamCount) {
+        self.expected += stream.expected();
+        self.received += stream.received;
+        self.reordered += u64::from(stream.reordered);
+        self.duplicates += u64::from(stream.duplicates);
+    }
+
+    /// Adds others.
+    pub fn merge(&mut self, other: &StreamTotals) {
+        self.expected += other.expected;
+        self.received += other.received;
+        self.reordered += other.reordered;
+        self.duplicates += other.duplicates;
+    }
+
+    /// Packets that didn't come.
+    pub fn lost(&self) -> u64 {
+        self.expected.saturating_sub(self.received)
+    }
+}
+
 /// One stream as its receiver sees it: which packets came, and how many should have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StreamCount {
     first: u64,
     highest: u64,
+    /// Which of the latest 64 packets came: bit 0 is `highest`.
+    seen: u64,
+    received: u64,
+    reordered: u32,
+    duplicates: u32,
 }
 
 impl StreamCount {
@@ -60,21 +114,41 @@ impl StreamCount {
     pub fn new(sequence: u16) -> Self {
         // One cycle up, so that a packet older than the first has a number too.
         let first = u64::from(sequence) + (1 << 16);
-        StreamCount { first, highest: first }
+        StreamCount { first, highest: first, seen: 1, received: 1, reordered: 0, duplicates: 0 }
     }
 
     /// Notes a packet. Sequence numbers are continued beyond 16 bits (RFC 3550, appendix A.1).
+    #[inline]
     pub fn note(&mut self, sequence: u16) {
         let step = sequence.wrapping_sub(self.highest as u16) as i16;
-        let extended = self.highest.saturating_add_signed(step.into());
-        self.highest = self.highest.max(extended);
-        self.first = self.first.min(extended);
+        if step > 0 {
+            self.highest += step as u64;
+            self.seen = self.seen.checked_shl(step as u32).unwrap_or(0) | 1;
+            self.received += 1;
+            return;
+        }
+        let age = u32::from(step.unsigned_abs());
+        let bit = 1_u64.checked_shl(age).unwrap_or(0);
+        // What is older than the window counts as late, not as heard twice.
+        if self.seen & bit != 0 {
+            self.duplicates += 1;
+            return;
+        }
+        self.seen |= bit;
+        self.first = self.first.min(self.highest - u64::from(age));
+        self.received += 1;
+        self.reordered += 1;
     }
 
     /// How many packets the sender sent from the first to the latest seen: "extended_max -
     /// base_seq + 1" (RFC 3550, appendix A.3).
     pub fn expected(&self) -> u64 {
         self.highest - self.first + 1
+    }
+
+    /// How many different packets came.
+    pub fn received(&self) -> u64 {
+        self.received
     }
 }
 
@@ -129,6 +203,18 @@ mod tests {
     fn reordered_packets_are_counted_once() {
         assert_eq!(expected(&[10, 12, 11, 13]), 4);
         assert_eq!(expected(&[0, 65_535, 1]), 3, "older than the first packet seen");
+    }
+
+    #[test]
+    fn late_packets_are_told_from_those_that_came_before() {
+        let mut stream = StreamCount::new(65_534);
+        for sequence in [65_535, 1, 0, 1, 65_535, 2, 2] {
+            stream.note(sequence);
+        }
+        let mut totals = StreamTotals::default();
+        totals.add(&stream);
+        assert_eq!(totals, StreamTotals { expected: 5, received: 5, reordered: 1, duplicates: 3 });
+        assert_eq!(totals.lost(), 0);
     }
 
     #[test]

@@ -3,8 +3,8 @@
 //!
 //! A [`ServerUrl`] and a token come in. [`Signalling`] speaks JSON on the WebSocket, [`Peer`] speaks
 //! WebRTC without any I/O of its own. [`Session`] is both after a join; [`Client`] runs one on tokio
-//! for tests, [`Driver`] runs many on few threads for load. [`scenario`] says what the many do,
-//! [`Report`] what came of it.
+//! for tests, [`Driver`] runs many on few threads for load. [`target`] joins them to a server of some kind,
+//! [`scenario`] says what they do, [`Report`] what came of it.
 //!
 //! Traffic goes to loopback only: a [`ServerUrl`] of any other host can't be made, and datagrams to
 //! other addresses aren't sent.
@@ -31,7 +31,9 @@ mod counts;
 
 mod onset;
 
-mod driver;
+pub mod driver;
+
+pub mod target;
 
 mod histogram;
 
@@ -44,8 +46,8 @@ pub mod scenario;
 pub mod floor;
 
 pub use client::{Client, ClientError, Connection, DataMessage, Voice};
-pub use counts::{Counts, StreamCount};
-pub use driver::{DrivenPeer, Driver, PeerKey};
+pub use counts::{Counts, StreamCount, StreamTotals};
+pub use driver::{Addresses, DrivenPeer, Driver, DriverOptions, Parting, PeerKey, Place};
 pub use frame::{SyntheticFrame, epoch};
 pub use histogram::Histogram;
 pub use peer::{
@@ -57,5 +59,6 @@ pub use report::{
 };
 pub use session::{JoinError, JoinOptions, Session};
 pub use signalling::{Direction, RecordedFrame, Signalling, SignallingError, reply_id};
+pub use target::Target;
 pub use turns::Turns;
 pub use url::{ServerUrl, UrlError};

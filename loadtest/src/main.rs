@@ -9,7 +9,7 @@ use anyhow::Context;
 use clap::{Parser, Subcommand, ValueEnum};
 use serde::Serialize;
 use tercet_loadtest::scenario::{self, RunOptions, Scenario};
-use tercet_loadtest::{ServerUrl, floor};
+use tercet_loadtest::{Addresses, ServerUrl, Target, floor};
 use tracing_subscriber::EnvFilter;
 
 /// Load for a Tercet server on this machine.
@@ -48,7 +48,7 @@ struct RunArguments {
     seconds: u64,
     /// The kind of server.
     #[arg(long, default_value = "tercet")]
-    target: Target,
+    target: TargetName,
     /// The server; only loopback addresses are accepted.
     #[arg(long, default_value = "http://127.0.0.1:8080")]
     url: ServerUrl,
@@ -61,6 +61,12 @@ struct RunArguments {
     /// Threads that drive the participants.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
     threads: u16,
+    /// Where the clients' addresses come from.
+    #[arg(long, default_value = "loopback-range")]
+    addresses: AddressesName,
+    /// Let the kernel join datagrams on their way to the clients: cheaper, also for the server, whose cost it hides.
+    #[arg(long)]
+    gro: bool,
     /// Joins under way at a time.
     #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=1024))]
     concurrency: u16,
@@ -78,9 +84,17 @@ enum ScenarioName {
 }
 
 #[derive(Clone, Copy, ValueEnum)]
-enum Target {
+enum TargetName {
     /// A Tercet server.
     Tercet,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum AddressesName {
+    /// An address in 127.0.0.0/8 for each, a few sockets for all.
+    LoopbackRange,
+    /// A port and a socket for each, all on the server's address.
+    Ports,
 }
 
 /// Signalling runs on one thread, the media on the driver's threads.
@@ -115,13 +129,14 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
 
 impl RunArguments {
     fn into_options(self) -> RunOptions {
-        let Target::Tercet = self.target;
+        let TargetName::Tercet = self.target;
         let (scenario, speakers, listeners) = match self.scenario {
             ScenarioName::Room => (Scenario::Room, self.speakers, self.listeners.unwrap_or(300)),
             ScenarioName::Joins => (Scenario::Joins, 0, self.listeners.unwrap_or(100_000)),
         };
         RunOptions {
             scenario,
+            target: Target::Tercet,
             server: self.url,
             secret: self.secret,
             speakers,
@@ -129,6 +144,11 @@ impl RunArguments {
             window: Duration::from_secs(self.seconds),
             server_pid: self.server_pid,
             threads: self.threads.into(),
+            addresses: match self.addresses {
+                AddressesName::LoopbackRange => Addresses::LoopbackRange,
+                AddressesName::Ports => Addresses::Ports,
+            },
+            joins_datagrams: self.gro,
             concurrent_joins: self.concurrency.into(),
         }
     }

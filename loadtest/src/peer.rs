@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, LazyLock};
 use std::time::Instant;
 
-use str0m::change::{SdpAnswer, SdpPendingOffer};
+use str0m::change::{SdpAnswer, SdpOffer, SdpPendingOffer};
 use str0m::channel::{ChannelConfig, ChannelId, Reliability};
 use str0m::format::{Codec as RtcCodec, FormatParams};
 use str0m::media::{Direction, Frequency, MediaKind};
@@ -170,6 +170,12 @@ pub enum PeerError {
     /// The server's answer can't be used.
     #[error("the answer can't be used: {0}")]
     Answer(String),
+    /// The server's offer can't be used.
+    #[error("the offer can't be used: {0}")]
+    Offer(String),
+    /// A candidate of the server's can't be used.
+    #[error("the candidate can't be used: {0}")]
+    Candidate(String),
     /// An answer came without an offer, or audio was to be sent before one.
     #[error("there is no negotiated connection")]
     NotNegotiated,
@@ -268,6 +274,20 @@ impl Peer {
         let pending = self.pending.take().ok_or(PeerError::NotNegotiated)?;
         let answer = SdpAnswer::from_sdp_string(sdp).map_err(|e| PeerError::Answer(e.to_string()))?;
         Ok(self.rtc.sdp_api().accept_answer(pending, answer)?)
+    }
+
+    /// Answers an offer of the server's: its first, or one that follows. For servers that offer what is to be heard.
+    pub fn answer(&mut self, offer: &str) -> Result<String, PeerError> {
+        let offer = SdpOffer::from_sdp_string(offer).map_err(|e| PeerError::Offer(e.to_string()))?;
+        Ok(self.rtc.sdp_api().accept_offer(offer)?.to_sdp_string())
+    }
+
+    /// Takes a candidate of a server that tells of them one by one (RFC 8838), as its `candidate` attribute.
+    pub fn add_candidate(&mut self, candidate: &str) -> Result<(), PeerError> {
+        let candidate =
+            Candidate::from_sdp_string(candidate).map_err(|e| PeerError::Candidate(e.to_string()))?;
+        self.rtc.add_remote_candidate(candidate);
+        Ok(())
     }
 
     /// Takes a datagram that arrived at the local address. What isn't STUN, DTLS or RTP is ignored.

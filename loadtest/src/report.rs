@@ -173,8 +173,8 @@ impl MediaFigures {
             packets_out: counts.packets_out,
             bytes_out: counts.bytes_out,
             packets_out_per_second: counts.packets_out as f64 / seconds,
-            packets_expected: counts.packets_expected,
-            loss_percent: loss_percent(counts.packets_expected, counts.packets_out),
+            packets_expected: counts.steady.expected,
+            loss_percent: loss_percent(counts.steady.expected, counts.steady.received),
             heard_percent: if full > 0.0 { counts.packets_out as f64 * 100.0 / full } else { 0.0 },
             latency: LatencyFigures::new(&counts.latency),
             pre_roll: LatencyFigures::new(&counts.pre_roll),
@@ -445,7 +445,7 @@ mod tests {
         let counts = Counts {
             packets_in: 5_000,
             packets_out: 150_000,
-            packets_expected: 150_150,
+            steady: crate::StreamTotals { expected: 150_150, received: 150_000, ..Default::default() },
             ..Counts::default()
         };
         let report = report(&counts);

@@ -8,25 +8,22 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
-use tercet_protocol::{Request, Role};
 use tokio::sync::{Semaphore, oneshot, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 
 use crate::process::machine_cpu;
 use crate::report::cpu_percent;
-use crate::token::{self, Claims};
+use crate::target::{JoinRequest, Joined, Leg, Link};
 use crate::{
-    Counts, DrivenPeer, Driver, JoinFigures, JoinOptions, MediaFigures, PeerKey, ProcessSample, Report,
-    ServerFigures, ServerUrl, Session, Signalling, TesterFigures, Turns, Work,
+    Addresses, Counts, DrivenPeer, Driver, DriverOptions, JoinFigures, MediaFigures, Parting, PeerKey,
+    ProcessSample, Report, ServerFigures, ServerUrl, Target, TesterFigures, Turns, Work,
 };
 
 /// How long one join may take.
 const JOIN_TIMEOUT: Duration = Duration::from_secs(20);
 /// Between the last join and the window: the first turns are taken, the joins' events are through.
 const SETTLE: Duration = Duration::from_secs(2);
-/// Well within `session.idle_ms`.
-const PING_EVERY: Duration = Duration::from_secs(10);
 /// Participants of each room of the scenario `joins`: more would measure the events instead.
 const JOINS_ROOM_PARTICIPANTS: u32 = 10;
 /// Of how many receivers one decrypts what it receives and measures the latency.
@@ -46,6 +43,8 @@ pub enum Scenario {
 pub struct RunOptions {
     /// Which.
     pub scenario: Scenario,
+    /// The kind of server.
+    pub target: Target,
     /// The server.
     pub server: ServerUrl,
     /// The server's token secret; without it, tokens come from the demo endpoint.
@@ -60,6 +59,10 @@ pub struct RunOptions {
     pub server_pid: Option<u32>,
     /// Threads that drive the peers.
     pub threads: usize,
+    /// Where the clients' addresses come from.
+    pub addresses: Addresses,
+    /// Whether the kernel may join datagrams on their way to the clients.
+    pub joins_datagrams: bool,
     /// How many joins are under way at a time, at least one.
     pub concurrent_joins: usize,
 }
@@ -70,7 +73,13 @@ pub async fn run(options: RunOptions) -> anyhow::Result<Report> {
         ProcessSample::of(pid).with_context(|| format!("--server-pid {pid}"))?;
     }
     ensure!(options.speakers + options.listeners > 0, "there is nobody to join");
-    let run = Arc::new(Run { driver: Driver::start(options.threads)?, id: rand::random(), options });
+    let driver = Driver::start(DriverOptions {
+        threads: options.threads,
+        addresses: options.addresses,
+        ip: options.server.address().ip(),
+        joins_datagrams: options.joins_datagrams,
+    })?;
+    let run = Arc::new(Run { driver, id: rand::random(), options });
     let mut report = match run.options.scenario {
         Scenario::Room => room(&run).await?,
         Scenario::Joins => joins(&run).await?,
@@ -96,9 +105,9 @@ struct Participant {
 }
 
 /// Somebody who has joined and is connected.
-struct Joined {
-    key: PeerKey,
-    signalling: Signalling,
+struct Present {
+    leave: watch::Sender<bool>,
+    attending: JoinHandle<()>,
     /// From the join request to the connected media.
     took: Duration,
 }
@@ -118,16 +127,15 @@ async fn room(run: &Arc<Run>) -> anyhow::Result<Report> {
     let joins = JoinFigures::new(outcomes.times, &outcomes.errors, started.elapsed());
     let present = joined.len() as u64;
 
-    let (leave, leaving) = watch::channel(false);
-    let (keys, attending): (Vec<_>, Vec<_>) =
-        joined.into_iter().map(|j| (j.key, tokio::spawn(attend(j.signalling, leaving.clone())))).unzip();
     sleep(SETTLE).await;
     let measured = measure(run, window).await?;
 
     // Those who can't go because the server is gone go with the process.
-    let _ = leave.send(true);
-    wait_all(attending).await;
-    keys.into_iter().for_each(|key| run.driver.remove(key));
+    let attending = joined.into_iter().map(|present| {
+        let _ = present.leave.send(true);
+        present.attending
+    });
+    wait_all(attending.collect()).await;
 
     // Everybody hears all who talk, except themselves.
     let talkers = u64::from(turns.talkers());
@@ -157,10 +165,9 @@ async fn joins(run: &Arc<Run>) -> anyhow::Result<Report> {
             let room = format!("load-{:08x}-{}", run.id, number / JOINS_ROOM_PARTICIPANTS);
             let outcome = join(&run, Participant { number, room, speaks: None, opens: false }).await;
             let took = outcome.as_ref().map(|joined| joined.took).map_err(|error| format!("{error:#}"));
-            if let Ok(mut joined) = outcome {
-                // The next joiner doesn't wait for a failed goodbye.
-                let _ = joined.signalling.request(Request::Leave).await;
-                run.driver.remove(joined.key);
+            if let Ok(present) = outcome {
+                let _ = present.leave.send(true);
+                let _ = present.attending.await;
             }
             drop(place);
             took
@@ -197,7 +204,7 @@ impl Outcomes {
 }
 
 /// Joins everybody, a bounded number at a time.
-async fn join_all(run: &Arc<Run>, people: impl Iterator<Item = Participant>) -> (Outcomes, Vec<Joined>) {
+async fn join_all(run: &Arc<Run>, people: impl Iterator<Item = Participant>) -> (Outcomes, Vec<Present>) {
     let places = Arc::new(Semaphore::new(run.options.concurrent_joins.max(1)));
     let mut tasks = JoinSet::new();
     for participant in people {
@@ -220,54 +227,49 @@ async fn join_all(run: &Arc<Run>, people: impl Iterator<Item = Participant>) -> 
     (outcomes, everybody)
 }
 
-/// Joins one participant and waits for their media connection.
-async fn join(run: &Run, participant: Participant) -> anyhow::Result<Joined> {
-    let role = if participant.speaks.is_some() { Role::Speaker } else { Role::Listener };
-    let name = format!("load-{}", participant.number);
-    let token = match &run.options.secret {
-        Some(secret) => Claims::new(&participant.room, &name, role).sign(secret.as_bytes())?,
-        None => token::fetch(&run.options.server, &participant.room, &name, role).await?.token,
+/// Joins one participant and waits for their media connections.
+async fn join(run: &Arc<Run>, participant: Participant) -> anyhow::Result<Present> {
+    let request = JoinRequest {
+        server: run.options.server,
+        secret: run.options.secret.clone(),
+        room: participant.room,
+        name: format!("load-{}", participant.number),
+        speaks: participant.speaks.is_some(),
     };
-    let mut options = JoinOptions::new(run.options.server, token);
-    options.peer.data_channels = false;
-
-    let started = Instant::now();
     let joining = async {
-        let session = Session::join(&options).await?;
-        let (connected, connection) = oneshot::channel();
-        let key = run.driver.add(DrivenPeer {
-            peer: session.peer,
-            socket: session.socket,
-            speaks: participant.speaks,
-            opens: participant.opens,
-            connected,
-        });
-        let connected_at = connection.await.context("the media connection failed")?;
-        let took = connected_at.saturating_duration_since(started);
-        anyhow::Ok(Joined { key, signalling: session.signalling, took })
+        let Joined { started, legs, link } = run.options.target.join(&request, &run.driver).await?;
+        let (mut keys, mut connections) = (Vec::new(), Vec::new());
+        for Leg { peer, place, publishes } in legs {
+            let (connected, connection) = oneshot::channel();
+            connections.push(connection);
+            keys.push(run.driver.add(DrivenPeer {
+                peer,
+                place,
+                participant: participant.number,
+                speaks: participant.speaks.filter(|_| publishes).map(|(_, turns)| turns),
+                opens: participant.opens,
+                stays: true,
+                connected,
+            }));
+        }
+        let mut took = Duration::ZERO;
+        for connection in connections {
+            let connected_at = connection.await.context("the media connection failed")?;
+            took = took.max(connected_at.saturating_duration_since(started));
+        }
+        // At once: while others join, signalling goes on.
+        let (leave, leaving) = watch::channel(false);
+        anyhow::Ok(Present { leave, attending: tokio::spawn(attend(run.clone(), keys, link, leaving)), took })
     };
     timeout(JOIN_TIMEOUT, joining).await.with_context(|| format!("no join within {JOIN_TIMEOUT:?}"))?
 }
 
-/// Keeps a WebSocket open until it is time to leave; what the server tells is read and thrown away.
-async fn attend(mut signalling: Signalling, mut leaving: watch::Receiver<bool>) {
-    let mut ping = tokio::time::interval(PING_EVERY);
-    let outcome: Result<(), crate::SignallingError> = async {
-        loop {
-            tokio::select! {
-                text = signalling.next_text() => drop(text?),
-                _ = ping.tick() => drop(signalling.send(Request::Ping).await?),
-                _ = leaving.changed() => {
-                    signalling.request(Request::Leave).await?;
-                    return Ok(());
-                }
-            }
-        }
+/// Keeps somebody in the room until it is time to leave.
+async fn attend(run: Arc<Run>, keys: Vec<PeerKey>, link: Link, leaving: watch::Receiver<bool>) {
+    if let Err(error) = link.attend(&run.driver, &keys, leaving).await {
+        tracing::warn!(%error, "signalling failed");
     }
-    .await;
-    if let Err(error) = outcome {
-        tracing::warn!(%error, "WebSocket failed");
-    }
+    keys.into_iter().for_each(|key| run.driver.remove(key, Parting::Goodbye));
 }
 
 async fn wait_all(tasks: Vec<JoinHandle<()>>) {
@@ -336,7 +338,7 @@ impl Measured {
         let samples = before.server.zip(after.server);
         Report {
             scenario,
-            target: "tercet",
+            target: run.options.target.name(),
             speakers: run.options.speakers,
             listeners: run.options.listeners,
             seconds: window.as_secs_f64(),

@@ -1,0 +1,130 @@
+//! One driven peer: datagrams and the time in, datagrams out, what it hears counted.
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use tokio::sync::oneshot;
+
+use super::port::Port;
+use super::speech::Speech;
+use crate::counts::rtp_header;
+use crate::onset::Onsets;
+use crate::{Counts, Peer, PeerError, PeerEvent, PeerOutput, SyntheticFrame};
+
+pub(super) struct Entry {
+    pub(super) peer: Peer,
+    /// Which socket it sends by.
+    pub(super) port: usize,
+    connected: Option<oneshot::Sender<Instant>>,
+    is_connected: bool,
+    speech: Option<Speech>,
+    onsets: Onsets,
+    deadline: Instant,
+}
+
+impl Entry {
+    pub(super) fn new(
+        peer: Peer,
+        port: usize,
+        speech: Option<Speech>,
+        connected: oneshot::Sender<Instant>,
+    ) -> Entry {
+        Entry {
+            peer,
+            port,
+            connected: Some(connected),
+            is_connected: false,
+            speech,
+            onsets: Onsets::default(),
+            deadline: Instant::now(),
+        }
+    }
+
+    /// When the entry wants to be looked at, datagrams aside.
+    pub(super) fn due(&self) -> Instant {
+        let frame = self.speech.as_ref().and_then(Speech::due);
+        frame.map_or(self.deadline, |frame| frame.min(self.deadline))
+    }
+
+    /// Takes a datagram that arrived at `at`.
+    pub(super) fn receive(
+        &mut self,
+        from: SocketAddr,
+        at: Instant,
+        contents: &[u8],
+        port: &Port,
+        counts: &mut Counts,
+    ) -> Result<(), PeerError> {
+        // Its own time goes on, also where the kernel had the datagram before the latest deadline.
+        self.peer.handle(Instant::now(), from, contents)?;
+        self.drain(at, port, counts)
+    }
+
+    /// Does what its time has come for.
+    pub(super) fn run(&mut self, now: Instant, port: &Port, counts: &mut Counts) -> Result<(), PeerError> {
+        if self.deadline <= now {
+            self.peer.handle_timeout(now)?;
+        }
+        // Those before this one in the round took their time.
+        let now = Instant::now();
+        if let Some((audio, lag)) = self.speech.as_mut().and_then(|speech| speech.next(now)) {
+            counts.send_lag.record(lag);
+            self.peer.send_audio(now, audio)?;
+        }
+        self.drain(now, port, counts)
+    }
+
+    /// Says goodbye, as far as that is possible.
+    pub(super) fn close(&mut self, port: &Port, counts: &mut Counts) {
+        // The goodbye is a courtesy: whatever goes wrong with it, the peer is gone.
+        let _ = self.peer.close();
+        let _ = self.drain(Instant::now(), port, counts);
+    }
+
+    /// Moves what the peer has to say to where it belongs.
+    pub(super) fn drain(&mut self, at: Instant, port: &Port, counts: &mut Counts) -> Result<(), PeerError> {
+        loop {
+            match self.peer.poll()? {
+                PeerOutput::Timeout(deadline) => {
+                    self.deadline = deadline;
+                    return Ok(());
+                }
+                PeerOutput::Transmit { destination, contents } => {
+                    if !port.send(self.peer.local(), destination, &contents) {
+                        counts.sends_failed += 1;
+                    } else if rtp_header(&contents).is_some() {
+                        counts.packets_in += 1;
+                        counts.bytes_in += contents.len() as u64;
+                    }
+                }
+                PeerOutput::Event(event) => self.tell(event, at, counts)?,
+            }
+        }
+    }
+
+    fn tell(&mut self, event: PeerEvent, at: Instant, counts: &mut Counts) -> Result<(), PeerError> {
+        match event {
+            PeerEvent::Connected => {
+                let now = Instant::now();
+                self.is_connected = true;
+                if let Some(speech) = &mut self.speech {
+                    speech.start(now);
+                }
+                if let Some(connected) = self.connected.take() {
+                    // Whoever joined may have given up waiting.
+                    let _ = connected.send(now);
+                }
+            }
+            PeerEvent::PacketReceived(packet) => {
+                counts.packets_opened += 1;
+                if let Some(frame) = packet.frame().and_then(SyntheticFrame::decode) {
+                    let (live, kept) = (&mut counts.latency, &mut counts.pre_roll);
+                    self.onsets.note(packet.ssrc, &frame, at, live, kept);
+                }
+            }
+            PeerEvent::Closed => return Err(PeerError::Ended),
+            _ => {}
+        }
+        Ok(())
+    }
+}
