@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::Histogram;
+use crate::hearing::HeardCounts;
 
 /// Counts of one window of time, of one thread or of all.
 #[derive(Clone, Debug, Default)]
@@ -23,12 +24,8 @@ pub struct Counts {
     pub passing: StreamTotals,
     /// Datagrams that the kernel dropped because the tester didn't read them in time: no loss of the server's.
     pub dropped_here: u64,
-    /// RTP packets that were decrypted, authenticated and looked into.
-    pub packets_opened: u64,
-    /// From the send call of the publisher to the receive call of a receiver, of the opened ones.
-    pub latency: Histogram,
-    /// The same, of those that the server kept until their source was chosen.
-    pub pre_roll: Histogram,
+    /// What the opened receivers heard.
+    pub heard: HeardCounts,
     /// How much later than planned the publishers sent: the tester's own weakness.
     pub send_lag: Histogram,
     /// Datagrams that the kernel didn't take, or that weren't addressed to loopback.
@@ -52,9 +49,7 @@ impl Counts {
         self.steady.merge(&other.steady);
         self.passing.merge(&other.passing);
         self.dropped_here += other.dropped_here;
-        self.packets_opened += other.packets_opened;
-        self.latency.merge(&other.latency);
-        self.pre_roll.merge(&other.pre_roll);
+        self.heard.merge(&other.heard);
         self.send_lag.merge(&other.send_lag);
         self.sends_failed += other.sends_failed;
         self.peers_failed += other.peers_failed;
@@ -163,12 +158,6 @@ pub(crate) fn rtp_header(datagram: &[u8]) -> Option<(u32, u16)> {
     Some((u32::from_be_bytes([a, b, c, d]), u16::from_be_bytes([s0, s1])))
 }
 
-/// Share of packets lost, in percent; 0 where nothing was expected. Duplicates don't make up for
-/// losses below 0.
-pub(crate) fn loss_percent(expected: u64, received: u64) -> f64 {
-    if expected == 0 { 0.0 } else { expected.saturating_sub(received) as f64 * 100.0 / expected as f64 }
-}
-
 /// A duration in milliseconds.
 pub(crate) fn millis(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1e3
@@ -190,7 +179,6 @@ mod tests {
     fn gaps_are_expected_packets() {
         assert_eq!(expected(&[10, 11, 12]), 3);
         assert_eq!(expected(&[10, 13]), 4);
-        assert_eq!(loss_percent(4, 2), 50.0);
     }
 
     #[test]
@@ -215,12 +203,6 @@ mod tests {
         totals.add(&stream);
         assert_eq!(totals, StreamTotals { expected: 5, received: 5, reordered: 1, duplicates: 3 });
         assert_eq!(totals.lost(), 0);
-    }
-
-    #[test]
-    fn duplicates_are_no_negative_loss() {
-        assert_eq!(loss_percent(10, 12), 0.0);
-        assert_eq!(loss_percent(0, 0), 0.0);
     }
 
     #[test]

@@ -31,7 +31,7 @@ use mio::{Poll, Waker};
 use tokio::sync::oneshot;
 
 use crate::{Counts, Peer, PeerError, Turns};
-use port::{Port, bind_shared};
+pub(crate) use port::{Batch, Port, UdpTable, bind_shared};
 use thread::Thread;
 
 pub use place::{Addresses, Place};
@@ -63,10 +63,10 @@ pub struct DrivenPeer {
     pub peer: Peer,
     /// Its place, whose address it was made with.
     pub place: Place,
-    /// The participant's number: nobody should hear their own.
+    /// The participant's number, with the room's in the upper half: nobody should hear themselves, or another room.
     pub participant: u32,
-    /// If it publishes: who talks when.
-    pub speaks: Option<Turns>,
+    /// If it publishes: its number among the speakers of the room, and who talks when.
+    pub speaks: Option<(u32, Turns)>,
     /// Whether what it receives is decrypted and looked into.
     pub opens: bool,
     /// Whether it is there for the whole of the run: what it doesn't hear counts as lost by those who stay.

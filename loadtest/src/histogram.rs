@@ -52,6 +52,12 @@ impl Histogram {
         Duration::from_micros(self.max_us)
     }
 
+    /// How many of the durations counted don't exceed this one.
+    pub fn count_up_to(&self, value: Duration) -> u64 {
+        let last = bucket_of(value.as_micros() as u64).min(self.buckets.len() - 1);
+        self.buckets[..=last].iter().sum()
+    }
+
     /// The duration that `percent` of those counted don't exceed; `None` if nothing was counted.
     pub fn percentile(&self, percent: f64) -> Option<Duration> {
         let rank = ((self.count as f64 * percent / 100.0).ceil() as u64).clamp(1, self.count.max(1));
@@ -121,6 +127,18 @@ mod tests {
         histogram.record(Duration::from_secs(1 << 30));
         assert_eq!(histogram.count(), 1);
         assert!(histogram.percentile(50.0).is_some());
+    }
+
+    #[test]
+    fn those_up_to_a_duration_are_counted() {
+        let mut histogram = Histogram::default();
+        for ms in [0, 20, 40, 100] {
+            histogram.record(Duration::from_millis(ms));
+        }
+        assert_eq!(
+            [0, 20, 39, 1_000].map(|ms| histogram.count_up_to(Duration::from_millis(ms))),
+            [1, 2, 2, 4]
+        );
     }
 
     #[test]

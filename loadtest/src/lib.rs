@@ -25,11 +25,15 @@ mod session;
 
 mod client;
 
+mod stamp;
+
+mod voices;
+
 mod turns;
 
 mod counts;
 
-mod onset;
+mod hearing;
 
 pub mod driver;
 
@@ -39,7 +43,13 @@ mod histogram;
 
 mod process;
 
+mod machine;
+
 mod report;
+
+mod progress;
+
+mod run;
 
 pub mod scenario;
 
@@ -49,16 +59,19 @@ pub use client::{Client, ClientError, Connection, DataMessage, Voice};
 pub use counts::{Counts, StreamCount, StreamTotals};
 pub use driver::{Addresses, DrivenPeer, Driver, DriverOptions, Parting, PeerKey, Place};
 pub use frame::{SyntheticFrame, epoch};
+pub use hearing::HeardCounts;
 pub use histogram::Histogram;
 pub use peer::{
     Audio, Channel, Codec, MediaStream, Peer, PeerError, PeerEvent, PeerOptions, PeerOutput, ReceivedPacket,
 };
 pub use process::ProcessSample;
-pub use report::{
-    JoinFigures, LatencyFigures, MediaFigures, Report, ServerFigures, TesterFigures, Work, percentile,
-};
+pub use report::Report;
+pub use run::{RunOptions, run};
+pub use scenario::Scenario;
 pub use session::{JoinError, JoinOptions, Session};
 pub use signalling::{Direction, RecordedFrame, Signalling, SignallingError, reply_id};
+pub use stamp::{Reading, Stamp};
 pub use target::Target;
-pub use turns::Turns;
+pub use turns::{Turn, Turns};
 pub use url::{ServerUrl, UrlError};
+pub use voices::{RecordedVoice, SpeechFrame};

@@ -8,8 +8,8 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::{Parser, Subcommand, ValueEnum};
 use serde::Serialize;
-use tercet_loadtest::scenario::{self, RunOptions, Scenario};
-use tercet_loadtest::{Addresses, ServerUrl, Target, floor};
+use tercet_loadtest::scenario::{SCENARIOS, Scenario, Traffic};
+use tercet_loadtest::{Addresses, RunOptions, ServerUrl, Target, floor};
 use tracing_subscriber::EnvFilter;
 
 /// Load for a Tercet server on this machine.
@@ -23,32 +23,46 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     /// Run a scenario against a server and report what was measured.
-    Run(RunArguments),
+    Run(Box<RunArguments>),
     /// Measure what one packet costs this machine at least.
     Floor {
+        /// How many destinations, each with a key of its own.
+        #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=60_000))]
+        destinations: u32,
         /// Also write the figures to this file, as JSON.
         #[arg(long)]
         json: Option<PathBuf>,
     },
+    /// List the scenarios.
+    Scenarios,
 }
 
 #[derive(clap::Args)]
 struct RunArguments {
-    /// What the participants do.
-    #[arg(long)]
-    scenario: ScenarioName,
-    /// Participants that only listen; with `joins`, how many join at most [default: room 300, joins 100000].
-    #[arg(long, value_parser = clap::value_parser!(u32).range(..=1_000_000))]
+    /// What the participants do; `tercet-loadtest scenarios` lists them.
+    #[arg(long, value_parser = scenario_named)]
+    scenario: Scenario,
+    /// Rooms beside each other [default: the scenario's].
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    rooms: Option<u32>,
+    /// Participants of each room that only listen; with `joins`, how many join at most [default: the scenario's].
+    #[arg(long, value_parser = clap::value_parser!(u32).range(..=60_000))]
     listeners: Option<u32>,
-    /// Participants that take turns to speak; with `joins`, none.
-    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(..=10_000))]
-    speakers: u32,
-    /// Length of the measured window.
-    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=3600))]
-    seconds: u64,
+    /// Participants of each room that take turns to speak [default: the scenario's].
+    #[arg(long, value_parser = clap::value_parser!(u32).range(..=10_000))]
+    speakers: Option<u32>,
+    /// How many talk at a time [default: the scenario's].
+    #[arg(long)]
+    talkers: Option<u32>,
+    /// Length of the measured window [default: the scenario's].
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    seconds: Option<u64>,
     /// The kind of server.
     #[arg(long, default_value = "tercet")]
     target: TargetName,
+    /// The server's version, for the report.
+    #[arg(long)]
+    target_version: Option<String>,
     /// The server; only loopback addresses are accepted.
     #[arg(long, default_value = "http://127.0.0.1:8080")]
     url: ServerUrl,
@@ -70,17 +84,12 @@ struct RunArguments {
     /// Joins under way at a time.
     #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=1024))]
     concurrency: u16,
+    /// Don't measure the machine's floor before and after.
+    #[arg(long)]
+    no_floor: bool,
     /// Also write the report to this file, as JSON.
     #[arg(long)]
     json: Option<PathBuf>,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum ScenarioName {
-    /// One room: speakers take turns, three at a time; listeners listen.
-    Room,
-    /// Participants join as fast as they can, and leave at once.
-    Joins,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -115,12 +124,18 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
     match arguments.command {
         Command::Run(arguments) => {
             let json = arguments.json.clone();
-            let report = scenario::run(arguments.into_options()).await?;
-            println!("{report}");
+            let report = tercet_loadtest::run(arguments.into_options()).await?;
+            print!("{report}");
             write_json(json.as_deref(), &report)
         }
-        Command::Floor { json } => {
-            let floor = floor::measure()?;
+        Command::Scenarios => {
+            for Scenario { name, about, .. } in SCENARIOS {
+                println!("{name:<16} {about}");
+            }
+            Ok(())
+        }
+        Command::Floor { destinations, json } => {
+            let floor = floor::measure(destinations)?;
             println!("{floor}");
             write_json(json.as_deref(), &floor)
         }
@@ -129,29 +144,52 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
 
 impl RunArguments {
     fn into_options(self) -> RunOptions {
-        let TargetName::Tercet = self.target;
-        let (scenario, speakers, listeners) = match self.scenario {
-            ScenarioName::Room => (Scenario::Room, self.speakers, self.listeners.unwrap_or(300)),
-            ScenarioName::Joins => (Scenario::Joins, 0, self.listeners.unwrap_or(100_000)),
-        };
         RunOptions {
-            scenario,
-            target: Target::Tercet,
-            server: self.url,
-            secret: self.secret,
-            speakers,
-            listeners,
-            window: Duration::from_secs(self.seconds),
-            server_pid: self.server_pid,
-            threads: self.threads.into(),
+            target: match self.target {
+                TargetName::Tercet => Target::Tercet,
+            },
             addresses: match self.addresses {
                 AddressesName::LoopbackRange => Addresses::LoopbackRange,
                 AddressesName::Ports => Addresses::Ports,
             },
+            scenario: self.adapted_scenario(),
+            target_version: self.target_version,
+            server: self.url,
+            secret: self.secret,
+            server_pid: self.server_pid,
+            threads: self.threads.into(),
             joins_datagrams: self.gro,
             concurrent_joins: self.concurrency.into(),
+            floor: !self.no_floor,
         }
     }
+
+    /// The scenario with the numbers that were asked for.
+    fn adapted_scenario(&self) -> Scenario {
+        let Scenario { rooms, speakers, listeners, talkers, window, traffic, .. } = self.scenario;
+        let (listeners, traffic) = match traffic {
+            Traffic::Rush { joins_max } => {
+                (listeners, Traffic::Rush { joins_max: self.listeners.unwrap_or(joins_max) })
+            }
+            other => (self.listeners.unwrap_or(listeners), other),
+        };
+        Scenario {
+            rooms: self.rooms.unwrap_or(rooms),
+            speakers: self.speakers.unwrap_or(speakers),
+            listeners,
+            talkers: self.talkers.unwrap_or(talkers),
+            traffic,
+            window: self.seconds.map_or(window, Duration::from_secs),
+            ..self.scenario.clone()
+        }
+    }
+}
+
+fn scenario_named(name: &str) -> Result<Scenario, String> {
+    Scenario::named(name).ok_or_else(|| {
+        let names: Vec<_> = SCENARIOS.iter().map(|scenario| scenario.name).collect();
+        format!("scenarios are {}", names.join(", "))
+    })
 }
 
 fn write_json(file: Option<&Path>, value: &impl Serialize) -> anyhow::Result<()> {

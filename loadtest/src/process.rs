@@ -11,13 +11,20 @@ const TICK: Duration = Duration::from_millis(10);
 /// What a process has used so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ProcessSample {
-    /// CPU time in user and kernel mode, of all threads.
-    pub cpu: Duration,
+    /// CPU time in user mode, of all threads.
+    pub user: Duration,
+    /// CPU time in kernel mode, of all threads.
+    pub system: Duration,
     /// Resident memory, in bytes.
     pub resident_bytes: u64,
 }
 
 impl ProcessSample {
+    /// CPU time in user and kernel mode.
+    pub fn cpu(&self) -> Duration {
+        self.user + self.system
+    }
+
     /// Reads the figures of a process.
     pub fn of(pid: u32) -> io::Result<Self> {
         ProcessSample::read(&pid.to_string())
@@ -59,7 +66,7 @@ fn parse(stat: &str, status: &str) -> Option<ProcessSample> {
     let system: u32 = after_name.next()?.parse().ok()?;
     let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
     let resident_kib: u64 = resident.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(ProcessSample { cpu: TICK * (user + system), resident_bytes: resident_kib * 1024 })
+    Some(ProcessSample { user: TICK * user, system: TICK * system, resident_bytes: resident_kib * 1024 })
 }
 
 #[cfg(test)]
@@ -70,7 +77,8 @@ mod tests {
     fn the_name_of_a_process_may_hold_anything() {
         let stat = "42 (a) b (c) S 1 42 42 0 -1 4194560 100 0 0 0 250 50 0 0 20 0 4 0 100 1000 25";
         let sample = parse(stat, "Name:\ta\nVmRSS:\t    2048 kB\n").unwrap();
-        assert_eq!(sample.cpu, Duration::from_secs(3));
+        assert_eq!((sample.user, sample.system), (Duration::from_millis(2_500), Duration::from_millis(500)));
+        assert_eq!(sample.cpu(), Duration::from_secs(3));
         assert_eq!(sample.resident_bytes, 2 << 20);
     }
 

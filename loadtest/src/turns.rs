@@ -3,43 +3,46 @@
 
 use std::time::Duration;
 
-/// How many talk at a time: as many as a room has slots by default.
-const TALKERS: u32 = 3;
+/// How long a turn lasts with the pause after it, in conversations side by side; different, so that
+/// changes rarely coincide.
+const PERIOD_MS: [u64; 5] = [2_300, 3_100, 1_900, 2_700, 3_700];
 
-/// How long a turn lasts in each of the conversations; different, so that changes don't coincide.
-const TURN_MS: [u64; TALKERS as usize] = [1_900, 2_300, 3_100];
+/// Between the turns of a conversation.
+const PAUSE_MS: u64 = 300;
 
-const TALKING_DBOV: i8 = -25;
-const QUIET_DBOV: i8 = -70;
-
-/// Speakers that take turns, so that three of them (or all, if they are fewer) talk at a time.
+/// Speakers that take turns, so that a number of them (or all, if they are fewer) talk at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Turns {
     /// How many speakers there are.
     pub speakers: u32,
+    /// How many talk at a time: conversations side by side.
+    pub talkers: u32,
+    /// Begins the script here: rooms beside each other don't speak in step.
+    pub offset_ms: u64,
+}
+
+/// A turn that goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Turn {
+    /// Which of the speaker's turns it is.
+    pub number: u32,
+    /// Since it began.
+    pub elapsed: Duration,
 }
 
 impl Turns {
-    /// How many talk at a time.
-    pub fn talkers(&self) -> u32 {
-        self.speakers.min(TALKERS)
-    }
-
-    /// Whether the speaker of that index talks at that time.
-    pub fn talks(&self, speaker: u32, elapsed: Duration) -> bool {
-        // Three conversations side by side; speaker i is in number i mod 3.
-        let conversation = speaker % TALKERS;
-        let members = (self.speakers + TALKERS - 1 - conversation) / TALKERS;
-        let turn = elapsed.as_millis() as u64 / TURN_MS[conversation as usize];
-        members > 0 && turn % u64::from(members) == u64::from(speaker / TALKERS)
-    }
-
-    /// How loud the speaker is then, in dBov: around -25 while talking, around -70 otherwise.
-    pub fn level_dbov(&self, speaker: u32, elapsed: Duration) -> i8 {
-        // Syllables: the level wavers by 3 dB, in another rhythm for each speaker.
-        let frame = elapsed.as_millis() as u32 / 20;
-        let waver = (frame.wrapping_add(speaker * 7) / 5 % 7) as i8 - 3;
-        if self.talks(speaker, elapsed) { TALKING_DBOV + waver } else { QUIET_DBOV + waver }
+    /// The turn that the speaker of that index has at that time, if it is theirs.
+    pub fn turn(&self, speaker: u32, elapsed: Duration) -> Option<Turn> {
+        let talkers = self.talkers.min(self.speakers);
+        // Speaker i is in conversation i mod n.
+        let conversation = speaker.checked_rem(talkers)?;
+        let members = u64::from((self.speakers + talkers - 1 - conversation) / talkers);
+        let period_ms = PERIOD_MS[conversation as usize % PERIOD_MS.len()];
+        let at_ms = elapsed.as_millis() as u64 + self.offset_ms;
+        let (period, since_ms) = (at_ms / period_ms, at_ms % period_ms);
+        let is_theirs = period % members == u64::from(speaker / talkers);
+        (is_theirs && since_ms < period_ms - PAUSE_MS)
+            .then(|| Turn { number: (period / members) as u32, elapsed: Duration::from_millis(since_ms) })
     }
 }
 
@@ -47,40 +50,40 @@ impl Turns {
 mod tests {
     use super::*;
 
+    fn talking(turns: Turns, ms: u64) -> usize {
+        (0..turns.speakers).filter(|it| turns.turn(*it, Duration::from_millis(ms)).is_some()).count()
+    }
+
     #[test]
-    fn three_talk_at_a_time() {
-        for speakers in [3, 4, 10, 50] {
-            let turns = Turns { speakers };
-            for ms in (0..60_000).step_by(20) {
-                let talking = (0..speakers).filter(|s| turns.talks(*s, Duration::from_millis(ms))).count();
-                assert_eq!(talking, 3, "{speakers} speakers, {ms} ms");
-            }
+    fn so_many_talk_at_a_time_but_for_the_pauses() {
+        for (speakers, talkers) in [(3, 3), (4, 2), (10, 3), (50, 8), (2, 5), (10, 0)] {
+            let turns = Turns { speakers, talkers, offset_ms: 0 };
+            let counts: Vec<usize> = (0..120_000).step_by(20).map(|ms| talking(turns, ms)).collect();
+            assert_eq!(counts.iter().max().copied(), Some(speakers.min(talkers) as usize), "{turns:?}");
+            let mean = counts.iter().sum::<usize>() as f64 / counts.len() as f64;
+            assert!(mean >= 0.8 * f64::from(speakers.min(talkers)), "{turns:?}: {mean}");
         }
     }
 
     #[test]
-    fn everybody_talks_where_there_are_fewer_than_three() {
-        let turns = Turns { speakers: 2 };
-        assert!((0..2).all(|s| turns.talks(s, Duration::from_secs(17))));
-    }
-
-    #[test]
-    fn everybody_gets_a_turn_within_a_minute() {
-        let turns = Turns { speakers: 10 };
+    fn everybody_gets_turns_numbered_in_order() {
+        let turns = Turns { speakers: 10, talkers: 3, offset_ms: 77 };
         for speaker in 0..10 {
-            assert!((0..60).any(|s| turns.talks(speaker, Duration::from_secs(s))), "{speaker}");
+            let numbers =
+                (0..120_000).step_by(20).filter_map(|ms| turns.turn(speaker, Duration::from_millis(ms)));
+            let mut numbers: Vec<u32> = numbers.map(|turn| turn.number).collect();
+            numbers.dedup();
+            let first = numbers[0];
+            assert!(numbers.len() > 5, "{speaker}");
+            assert_eq!(numbers, (first..first + numbers.len() as u32).collect::<Vec<_>>());
         }
     }
 
     #[test]
-    fn talkers_are_louder_than_the_rest() {
-        let turns = Turns { speakers: 10 };
-        for ms in (0..10_000).step_by(20) {
-            for speaker in 0..10 {
-                let at = Duration::from_millis(ms);
-                let range = if turns.talks(speaker, at) { -28..=-22 } else { -73..=-67 };
-                assert!(range.contains(&turns.level_dbov(speaker, at)));
-            }
-        }
+    fn rooms_can_be_out_of_step() {
+        let at = |offset_ms| {
+            Turns { speakers: 3, talkers: 3, offset_ms }.turn(0, Duration::from_millis(100)).unwrap()
+        };
+        assert_eq!(at(500).elapsed - at(0).elapsed, Duration::from_millis(500));
     }
 }

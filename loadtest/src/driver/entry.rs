@@ -8,8 +8,8 @@ use tokio::sync::oneshot;
 use super::port::Port;
 use super::speech::Speech;
 use crate::counts::rtp_header;
-use crate::onset::Onsets;
-use crate::{Counts, Peer, PeerError, PeerEvent, PeerOutput, SyntheticFrame};
+use crate::hearing::Hearing;
+use crate::{Counts, Peer, PeerError, PeerEvent, PeerOutput};
 
 pub(super) struct Entry {
     pub(super) peer: Peer,
@@ -18,7 +18,8 @@ pub(super) struct Entry {
     connected: Option<oneshot::Sender<Instant>>,
     is_connected: bool,
     speech: Option<Speech>,
-    onsets: Onsets,
+    /// Of those who open what they receive: the few packets that a lean receiver's peer sees say nothing.
+    hearing: Option<Hearing>,
     deadline: Instant,
 }
 
@@ -26,6 +27,7 @@ impl Entry {
     pub(super) fn new(
         peer: Peer,
         port: usize,
+        hearing: Option<Hearing>,
         speech: Option<Speech>,
         connected: oneshot::Sender<Instant>,
     ) -> Entry {
@@ -35,7 +37,7 @@ impl Entry {
             connected: Some(connected),
             is_connected: false,
             speech,
-            onsets: Onsets::default(),
+            hearing,
             deadline: Instant::now(),
         }
     }
@@ -72,6 +74,20 @@ impl Entry {
             self.peer.send_audio(now, audio)?;
         }
         self.drain(now, port, counts)
+    }
+
+    /// Forgets what was heard: a window of measurement begins.
+    pub(super) fn start_counting(&mut self, now: Instant) {
+        if let Some(hearing) = &mut self.hearing {
+            hearing.start_counting(now);
+        }
+    }
+
+    /// Counts what was heard and is decided.
+    pub(super) fn finish(&self, now: Instant, counts: &mut Counts) {
+        if let Some(hearing) = &self.hearing {
+            hearing.finish(now, &mut counts.heard);
+        }
     }
 
     /// Says goodbye, as far as that is possible.
@@ -116,10 +132,11 @@ impl Entry {
                 }
             }
             PeerEvent::PacketReceived(packet) => {
-                counts.packets_opened += 1;
-                if let Some(frame) = packet.frame().and_then(SyntheticFrame::decode) {
-                    let (live, kept) = (&mut counts.latency, &mut counts.pre_roll);
-                    self.onsets.note(packet.ssrc, &frame, at, live, kept);
+                // Padding has no payload, and nothing to say.
+                if let Some(hearing) = self.hearing.as_mut().filter(|_| !packet.payload.is_empty())
+                    && let Some(frame) = packet.frame()
+                {
+                    hearing.note(packet.ssrc, frame, at, &mut counts.heard);
                 }
             }
             PeerEvent::Closed => return Err(PeerError::Ended),

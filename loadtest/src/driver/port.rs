@@ -24,32 +24,32 @@ const DATAGRAM_BYTES_MAX: usize = 2_048;
 const GRO_SEGMENTS_MAX: usize = 64;
 
 /// A socket with its offload state.
-pub(super) struct Port {
-    pub(super) socket: UdpSocket,
+pub(crate) struct Port {
+    pub(crate) socket: UdpSocket,
     state: UdpSocketState,
     /// The one client it belongs to; `None` if it is shared.
-    pub(super) owner: Option<u32>,
+    pub(crate) owner: Option<u32>,
 }
 
 /// A datagram that arrived.
-pub(super) struct Arrival<'a> {
-    pub(super) from: SocketAddr,
+pub(crate) struct Arrival<'a> {
+    pub(crate) from: SocketAddr,
     /// The address it was sent to.
-    pub(super) to: Option<IpAddr>,
+    pub(crate) to: Option<IpAddr>,
     /// When the kernel had it: time that it waited for this process is the tester's, not the server's.
-    pub(super) at: Instant,
-    pub(super) contents: &'a [u8],
+    pub(crate) at: Instant,
+    pub(crate) contents: &'a [u8],
 }
 
 /// Buffers for one call, used by all sockets of a thread in turn.
-pub(super) struct Batch {
+pub(crate) struct Batch {
     bytes: Vec<u8>,
     buffer_bytes: usize,
     metas: [RecvMeta; BATCH_SIZE],
 }
 
 /// A socket on a port of the kernel's choice and on all loopback addresses.
-pub(super) fn bind_shared() -> io::Result<StdUdpSocket> {
+pub(crate) fn bind_shared() -> io::Result<StdUdpSocket> {
     let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))?;
     // Nobody but this machine reaches the port. Where that takes a privilege, the address of each datagram decides.
     let _ = socket.bind_device(Some(b"lo"));
@@ -67,7 +67,7 @@ pub(super) fn bind_own(address: IpAddr) -> io::Result<StdUdpSocket> {
 
 impl Port {
     /// Takes a socket. With `joins`, the kernel hands over runs of equal datagrams as one (GRO).
-    pub(super) fn new(socket: StdUdpSocket, owner: Option<u32>, joins: bool) -> io::Result<Port> {
+    pub(crate) fn new(socket: StdUdpSocket, owner: Option<u32>, joins: bool) -> io::Result<Port> {
         let state = UdpSocketState::new(UdpSockRef::from(&socket))?;
         if owner.is_none() {
             // The kernel may grant less (net.core.rmem_max); what it then drops is counted.
@@ -81,7 +81,7 @@ impl Port {
     }
 
     /// Hands a batch of datagrams to `each`. Returns whether there may be more.
-    pub(super) fn receive(&self, batch: &mut Batch, mut each: impl FnMut(Arrival<'_>)) -> io::Result<bool> {
+    pub(crate) fn receive(&self, batch: &mut Batch, mut each: impl FnMut(Arrival<'_>)) -> io::Result<bool> {
         let Batch { bytes, buffer_bytes, metas } = batch;
         let mut slices = bytes.chunks_exact_mut(*buffer_bytes).map(IoSliceMut::new);
         let mut slices: [IoSliceMut<'_>; BATCH_SIZE] =
@@ -108,7 +108,7 @@ impl Port {
     }
 
     /// Sends a datagram from one of the addresses. `false` if it can't be sent.
-    pub(super) fn send(&self, from: SocketAddr, destination: SocketAddr, contents: &[u8]) -> bool {
+    pub(crate) fn send(&self, from: SocketAddr, destination: SocketAddr, contents: &[u8]) -> bool {
         let src_ip = self.owner.is_none().then_some(from.ip());
         let transmit = Transmit { destination, ecn: None, contents, segment_size: None, src_ip };
         let sent = self.socket.try_io(|| self.state.try_send(UdpSockRef::from(&self.socket), &transmit));
@@ -116,14 +116,14 @@ impl Port {
     }
 
     /// How many datagrams the kernel threw away because the socket's buffer was full.
-    pub(super) fn dropped(&self, table: &UdpTable) -> u64 {
+    pub(crate) fn dropped(&self, table: &UdpTable) -> u64 {
         let inode = fs::metadata(format!("/proc/self/fd/{}", self.socket.as_raw_fd()));
         inode.ok().and_then(|found| table.drops(std::os::unix::fs::MetadataExt::ino(&found))).unwrap_or(0)
     }
 }
 
 impl Batch {
-    pub(super) fn new(joins: bool) -> Batch {
+    pub(crate) fn new(joins: bool) -> Batch {
         let buffer_bytes = if joins { DATAGRAM_BYTES_MAX * GRO_SEGMENTS_MAX } else { DATAGRAM_BYTES_MAX };
         Batch {
             bytes: vec![0; buffer_bytes * BATCH_SIZE],
@@ -134,10 +134,10 @@ impl Batch {
 }
 
 /// The kernel's table of UDP sockets, as text.
-pub(super) struct UdpTable(String);
+pub(crate) struct UdpTable(String);
 
 impl UdpTable {
-    pub(super) fn read() -> UdpTable {
+    pub(crate) fn read() -> UdpTable {
         // Without the table, nothing is known to be dropped.
         let read = |path| fs::read_to_string(path).unwrap_or_default();
         UdpTable(read("/proc/net/udp") + &read("/proc/net/udp6"))

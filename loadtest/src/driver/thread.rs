@@ -14,6 +14,7 @@ use super::speech::Speech;
 use super::timers::Timers;
 use super::{Command, DrivenPeer, Parting, PeerAction};
 use crate::counts::rtp_header;
+use crate::hearing::Hearing;
 use crate::{Counts, PeerError};
 
 pub(super) const WAKE: Token = Token(usize::MAX);
@@ -156,8 +157,9 @@ impl Thread {
                 number
             }
         };
-        let speech = speaks.map(|turns| Speech::new(participant, turns));
-        let entry = Box::new(Entry::new(peer, port, speech, connected));
+        let hearing = opens.then(|| Hearing::new(participant, Instant::now()));
+        let speech = speaks.map(|(speaker, turns)| Speech::new(participant, speaker, turns));
+        let entry = Box::new(Entry::new(peer, port, hearing, speech, connected));
         let receiver = Receiver::new(opens, stays);
         put(&mut self.clients.entries, index as usize, Some(entry));
         put(&mut self.clients.receivers, index as usize, receiver);
@@ -194,6 +196,8 @@ impl Thread {
         self.dropped_before = self.dropped();
         self.clients.counts = Counts::default();
         self.clients.receivers.iter_mut().for_each(Receiver::start_counting);
+        let now = Instant::now();
+        self.clients.entries.iter_mut().flatten().for_each(|entry| entry.start_counting(now));
     }
 
     fn collect(&self) -> Counts {
@@ -201,6 +205,8 @@ impl Thread {
         for receiver in self.clients.receivers.iter().filter(|it| it.is_present) {
             counts.streams_of(receiver.stays).merge(&receiver.totals());
         }
+        let now = Instant::now();
+        self.clients.entries.iter().flatten().for_each(|entry| entry.finish(now, &mut counts));
         counts.dropped_here += self.dropped().saturating_sub(self.dropped_before);
         counts
     }
@@ -253,12 +259,16 @@ impl Clients {
     }
 
     fn fail(&mut self, index: u32, error: &PeerError) {
-        // A goodbye by the server ends every run; within the window it counts all the same.
+        let stays = self.receivers.get(index as usize).is_some_and(|receiver| receiver.stays);
         match error {
-            PeerError::Ended => tracing::debug!(%error, "peer gone"),
-            _ => tracing::warn!(%error, "peer failed"),
+            // Those who come and go leave by their signalling, and the server says goodbye first.
+            PeerError::Ended if !stays => {}
+            PeerError::Ended => self.counts.peers_failed += 1,
+            _ => {
+                tracing::warn!(%error, "peer failed");
+                self.counts.peers_failed += 1;
+            }
         }
-        self.counts.peers_failed += 1;
         self.forget(index);
     }
 
@@ -267,6 +277,7 @@ impl Clients {
         let entry = self.entries.get_mut(index as usize)?.take()?;
         let receiver = std::mem::take(&mut self.receivers[index as usize]);
         self.counts.streams_of(receiver.stays).merge(&receiver.totals());
+        entry.finish(Instant::now(), &mut self.counts);
         Some(entry)
     }
 }

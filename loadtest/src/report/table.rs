@@ -1,0 +1,163 @@
+//! The report as a table, for a terminal.
+
+use std::fmt;
+
+use super::Report;
+use super::figures::{Distribution, HeardFigures, JoinFigures, MediaFigures, ServerFigures, TesterFigures};
+
+/// A figure that may be missing.
+struct Maybe(Option<f64>);
+
+impl fmt::Display for Maybe {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(value) => write!(f, "{value:.1}"),
+            None => f.write_str("-"),
+        }
+    }
+}
+
+/// A line: what it is about, and what there is to say.
+fn line(f: &mut fmt::Formatter<'_>, about: &str, text: impl fmt::Display) -> fmt::Result {
+    writeln!(f, "  {about:<14}{text}")
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scenario = &self.scenario;
+        let version = self.target.version.as_deref().unwrap_or("");
+        writeln!(f, "{} on {} {version}", scenario.name, self.target.name)?;
+        let (rooms, speakers, listeners) = (scenario.rooms, scenario.speakers, scenario.listeners);
+        line(
+            f,
+            "load",
+            format_args!(
+                "{rooms} x {speakers} speakers and {listeners} listeners, {} talk at a time, {:.1} s measured",
+                scenario.talkers, self.seconds
+            ),
+        )?;
+        if self.joins.succeeded + self.joins.failed > 0 {
+            line(f, "joins", &self.joins)?;
+        }
+        if let Some(joins) = &self.late_joins {
+            line(f, "joins later", joins)?;
+        }
+        if let Some(media) = &self.media {
+            media.write(f)?;
+        }
+        if let Some(heard) = &self.heard {
+            heard.write(f)?;
+        }
+        match &self.server {
+            Some(server) => server.write(f)?,
+            None => line(f, "server", "not measured: pass --server-pid")?,
+        }
+        self.tester.write(f)?;
+        if let Some(floor) = &self.floor {
+            let ratio = Maybe(floor.cpu_per_packet_over_floor);
+            line(
+                f,
+                "floor",
+                format_args!("{:.0} ns a packet; the server's cost is {ratio} times that", floor.total_ns),
+            )?;
+        }
+        writeln!(f)?;
+        for promise in &self.promises {
+            let (kept, name) = (u8::from(promise.kept), promise.promise);
+            writeln!(f, "  {kept}  {name:<28}{}", promise.because)?;
+        }
+        for warning in &self.warnings {
+            writeln!(f, "  !  {warning}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for JoinFigures {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (p50, p99, max) = (Maybe(self.p50_ms), Maybe(self.p99_ms), Maybe(self.max_ms));
+        let JoinFigures { succeeded, failed, per_second, .. } = self;
+        write!(
+            f,
+            "{succeeded} succeeded, {failed} failed, {per_second:.1}/s; p50 {p50} ms, p99 {p99} ms, max {max} ms"
+        )
+    }
+}
+
+impl fmt::Display for Distribution {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (p50, p95, p99) = (Maybe(self.p50_ms), Maybe(self.p95_ms), Maybe(self.p99_ms));
+        write!(f, "p50 {p50} ms, p95 {p95} ms, p99 {p99} ms, max {:.1} ms ({})", self.max_ms, self.samples)
+    }
+}
+
+impl MediaFigures {
+    fn write(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let per_second = self.packets_out_per_second;
+        line(
+            f,
+            "packets",
+            format_args!("{} in, {} out, {per_second:.0} out a second", self.packets_in, self.packets_out),
+        )?;
+        let MediaFigures { loss_percent, lost_by_server, dropped_by_tester, steady, .. } = self;
+        line(
+            f,
+            "loss",
+            format_args!(
+                "{loss_percent:.4} %: {lost_by_server} of {}; the tester dropped {dropped_by_tester}; {} late, {} twice",
+                steady.expected, steady.reordered, steady.duplicates
+            ),
+        )
+    }
+}
+
+impl HeardFigures {
+    fn write(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.packets == 0 {
+            return Ok(());
+        }
+        line(f, "mouth to ear", &self.mouth_to_ear)?;
+        if self.pre_roll.samples > 0 {
+            line(f, "pre-roll", &self.pre_roll)?;
+        }
+        line(f, "switch delay", &self.switch_delay)?;
+        line(f, "onset missing", &self.onset_missing)
+    }
+}
+
+impl ServerFigures {
+    fn write(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ServerFigures { cpu_percent, user_seconds, system_seconds, .. } = self;
+        line(
+            f,
+            "server",
+            format_args!(
+                "{cpu_percent:.1} % of a CPU: {user_seconds:.2} s user, {system_seconds:.2} s system"
+            ),
+        )?;
+        if let Some(ns) = self.ns_per_packet_out {
+            let (user, system) = (Maybe(self.user_ns_per_packet_out), Maybe(self.system_ns_per_packet_out));
+            line(f, "", format_args!("{ns:.0} ns a packet out: {user} user, {system} system"))?;
+        }
+        if let Some(ms) = self.ms_per_join {
+            line(f, "", format_args!("{ms:.2} ms a join and its leave"))?;
+        }
+        let each = Maybe(self.resident_kb_per_participant);
+        line(f, "", format_args!("{:.1} MB resident, {each} kB a participant", self.resident_mb))
+    }
+}
+
+impl TesterFigures {
+    fn write(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (all, user) = (Maybe(self.ns_per_packet_received), Maybe(self.user_ns_per_packet_received));
+        let lag = Maybe(self.send_lag_p99_ms);
+        line(
+            f,
+            "tester",
+            format_args!(
+                "{:.1} % of a CPU, {all} ns a packet received ({user} user); sent {lag} ms late (p99)",
+                self.cpu_percent
+            ),
+        )
+    }
+}

@@ -1,0 +1,117 @@
+use std::time::{Duration, Instant};
+
+use super::*;
+use crate::run::{Outcomes, Readings, RunOptions};
+use crate::{Counts, ProcessSample, StreamTotals, Target};
+
+fn sample(cpu_ms: u64, resident_bytes: u64) -> ProcessSample {
+    let half = Duration::from_millis(cpu_ms / 2);
+    ProcessSample { user: half, system: half, resident_bytes }
+}
+
+fn readings(at: Instant, server: ProcessSample, counts: Counts) -> Readings {
+    let (tester, machine_cpu) = (ProcessSample::default(), Duration::ZERO);
+    Readings { at, counts, server: Some(server), tester, machine_cpu }
+}
+
+fn report(name: &str, counts: Counts) -> Report {
+    let now = Instant::now();
+    let options = RunOptions {
+        scenario: Scenario::named(name).unwrap(),
+        target: Target::Tercet,
+        target_version: None,
+        server: "http://127.0.0.1:8080".parse().unwrap(),
+        secret: None,
+        server_pid: Some(1),
+        threads: 1,
+        addresses: Addresses::LoopbackRange,
+        joins_datagrams: false,
+        concurrent_joins: 32,
+        floor: false,
+    };
+    let times = vec![Duration::from_millis(3); 100];
+    Report::new(Measured {
+        options,
+        joins: Outcomes { times, errors: vec![], elapsed: Duration::from_secs(1) },
+        late_joins: Outcomes::default(),
+        empty: Some(sample(0, 10_000_000)),
+        before: readings(now, sample(500, 20_000_000), Counts::default()),
+        after: readings(now + Duration::from_secs(10), sample(1_500, 21_000_000), counts),
+        floors: None,
+    })
+}
+
+fn counts() -> Counts {
+    let steady = StreamTotals { expected: 150_000, received: 150_000, ..StreamTotals::default() };
+    let mut counts = Counts { packets_in: 5_000, packets_out: 150_000, steady, ..Counts::default() };
+    counts.heard.packets = 20_000;
+    counts.heard.onset_missing.record(Duration::ZERO);
+    counts
+}
+
+fn verdict(report: &Report, name: &str) -> Option<bool> {
+    report.promises.iter().find(|it| it.promise == name).map(|it| it.kept)
+}
+
+#[test]
+fn the_servers_cost_is_shared_out_over_its_packets() {
+    let report = report("townhall", counts());
+    let server = report.server.as_ref().unwrap();
+    assert_eq!((server.cpu_seconds, server.cpu_percent), (1.0, 10.0));
+    assert!((server.ns_per_packet_out.unwrap() - 6_666.7).abs() < 0.1);
+    assert_eq!(server.resident_kb_per_participant, Some(100.0));
+}
+
+#[test]
+fn nothing_received_has_no_cost_a_packet() {
+    let report = report("townhall", Counts::default());
+    assert_eq!(report.server.as_ref().unwrap().ns_per_packet_out, None);
+    assert_eq!(verdict(&report, "no loss"), Some(false), "nothing heard is no proof");
+    assert!(report.to_string().contains("everybody joined"));
+}
+
+#[test]
+fn every_promise_of_a_good_run_is_kept() {
+    let report = report("townhall", counts());
+    assert!(report.promises.len() >= 7 && report.promises.iter().all(|it| it.kept), "{:?}", report.promises);
+    assert_eq!(report.warnings, Vec::<String>::new());
+}
+
+#[test]
+fn a_promise_that_is_broken_is_told_of() {
+    let mut counts = counts();
+    counts.steady.received -= 1;
+    counts.heard.own = 1;
+    counts.heard.turns_missed = 1;
+    let report = report("townhall", counts);
+    for name in ["no loss", "nobody hears themselves", "first syllable there"] {
+        assert_eq!(verdict(&report, name), Some(false), "{name}");
+    }
+}
+
+#[test]
+fn where_more_talk_than_can_be_heard_beginnings_are_no_promise() {
+    let mut counts = counts();
+    counts.heard.turns_missed = 10;
+    assert_eq!(verdict(&report("overlap", counts), "first syllable there"), None);
+}
+
+#[test]
+fn a_saturated_tester_is_told_of() {
+    let mut counts = counts();
+    counts.dropped_here = 3;
+    counts.send_lag.record(Duration::from_millis(30));
+    let warnings = report("townhall", counts).warnings;
+    assert_eq!(warnings.len(), 2);
+    assert!(warnings.iter().all(|it| it.starts_with("the tester is saturated")), "{warnings:?}");
+}
+
+#[test]
+fn the_json_has_units_in_its_names_and_verdicts_as_numbers() {
+    let json = serde_json::to_value(report("townhall", counts())).unwrap();
+    assert_eq!(json["server"]["cpu_seconds"], 1.0);
+    assert_eq!(json["joins"]["p50_ms"], 3.0);
+    assert_eq!(json["promises"][0]["kept"], 1);
+    assert_eq!(json["scenario"]["name"], "townhall");
+    assert!(json["floor"].is_null() && json["machine"]["cpus"].is_u64());
+}

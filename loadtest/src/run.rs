@@ -1,0 +1,186 @@
+//! A scenario in, a [`Report`] out: joins the participants, lets them settle, measures over a window between two
+//! readings of the counters and of `/proc`, and leaves. Everything is bounded: joins at a time, the time of a join,
+//! the window.
+
+mod attendance;
+mod readings;
+mod traffic;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, ensure};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use crate::driver::{Addresses, Driver, DriverOptions};
+use crate::floor::{self, Floor};
+use crate::progress;
+use crate::report::Report;
+use crate::scenario::Scenario;
+use crate::{ProcessSample, ServerUrl, Target};
+use attendance::{JOIN_TIMEOUT, Newcomer, join_all};
+
+pub(crate) use attendance::Outcomes;
+pub(crate) use readings::Readings;
+
+/// Between the last join and the window: the first turns are taken, the joins' events are through.
+const SETTLE: Duration = Duration::from_secs(2);
+/// Of how many receivers one decrypts and checks what it receives.
+const OPENING_EVERY: u32 = 8;
+/// Where so few are there, all do.
+const OPENING_ALL_MAX: u32 = 32;
+
+/// How to run a scenario.
+#[derive(Clone, Debug)]
+pub struct RunOptions {
+    /// Which.
+    pub scenario: Scenario,
+    /// The kind of server.
+    pub target: Target,
+    /// Its version, for the report.
+    pub target_version: Option<String>,
+    /// The server.
+    pub server: ServerUrl,
+    /// The server's token secret; without it, tokens come from the demo endpoint.
+    pub secret: Option<String>,
+    /// The server's process.
+    pub server_pid: Option<u32>,
+    /// Threads that drive the peers.
+    pub threads: usize,
+    /// Where the clients' addresses come from.
+    pub addresses: Addresses,
+    /// Whether the kernel may join datagrams on their way to the clients.
+    pub joins_datagrams: bool,
+    /// How many joins are under way at a time, at least one.
+    pub concurrent_joins: usize,
+    /// Whether the floor is measured before and after.
+    pub floor: bool,
+}
+
+/// What all parts of a run share.
+struct Run {
+    options: RunOptions,
+    driver: Driver,
+    /// Keeps the rooms of two runs on one server apart.
+    id: u32,
+}
+
+/// Everything that was measured, for the report.
+pub(crate) struct Measured {
+    pub(crate) options: RunOptions,
+    pub(crate) joins: Outcomes,
+    /// Joins during the window.
+    pub(crate) late_joins: Outcomes,
+    /// Resident memory of the server before the first join.
+    pub(crate) empty: Option<ProcessSample>,
+    pub(crate) before: Readings,
+    pub(crate) after: Readings,
+    pub(crate) floors: Option<(Floor, Floor)>,
+}
+
+/// Runs a scenario to its end.
+pub async fn run(options: RunOptions) -> anyhow::Result<Report> {
+    let sample = |pid| ProcessSample::of(pid).with_context(|| format!("--server-pid {pid}"));
+    let empty = options.server_pid.map(sample).transpose()?;
+    let floor_before = measure_floor(&options).await?;
+    let driver = Driver::start(DriverOptions {
+        threads: options.threads,
+        addresses: options.addresses,
+        ip: options.server.address().ip(),
+        joins_datagrams: options.joins_datagrams,
+    })?;
+    let run = Arc::new(Run { driver, id: rand::random(), options });
+    let scenario = &run.options.scenario;
+
+    let everybody = everybody(scenario);
+    let expected = everybody.len();
+    let (joins, mut present) = join_all(&run, everybody).await;
+    let error = joins.errors.first().map_or("", String::as_str);
+    ensure!(expected == 0 || !present.is_empty(), "nobody could join: {error}");
+    if scenario.has_media() {
+        progress::wait("settling", SETTLE).await;
+    }
+
+    run.driver.start_counting();
+    let before = Readings::take(&run)?;
+    let late_joins = traffic::pass_window(&run, &mut present).await?;
+    let after = Readings::take(&run)?;
+
+    // Those who can't go because the server is gone go with the process.
+    wait_all(present.into_iter().map(attendance::Present::leave).collect()).await;
+    let floors = floor_before.zip(measure_floor(&run.options).await?);
+    let options = run.options.clone();
+    Ok(Report::new(Measured { options, joins, late_joins, empty, before, after, floors }))
+}
+
+async fn measure_floor(options: &RunOptions) -> anyhow::Result<Option<Floor>> {
+    if !options.floor {
+        return Ok(None);
+    }
+    let destinations = options.scenario.participants().clamp(1, floor::DESTINATIONS_MAX);
+    let floor = tokio::task::spawn_blocking(move || floor::measure(destinations));
+    floor.await?.context("the floor").map(Some)
+}
+
+/// Those who are there from the beginning. Rooms fill side by side, as they do in the morning.
+fn everybody(scenario: &Scenario) -> Vec<Newcomer> {
+    let opening_every = if scenario.participants() <= OPENING_ALL_MAX { 1 } else { OPENING_EVERY };
+    let in_room = scenario.speakers + scenario.listeners;
+    let places = (0..in_room).flat_map(|number| (0..scenario.rooms).map(move |room| (room, number)));
+    let newcomers = places.map(|(room, number)| Newcomer {
+        room,
+        number,
+        speaks: number < scenario.speakers,
+        opens: (room + number).is_multiple_of(opening_every),
+        stays: true,
+    });
+    newcomers.collect()
+}
+
+async fn wait_all(tasks: Vec<JoinHandle<()>>) {
+    let all = async {
+        for task in tasks {
+            // A task that panicked has said so already.
+            let _ = task.await;
+        }
+    };
+    // Those who can't say goodbye in time don't get to.
+    let _ = timeout(JOIN_TIMEOUT, all).await;
+}
+
+/// The time since the run's window began, and how much of it is left.
+struct Window {
+    began: Instant,
+    length: Duration,
+}
+
+impl Window {
+    fn left(&self) -> Duration {
+        self.length.saturating_sub(self.began.elapsed())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn few_are_all_opened_and_of_many_one_in_eight() {
+        let opened = |name, rooms| {
+            let scenario = Scenario { rooms, ..Scenario::named(name).expect("it is one of ours") };
+            everybody(&scenario).iter().filter(|it| it.opens).count()
+        };
+        assert_eq!(opened("meeting", 1), 10);
+        assert_eq!(opened("townhall", 1), 39, "of 310");
+        assert_eq!(opened("rooms", 100), 125, "of 1000");
+    }
+
+    #[test]
+    fn speakers_are_those_with_the_first_numbers() {
+        let scenario = Scenario::named("rooms").expect("it is one of ours");
+        let everybody = everybody(&scenario);
+        assert_eq!(everybody.len(), 100);
+        assert!(everybody.iter().all(|it| it.speaks == (it.number < 3) && it.stays));
+    }
+}

@@ -1,0 +1,150 @@
+//! Joining and leaving: a newcomer in, somebody who is present out.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use tokio::sync::{Semaphore, oneshot, watch};
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::timeout;
+
+use super::Run;
+use crate::driver::{DrivenPeer, Parting, PeerKey};
+use crate::hearing::ROOM_SHIFT;
+use crate::progress;
+use crate::target::{JoinRequest, Joined, Leg, Link};
+use crate::turns::Turns;
+
+/// How long one join may take.
+pub(super) const JOIN_TIMEOUT: Duration = Duration::from_secs(30);
+/// Rooms beside each other are out of step by this.
+const ROOM_OFFSET_MS: u64 = 1_370;
+
+/// Somebody to join.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Newcomer {
+    pub(super) room: u32,
+    /// In the room.
+    pub(super) number: u32,
+    pub(super) speaks: bool,
+    pub(super) opens: bool,
+    pub(super) stays: bool,
+}
+
+/// Somebody who has joined and is connected.
+pub(super) struct Present {
+    pub(super) newcomer: Newcomer,
+    keys: Vec<PeerKey>,
+    leave: watch::Sender<bool>,
+    attending: JoinHandle<()>,
+    /// From the join request to the connected media.
+    pub(super) took: Duration,
+}
+
+/// How joins went.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Outcomes {
+    pub(crate) times: Vec<Duration>,
+    pub(crate) errors: Vec<String>,
+    /// From the first request to the last connection.
+    pub(crate) elapsed: Duration,
+}
+
+impl Outcomes {
+    pub(super) fn add(&mut self, outcome: &anyhow::Result<Present>) {
+        match outcome {
+            Ok(present) => self.times.push(present.took),
+            Err(error) => self.errors.push(format!("{error:#}")),
+        }
+    }
+}
+
+impl Present {
+    /// Leaves with a goodbye; the task ends when that is done.
+    pub(super) fn leave(self) -> JoinHandle<()> {
+        let _ = self.leave.send(true);
+        self.attending
+    }
+
+    /// Is gone without a word, as if the network were.
+    pub(super) fn vanish(self, run: &Run) -> Newcomer {
+        self.attending.abort();
+        self.keys.into_iter().for_each(|key| run.driver.remove(key, Parting::Silent));
+        self.newcomer
+    }
+}
+
+/// Joins everybody, a bounded number at a time.
+pub(super) async fn join_all(run: &Arc<Run>, newcomers: Vec<Newcomer>) -> (Outcomes, Vec<Present>) {
+    let places = Arc::new(Semaphore::new(run.options.concurrent_joins.max(1)));
+    let bar = progress::bar("joining", newcomers.len() as u64);
+    let started = tokio::time::Instant::now();
+    let mut tasks = JoinSet::new();
+    for newcomer in newcomers {
+        let (run, places) = (run.clone(), places.clone());
+        tasks.spawn(async move {
+            let _place = places.acquire().await;
+            join(&run, newcomer).await
+        });
+    }
+    let (mut outcomes, mut everybody) = (Outcomes::default(), Vec::new());
+    while let Some(outcome) = tasks.join_next().await {
+        let outcome = outcome.map_err(anyhow::Error::from).and_then(|joined| joined);
+        outcomes.add(&outcome);
+        everybody.extend(outcome);
+        bar.inc(1);
+    }
+    outcomes.elapsed = started.elapsed();
+    bar.finish_and_clear();
+    (outcomes, everybody)
+}
+
+/// Joins one participant and waits for their media connections.
+pub(super) async fn join(run: &Arc<Run>, newcomer: Newcomer) -> anyhow::Result<Present> {
+    let Newcomer { room, number, speaks, opens, stays } = newcomer;
+    let scenario = &run.options.scenario;
+    let request = JoinRequest {
+        server: run.options.server,
+        secret: run.options.secret.clone(),
+        room: format!("load-{:08x}-{room}", run.id),
+        name: format!("load-{number}"),
+        speaks,
+    };
+    let offset_ms = u64::from(room) * ROOM_OFFSET_MS;
+    let turns = Turns { speakers: scenario.speakers, talkers: scenario.talkers, offset_ms };
+    let joining = async {
+        let Joined { started, legs, link } = run.options.target.join(&request, &run.driver).await?;
+        let (mut keys, mut connections) = (Vec::new(), Vec::new());
+        for Leg { peer, place, publishes } in legs {
+            let (connected, connection) = oneshot::channel();
+            connections.push(connection);
+            keys.push(run.driver.add(DrivenPeer {
+                peer,
+                place,
+                participant: room << ROOM_SHIFT | number,
+                speaks: (speaks && publishes).then_some((number, turns)),
+                opens,
+                stays,
+                connected,
+            }));
+        }
+        // At once: while others join, signalling goes on.
+        let (leave, leaving) = watch::channel(false);
+        let attending = tokio::spawn(attend(run.clone(), keys.clone(), link, leaving));
+        let mut took = Duration::ZERO;
+        for connection in connections {
+            let connected_at = connection.await.context("the media connection failed")?;
+            took = took.max(connected_at.saturating_duration_since(started));
+        }
+        anyhow::Ok(Present { newcomer, keys, leave, attending, took })
+    };
+    timeout(JOIN_TIMEOUT, joining).await.with_context(|| format!("no join within {JOIN_TIMEOUT:?}"))?
+}
+
+/// Keeps somebody in the room until it is time to leave.
+async fn attend(run: Arc<Run>, keys: Vec<PeerKey>, link: Link, leaving: watch::Receiver<bool>) {
+    if let Err(error) = link.attend(&run.driver, &keys, leaving).await {
+        tracing::warn!(%error, "signalling failed");
+    }
+    keys.into_iter().for_each(|key| run.driver.remove(key, Parting::Goodbye));
+}
