@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 /// A scenario, or one made of it by other numbers.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -24,6 +24,7 @@ pub struct Scenario {
     /// Who comes and goes while it is measured.
     pub traffic: Traffic,
     /// How long it is measured.
+    #[serde(rename = "window_seconds", serialize_with = "as_seconds")]
     pub window: Duration,
     /// Whether more talk than can be heard, so that turns get lost by intent.
     pub overlaps: bool,
@@ -40,6 +41,7 @@ pub enum Traffic {
         /// Joins a second.
         joins_per_second: f64,
         /// How long each stays.
+        #[serde(rename = "stay_seconds", serialize_with = "as_seconds")]
         stay: Duration,
     },
     /// All listeners lose their network at once, after a second, and join again.
@@ -52,8 +54,13 @@ pub enum Traffic {
     /// Nobody, and a line of figures from time to time.
     Soak {
         /// Between the lines.
+        #[serde(rename = "line_every_seconds", serialize_with = "as_seconds")]
         line_every: Duration,
     },
+}
+
+fn as_seconds<S: Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64(time.as_secs_f64())
 }
 
 const fn seconds(seconds: u64) -> Duration {

@@ -11,8 +11,9 @@ use tercet_protocol::{ClientMessage, ProtocolError, Request, ServerMessage, Welc
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
-use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{self, Message};
+use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 
 use crate::ServerUrl;
 
@@ -24,6 +25,9 @@ const QUEUE_EVENTS_MAX: usize = 10_000;
 
 /// How many frames a recording holds; what comes later is not recorded.
 const RECORDED_FRAMES_MAX: usize = 10_000;
+
+/// Most messages fit; larger ones take several reads.
+const READ_BUFFER_BYTES: usize = 4 * 1024;
 
 /// A client's end of the WebSocket `/v1/ws`.
 pub struct Signalling {
@@ -104,7 +108,8 @@ impl Signalling {
         let handshake = async {
             let stream = TcpStream::connect(server.address()).await?;
             stream.set_nodelay(true)?;
-            let (socket, _) = tokio_tungstenite::client_async(server.websocket(), stream).await?;
+            let (socket, _) =
+                client_async_with_config(server.websocket(), stream, Some(configuration())).await?;
             Ok(Signalling { socket, next_id: 1, queue: VecDeque::new(), recording: None })
         };
         timeout(REPLY_TIMEOUT, handshake).await.unwrap_or(Err(SignallingError::TimedOut(REPLY_TIMEOUT)))
@@ -292,6 +297,11 @@ impl Signalling {
             recording.push(RecordedFrame { direction, text: text.to_owned() });
         }
     }
+}
+
+/// Small buffers: there are thousands of clients in a process, and the buffer is cleared for each read.
+fn configuration() -> WebSocketConfig {
+    WebSocketConfig::default().read_buffer_size(READ_BUFFER_BYTES)
 }
 
 /// The id of the request that a message replies to.

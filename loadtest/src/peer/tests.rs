@@ -310,6 +310,34 @@ fn media_goes_on_after_an_ice_restart() {
 }
 
 #[test]
+fn a_server_may_offer() {
+    let now = Instant::now();
+    let mut peer = Peer::new(now, CLIENT.parse().unwrap(), PeerOptions::default()).unwrap();
+    let mut rtc = Rtc::builder()
+        .set_crypto_provider(CRYPTO.provider.clone())
+        .set_rtp_mode(true)
+        .clear_codecs()
+        .enable_opus(true, false)
+        .build(now);
+    rtc.add_local_candidate(Candidate::host(SERVER.parse().unwrap(), "udp").unwrap());
+    let mut server = Server { rtc, send_mids: vec![], packets: vec![], data: vec![], channels: vec![] };
+    let mut changes = server.rtc.sdp_api();
+    let mid = changes.add_media(MediaKind::Audio, Direction::SendOnly, None, None, None);
+    let (offer, pending) = changes.apply().unwrap();
+    let answer = peer.answer(&offer.to_sdp_string()).unwrap();
+    server.rtc.sdp_api().accept_answer(pending, SdpAnswer::from_sdp_string(&answer).unwrap()).unwrap();
+    server.send_mids.push(mid);
+
+    let mut world = World { now, peer, server, events: vec![] };
+    world.run(Duration::from_secs(2));
+    assert!(world.peer.is_connected());
+    world.server.forward(world.now, 0, 1, 42, -31);
+    world.run(TICK);
+    assert_eq!(world.received().len(), 1);
+    assert!(matches!(world.peer.answer("nonsense"), Err(PeerError::Offer(_))));
+}
+
+#[test]
 fn what_comes_out_of_order_is_refused() {
     let now = Instant::now();
     let mut peer = Peer::new(now, CLIENT.parse().unwrap(), PeerOptions::default()).unwrap();

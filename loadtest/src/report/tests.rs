@@ -112,6 +112,9 @@ fn the_json_has_units_in_its_names_and_verdicts_as_numbers() {
     assert_eq!(json["server"]["cpu_seconds"], 1.0);
     assert_eq!(json["joins"]["p50_ms"], 3.0);
     assert_eq!(json["promises"][0]["kept"], 1);
-    assert_eq!(json["scenario"]["name"], "townhall");
+    assert_eq!(
+        (&json["scenario"]["name"], &json["scenario"]["window_seconds"]),
+        (&"townhall".into(), &30.0.into())
+    );
     assert!(json["floor"].is_null() && json["machine"]["cpus"].is_u64());
 }
