@@ -55,6 +55,8 @@ pub mod scenario;
 
 pub mod floor;
 
+pub mod page;
+
 pub use client::{Client, ClientError, Connection, DataMessage, Voice};
 pub use counts::{Counts, StreamCount, StreamTotals};
 pub use driver::{Addresses, DrivenPeer, Driver, DriverOptions, Parting, PeerKey, Place};

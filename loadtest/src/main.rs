@@ -9,7 +9,7 @@ use anyhow::Context;
 use clap::{Parser, Subcommand, ValueEnum};
 use serde::Serialize;
 use tercet_loadtest::scenario::{SCENARIOS, Scenario, Traffic};
-use tercet_loadtest::{Addresses, RunOptions, ServerUrl, Target, floor};
+use tercet_loadtest::{Addresses, RunOptions, ServerUrl, Target, floor, page};
 use tracing_subscriber::EnvFilter;
 
 /// Load for a Tercet server on this machine.
@@ -35,6 +35,13 @@ enum Command {
     },
     /// List the scenarios.
     Scenarios,
+    /// Write tables and pictures of a page by the reports of runs.
+    Page {
+        /// The folder of the reports: files of `run --json`.
+        reports: PathBuf,
+        /// The page, which says where its figures begin and end.
+        page: PathBuf,
+    },
 }
 
 #[derive(clap::Args)]
@@ -128,6 +135,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
             print!("{report}");
             write_json(json.as_deref(), &report)
         }
+        Command::Page { reports, page } => page::write(&reports, &page),
         Command::Scenarios => {
             for Scenario { name, about, .. } in SCENARIOS {
                 println!("{name:<16} {about}");

@@ -1,0 +1,113 @@
+//! Reports of runs in, the tables and pictures of docs/benchmarks.md out.
+//!
+//! Which run belongs where is told by what it was, not by the name of its file: those of one scenario in several sizes are a
+//! curve, those of one shape against several servers a comparison.
+
+mod chart;
+mod run;
+mod tables;
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, ensure};
+
+use chart::{Bar, Bars, Curve, Curves};
+use run::Run;
+
+/// Where the page holds what is written here.
+const BEGIN: &str = "<!-- figures: written by `./dev bench forwarding` -->";
+const END: &str = "<!-- end of figures -->";
+
+/// Rewrites the figures of a page by the reports in a folder. The pictures go into a folder beside the page that has
+/// its name.
+///
+/// # Errors
+/// A report can't be read, or there is none; or the page has no place for figures, or can't be written.
+pub fn write(reports: &Path, page: &Path) -> anyhow::Result<()> {
+    let mut runs = Vec::new();
+    for entry in fs::read_dir(reports).with_context(|| format!("reading {}", reports.display()))? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "json") {
+            let text = fs::read_to_string(&path)?;
+            let run: Run =
+                serde_json::from_str(&text).with_context(|| format!("{} is no report", path.display()))?;
+            runs.push(run);
+        }
+    }
+    ensure!(!runs.is_empty(), "there is no report in {}", reports.display());
+    runs.sort_by_key(Run::order);
+
+    let text = fs::read_to_string(page).with_context(|| format!("reading {}", page.display()))?;
+    let (before, rest) = text.split_once(BEGIN).context("the page has no place for figures")?;
+    let (_, after) = rest.split_once(END).context("the page's figures have no end")?;
+    let figures = tables::of(&runs);
+    fs::write(page, format!("{before}{BEGIN}\n\n{figures}\n{END}{after}"))?;
+
+    let pictures = page.with_extension("");
+    fs::create_dir_all(&pictures)?;
+    for (name, document) in pictures_of(&runs) {
+        svg::save(pictures.join(name), &document)?;
+    }
+    Ok(())
+}
+
+fn pictures_of(runs: &[Run]) -> Vec<(&'static str, svg::Document)> {
+    let mut pictures = Vec::new();
+    for (name, title, curve) in [
+        ("growth.svg", "One room, CPU time a packet out", run::growth(runs)),
+        ("rooms.svg", "Rooms of ten, CPU time a packet out", run::rooms(runs)),
+    ] {
+        let cost = |run: &&Run| Some((run.size(), run.server.as_ref()?.ns_per_packet_out? / 1e3));
+        let floor = |run: &&Run| Some((run.size(), run.floor.as_ref()?.total_ns / 1e3));
+        let curves = Curves {
+            title,
+            x: if name == "growth.svg" { "listeners" } else { "rooms" },
+            y: "µs",
+            curves: vec![
+                Curve { name: "Tercet", points: curve.iter().filter_map(cost).collect() },
+                Curve {
+                    name: "the floor, in the same run",
+                    points: curve.iter().filter_map(floor).collect(),
+                },
+            ],
+        };
+        if curves.curves[0].points.len() > 1 {
+            pictures.push((name, curves.draw()));
+        }
+    }
+    let delays = run::growth(runs);
+    let delay = |of: fn(&run::Distribution) -> Option<f64>| {
+        delays.iter().filter_map(|run| Some((run.size(), of(&run.heard.as_ref()?.mouth_to_ear)?))).collect()
+    };
+    let curves = Curves {
+        title: "One room, from mouth to ear",
+        x: "listeners",
+        y: "ms",
+        curves: vec![
+            Curve { name: "half of the packets take less", points: delay(|d| d.p50_ms) },
+            Curve { name: "99 of 100 take less", points: delay(|d| d.p99_ms) },
+        ],
+    };
+    if curves.curves[0].points.len() > 1 {
+        pictures.push(("mouth-to-ear.svg", curves.draw()));
+    }
+    if let Some(shape) = run::comparisons(runs).first() {
+        let bars = shape.iter().filter_map(|run| {
+            let server = run.server.as_ref()?;
+            let (user, system) = (server.user_ns_per_packet_out?, server.system_ns_per_packet_out?);
+            Some(Bar { name: run.target.name.clone(), parts: [user / 1e3, system / 1e3] })
+        });
+        let floor = shape.iter().filter_map(|run| run.floor.as_ref()).map(|floor| floor.total_ns / 1e3);
+        let (sum, count) = floor.fold((0.0, 0), |(sum, count), ns| (sum + ns, count + 1));
+        let bars = Bars {
+            title: "CPU time a packet out",
+            unit: "µs",
+            parts: ["user", "system"],
+            bars: bars.collect(),
+            floor: (count > 0).then(|| sum / f64::from(count)),
+        };
+        pictures.push(("servers.svg", bars.draw()));
+    }
+    pictures
+}

@@ -1,0 +1,148 @@
+//! A report, as far as the page tells of it, and which reports belong together.
+
+use serde::Deserialize;
+
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct Run {
+    pub(super) date: String,
+    pub(super) target: Target,
+    pub(super) machine: Machine,
+    pub(super) scenario: Scenario,
+    pub(super) joins: Joins,
+    pub(super) late_joins: Option<Joins>,
+    pub(super) media: Option<Media>,
+    pub(super) heard: Option<Heard>,
+    pub(super) server: Option<Server>,
+    pub(super) tester: Tester,
+    pub(super) floor: Option<Floor>,
+    pub(super) promises: Vec<Promise>,
+    pub(super) warnings: Vec<String>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct Target {
+    pub(super) name: String,
+    pub(super) version: Option<String>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct Machine {
+    pub(super) cpu: String,
+    pub(super) cpus: usize,
+    pub(super) kernel: String,
+}
+
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+pub(super) struct Scenario {
+    pub(super) name: String,
+    pub(super) rooms: u32,
+    pub(super) speakers: u32,
+    pub(super) listeners: u32,
+    pub(super) talkers: u32,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct Joins {
+    pub(super) succeeded: usize,
+    pub(super) failed: usize,
+    pub(super) per_second: f64,
+    pub(super) p50_ms: Option<f64>,
+    pub(super) p99_ms: Option<f64>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct Media {
+    pub(super) packets_out: u64,
+    pub(super) packets_out_per_second: f64,
+    pub(super) dropped_by_tester: u64,
+    pub(super) lost_by_server: u64,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct Heard {
+    pub(super) mouth_to_ear: Distribution,
+    pub(super) switch_delay: Distribution,
+    pub(super) onsets_whole_percent: Option<f64>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct Distribution {
+    pub(super) p50_ms: Option<f64>,
+    pub(super) p99_ms: Option<f64>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct Server {
+    pub(super) cpu_percent: f64,
+    pub(super) ns_per_packet_out: Option<f64>,
+    pub(super) user_ns_per_packet_out: Option<f64>,
+    pub(super) system_ns_per_packet_out: Option<f64>,
+    pub(super) ms_per_join: Option<f64>,
+    pub(super) resident_mb: f64,
+    pub(super) resident_kb_per_participant: Option<f64>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct Tester {
+    pub(super) ns_per_packet_received: Option<f64>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct Floor {
+    pub(super) total_ns: f64,
+    pub(super) cpu_per_packet_over_floor: Option<f64>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct Promise {
+    /// 0 or 1.
+    pub(super) kept: u8,
+}
+
+impl Run {
+    /// What the curves have on their x axis.
+    pub(super) fn size(&self) -> f64 {
+        f64::from(if self.scenario.name == "rooms" { self.scenario.rooms } else { self.scenario.listeners })
+    }
+
+    /// The order of the tables.
+    pub(super) fn order(&self) -> impl Ord + use<> {
+        let Scenario { name, rooms, speakers, listeners, .. } = self.scenario.clone();
+        (self.target.name != "tercet", self.target.name.clone(), name, rooms, speakers, listeners)
+    }
+
+    fn is_ours(&self, scenario: &str) -> bool {
+        self.target.name == "tercet" && self.scenario.name == scenario
+    }
+}
+
+/// One room with ever more listeners.
+pub(super) fn growth(runs: &[Run]) -> Vec<&Run> {
+    runs.iter().filter(|run| run.is_ours("townhall")).collect()
+}
+
+/// Ever more rooms.
+pub(super) fn rooms(runs: &[Run]) -> Vec<&Run> {
+    runs.iter().filter(|run| run.is_ours("rooms")).collect()
+}
+
+/// Our other runs.
+pub(super) fn others(runs: &[Run]) -> Vec<&Run> {
+    let is_other =
+        |run: &&Run| run.target.name == "tercet" && !["townhall", "rooms"].contains(&&*run.scenario.name);
+    runs.iter().filter(is_other).collect()
+}
+
+/// Runs of one shape against several servers, ours first; the largest shape first.
+pub(super) fn comparisons(runs: &[Run]) -> Vec<Vec<&Run>> {
+    let mut shapes: Vec<Vec<&Run>> = Vec::new();
+    for run in runs {
+        match shapes.iter_mut().find(|shape| shape[0].scenario == run.scenario) {
+            Some(shape) => shape.push(run),
+            None => shapes.push(vec![run]),
+        }
+    }
+    shapes.retain(|shape| shape.iter().any(|run| run.target.name != shape[0].target.name));
+    shapes.sort_by_key(|shape| std::cmp::Reverse(shape[0].scenario.listeners));
+    shapes
+}

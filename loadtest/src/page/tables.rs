@@ -1,0 +1,173 @@
+//! The tables of the page, in Markdown.
+
+use std::fmt::Write;
+
+use super::run::{self, Run};
+
+/// All of them, under headings of the third level.
+pub(super) fn of(runs: &[Run]) -> String {
+    let mut page = String::new();
+    let first = &runs[0];
+    let _ = writeln!(
+        page,
+        "{}: {} CPUs of {}, Linux {}, the server and the tester together on them.",
+        first.date.split('T').next().unwrap_or_default(),
+        first.machine.cpus,
+        first.machine.cpu,
+        first.machine.kernel
+    );
+    for (heading, picture, rows) in [
+        ("One room", "growth", run::growth(runs)),
+        ("Rooms of ten", "rooms", run::rooms(runs)),
+        ("Other days", "", run::others(runs)),
+    ] {
+        if rows.is_empty() {
+            continue;
+        }
+        let _ = writeln!(page, "\n### {heading}\n");
+        if !picture.is_empty() && rows.len() > 1 {
+            let _ = writeln!(page, "![CPU time a packet out](benchmarks/{picture}.svg)\n");
+        }
+        if picture == "growth" && rows.len() > 1 {
+            page.push_str("![From mouth to ear](benchmarks/mouth-to-ear.svg)\n\n");
+        }
+        ours(&mut page, &rows);
+    }
+    for (index, shape) in run::comparisons(runs).iter().enumerate() {
+        let scenario = &shape[0].scenario;
+        let _ = writeln!(
+            page,
+            "\n### Beside other servers: {} publishers and {} subscribers\n",
+            scenario.speakers, scenario.listeners
+        );
+        if index == 0 {
+            page.push_str("![CPU time a packet out](benchmarks/servers.svg)\n\n");
+        }
+        beside(&mut page, shape);
+    }
+    page
+}
+
+fn ours(page: &mut String, rows: &[&Run]) {
+    page.push_str(
+        "| Scenario | Joined (a second) | Join p50 / p99 | Packets out a second | Lost | Mouth to ear p50 / p99 | \
+         Switch p50 / p99 | Onsets whole | CPU | A packet out: user + system | Of the floor | Memory (a participant) | \
+         Promises |\n| --- | --- | --- | --: | --: | --- | --- | --: | --: | --- | --: | --- | --- |\n",
+    );
+    for run in rows {
+        let joins = run.late_joins.as_ref().unwrap_or(&run.joins);
+        let server = run.server.as_ref();
+        let heard = run.heard.as_ref();
+        let cost = server.and_then(|s| {
+            let (all, user, system) =
+                (s.ns_per_packet_out?, s.user_ns_per_packet_out?, s.system_ns_per_packet_out?);
+            Some(format!("**{:.1}** µs: {:.1} + {:.1}", all / 1e3, user / 1e3, system / 1e3))
+        });
+        let cost = cost.or_else(|| Some(format!("{:.2} ms a join", server?.ms_per_join?)));
+        let memory = server.map(|s| match s.resident_kb_per_participant {
+            Some(kb) => format!("{:.0} MB ({kb:.0} kB)", s.resident_mb),
+            None => format!("{:.0} MB", s.resident_mb),
+        });
+        let kept = run.promises.iter().filter(|promise| promise.kept == 1).count();
+        let cells = [
+            shape(run),
+            format!("{} of {} ({:.0})", joins.succeeded, joins.succeeded + joins.failed, joins.per_second),
+            pair(joins.p50_ms, joins.p99_ms),
+            or_dash(run.media.as_ref().map(|m| format!("{:.0}", m.packets_out_per_second))),
+            or_dash(run.media.as_ref().map(lost)),
+            or_dash(heard.map(|h| pair(h.mouth_to_ear.p50_ms, h.mouth_to_ear.p99_ms))),
+            or_dash(heard.map(|h| pair(h.switch_delay.p50_ms, h.switch_delay.p99_ms))),
+            or_dash(heard.and_then(|h| Some(format!("{:.0} %", h.onsets_whole_percent?)))),
+            or_dash(server.map(|s| format!("{:.0} %", s.cpu_percent))),
+            or_dash(cost),
+            or_dash(ratio(run).map(|ratio| format!("{ratio:.2}"))),
+            or_dash(memory),
+            format!("{kept} of {}", run.promises.len()),
+        ];
+        let _ = writeln!(page, "| {} |", cells.join(" | "));
+    }
+    notes(page, rows);
+}
+
+fn beside(page: &mut String, rows: &[&Run]) {
+    page.push_str(
+        "| Server | Joined | Packets out a second | Lost | Mouth to ear p50 / p99 | CPU | A packet out | Of the floor | \
+         Of ours | Memory (a participant) |\n| --- | --- | --: | --: | --- | --: | --: | --: | --: | --- |\n",
+    );
+    let cost = |run: &Run| run.server.as_ref()?.ns_per_packet_out;
+    let ours = rows.iter().find(|run| run.target.name == "tercet").and_then(|run| cost(run));
+    for run in rows {
+        let server = run.server.as_ref();
+        let memory = server.and_then(|s| {
+            Some(format!("{:.0} MB ({:.0} kB)", s.resident_mb, s.resident_kb_per_participant?))
+        });
+        let cells = [
+            [run.target.name.as_str(), run.target.version.as_deref().unwrap_or_default()].join(" "),
+            format!("{} of {}", run.joins.succeeded, run.joins.succeeded + run.joins.failed),
+            or_dash(run.media.as_ref().map(|m| format!("{:.0}", m.packets_out_per_second))),
+            or_dash(run.media.as_ref().map(lost)),
+            or_dash(run.heard.as_ref().map(|h| pair(h.mouth_to_ear.p50_ms, h.mouth_to_ear.p99_ms))),
+            or_dash(server.map(|s| format!("{:.0} %", s.cpu_percent))),
+            or_dash(cost(run).map(|ns| format!("{:.1} µs", ns / 1e3))),
+            or_dash(ratio(run).map(|ratio| format!("{ratio:.1}"))),
+            or_dash(ours.and_then(|ours| Some(format!("{:.1}", cost(run)? / ours)))),
+            or_dash(memory),
+        ];
+        let _ = writeln!(page, "| {} |", cells.join(" | "));
+    }
+    notes(page, rows);
+}
+
+/// What is to be said against the figures above.
+fn notes(page: &mut String, rows: &[&Run]) {
+    let warned: Vec<&&Run> = rows.iter().filter(|run| !run.warnings.is_empty()).collect();
+    if !warned.is_empty() {
+        page.push('\n');
+    }
+    for run in warned {
+        let tester = run
+            .tester
+            .ns_per_packet_received
+            .map(|ns| format!("; the tester took {:.1} µs a packet", ns / 1e3));
+        let _ = writeln!(
+            page,
+            "- {} on {}: {}{}.",
+            shape(run),
+            run.target.name,
+            run.warnings.join("; "),
+            tester.unwrap_or_default()
+        );
+    }
+}
+
+fn shape(run: &Run) -> String {
+    let run::Scenario { name, rooms, speakers, listeners, talkers } = &run.scenario;
+    let each = format!("{speakers} + {listeners}");
+    match (speakers + listeners, *rooms) {
+        (0, _) => name.clone(),
+        (_, 1) => format!("{name}, {each}, {talkers} talk"),
+        _ => format!("{rooms} × ({each})"),
+    }
+}
+
+fn lost(media: &run::Media) -> String {
+    match (media.lost_by_server, media.dropped_by_tester) {
+        (lost, 0) => format!("{lost} of {}", media.packets_out + lost),
+        (lost, dropped) => format!("{lost} of {}, {dropped} more by the tester", media.packets_out + lost),
+    }
+}
+
+fn ratio(run: &Run) -> Option<f64> {
+    run.floor.as_ref()?.cpu_per_packet_over_floor
+}
+
+fn pair(a: Option<f64>, b: Option<f64>) -> String {
+    match (a, b) {
+        (Some(a), Some(b)) => format!("{a:.1} / {b:.1} ms"),
+        _ => "–".to_owned(),
+    }
+}
+
+fn or_dash(cell: Option<String>) -> String {
+    cell.unwrap_or_else(|| "–".to_owned())
+}
