@@ -1,6 +1,7 @@
 //! `tercet-loadtest`: puts a server on this machine under load and tells what came of it.
 
 use std::fs;
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -70,10 +71,11 @@ struct RunArguments {
     /// The server's version, for the report.
     #[arg(long)]
     target_version: Option<String>,
-    /// The server; only loopback addresses are accepted.
-    #[arg(long, default_value = "http://127.0.0.1:8080")]
-    url: ServerUrl,
-    /// The server's token secret; without it, tokens come from its demo endpoint.
+    /// The server; only loopback addresses are accepted [default: 127.0.0.1 and the usual port of its kind].
+    #[arg(long)]
+    url: Option<ServerUrl>,
+    /// The server's token secret; without it, Tercet's demo endpoint gives the tokens, and of others the secret is the one
+    /// that they have when nobody sets one.
     #[arg(long, env = "TERCET_SECRET", hide_env_values = true)]
     secret: Option<String>,
     /// Process id of the server, to measure its CPU time and memory.
@@ -103,6 +105,24 @@ struct RunArguments {
 enum TargetName {
     /// A Tercet server.
     Tercet,
+    /// LiveKit, with the API key `devkey`.
+    Livekit,
+    /// Janus with its VideoRoom plugin, and that with `string_ids`.
+    Janus,
+    /// atm0s-media-server with its mixer. It scales to a hundred participants.
+    Atm0s,
+}
+
+impl TargetName {
+    /// The kind, and the port of its server's that HTTP connections go to where nothing else is set.
+    fn target(self) -> (Target, u16) {
+        match self {
+            TargetName::Tercet => (Target::Tercet, 8080),
+            TargetName::Livekit => (Target::LiveKit, 7880),
+            TargetName::Janus => (Target::Janus, 8188),
+            TargetName::Atm0s => (Target::Atm0s, 3000),
+        }
+    }
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -152,17 +172,17 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
 
 impl RunArguments {
     fn into_options(self) -> RunOptions {
+        let (target, port) = self.target.target();
+        let usual = ServerUrl::new((Ipv4Addr::LOCALHOST, port).into()).expect("a loopback address");
         RunOptions {
-            target: match self.target {
-                TargetName::Tercet => Target::Tercet,
-            },
+            target,
             addresses: match self.addresses {
                 AddressesName::LoopbackRange => Addresses::LoopbackRange,
                 AddressesName::Ports => Addresses::Ports,
             },
             scenario: self.adapted_scenario(),
             target_version: self.target_version,
-            server: self.url,
+            server: self.url.unwrap_or(usual),
             secret: self.secret,
             server_pid: self.server_pid,
             threads: self.threads.into(),

@@ -46,6 +46,9 @@ pub struct PeerOptions {
     pub level_extension_id: u8,
     /// Whether the channels `reliable` and `lossy` are offered.
     pub data_channels: bool,
+    /// The label of a data channel that both sides take as open with id 0 (`negotiated` in WebRTC's API), for servers
+    /// that have such a one. What comes on it isn't told.
+    pub channel_zero: Option<&'static str>,
     /// Whether the m-lines for the sound of screens are offered: one's own, and the one that is heard.
     pub screen: bool,
     /// The first RTP sequence number; random if absent.
@@ -58,6 +61,7 @@ impl Default for PeerOptions {
             codec: Codec::Opus(111),
             level_extension_id: 1,
             data_channels: true,
+            channel_zero: None,
             screen: false,
             first_sequence: None,
         }
@@ -247,6 +251,14 @@ impl Peer {
             self.channels = [Channel::Reliable, Channel::Lossy]
                 .map(|channel| (changes.add_channel_with_config(channel.config()), channel))
                 .into();
+        }
+        if let Some(label) = self.options.channel_zero {
+            let label = label.to_owned();
+            changes.add_channel_with_config(ChannelConfig {
+                label,
+                negotiated: Some(0),
+                ..ChannelConfig::default()
+            });
         }
         let (offer, pending) = changes.apply().expect("new m-lines have to be negotiated");
         self.pending = Some(pending);

@@ -3,7 +3,11 @@
 //!
 //! A new kind is a module below, an arm in [`Target::join`] and one in [`Link::attend`].
 
+mod atm0s;
+mod janus;
+mod livekit;
 mod tercet;
+mod websocket;
 
 use std::time::Instant;
 
@@ -16,6 +20,12 @@ use crate::{Driver, Peer, PeerKey, Place, ServerUrl};
 pub enum Target {
     /// This project's.
     Tercet,
+    /// LiveKit: forwards all tracks.
+    LiveKit,
+    /// Janus with its VideoRoom plugin: forwards all tracks.
+    Janus,
+    /// atm0s-media-server with its mixer: picks three tracks.
+    Atm0s,
 }
 
 /// Who wants to join what.
@@ -57,6 +67,12 @@ pub struct Leg {
 pub enum Link {
     /// A WebSocket.
     Tercet(tercet::Link),
+    /// A WebSocket.
+    LiveKit(livekit::Link),
+    /// A WebSocket.
+    Janus(janus::Link),
+    /// None.
+    Atm0s,
 }
 
 impl Target {
@@ -64,6 +80,9 @@ impl Target {
     pub fn name(self) -> &'static str {
         match self {
             Target::Tercet => "tercet",
+            Target::LiveKit => "livekit",
+            Target::Janus => "janus",
+            Target::Atm0s => "atm0s",
         }
     }
 
@@ -71,6 +90,9 @@ impl Target {
     pub async fn join(self, request: &JoinRequest, driver: &Driver) -> anyhow::Result<Joined> {
         match self {
             Target::Tercet => tercet::join(request, driver).await,
+            Target::LiveKit => livekit::join(request, driver).await,
+            Target::Janus => janus::join(request, driver).await,
+            Target::Atm0s => atm0s::join(request, driver).await,
         }
     }
 }
@@ -80,12 +102,15 @@ impl Link {
     /// in the order of [`Joined::legs`]: where a server negotiates again, [`Driver::with_peer`] reaches them.
     pub async fn attend(
         self,
-        _driver: &Driver,
-        _legs: &[PeerKey],
+        driver: &Driver,
+        legs: &[PeerKey],
         leaving: watch::Receiver<bool>,
     ) -> anyhow::Result<()> {
         match self {
             Link::Tercet(link) => link.attend(leaving).await,
+            Link::LiveKit(link) => link.attend(driver, legs, leaving).await,
+            Link::Janus(link) => link.attend(driver, legs, leaving).await,
+            Link::Atm0s => atm0s::attend(leaving).await,
         }
     }
 }
