@@ -3,9 +3,9 @@
 #
 # Where each comes from, and why it is set up as it is:
 #
-# livekit  Go. Source of the newest release at $peers/src/livekit (repository livekit/livekit). `--dev` is its way of
-#          going without a configuration of keys; one UDP port, and it batches its sends. Its log is set to warnings:
-#          the debug log of `--dev` costs CPU time.
+# livekit  Go. Source of the newest release at $peers/src/livekit (repository livekit/livekit). `--dev` gives it a key to
+#          sign tokens with, but two of its settings are those of production: a UDP port for each connection (a port
+#          for all costs as much CPU time, and more latency), and a log of warnings only.
 # janus    Debian's package. One event loop a core, which costs it half of what a thread for each connection does.
 #          It skips interfaces that are flagged as loopback, and libnice sends by the interface that it finds first for
 #          an address: so 127.0.0.5 is an address of a veth device, which Janus takes, and of lo, which libnice does.
@@ -93,7 +93,8 @@ port: 7880
 bind_addresses: ["127.0.0.1"]
 logging: { level: warn }
 rtc:
-  udp_port: 7882
+  port_range_start: 50000
+  port_range_end: 60000
   use_external_ip: false
   enable_loopback_candidate: true
   interfaces: { includes: [lo] }
@@ -185,13 +186,23 @@ stop() {
     kill -KILL "$pid" 2>/dev/null || true
 }
 
+version_of() {
+    case $1 in
+        tercet) "$target/release/tercet" version ;;
+        livekit) "$peers/bin/livekit-server" --version ;;
+        janus) dpkg-query --show --showformat '${Version}' janus ;;
+        atm0s) "$peers/bin/atm0s-media-server" --version ;;
+    esac | awk '{ print $NF; exit }'
+}
+
 run() {
     local name=$1
     shift
     # shellcheck disable=SC2064 # The name is known now.
     trap "stop '$name'" EXIT
     start "$name" >/dev/null
-    inside "$target/release/tercet-loadtest" run --target "$name" --server-pid "$(<"$peers/run/$name/pid")" "$@"
+    inside "$target/release/tercet-loadtest" run --target "$name" --target-version "$(version_of "$name")" \
+        --server-pid "$(<"$peers/run/$name/pid")" "$@"
 }
 
 command=${1:-}
