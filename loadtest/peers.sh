@@ -28,6 +28,7 @@ usage() {
 usage: loadtest/peers.sh install livekit|janus|atm0s       get it, or build it from the source below $PEERS_DIR/src
        loadtest/peers.sh run NAME [ARGS]                   start it, `tercet-loadtest run ARGS` against it, stop it
        loadtest/peers.sh start tercet|livekit|janus|atm0s  start it, wait until it listens, print its process id
+       loadtest/peers.sh has NAME                          whether it is there
        loadtest/peers.sh stop NAME                         stop it
        loadtest/peers.sh exec COMMAND...                   run something in their network namespace
        loadtest/peers.sh clean                             remove the namespace
@@ -215,6 +216,14 @@ case $command in
         shift
         make_namespace
         inside "$@"
+        ;;
+    has)
+        case ${2:?which?} in
+            tercet) [[ -x $target/release/tercet ]] ;;
+            janus) command -v janus >/dev/null ;;
+            livekit) [[ -x $peers/bin/livekit-server ]] ;;
+            atm0s) [[ -x $peers/bin/atm0s-media-server ]] ;;
+        esac
         ;;
     clean) [[ ! -e /run/netns/$namespace ]] || ip netns delete "$namespace" ;;
     '' | -h | --help) usage ;;

@@ -55,7 +55,7 @@ pub fn write(reports: &Path, page: &Path) -> anyhow::Result<()> {
 fn pictures_of(runs: &[Run]) -> Vec<(&'static str, svg::Document)> {
     let mut pictures = Vec::new();
     for (name, title, curve) in [
-        ("growth.svg", "One room, CPU time a packet out", run::growth(runs)),
+        ("growth.svg", "One voice, CPU time a packet out", run::growth(runs)),
         ("rooms.svg", "Rooms of ten, CPU time a packet out", run::rooms(runs)),
     ] {
         let cost = |run: &&Run| Some((run.size(), run.server.as_ref()?.ns_per_packet_out? / 1e3));
@@ -76,12 +76,12 @@ fn pictures_of(runs: &[Run]) -> Vec<(&'static str, svg::Document)> {
             pictures.push((name, curves.draw()));
         }
     }
-    let delays = run::growth(runs);
+    let delays = run::townhalls(runs);
     let delay = |of: fn(&run::Distribution) -> Option<f64>| {
         delays.iter().filter_map(|run| Some((run.size(), of(&run.heard.as_ref()?.mouth_to_ear)?))).collect()
     };
     let curves = Curves {
-        title: "One room, from mouth to ear",
+        title: "Three voices, from mouth to ear",
         x: "listeners",
         y: "ms",
         curves: vec![

@@ -116,9 +116,14 @@ impl Run {
     }
 }
 
-/// One room with ever more listeners.
+/// One room in which one talks, with ever more listeners.
 pub(super) fn growth(runs: &[Run]) -> Vec<&Run> {
-    runs.iter().filter(|run| run.is_ours("townhall")).collect()
+    runs.iter().filter(|run| run.is_ours("townhall") && run.scenario.talkers == 1).collect()
+}
+
+/// One room in which as many talk as are heard, or more.
+pub(super) fn townhalls(runs: &[Run]) -> Vec<&Run> {
+    runs.iter().filter(|run| run.is_ours("townhall") && run.scenario.talkers > 1).collect()
 }
 
 /// Ever more rooms.

@@ -17,19 +17,17 @@ pub(super) fn of(runs: &[Run]) -> String {
         first.machine.kernel
     );
     for (heading, picture, rows) in [
-        ("One room", "growth", run::growth(runs)),
+        ("A town hall: three voices", "mouth-to-ear", run::townhalls(runs)),
+        ("One voice, ever more listeners", "growth", run::growth(runs)),
         ("Rooms of ten", "rooms", run::rooms(runs)),
-        ("Other days", "", run::others(runs)),
+        ("Other rooms", "", run::others(runs)),
     ] {
         if rows.is_empty() {
             continue;
         }
         let _ = writeln!(page, "\n### {heading}\n");
         if !picture.is_empty() && rows.len() > 1 {
-            let _ = writeln!(page, "![CPU time a packet out](benchmarks/{picture}.svg)\n");
-        }
-        if picture == "growth" && rows.len() > 1 {
-            page.push_str("![From mouth to ear](benchmarks/mouth-to-ear.svg)\n\n");
+            let _ = writeln!(page, "![{heading}](benchmarks/{picture}.svg)\n");
         }
         ours(&mut page, &rows);
     }
