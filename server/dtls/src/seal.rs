@@ -194,6 +194,17 @@ mod tests {
     }
 
     #[test]
+    fn only_aes_gcm_is_sealed_here() {
+        let provider = SharedCrypto::generate().expect("a certificate can be made").provider;
+        let seals = |profile, bytes| {
+            let exported = Exported { profile, material: vec![1; bytes], is_client: false };
+            Sealer::new(&provider, &exported).is_some()
+        };
+        assert!(seals(SrtpProfile::AEAD_AES_256_GCM, 88) && seals(SrtpProfile::AEAD_AES_128_GCM, 56));
+        assert!(!seals(SrtpProfile::AES128_CM_SHA1_80, 60));
+    }
+
+    #[test]
     fn material_of_another_length_makes_no_key() {
         assert!(master(&[0; 55], 16, true).is_none());
         assert!(master(&[0; 56], 16, true).is_some());

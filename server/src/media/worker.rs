@@ -21,8 +21,10 @@ use super::{WorkerCommand, WorkerEvent};
 
 pub(super) const DOORBELL: Token = Token(usize::MAX);
 
-/// Batches read from a socket before anything else gets its turn.
+/// Batches read from a socket before anything else gets its turn, and how long that may take: a batch of handshakes takes
+/// as long as hundreds of packets.
 const BATCHES_A_TURN: usize = 8;
+const READING_MAX: Duration = Duration::from_millis(2);
 
 /// How soon events are offered again that the control plane had no room for.
 const EVENTS_RETRY: Duration = Duration::from_millis(5);
@@ -140,8 +142,12 @@ fn send(sockets: &mut [MediaSocket], path: Path, datagram: &[u8], sent: &mut Sen
 
 /// Reads what a socket has, up to a turn's worth. Returns whether there may be more.
 fn receive(socket: &mut MediaSocket, plane: &mut Plane) -> bool {
+    let began = Instant::now();
     for _ in 0..BATCHES_A_TURN {
         let now = Instant::now();
+        if now - began > READING_MAX {
+            break;
+        }
         match socket.receive(|from, to, datagram| plane.datagram(now, from, to, datagram)) {
             Ok(true) => {}
             Ok(false) => return false,
