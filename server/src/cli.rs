@@ -117,6 +117,10 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "N", env = "TERCET_PARTICIPANTS_MAX")]
     participants_max: Option<u32>,
 
+    /// How many of those who only listen everybody in a room is told of [default: 100]
+    #[arg(long, value_name = "N", env = "TERCET_LISTED_LISTENERS_MAX")]
+    listed_listeners_max: Option<u32>,
+
     /// The most sessions at once [default: 20000]
     #[arg(long, value_name = "N", env = "TERCET_SESSIONS_MAX")]
     sessions_max: Option<u32>,
@@ -210,6 +214,7 @@ impl ServeArgs {
         set(&mut config.room.slots, self.slots);
         set(&mut config.room.pre_roll_ms, self.pre_roll_ms);
         set(&mut config.room.participants_max, self.participants_max);
+        set(&mut config.room.listed_listeners_max, self.listed_listeners_max);
         set(&mut config.limits.sessions_max, self.sessions_max);
         set(&mut config.shutdown_ms, self.shutdown_ms);
         config

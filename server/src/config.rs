@@ -126,6 +126,9 @@ pub(crate) struct RoomDefaults {
     pub(crate) slots: u8,
     /// The most participants of a room.
     pub(crate) participants_max: u32,
+    /// How many of those who only listen everybody is told of; the others are counted. In a room of thousands, a list
+    /// of all of them is too much for a browser, and each coming and going a message to thousands.
+    pub(crate) listed_listeners_max: u32,
     /// Send audio redundantly (RED, RFC 2198) where the client can: lost packets are not heard.
     pub(crate) red: bool,
     /// How much of a speaker is heard from before they were selected, at most, in milliseconds, 0 to 100: the beginning
@@ -143,6 +146,8 @@ pub(crate) struct RoomOverride {
     pub(crate) slots: Option<u8>,
     /// The most participants of the room.
     pub(crate) participants_max: Option<u32>,
+    /// How many of those who only listen everybody is told of.
+    pub(crate) listed_listeners_max: Option<u32>,
     /// How much of a speaker is heard from before they were selected, at most, in milliseconds, 0 to 100.
     pub(crate) pre_roll_ms: Option<u8>,
     /// How its speakers are chosen: keys of `room.selector`.
@@ -156,6 +161,8 @@ pub(crate) struct RoomSettings {
     pub(crate) slots: u8,
     /// The most participants.
     pub(crate) participants_max: u32,
+    /// How many of those who only listen are listed.
+    pub(crate) listed_listeners_max: u32,
     /// Whether RED is offered.
     pub(crate) red: bool,
     /// How its speakers are chosen.
@@ -168,9 +175,11 @@ impl Config {
         let own = self.rooms.get(name);
         let slots = own.and_then(|own| own.slots).unwrap_or(self.room.slots);
         let pre_roll_ms = own.and_then(|own| own.pre_roll_ms).unwrap_or(self.room.pre_roll_ms);
+        let listed_listeners_max = own.and_then(|own| own.listed_listeners_max);
         RoomSettings {
             slots,
             participants_max: own.and_then(|own| own.participants_max).unwrap_or(self.room.participants_max),
+            listed_listeners_max: listed_listeners_max.unwrap_or(self.room.listed_listeners_max),
             red: self.room.red,
             audio: RoomAudio {
                 params: self.selector(own).params(slots),
@@ -247,6 +256,7 @@ impl Default for RoomDefaults {
         RoomDefaults {
             slots: 3,
             participants_max: 10_000,
+            listed_listeners_max: 100,
             red: true,
             pre_roll_ms: PRE_ROLL_DEFAULT.as_millis() as u8,
             selector: SelectorConfig::default(),
@@ -270,6 +280,7 @@ fn example_rooms() -> BTreeMap<String, RoomOverride> {
     let room = RoomOverride {
         slots: Some(5),
         participants_max: Some(500),
+        listed_listeners_max: Some(500),
         pre_roll_ms: Some(60),
         selector: Some(selector),
     };
@@ -287,16 +298,16 @@ mod tests {
     fn a_room_takes_from_the_defaults_what_it_does_not_set() {
         let config: Config = toml::from_str(
             "[room]\nselector = { hold_for_ms = 900 }\n\
-             [rooms.stage]\nslots = 5\npre_roll_ms = 40\nselector = { margin_db = 3 }",
+             [rooms.stage]\nslots = 5\npre_roll_ms = 40\nlisted_listeners_max = 0\nselector = { margin_db = 3 }",
         )
         .unwrap();
-        let settings = |slots: u8, margin_db, pre_roll_ms| {
+        let settings = |slots: u8, margin_db, pre_roll_ms, listed_listeners_max| {
             let hold_for = Duration::from_millis(900);
             let params = Params { margin_db, hold_for, ..Params::with_slots(slots.into()) };
             let audio = RoomAudio { params, pre_roll: Duration::from_millis(pre_roll_ms) };
-            RoomSettings { slots, participants_max: 10_000, red: true, audio }
+            RoomSettings { slots, participants_max: 10_000, listed_listeners_max, red: true, audio }
         };
-        let (stage, other) = (settings(5, 3, 40), settings(3, 6, 100));
+        let (stage, other) = (settings(5, 3, 40, 0), settings(3, 6, 100, 100));
         assert_eq!(config.room("stage"), stage);
         assert_eq!(config.room("elsewhere"), other);
     }

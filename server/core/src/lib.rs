@@ -18,6 +18,7 @@ mod ingest;
 mod packet;
 mod pre_roll;
 mod room;
+mod roster;
 mod shard;
 mod slot;
 mod view;

@@ -1,10 +1,11 @@
-//! Who is in a room and what they may do: requests in, the changed participant or a refusal out.
+//! Who is in a room, what they may do and who is told of them: requests in, the changed participant or a refusal out.
 
 use std::collections::BTreeMap;
 
 use selector::SourceId;
 use tercet_protocol::{ByOrigin, Role, Standing, TrackOrigin};
 
+use crate::roster::Roster;
 use crate::{Gate, ParticipantId, RoomId};
 
 /// What a room allows.
@@ -14,6 +15,8 @@ pub struct RoomSettings {
     pub slots: u8,
     /// How many may be in it.
     pub participants_max: u32,
+    /// How many of those who only listen are listed.
+    pub listed_listeners_max: u32,
 }
 
 /// Somebody in the room.
@@ -53,6 +56,13 @@ impl Participant {
             (true, false) => Gate::Open,
         }
     }
+
+    /// Whether there is nothing about them that others would have to see: they can't be heard and don't ask to be.
+    pub fn only_listens(&self) -> bool {
+        let publishes = self.tracks.iter().any(|(_, track)| track.publishing);
+        let stands_as_everybody = self.standing == Standing::Ordinary;
+        !self.role.may_speak() && !self.hand_raised && stands_as_everybody && !publishes
+    }
 }
 
 /// Why a request was not carried out: the requester's doing.
@@ -75,13 +85,15 @@ pub struct Room {
     id: RoomId,
     settings: RoomSettings,
     participants: BTreeMap<ParticipantId, Participant>,
+    roster: Roster,
     source_next: u32,
 }
 
 impl Room {
     /// An empty room.
     pub fn new(id: RoomId, settings: RoomSettings) -> Room {
-        Room { id, settings, participants: BTreeMap::new(), source_next: 1 }
+        let roster = Roster::new(settings.listed_listeners_max);
+        Room { id, settings, participants: BTreeMap::new(), roster, source_next: 1 }
     }
 
     /// Its name.
@@ -94,9 +106,24 @@ impl Room {
         self.settings
     }
 
-    /// Everybody in it, in the order of their ids.
-    pub fn participants(&self) -> impl ExactSizeIterator<Item = &Participant> {
-        self.participants.values()
+    /// How many are in it.
+    pub fn participant_count(&self) -> usize {
+        self.participants.len()
+    }
+
+    /// Those whom everybody is told of, in the order of their ids.
+    pub fn listed(&self) -> impl Iterator<Item = &Participant> {
+        self.roster.ids().filter_map(|id| self.participants.get(id))
+    }
+
+    /// Whether everybody is told of somebody.
+    pub fn is_listed(&self, id: &ParticipantId) -> bool {
+        self.roster.has(id)
+    }
+
+    /// Whether everybody is told of everybody.
+    pub fn lists_all(&self) -> bool {
+        self.roster.ids().len() == self.participants.len()
     }
 
     /// Somebody in it.
@@ -125,11 +152,14 @@ impl Room {
             hand_raised: false,
             tracks,
         };
-        Ok(self.participants.entry(id).or_insert(participant))
+        let participant = self.participants.entry(id).or_insert(participant);
+        self.roster.enter(participant);
+        Ok(participant)
     }
 
     /// Somebody leaves.
     pub fn leave(&mut self, id: &ParticipantId) -> Option<Participant> {
+        self.roster.leave(id);
         self.participants.remove(id)
     }
 
@@ -145,10 +175,10 @@ impl Room {
         origin: TrackOrigin,
         publishing: bool,
     ) -> Option<&Publication> {
-        let track = &mut self.participants.get_mut(id)?.tracks[origin];
-        let changed = track.publishing != publishing;
-        track.publishing = publishing;
-        changed.then_some(track)
+        let before = self.participants.get(id)?.tracks[origin].publishing;
+        let amended =
+            self.amend(id, |participant| participant.tracks[origin].publishing = publishing).ok()?;
+        (before != publishing).then_some(&amended.tracks[origin])
     }
 
     /// Somebody mutes a track of their own, or lets it be heard again.
@@ -161,9 +191,7 @@ impl Room {
         origin: TrackOrigin,
         muted: bool,
     ) -> Result<&Participant, Refusal> {
-        let participant = self.known(id)?;
-        participant.tracks[origin].muted = muted;
-        Ok(participant)
+        self.amend(id, |participant| participant.tracks[origin].muted = muted)
     }
 
     /// Somebody asks to speak, or withdraws.
@@ -171,9 +199,7 @@ impl Room {
     /// # Errors
     /// [`Refusal::NoSuchParticipant`].
     pub fn raise_hand(&mut self, id: &ParticipantId, raised: bool) -> Result<&Participant, Refusal> {
-        let participant = self.known(id)?;
-        participant.hand_raised = raised;
-        Ok(participant)
+        self.amend(id, |participant| participant.hand_raised = raised)
     }
 
     /// A moderator mutes somebody. There is no counterpart: nobody's microphone is opened from afar.
@@ -210,11 +236,11 @@ impl Room {
         role: Role,
     ) -> Result<&Participant, Refusal> {
         self.authorize(actor)?;
-        let participant = self.known(id)?;
-        let promoted = role.may_speak() && !participant.role.may_speak();
-        participant.role = role;
-        participant.hand_raised &= !promoted;
-        Ok(participant)
+        self.amend(id, |participant| {
+            let promoted = role.may_speak() && !participant.role.may_speak();
+            participant.role = role;
+            participant.hand_raised &= !promoted;
+        })
     }
 
     /// A moderator lets somebody's voice come before others, or not.
@@ -228,18 +254,16 @@ impl Room {
         standing: Standing,
     ) -> Result<&Participant, Refusal> {
         self.authorize(actor)?;
-        let participant = self.known(id)?;
-        participant.standing = standing;
-        Ok(participant)
+        self.amend(id, |participant| participant.standing = standing)
     }
 
     /// Whether somebody may remove somebody.
     ///
     /// # Errors
     /// [`Refusal::NotModerator`], [`Refusal::NoSuchParticipant`].
-    pub fn may_remove(&mut self, actor: &ParticipantId, id: &ParticipantId) -> Result<(), Refusal> {
+    pub fn may_remove(&self, actor: &ParticipantId, id: &ParticipantId) -> Result<(), Refusal> {
         self.authorize(actor)?;
-        self.known(id).map(|_| ())
+        self.participants.get(id).map(|_| ()).ok_or(Refusal::NoSuchParticipant)
     }
 
     fn authorize(&self, actor: &ParticipantId) -> Result<(), Refusal> {
@@ -247,8 +271,15 @@ impl Room {
         if role == Some(Role::Moderator) { Ok(()) } else { Err(Refusal::NotModerator) }
     }
 
-    fn known(&mut self, id: &ParticipantId) -> Result<&mut Participant, Refusal> {
-        self.participants.get_mut(id).ok_or(Refusal::NoSuchParticipant)
+    fn amend(
+        &mut self,
+        id: &ParticipantId,
+        change: impl FnOnce(&mut Participant),
+    ) -> Result<&Participant, Refusal> {
+        let participant = self.participants.get_mut(id).ok_or(Refusal::NoSuchParticipant)?;
+        change(participant);
+        self.roster.amend(participant);
+        Ok(participant)
     }
 }
 
@@ -257,7 +288,7 @@ mod tests {
     use super::*;
 
     fn room() -> (Room, ParticipantId, ParticipantId) {
-        let settings = RoomSettings { slots: 3, participants_max: 2 };
+        let settings = RoomSettings { slots: 3, participants_max: 2, listed_listeners_max: 2 };
         let mut room = Room::new("town-hall".into(), settings);
         let (ada, ben) = (ParticipantId::from("ada"), ParticipantId::from("ben"));
         room.enter(ada.clone(), "Ada".into(), Role::Moderator).expect("room is empty");
@@ -317,5 +348,81 @@ mod tests {
         let tracks = [&first, &again, ada].into_iter().flat_map(|participant| participant.tracks.iter());
         let sources: std::collections::BTreeSet<SourceId> = tracks.map(|(_, track)| track.source).collect();
         assert_eq!(sources.len(), 6);
+    }
+
+    /// A moderator and four listeners, of whom two are listed.
+    fn audience() -> Room {
+        let settings = RoomSettings { slots: 3, participants_max: 10, listed_listeners_max: 2 };
+        let mut room = Room::new("town-hall".into(), settings);
+        for (id, role) in [("mod", Role::Moderator), ("l1", Role::Listener), ("l2", Role::Listener)] {
+            room.enter(id.into(), id.into(), role).expect("there is place");
+            assert!(room.lists_all(), "{id}");
+        }
+        for id in ["l3", "l4"] {
+            room.enter(id.into(), id.into(), Role::Listener).expect("there is place");
+        }
+        room
+    }
+
+    fn listed(room: &Room) -> Vec<&str> {
+        room.listed().map(|participant| participant.id.as_str()).collect()
+    }
+
+    #[test]
+    fn listeners_are_listed_up_to_the_bound_and_speakers_beyond_it() {
+        let mut room = audience();
+        assert_eq!(listed(&room), ["l1", "l2", "mod"]);
+        room.enter("s".into(), "s".into(), Role::Speaker).expect("there is place");
+        assert_eq!(listed(&room), ["l1", "l2", "mod", "s"]);
+        assert_eq!((room.participant_count(), room.lists_all()), (6, false));
+    }
+
+    #[test]
+    fn whoever_does_more_than_listen_is_listed_and_stays_so() {
+        let (moderator, l3) = (ParticipantId::from("mod"), ParticipantId::from("l3"));
+        type Change = fn(&mut Room, &ParticipantId, &ParticipantId, bool) -> bool;
+        let changes: [Change; 4] = [
+            |room, _, l3, on| room.raise_hand(l3, on).is_ok(),
+            |room, _, l3, on| room.set_publishing(l3, TrackOrigin::Screen, on).is_some(),
+            |room, moderator, l3, on| {
+                let standing = if on { Standing::Priority } else { Standing::Ordinary };
+                room.set_standing(moderator, l3, standing).is_ok()
+            },
+            |room, moderator, l3, on| {
+                let role = if on { Role::Speaker } else { Role::Listener };
+                room.set_role(moderator, l3, role).is_ok()
+            },
+        ];
+        for change in changes {
+            let mut room = audience();
+            assert!(change(&mut room, &moderator, &l3, true));
+            assert_eq!(listed(&room), ["l1", "l2", "l3", "mod"]);
+            assert!(change(&mut room, &moderator, &l3, false));
+            assert!(room.is_listed(&l3) && room.participant(&l3).is_some_and(Participant::only_listens));
+        }
+    }
+
+    #[test]
+    fn a_mute_or_a_place_that_got_free_lists_nobody_who_is_there() {
+        let mut room = audience();
+        room.leave(&"l1".into());
+        room.mute_participant(&"mod".into(), &"l3".into(), TrackOrigin::Microphone).expect("mod moderates");
+        assert_eq!(listed(&room), ["l2", "mod"]);
+        room.enter("l5".into(), "l5".into(), Role::Listener).expect("there is place");
+        assert_eq!(listed(&room), ["l2", "l5", "mod"]);
+    }
+
+    #[test]
+    fn a_listed_listener_has_a_place_only_while_they_listen() {
+        let mut room = audience();
+        room.raise_hand(&"l1".into(), true).expect("l1 is there");
+        room.enter("l5".into(), "l5".into(), Role::Listener).expect("there is place");
+        // Three who only listen are listed now, one more than are let in.
+        room.raise_hand(&"l1".into(), false).expect("l1 is there");
+        for (leaver, newcomer, is_listed) in [("l2", "l6", false), ("l5", "l7", true)] {
+            room.leave(&leaver.into());
+            room.enter(newcomer.into(), newcomer.into(), Role::Listener).expect("there is place");
+            assert_eq!(room.is_listed(&newcomer.into()), is_listed, "{newcomer}");
+        }
     }
 }

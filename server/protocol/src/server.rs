@@ -38,7 +38,8 @@ pub enum ServerMessage {
     },
     /// A request was refused, or the connection is about to be closed for the reason given.
     Error(ProtocolError),
-    /// Somebody entered the room.
+    /// Somebody else is on the list of participants: they entered the room, or did something for which everybody is
+    /// told of them.
     ParticipantJoined {
         /// Who, and their state.
         participant: WireParticipant,
@@ -48,12 +49,17 @@ pub enum ServerMessage {
         /// Their state now.
         participant: WireParticipant,
     },
-    /// Somebody left.
+    /// Somebody listed left.
     ParticipantLeft {
         /// Who.
         participant: String,
         /// Why.
         reason: LeaveReason,
+    },
+    /// How many are in the room, while not all of them are listed, after a change. At most one a second.
+    Attendance {
+        /// With those who are listed, and the receiver.
+        participant_count: u32,
     },
     /// Somebody's audio began to arrive.
     TrackPublished {
@@ -113,8 +119,10 @@ pub struct Welcome {
     pub room: RoomInfo,
     /// The client's own participant id.
     pub participant: String,
-    /// Everybody in the room, the client included.
+    /// Who is listed, and the client itself. In a large room, not everybody who only listens is.
     pub participants: Vec<WireParticipant>,
+    /// How many are in the room, listed or not.
+    pub participant_count: u32,
     /// Who is heard now.
     pub slots: Vec<WireSlot>,
     /// Whose screen is heard now.

@@ -72,6 +72,7 @@ fn every_flag_reaches_its_key() {
         "--slots=6",
         "--pre-roll-ms=40",
         "--participants-max=7",
+        "--listed-listeners-max=0",
         "--sessions-max=8",
         "--shutdown-ms=9",
     ])
@@ -82,7 +83,8 @@ fn every_flag_reaches_its_key() {
          allowed_origins = ['https://a.example']\n shutdown_ms = 9\n\
          log = {{ filter = 'debug', json = true }}\n\
          access = {{ secret = '{SECRET}', public_key_file = 'key.pem' }}\n\
-         room = {{ slots = 6, pre_roll_ms = 40, participants_max = 7 }}\n limits = {{ sessions_max = 8 }}\n"
+         room = {{ slots = 6, pre_roll_ms = 40, participants_max = 7, listed_listeners_max = 0 }}\n\
+         limits = {{ sessions_max = 8 }}\n"
     ))
     .unwrap();
     assert_eq!(config, expected);

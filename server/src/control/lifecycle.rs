@@ -10,7 +10,7 @@ use tercet_protocol::{
 use tokio::sync::oneshot;
 use tracing::info;
 
-use super::live_room::{LiveRoom, wire_participant};
+use super::live_room::LiveRoom;
 use super::session::{NewSession, Outgoing, Session, Socket, text};
 use super::{Attached, Control, protocol_error};
 use crate::access::Claims;
@@ -63,8 +63,11 @@ impl Control {
         }
         let settings = self.config.room(&claims.room);
         let live = self.rooms.entry(room_id.clone()).or_insert_with(|| {
-            let settings =
-                RoomSettings { slots: settings.slots, participants_max: settings.participants_max };
+            let settings = RoomSettings {
+                slots: settings.slots,
+                participants_max: settings.participants_max,
+                listed_listeners_max: settings.listed_listeners_max,
+            };
             LiveRoom::new(Room::new(room_id.clone(), settings))
         });
         let is_first = live.room.is_empty();
@@ -104,9 +107,7 @@ impl Control {
         }
         self.tell_viewers_of(&room_id, &participant_id);
         info!(room = %room_id, participant = %participant_id, session = %session_id, worker = worker.0, "joined");
-        let joined = ServerMessage::ParticipantJoined { participant: wire_participant(&participant) };
-        let bytes = text(&joined);
-        self.broadcast_text(now, &room_id, &bytes, |other| other.id != session_id);
+        self.tell_joined(now, &room_id, session_id, &participant);
         if let Some(welcome) = self.welcome(session_id, re) {
             self.send(now, session_id, &ServerMessage::Joined(welcome));
         }
@@ -157,13 +158,14 @@ impl Control {
             },
             room: RoomInfo { id: session.room.to_string(), slots: live.room.settings().slots },
             participant: session.participant.to_string(),
-            participants: live.room.participants().map(wire_participant).collect(),
+            participants: live.participants_for(&session.participant),
+            participant_count: live.participant_count(),
             slots: live.wire_slots(&session.slots_told, &session.slot_mids),
             screen: live.wire_screen(session.worker),
         })
     }
 
-    /// A session ends: its client is told, and everybody else in the room.
+    /// A session ends: its client is told, and everybody else in the room if they know of them.
     pub(super) fn end(&mut self, now: Instant, id: SessionId, reason: LeaveReason) {
         self.end_by_request(now, id, reason, None);
     }
@@ -192,6 +194,7 @@ impl Control {
             return;
         };
         live.wanted_changed |= live.viewers.remove(&id);
+        let was_listed = live.room.is_listed(&session.participant);
         let worker_is_gone = live.remove(&session.participant, session.worker);
         if live.room.is_empty() {
             self.rooms.remove(&session.room);
@@ -199,8 +202,9 @@ impl Control {
             if worker_is_gone {
                 self.tell_room_workers(&session.room);
             }
-            let participant = session.participant.to_string();
-            self.broadcast(now, &session.room, &ServerMessage::ParticipantLeft { participant, reason });
+            if was_listed {
+                self.tell_left(now, &session.room, &session.participant, reason);
+            }
         }
         self.report();
         if self.sessions.is_empty() {

@@ -75,14 +75,14 @@ impl Control {
 
     /// Somebody came: those who named them hear them, or don't.
     pub(super) fn tell_viewers_of(&mut self, room: &RoomId, participant: &ParticipantId) {
-        let Some(live) = self.rooms.get_mut(room).filter(|live| !live.viewers.is_empty()) else {
+        let Some(live) = self.rooms.get_mut(room) else {
             return;
         };
-        live.wanted_changed = true;
         let named = |id: &SessionId| {
             self.sessions.get(id).and_then(|s| s.wishes.as_ref()).is_some_and(|w| w.names(participant))
         };
         let concerned: Vec<SessionId> = live.viewers.iter().copied().filter(named).collect();
+        live.wanted_changed |= !concerned.is_empty();
         for id in concerned {
             self.tell_listening(id);
         }

@@ -8,6 +8,7 @@ use selector::{Level, SourceId};
 use tercet_core::{Participant, ParticipantId, Publication, Room, SessionId};
 use tercet_protocol::{ByOrigin, SpeakerLevel, TrackKind, TrackOrigin, WireParticipant, WireSlot, WireTrack};
 
+use super::roster::Attendance;
 use super::session::Session;
 use crate::media::{Selection, TraceSender, WorkerId};
 
@@ -19,6 +20,7 @@ const LEVELS_INTERVAL_LARGE: Duration = Duration::from_millis(450);
 pub(super) struct LiveRoom {
     pub(super) room: Room,
     pub(super) sessions: BTreeMap<ParticipantId, SessionId>,
+    pub(super) attendance: Attendance,
     by_source: FxHashMap<SourceId, ParticipantId>,
     /// How many sessions each worker has.
     workers: BTreeMap<WorkerId, usize>,
@@ -41,6 +43,7 @@ impl LiveRoom {
         LiveRoom {
             room,
             sessions: BTreeMap::new(),
+            attendance: Attendance::default(),
             by_source: FxHashMap::default(),
             workers: BTreeMap::new(),
             selections: BTreeMap::new(),
@@ -59,6 +62,7 @@ impl LiveRoom {
             self.by_source.insert(track.source, participant.id.clone());
         }
         self.sessions.insert(participant.id.clone(), session);
+        self.attendance.changes(self.room.lists_all());
         let count = self.workers.entry(worker).or_insert(0);
         *count += 1;
         *count == 1
@@ -67,6 +71,7 @@ impl LiveRoom {
     /// A session ends; returns whether its worker has no part of the room any more.
     pub(super) fn remove(&mut self, participant: &ParticipantId, worker: WorkerId) -> bool {
         self.sessions.remove(participant);
+        self.attendance.changes(self.room.lists_all());
         if let Some(left) = self.room.leave(participant) {
             for (_, track) in left.tracks.iter() {
                 self.by_source.remove(&track.source);

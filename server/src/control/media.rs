@@ -127,18 +127,21 @@ impl Control {
         let Some((room, participant)) = session.map(|s| (s.room.clone(), s.participant.clone())) else {
             return;
         };
-        let live = self.rooms.get_mut(&room);
-        let changed = live.and_then(|live| live.room.set_publishing(&participant, origin, publishing));
-        let Some(track) = changed.map(|track| wire_track(origin, track)) else {
+        let Some(live) = self.rooms.get_mut(&room) else {
             return;
         };
-        let participant = participant.to_string();
-        let message = if publishing {
-            ServerMessage::TrackPublished { participant, track }
-        } else {
-            ServerMessage::TrackUnpublished { participant, track: track.id }
+        let former = live.former(&participant);
+        let changed = live.room.set_publishing(&participant, origin, publishing);
+        let Some((former, track)) = former.zip(changed.map(|track| wire_track(origin, track))) else {
+            return;
         };
-        self.broadcast(now, &room, &message);
+        let id = participant.to_string();
+        let event = if publishing {
+            ServerMessage::TrackPublished { participant: id, track }
+        } else {
+            ServerMessage::TrackUnpublished { participant: id, track: track.id }
+        };
+        self.tell_of(now, &room, &participant, former, &event);
     }
 
     fn selected(&mut self, now: Instant, selection: Selection) {

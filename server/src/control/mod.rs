@@ -9,6 +9,7 @@ mod listening;
 mod live_room;
 mod media;
 mod requests;
+mod roster;
 mod session;
 mod state;
 mod trace;
@@ -31,8 +32,8 @@ pub(crate) use state::Control;
 /// Inputs under way to the control plane; clients' sockets wait when there are more.
 const INPUTS_MAX: usize = 4096;
 
-/// How often sessions are looked at that lost their socket.
-const EXPIRY_INTERVAL: Duration = Duration::from_millis(500);
+/// How often sessions are looked at that lost their socket, and rooms whose number of participants changed.
+const UPKEEP_INTERVAL: Duration = Duration::from_millis(500);
 
 /// A session together with the socket that speaks for it now: a socket that was replaced speaks for nobody.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,8 +118,8 @@ async fn run(
     mut inputs: mpsc::Receiver<ControlInput>,
     mut worker_events: mpsc::Receiver<WorkerEvent>,
 ) -> WorkerPool {
-    let mut expiry = tokio::time::interval(EXPIRY_INTERVAL);
-    expiry.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut upkeep = tokio::time::interval(UPKEEP_INTERVAL);
+    upkeep.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let lag = metrics::histogram!("tercet_loop_lag_seconds", "loop" => "control");
     loop {
         tokio::select! {
@@ -127,9 +128,10 @@ async fn run(
                 None => return pool,
             },
             Some(event) = worker_events.recv() => control.worker_event(Instant::now(), event),
-            due = expiry.tick() => {
+            due = upkeep.tick() => {
                 lag.record(due.elapsed().as_secs_f64());
                 control.expire(Instant::now());
+                control.tell_attendance(Instant::now());
             }
         }
         for (worker, command) in control.take_commands() {
@@ -137,3 +139,6 @@ async fn run(
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -72,20 +72,20 @@ impl Control {
         let Some(live) = self.rooms.get_mut(room) else {
             return Err(refused(Refusal::NoSuchParticipant));
         };
-        let before = live.room.participant(whom).map(wire_participant);
+        let former = live.former(whom);
         let participant = change(&mut live.room).map_err(refused)?;
         let (gates, standing) =
             (ByOrigin::each(|origin| participant.gate(origin)), rank(participant.standing));
-        let message = wire_participant(participant);
-        if before.as_ref() == Some(&message) {
+        let participant = wire_participant(participant);
+        let Some(former) = former.filter(|former| former.participant != participant) else {
             return Ok(());
-        }
-        let session = live.sessions.get(&participant.id).and_then(|id| self.sessions.get(id));
+        };
+        let session = live.sessions.get(whom).and_then(|id| self.sessions.get(id));
         if let Some((worker, endpoint)) = session.map(|session| (session.worker, session.endpoint)) {
             self.command(worker, WorkerCommand::SetGates { endpoint, gates });
             self.command(worker, WorkerCommand::SetStanding { endpoint, standing });
         }
-        self.broadcast(now, room, &ServerMessage::ParticipantUpdated { participant: message });
+        self.tell_of(now, room, whom, former, &ServerMessage::ParticipantUpdated { participant });
         Ok(())
     }
 

@@ -1,0 +1,271 @@
+//! What clients are told, from the outboxes of their sockets.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tercet_core::EndpointId;
+use tercet_protocol::{ClientMessage, Request, Role, ServerMessage, TrackOrigin, Welcome};
+use tokio::sync::{mpsc, oneshot};
+
+use super::{Attached, Control, ControlInput, Outgoing};
+use crate::access::Claims;
+use crate::config::Config;
+use crate::media::{WorkerCommand, WorkerEvent};
+
+/// A moderator, `mod`, and in this order the listeners `a`, `b`, `c` and `d`, of whom two are listed.
+struct Hall {
+    control: Control,
+    now: Instant,
+    clients: BTreeMap<&'static str, (Attached, mpsc::Receiver<Outgoing>)>,
+}
+
+impl Hall {
+    fn new() -> Hall {
+        let mut config = Config::default();
+        config.room.listed_listeners_max = 2;
+        let control = Control::new(Arc::new(config), 2);
+        let mut hall = Hall { control, now: Instant::now(), clients: BTreeMap::new() };
+        hall.join("mod", Role::Moderator);
+        for listener in ["a", "b", "c", "d"] {
+            hall.join(listener, Role::Listener);
+        }
+        hall
+    }
+
+    /// Comes in; the welcome waits to be read.
+    fn join(&mut self, identity: &'static str, role: Role) {
+        let claims = Claims {
+            room: "hall".to_owned(),
+            identity: identity.to_owned(),
+            name: None,
+            role,
+            may_send_data: true,
+            first_moderates: false,
+            expires: 0,
+        };
+        let (socket, outbox) = mpsc::channel(64);
+        let (reply, mut attached) = oneshot::channel();
+        let join = ControlInput::Join { claims, name: None, request: None, socket, reply };
+        self.control.input(self.now, join);
+        let attached = attached.try_recv().expect("answered at once").expect("there is place");
+        self.clients.insert(identity, (attached, outbox));
+    }
+
+    fn resume(&mut self, identity: &'static str, former: &Welcome) -> Welcome {
+        let (socket, outbox) = mpsc::channel(64);
+        let (reply, mut attached) = oneshot::channel();
+        let (session, secret) = (former.session.id.clone(), former.session.secret.clone());
+        let resume = ControlInput::Resume { session, secret, request: None, socket, reply };
+        self.control.input(self.now, resume);
+        let attached = attached.try_recv().expect("answered at once").expect("the session goes on");
+        self.clients.insert(identity, (attached, outbox));
+        let ServerMessage::Resumed(welcome) = self.told(identity).remove(0) else {
+            panic!("the reply to a resume comes first");
+        };
+        welcome
+    }
+
+    fn request(&mut self, identity: &str, request: Request) {
+        let from = self.clients[identity].0;
+        let message = ClientMessage { id: None, request };
+        self.control.input(self.now, ControlInput::Request { from, message });
+    }
+
+    fn publishes(&mut self, identity: &str) {
+        let endpoint: EndpointId = self.control.sessions[&self.clients[identity].0.session].endpoint;
+        let event = WorkerEvent::PublishingStarted { endpoint, origin: TrackOrigin::Microphone };
+        self.control.worker_event(self.now, event);
+    }
+
+    /// What a client was told since it was last asked.
+    fn told(&mut self, identity: &str) -> Vec<ServerMessage> {
+        let (_, outbox) = self.clients.get_mut(identity).expect("joined before");
+        let mut told = Vec::new();
+        while let Ok(outgoing) = outbox.try_recv() {
+            if let Outgoing::Text(text) = outgoing {
+                told.push(serde_json::from_str(text.as_str()).expect("a message of the protocol"));
+            }
+        }
+        told
+    }
+
+    fn welcome(&mut self, identity: &str) -> Welcome {
+        match self.told(identity).remove(0) {
+            ServerMessage::Joined(welcome) => welcome,
+            other => panic!("{other:?} instead of a welcome"),
+        }
+    }
+
+    /// What clients were told since, in short; nothing of those who were told nothing.
+    fn all_told(&mut self) -> BTreeMap<&'static str, Vec<String>> {
+        let clients: Vec<&'static str> = self.clients.keys().copied().collect();
+        let told = clients.into_iter().map(|client| (client, self.told(client).iter().map(short).collect()));
+        told.filter(|(_, told): &(_, Vec<_>)| !told.is_empty()).collect()
+    }
+
+    fn tick(&mut self, after_ms: u64) {
+        self.now += Duration::from_millis(after_ms);
+        self.control.tell_attendance(self.now);
+    }
+}
+
+fn short(message: &ServerMessage) -> String {
+    match message {
+        ServerMessage::ParticipantJoined { participant: who } => {
+            format!("{} joined, {:?}, hand {}", who.id, who.role, who.hand_raised)
+        }
+        ServerMessage::ParticipantUpdated { participant: who } => {
+            format!("{} is {:?}, hand {}", who.id, who.role, who.hand_raised)
+        }
+        ServerMessage::ParticipantLeft { participant, .. } => format!("{participant} left"),
+        ServerMessage::TrackPublished { participant, .. } => format!("{participant} publishes"),
+        ServerMessage::Attendance { participant_count } => format!("{participant_count} are there"),
+        ServerMessage::Left { .. } => "over".to_owned(),
+        other => format!("{other:?}"),
+    }
+}
+
+fn ids(welcome: &Welcome) -> Vec<&str> {
+    welcome.participants.iter().map(|participant| participant.id.as_str()).collect()
+}
+
+/// The same for each of these clients.
+fn each<const N: usize>(clients: [&'static str; N], told: &[&str]) -> BTreeMap<&'static str, Vec<String>> {
+    clients.map(|client| (client, told.iter().map(|it| (*it).to_owned()).collect())).into()
+}
+
+#[test]
+fn a_welcome_lists_who_is_listed_and_its_receiver_and_counts_all() {
+    let mut hall = Hall::new();
+    for (client, listed, count) in [("mod", &["mod"][..], 1), ("b", &["a", "b", "mod"], 3)] {
+        let welcome = hall.welcome(client);
+        assert_eq!((ids(&welcome), welcome.participant_count), (listed.to_vec(), count));
+    }
+    let welcome = hall.welcome("d");
+    assert_eq!((ids(&welcome), welcome.participant_count), (vec!["a", "b", "mod", "d"], 5));
+}
+
+#[test]
+fn one_who_only_listens_beyond_the_bound_comes_and_goes_as_a_number() {
+    let mut hall = Hall::new();
+    hall.tick(0);
+    hall.all_told();
+    for newcomer in ["e", "f", "g"] {
+        hall.join(newcomer, Role::Listener);
+        hall.welcome(newcomer);
+    }
+    hall.request("e", Request::Leave);
+    assert_eq!(hall.all_told(), each(["e"], &["over"]));
+    hall.clients.remove("e");
+    hall.tick(999);
+    assert_eq!(hall.all_told(), each([], &[]), "a second has to pass");
+    hall.tick(1);
+    assert_eq!(hall.all_told(), each(["a", "b", "c", "d", "f", "g", "mod"], &["7 are there"]));
+    hall.tick(5000);
+    assert_eq!(hall.all_told(), each([], &[]), "nothing changed");
+}
+
+#[test]
+fn where_everybody_is_listed_the_list_is_the_number() {
+    let mut hall = Hall::new();
+    for leaver in ["c", "d"] {
+        hall.request(leaver, Request::Leave);
+        hall.clients.remove(leaver);
+    }
+    hall.tick(0);
+    assert!(hall.told("a").contains(&ServerMessage::Attendance { participant_count: 3 }));
+    hall.all_told();
+    hall.request("a", Request::Leave);
+    hall.clients.remove("a");
+    hall.join("s", Role::Speaker);
+    hall.welcome("s");
+    hall.tick(5000);
+    assert_eq!(hall.all_told(), each(["b", "mod"], &["a left", "s joined, Speaker, hand false"]));
+}
+
+#[test]
+fn whoever_raises_a_hand_is_introduced_first_and_stays_listed() {
+    let mut hall = Hall::new();
+    hall.tick(0);
+    hall.all_told();
+    hall.request("c", Request::RaiseHand { raised: true });
+    let introduced = ["c joined, Listener, hand false", "c is Listener, hand true"];
+    let mut expected = each(["a", "b", "d", "mod"], &introduced);
+    expected.append(&mut each(["c"], &introduced[1..]));
+    assert_eq!(hall.all_told(), expected);
+    hall.request("c", Request::RaiseHand { raised: false });
+    let everybody = ["a", "b", "c", "d", "mod"];
+    assert_eq!(hall.all_told(), each(everybody, &["c is Listener, hand false"]));
+    hall.tick(5000);
+    assert_eq!(hall.all_told(), each([], &[]), "as many are there as before");
+    hall.request("c", Request::Leave);
+    hall.clients.remove("c");
+    assert_eq!(hall.all_told(), each(["a", "b", "d", "mod"], &["c left"]));
+}
+
+#[test]
+fn the_room_knows_a_promoted_listener_before_the_worker_lets_them_speak() {
+    let mut hall = Hall::new();
+    hall.tick(0);
+    hall.all_told();
+    hall.control.take_commands();
+    hall.request("mod", Request::SetRole { participant: "d".to_owned(), role: Role::Speaker });
+    let opens = |(_, command): &_| matches!(command, WorkerCommand::SetGates { .. });
+    // The sockets have it while the command hasn't left yet.
+    let promoted = ["d joined, Listener, hand false", "d is Speaker, hand false"];
+    assert_eq!(hall.all_told()["a"], promoted);
+    assert!(hall.control.take_commands().iter().any(opens));
+}
+
+#[test]
+fn whoever_publishes_is_introduced_first() {
+    let mut hall = Hall::new();
+    hall.tick(0);
+    hall.all_told();
+    hall.publishes("d");
+    assert_eq!(hall.all_told()["mod"], ["d joined, Listener, hand false", "d publishes"]);
+}
+
+#[test]
+fn what_a_moderator_does_to_one_who_is_not_listed_they_alone_are_told() {
+    let mut hall = Hall::new();
+    hall.tick(0);
+    hall.all_told();
+    let (participant, track) = ("d".to_owned(), TrackOrigin::Microphone);
+    hall.request("mod", Request::MuteParticipant { participant: participant.clone(), track });
+    assert_eq!(hall.all_told(), each(["d"], &["d is Listener, hand false"]));
+    hall.request("mod", Request::RemoveParticipant { participant });
+    assert_eq!(hall.all_told(), each(["d"], &["over"]));
+}
+
+#[test]
+fn whoever_comes_back_is_told_the_list_and_the_number_of_now() {
+    let mut hall = Hall::new();
+    let welcome = hall.welcome("d");
+    hall.request("a", Request::Leave);
+    hall.request("c", Request::RaiseHand { raised: true });
+    hall.join("e", Role::Listener);
+    hall.join("f", Role::Listener);
+    // The place of `a` went to `e`; `d`, who was there before, stays unlisted.
+    let resumed = hall.resume("d", &welcome);
+    assert_eq!((ids(&resumed), resumed.participant_count), (vec!["b", "c", "e", "mod", "d"], 6));
+    hall.all_told();
+    hall.request("d", Request::RaiseHand { raised: true });
+    let resumed = hall.resume("d", &resumed);
+    assert_eq!(ids(&resumed), ["b", "c", "d", "e", "mod"], "once, and in its place");
+}
+
+#[test]
+fn one_who_replaces_themselves_is_told_of_as_somebody_new() {
+    let mut hall = Hall::new();
+    hall.tick(0);
+    hall.all_told();
+    hall.join("c", Role::Listener);
+    hall.welcome("c");
+    assert_eq!(hall.all_told(), each([], &[]));
+    hall.join("a", Role::Listener);
+    hall.welcome("a");
+    let again = ["a left", "a joined, Listener, hand false"];
+    assert_eq!(hall.all_told(), each(["b", "c", "d", "mod"], &again));
+}
