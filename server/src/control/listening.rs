@@ -65,6 +65,7 @@ impl Control {
         live.wanted_changed |= former != wishes.only.as_ref();
         session.wishes = is_any.then_some(wishes);
         session.view = None;
+        live.slots_changed.insert(session.worker);
         live.viewers.remove(&id);
         if is_any {
             live.viewers.insert(id);

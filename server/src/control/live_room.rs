@@ -1,6 +1,6 @@
 //! A room with somebody in it: its participants' sessions, and who is heard.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -28,6 +28,8 @@ pub(super) struct LiveRoom {
     selections: BTreeMap<WorkerId, Vec<Option<(SourceId, Level)>>>,
     /// Whose screen is heard by the listeners of each worker.
     screens: BTreeMap<WorkerId, SourceId>,
+    /// The workers some of whose listeners may have another speaker in a slot than they were told.
+    pub(super) slots_changed: BTreeSet<WorkerId>,
     levels_told_at: BTreeMap<WorkerId, Instant>,
     /// The sessions that chose whom to hear.
     pub(super) viewers: FxHashSet<SessionId>,
@@ -48,6 +50,7 @@ impl LiveRoom {
             workers: BTreeMap::new(),
             selections: BTreeMap::new(),
             screens: BTreeMap::new(),
+            slots_changed: BTreeSet::new(),
             levels_told_at: BTreeMap::new(),
             viewers: FxHashSet::default(),
             wanted_changed: false,
@@ -87,6 +90,7 @@ impl LiveRoom {
         self.workers.remove(&worker);
         self.selections.remove(&worker);
         self.screens.remove(&worker);
+        self.slots_changed.remove(&worker);
         self.levels_told_at.remove(&worker);
         true
     }
@@ -106,7 +110,12 @@ impl LiveRoom {
         });
         let levels: Vec<SpeakerLevel> = levels.collect();
         if self.workers.contains_key(&worker) {
-            self.selections.insert(worker, selection.positions);
+            let positions = selection.positions;
+            let former = self.selections.get(&worker);
+            if former.is_none_or(|former| !sources(former).eq(sources(&positions))) {
+                self.slots_changed.insert(worker);
+            }
+            self.selections.insert(worker, positions);
         }
         let large = self.sessions.len() > LIVELY_PARTICIPANTS_MAX;
         let told_at = self.levels_told_at.get(&worker);
@@ -161,6 +170,10 @@ impl LiveRoom {
         };
         slots.iter().enumerate().map(slot).collect()
     }
+}
+
+fn sources(positions: &[Option<(SourceId, Level)>]) -> impl Iterator<Item = Option<SourceId>> {
+    positions.iter().map(|position| position.map(|(source, _)| source))
 }
 
 /// A participant as clients are told.

@@ -1,6 +1,6 @@
 //! What the workers report: answers to offers, audio that begins and ends, who is heard, data.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -16,6 +16,10 @@ use super::Control;
 use super::live_room::wire_track;
 use super::session::{Outgoing, protocol_error, text};
 use crate::media::{Answer, OfferError, Selection, WorkerCommand, WorkerEvent, WorkerId};
+
+/// Of a message to many that isn't the same for all, so many versions are kept: more than there are talkers and kinds of
+/// clients, mostly.
+const SLOT_TEXTS_MAX: usize = 16;
 
 /// [`tercet_protocol::DataFrameIn`] as the server reads it: what is passed on stays as it was written.
 #[derive(Deserialize)]
@@ -151,8 +155,10 @@ impl Control {
         };
         for (endpoint, speakers) in &selection.views {
             let session = self.by_endpoint.get(endpoint).and_then(|id| self.sessions.get_mut(id));
-            if let Some(session) = session.filter(|session| session.wishes.is_some()) {
+            let session = session.filter(|session| session.wishes.is_some());
+            if let Some(session) = session.filter(|session| session.view.as_ref() != Some(speakers)) {
                 session.view = Some(speakers.clone());
+                live.slots_changed.insert(worker);
             }
         }
         let levels = live.select(now, selection);
@@ -174,13 +180,14 @@ impl Control {
         self.broadcast_text(now, room, &bytes, |session| session.worker == worker);
     }
 
-    /// Tells each client of a worker who is in its slots, if that changed. Those who don't
-    /// talk hear the same, so the message is serialized once for most of them.
+    /// Tells each client of a worker who is in its slots, if that changed. Those who don't talk hear the same, so the
+    /// message is serialized once for all of them with the same m-lines.
     fn tell_slots(&mut self, now: Instant, room: &RoomId, worker: WorkerId) {
-        let Some(live) = self.rooms.get(room) else {
+        let Some(live) = self.rooms.get_mut(room).filter(|live| live.slots_changed.contains(&worker)) else {
             return;
         };
-        let mut last: Option<(Vec<Option<SourceId>>, Vec<String>, Utf8Bytes)> = None;
+        live.slots_changed.remove(&worker);
+        let mut told: VecDeque<(Vec<Option<SourceId>>, Vec<String>, Utf8Bytes)> = VecDeque::new();
         for id in live.sessions.values() {
             let Some(session) = self.sessions.get_mut(id).filter(|session| session.worker == worker) else {
                 continue;
@@ -189,12 +196,16 @@ impl Control {
             if slots == session.slots_told {
                 continue;
             }
-            let same = last.as_ref().filter(|(s, mids, _)| *s == slots && *mids == session.slot_mids);
-            let bytes = match same {
-                Some((_, _, bytes)) => bytes.clone(),
-                None => text(&ServerMessage::Slots { slots: live.wire_slots(&slots, &session.slot_mids) }),
+            let same = told.iter().find(|(s, mids, _)| *s == slots && *mids == session.slot_mids);
+            let bytes = if let Some((_, _, bytes)) = same {
+                bytes.clone()
+            } else {
+                let wire = live.wire_slots(&slots, &session.slot_mids);
+                let bytes = text(&ServerMessage::Slots { slots: wire });
+                told.truncate(SLOT_TEXTS_MAX - 1);
+                told.push_front((slots.clone(), session.slot_mids.clone(), bytes.clone()));
+                bytes
             };
-            last = Some((slots.clone(), session.slot_mids.clone(), bytes.clone()));
             session.slots_told = slots;
             session.send(now, Outgoing::Text(bytes));
         }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use selector::Level;
 use tercet_core::EndpointId;
 use tercet_protocol::{ClientMessage, Request, Role, ServerMessage, TrackOrigin, Welcome};
 use tokio::sync::{mpsc, oneshot};
@@ -11,7 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::{Attached, Control, ControlInput, Outgoing};
 use crate::access::Claims;
 use crate::config::Config;
-use crate::media::{WorkerCommand, WorkerEvent};
+use crate::media::{Selection, WorkerCommand, WorkerEvent, WorkerId};
 
 /// A moderator, `mod`, and in this order the listeners `a`, `b`, `c` and `d`, of whom two are listed.
 struct Hall {
@@ -76,6 +77,16 @@ impl Hall {
         let endpoint: EndpointId = self.control.sessions[&self.clients[identity].0.session].endpoint;
         let event = WorkerEvent::PublishingStarted { endpoint, origin: TrackOrigin::Microphone };
         self.control.worker_event(self.now, event);
+    }
+
+    /// On every worker, somebody is heard at this level.
+    fn hears(&mut self, speaker: &str, level_dbov: i8) {
+        let source = self.control.sessions[&self.clients[speaker].0.session].source;
+        for worker in [WorkerId(0), WorkerId(1)] {
+            let positions = vec![Some((source, Level::from_dbov(level_dbov))), None, None, None];
+            let selection = Selection { worker, room: "hall".into(), positions, views: Vec::new() };
+            self.control.worker_event(self.now, WorkerEvent::Selected(selection));
+        }
     }
 
     /// What a client was told since it was last asked.
@@ -268,4 +279,38 @@ fn one_who_replaces_themselves_is_told_of_as_somebody_new() {
     hall.welcome("a");
     let again = ["a left", "a joined, Listener, hand false"];
     assert_eq!(hall.all_told(), each(["b", "c", "d", "mod"], &again));
+}
+
+#[test]
+fn slots_are_told_when_another_speaker_is_in_one_and_not_with_each_level() {
+    let mut hall = Hall::new();
+    hall.join("s", Role::Speaker);
+    hall.all_told();
+    let slots = |hall: &mut Hall, client| {
+        let told = hall.told(client);
+        told.iter().filter(|message| matches!(message, ServerMessage::Slots { .. })).count()
+    };
+    hall.hears("s", -20);
+    assert_eq!(["a", "b", "c", "mod"].map(|client| slots(&mut hall, client)), [1; 4]);
+    assert_eq!(slots(&mut hall, "s"), 0, "nobody is in their own slot");
+    hall.hears("s", -30);
+    hall.hears("mod", -20);
+    assert_eq!(["a", "b", "c", "mod", "s"].map(|client| slots(&mut hall, client)), [1; 5]);
+    // Whom one chose to hear is another matter than who is heard, until the choice ends.
+    hall.request("a", Request::Listen { only: Some(["d".to_owned()].into()), except: [].into() });
+    let endpoint = hall.control.sessions[&hall.clients["a"].0.session].endpoint;
+    let worker = hall.control.sessions[&hall.clients["a"].0.session].worker;
+    let chosen = Selection {
+        worker,
+        room: "hall".into(),
+        positions: vec![None; 4],
+        views: vec![(endpoint, vec![None; 3])],
+    };
+    hall.control.worker_event(hall.now, WorkerEvent::Selected(chosen));
+    assert_eq!(slots(&mut hall, "a"), 1);
+    hall.hears("mod", -20);
+    assert_eq!(slots(&mut hall, "a"), 0);
+    hall.request("a", Request::Listen { only: None, except: [].into() });
+    hall.hears("mod", -20);
+    assert_eq!(slots(&mut hall, "a"), 1);
 }
