@@ -1,4 +1,4 @@
-// Codes and reasons in, sentences for people out.
+// Codes, reasons and numbers in, sentences for people out.
 
 import { type CloseReason, TercetError } from "@tercet/sdk";
 
@@ -29,6 +29,15 @@ const REFUSED: Record<string, string> = {
 
 export function sentenceOfEnd(reason: CloseReason): string {
   return CLOSED[reason];
+}
+
+/** Below a list that isn't of everybody: how many a search would show, and how many are in the room but not listed. */
+export function sentenceOfMore(beyond: number, unlisted: number): string {
+  const parts: string[] = [];
+  if (beyond > 0) parts.push(`and ${beyond} more: the search finds them`);
+  if (unlisted === 1) parts.push("and 1 more, who only listens and isn't listed");
+  if (unlisted > 1) parts.push(`and ${unlisted} more, who only listen and aren't listed`);
+  return parts.join("; ");
 }
 
 export function sentenceOfError(error: unknown): string {

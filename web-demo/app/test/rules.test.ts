@@ -8,6 +8,7 @@ import { heightOf } from "../src/loudness.js";
 import { levelOf } from "../src/meter.js";
 import { qualityOf } from "../src/quality.js";
 import { rank, type Seen, STAGE_MAX } from "../src/ranking.js";
+import { sentenceOfMore } from "../src/sentences.js";
 
 function seen(id: string, role: Role, fields: Partial<Seen> = {}): Seen {
   return { participant: { id, role } as Participant, arrival: Number(id), hand: 0, heardAt: 0, ...fields };
@@ -40,6 +41,15 @@ test("on a full stage who was heard lately stays, and the order is still that of
   expect(rest).toHaveLength(10);
   expect(ids(stage)[0]).toBe("0");
   expect(ids(stage).at(-1)).toBe(last.participant.id);
+});
+
+test("a list that isn't of everybody says how many more there are, and where", () => {
+  expect(sentenceOfMore(0, 0)).toBe("");
+  expect(sentenceOfMore(20, 0)).toBe("and 20 more: the search finds them");
+  expect(sentenceOfMore(0, 1)).toBe("and 1 more, who only listens and isn't listed");
+  expect(sentenceOfMore(20, 900)).toBe(
+    "and 20 more: the search finds them; and 900 more, who only listen and aren't listed",
+  );
 });
 
 test("the quality is that of the worst of delay and loss", () => {

@@ -29,7 +29,7 @@ export interface Track {
   readonly origin: TrackOrigin;
 }
 
-/** Somebody in the room. The object stays the same, and is updated, for as long as they are in the room. */
+/** Somebody who is listed in the room. The object stays the same, and is updated, for as long as they are there. */
 export interface Participant {
   readonly id: string;
   readonly name: string;
@@ -90,7 +90,7 @@ export interface DataMessage {
   readonly data: unknown;
   /** The sender's id. */
   readonly from: string;
-  /** The sender, or `null` if they left meanwhile. */
+  /** The sender, or `null` if they left meanwhile or aren't listed. */
   readonly participant: Participant | null;
   /** Which of the two channels brought it. */
   readonly reliable: boolean;
@@ -159,10 +159,13 @@ export interface MuteOptions {
 
 /** The events of a room, and what their handlers are called with. */
 export interface RoomEvents {
+  /** Somebody else is listed: they came, or did something for which they are. */
   participantjoined: [participant: Participant];
   participantupdated: [participant: Participant, changed: ReadonlySet<ParticipantField>];
   /** The reason is `null` when they left while this client was reconnecting. */
   participantleft: [participant: Participant, reason: LeaveReason | null];
+  /** How many are in the room, listed or not: in a large room at most once a second. */
+  participantcount: [count: number];
   trackpublished: [track: Track, participant: Participant];
   trackunpublished: [track: Track, participant: Participant];
   /** Somebody else is in a slot, or the tracks are new ones. */
@@ -190,7 +193,13 @@ export interface Room {
   readonly closeReason: CloseReason | null;
   /** Oneself; also one of `participants`. */
   readonly me: Participant;
+  /**
+   * Who is listed, by id: oneself, those who may speak or ask to, and of those who only listen the first hundred or as many
+   * as the server lists.
+   */
   readonly participants: ReadonlyMap<string, Participant>;
+  /** How many are in the room, listed or not. */
+  readonly participantCount: number;
   readonly slots: readonly Slot[];
   readonly screen: ScreenSlot;
   /** What is being sent. */

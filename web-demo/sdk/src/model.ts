@@ -28,6 +28,7 @@ export class RoomModel {
   readonly id: string;
   readonly me: Participant;
   readonly participants = new Map<string, Person>();
+  participantCount: number;
   readonly slots: Mutable<Slot>[] = [];
   readonly screen: Mutable<ScreenSlot> = {
     track: undefined as unknown as MediaStreamTrack,
@@ -43,6 +44,7 @@ export class RoomModel {
     const me = this.participants.get(welcome.participant);
     if (!me) throw new TypeError("the welcome has no entry for its receiver");
     this.me = me;
+    this.participantCount = welcome.participant_count;
     for (let index = 0; index < welcome.room.slots; index++) {
       this.slots.push({ index, track: undefined as unknown as MediaStreamTrack, participant: null });
     }
@@ -62,7 +64,7 @@ export class RoomModel {
       changes.push(...(known ? [...update(known, wire), ...retrack(known, wire.tracks)] : this.#join(wire)));
     }
     changes.push(...this.#seat(welcome.slots), ...this.#show(welcome.screen));
-    return [...changes, ...this.silence()];
+    return [...changes, ...this.silence(), ...this.#count(welcome.participant_count)];
   }
 
   /** What nobody tells any more isn't known: who spoke when the connection broke needn't speak now. */
@@ -71,6 +73,16 @@ export class RoomModel {
   }
 
   apply(change: RoomChange): Change[] {
+    if (change.type === "attendance") return this.#count(change.participant_count);
+    // While everybody is listed, the list is the number. Otherwise `attendance` tells it, a little later.
+    const listsAll = this.participantCount <= this.participants.size;
+    // What a later server tells besides is no change.
+    const changes = this.#apply(change) ?? [];
+    const { size } = this.participants;
+    return [...changes, ...this.#count(listsAll ? size : Math.max(size, this.participantCount))];
+  }
+
+  #apply(change: Exclude<RoomChange, { type: "attendance" }>): Change[] {
     switch (change.type) {
       case "participant_joined":
       case "participant_updated": {
@@ -111,6 +123,12 @@ export class RoomModel {
       ["slots", this.slots],
       ["screen", this.screen],
     ];
+  }
+
+  #count(now: number): Change[] {
+    if (now === this.participantCount) return [];
+    this.participantCount = now;
+    return [["participantcount", now]];
   }
 
   #join(wire: WireParticipant): Change[] {

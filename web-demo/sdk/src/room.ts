@@ -148,6 +148,10 @@ export class LiveRoom implements Room {
     return this.#model.participants;
   }
 
+  get participantCount(): number {
+    return this.#model.participantCount;
+  }
+
   get slots(): readonly Slot[] {
     return this.#model.slots;
   }
@@ -312,7 +316,7 @@ export class LiveRoom implements Room {
         this.#close(event.reason);
         return;
       default:
-        this.#emit(this.#model.apply(event) ?? []);
+        this.#emit(this.#model.apply(event));
     }
   }
 

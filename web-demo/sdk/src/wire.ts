@@ -40,6 +40,7 @@ export interface Welcome {
   room: { id: string; slots: number };
   participant: string;
   participants: WireParticipant[];
+  participant_count: number;
   slots: WireSlot[];
   screen: string | null;
 }
@@ -62,6 +63,7 @@ export type RoomChange =
   | { type: "participant_joined"; participant: WireParticipant }
   | { type: "participant_updated"; participant: WireParticipant }
   | { type: "participant_left"; participant: string; reason: LeaveReason }
+  | { type: "attendance"; participant_count: number }
   | { type: "track_published"; participant: string; track: WireTrack }
   | { type: "track_unpublished"; participant: string; track: string }
   | { type: "slots"; slots: WireSlot[] }

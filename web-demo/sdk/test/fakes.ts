@@ -189,14 +189,17 @@ export function wireParticipant(id: string, fields: Json = {}): Json {
   };
 }
 
+/** With everybody listed, unless `participant_count` says otherwise. */
 export function welcome(fields: Json = {}): Json {
+  const participants = (fields.participants as Json[]) ?? [wireParticipant("me"), wireParticipant("ann")];
   return {
     type: "joined",
     version: 1,
     session: { id: "s1", secret: "first", resume_ms: 30_000, idle_ms: 30_000 },
     room: { id: "hall", slots: 3 },
     participant: "me",
-    participants: [wireParticipant("me"), wireParticipant("ann")],
+    participants,
+    participant_count: participants.length,
     slots: [0, 1, 2].map((index) => ({ index, mid: null, participant: null })),
     screen: null,
     ...fields,

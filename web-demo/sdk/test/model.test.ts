@@ -40,7 +40,7 @@ test("whoever leaves frees the slot at once", () => {
   const names = room
     .apply({ type: "participant_left", participant: "ann", reason: "timed_out" })
     .map(([name]) => name);
-  expect(names).toEqual(["participantleft", "slots"]);
+  expect(names).toEqual(["participantleft", "slots", "participantcount"]);
   expect(room.slots[1]?.participant).toBeNull();
 });
 
@@ -53,7 +53,7 @@ test("the screen is an event when another's sound is heard, and nobody's when it
   const names = room
     .apply({ type: "participant_left", participant: "ann", reason: "left" })
     .map(([name]) => name);
-  expect(names).toEqual(["participantleft", "screen"]);
+  expect(names).toEqual(["participantleft", "screen", "participantcount"]);
   expect(room.screen.participant).toBeNull();
 });
 
@@ -106,8 +106,51 @@ test("a reload is told as the difference", () => {
     "trackpublished",
     "participantjoined",
     "slots",
+    "participantcount",
   ]);
   expect(room.me.role).toBe("moderator");
+});
+
+test("while everybody is listed, the list is the number", () => {
+  const room = model();
+  expect(room.participantCount).toBe(2);
+  const joined = room.apply({ type: "participant_joined", participant: wire("bob") });
+  expect(joined).toEqual([
+    ["participantjoined", room.participants.get("bob")],
+    ["participantcount", 3],
+  ]);
+  room.apply({ type: "participant_left", participant: "bob", reason: "left" });
+  expect(room.participantCount).toBe(2);
+  expect(room.apply({ type: "attendance", participant_count: 2 })).toEqual([]);
+});
+
+test("where not everybody is listed, the server says how many there are", () => {
+  const room = new RoomModel(welcome({ participant_count: 1000 }) as unknown as Welcome);
+  const count = (change: Parameters<RoomModel["apply"]>[0]) => {
+    room.apply(change);
+    return room.participantCount;
+  };
+  expect(room.participantCount).toBe(1000);
+  // Whether somebody came, or only got listed, isn't said.
+  expect(count({ type: "participant_joined", participant: wire("bob") })).toBe(1000);
+  expect(count({ type: "participant_left", participant: "ann", reason: "left" })).toBe(1000);
+  expect(room.apply({ type: "attendance", participant_count: 999 })).toEqual([["participantcount", 999]]);
+  // The last who weren't listed leave: from there the list is the number again.
+  expect(count({ type: "attendance", participant_count: 2 })).toBe(2);
+  expect(count({ type: "participant_left", participant: "bob", reason: "left" })).toBe(1);
+});
+
+test("as many are there as are listed, at least", () => {
+  const room = new RoomModel(welcome({ participant_count: 3 }) as unknown as Welcome);
+  for (const id of ["bob", "cyd"]) room.apply({ type: "participant_joined", participant: wire(id) });
+  expect(room.participantCount).toBe(4);
+});
+
+test("a reload counts anew", () => {
+  const room = new RoomModel(welcome({ participant_count: 1000 }) as unknown as Welcome);
+  const changes = room.reload(welcome({ participant_count: 7 }) as unknown as Welcome);
+  expect(changes).toEqual([["participantcount", 7]]);
+  expect(room.participantCount).toBe(7);
 });
 
 test("events of people who are unknown are left out", () => {

@@ -1,9 +1,10 @@
-// Everybody: a stage of those who matter now, and a list of the rest. Changes come in one by one and are drawn
+// Everybody: a stage of those who matter now, a list of the rest, and the number of those who aren't listed. Changes come in one by one and are drawn
 // together a moment later; levels go straight to the elements and draw nothing else.
 
 import type { Participant, Room, SpeakerLevel } from "@tercet/sdk";
 import { arrange, h } from "../dom.js";
 import { rank, type Seen } from "../ranking.js";
+import { sentenceOfMore } from "../sentences.js";
 import { Person } from "./person.js";
 
 const DRAW_MS = 40;
@@ -29,7 +30,7 @@ export class People {
   readonly #list = h("ul", { className: "rest" });
   readonly #count = h("span", { className: "count", data: { testid: "people-count" } });
   readonly #restCount = h("span");
-  readonly #more = h("p", { className: "more" });
+  readonly #more = h("p", { className: "more", data: { testid: "more" } });
   readonly #search = h("input", {
     type: "search",
     placeholder: "Find somebody",
@@ -93,6 +94,11 @@ export class People {
     this.#drawSoon();
   }
 
+  /** Others came or went who aren't listed. */
+  recount(): void {
+    this.#drawSoon();
+  }
+
   /** One's own level comes from one's own meter, which knows it sooner. */
   showLevels(levels: readonly SpeakerLevel[]): void {
     const silent = this.#loud;
@@ -141,14 +147,16 @@ export class People {
       rows.map((seen) => this.#personOf(seen).element),
     );
 
-    this.#count.textContent = String(this.#seen.size);
+    this.#count.textContent = String(this.#room.participantCount);
     const listeners = rest.every(({ participant }) => participant.role === "listener");
-    this.#restCount.textContent = `${rest.length} ${listeners ? (rest.length === 1 ? "listener" : "listeners") : "more"}`;
+    const unlisted = this.#room.participantCount - this.#room.participants.size;
+    const restCount = rest.length + unlisted;
+    this.#restCount.textContent = `${restCount} ${listeners ? (restCount === 1 ? "listener" : "listeners") : "more"}`;
     if (this.#folds) this.#rest.open = rest.length <= ROWS_OPEN_MAX;
-    this.#rest.hidden = rest.length === 0;
+    this.#rest.hidden = restCount === 0;
     this.#search.hidden = rest.length < SEARCH_FROM;
-    this.#more.hidden = found.length <= ROWS_MAX;
-    this.#more.textContent = `and ${found.length - ROWS_MAX} more: the search finds them`;
+    this.#more.textContent = sentenceOfMore(found.length - rows.length, unlisted);
+    this.#more.hidden = this.#more.textContent === "";
   }
 
   #personOf({ participant }: Seen): Person {

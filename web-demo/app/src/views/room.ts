@@ -121,7 +121,7 @@ export class RoomView {
 
   #start(): void {
     this.#meter.watch(this.#room.audioTrack);
-    this.#invitation.update(this.#room.participants.size);
+    this.#invitation.update(this.#room.participantCount);
     this.#voice.onEnded = () => void this.#microphoneEnded();
     this.#muteIfVoiceless();
     this.#room.peerConnection.addEventListener("connectionstatechange", () => this.#tick());
@@ -130,7 +130,7 @@ export class RoomView {
     this.#endings.push(() => clearTimeout(this.#lapse));
     // Alone one loses nothing by a reload.
     const unload = (event: BeforeUnloadEvent) => {
-      if (this.#room.participants.size > 1) event.preventDefault();
+      if (this.#room.participantCount > 1) event.preventDefault();
     };
     window.addEventListener("beforeunload", unload);
     this.#endings.push(() => window.removeEventListener("beforeunload", unload));
@@ -144,13 +144,15 @@ export class RoomView {
     this.#endings.push(
       room.on("participantjoined", (participant) => {
         this.#people.add(participant);
-        this.#invitation.update(room.participants.size);
         this.#news(`${participant.name} joined.`);
       }),
       room.on("participantleft", (participant) => {
         this.#people.remove(participant);
-        this.#invitation.update(room.participants.size);
         this.#news(`${participant.name} left.`);
+      }),
+      room.on("participantcount", (count) => {
+        this.#people.recount();
+        this.#invitation.update(count);
       }),
       room.on("participantupdated", (participant, changed) => this.#updated(participant, changed)),
       room.on("slots", () => this.#verses.update()),
@@ -207,7 +209,7 @@ export class RoomView {
   }
 
   #news(sentence: string): void {
-    if (this.#room.participants.size <= NEWS_MAX) announce(sentence);
+    if (this.#room.participantCount <= NEWS_MAX) announce(sentence);
   }
 
   #stateChanged(state: RoomState): void {
