@@ -435,11 +435,8 @@ impl Peer {
             (extensions.id_of(Extension::AudioLevel), extensions.id_of(Extension::RtpMid));
         let (opus_pt, red_pt) = self.opus_of(mid)?;
         let mut api = self.rtc.direct_api();
-        let stream = api.stream_tx_by_mid(mid, None).and_then(|stream| {
-            // Audio is not sent again: no room for packets that could be.
-            stream.set_rtx_cache(0, Duration::ZERO, None);
-            Stream::new(*stream.ssrc(), &mid, level_id, mid_id)
-        });
+        let stream = api.stream_tx_by_mid(mid, None);
+        let stream = stream.and_then(|stream| Stream::new(*stream.ssrc(), &mid, level_id, mid_id));
         Some((direction, Line { mid, opus_pt, red_pt, active: true, stream }))
     }
 
