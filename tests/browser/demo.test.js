@@ -141,6 +141,28 @@ describe("the demo", () => {
   });
 });
 
+test("in a large room those who only listen are a number, until they raise a hand", async () => {
+  const own = await startServer("--listed-listeners-max", "0");
+  try {
+    const mo = await join("hall", "Mo", { at: own.url });
+    const gil = await join("hall", "Gil", { listener: true, at: own.url });
+    await join("hall", "Liz", { listener: true, at: own.url });
+    const more = by(mo, "more");
+    await more.filter({ hasText: "and 2 more, who only listen and aren't listed" }).waitFor(SOON);
+    assert.equal(await by(mo, "people-count").textContent(), "3");
+    assert.equal(await by(mo, "participant").count(), 1);
+    await screenshot(mo, "unlisted");
+    await by(gil, "hand").click();
+    await person(mo, await ownId(gil)).waitFor(SOON);
+    await more.filter({ hasText: "and 1 more, who only listens and isn't listed" }).waitFor(SOON);
+    await by(gil, "leave").click();
+    await mo.waitForFunction(() => window.tercetRoom.participantCount === 2, undefined, SOON);
+    await more.filter({ hasText: "and 1 more" }).waitFor(SOON);
+  } finally {
+    await own.stop();
+  }
+});
+
 test("a restart brings everybody back by themselves, muted who was muted, each by their name", async () => {
   const own = await startServer();
   const { port } = new URL(own.url);
