@@ -121,9 +121,9 @@ pub(super) fn growth(runs: &[Run]) -> Vec<&Run> {
     runs.iter().filter(|run| run.is_ours("townhall") && run.scenario.talkers == 1).collect()
 }
 
-/// One room in which as many talk as are heard, or more.
+/// One room in which as many talk as are heard.
 pub(super) fn townhalls(runs: &[Run]) -> Vec<&Run> {
-    runs.iter().filter(|run| run.is_ours("townhall") && run.scenario.talkers > 1).collect()
+    runs.iter().filter(|run| run.is_ours("townhall") && run.scenario.talkers == 3).collect()
 }
 
 /// Ever more rooms.

@@ -35,8 +35,8 @@ pub(super) fn of(runs: &[Run]) -> String {
         let scenario = &shape[0].scenario;
         let _ = writeln!(
             page,
-            "\n### Beside other servers: {} publishers and {} subscribers\n",
-            scenario.speakers, scenario.listeners
+            "\n### Beside other servers: {} publishers, {} of whom talk, and {} subscribers\n",
+            scenario.speakers, scenario.talkers, scenario.listeners
         );
         if index == 0 {
             page.push_str("![CPU time a packet out](benchmarks/servers.svg)\n\n");
@@ -90,10 +90,13 @@ fn ours(page: &mut String, rows: &[&Run]) {
 fn beside(page: &mut String, rows: &[&Run]) {
     page.push_str(
         "| Server | Joined | Packets out a second | Lost | Mouth to ear p50 / p99 | CPU | A packet out | Of the floor | \
-         Of ours | Memory (a participant) |\n| --- | --- | --: | --: | --- | --: | --: | --: | --: | --- |\n",
+         Of ours | The room, of ours | Memory (a participant) |\n\
+         | --- | --- | --: | --: | --- | --: | --: | --: | --: | --: | --- |\n",
     );
     let cost = |run: &Run| run.server.as_ref()?.ns_per_packet_out;
-    let ours = rows.iter().find(|run| run.target.name == "tercet").and_then(|run| cost(run));
+    let room = |run: &Run| Some(run.server.as_ref()?.cpu_percent);
+    let tercet = rows.iter().find(|run| run.target.name == "tercet");
+    let (ours, our_room) = (tercet.and_then(|run| cost(run)), tercet.and_then(|run| room(run)));
     for run in rows {
         let server = run.server.as_ref();
         let memory = server.and_then(|s| {
@@ -109,6 +112,7 @@ fn beside(page: &mut String, rows: &[&Run]) {
             or_dash(cost(run).map(|ns| format!("{:.1} µs", ns / 1e3))),
             or_dash(ratio(run).map(|ratio| format!("{ratio:.1}"))),
             or_dash(ours.and_then(|ours| Some(format!("{:.1}", cost(run)? / ours)))),
+            or_dash(our_room.and_then(|ours| Some(format!("{:.1}", room(run)? / ours)))),
             or_dash(memory),
         ];
         let _ = writeln!(page, "| {} |", cells.join(" | "));

@@ -119,7 +119,8 @@ impl MediaSocket {
                 each(meta.addr, destination, &[]);
             }
         }
-        Ok(true)
+        // One that is not full has emptied the socket: what comes later is announced anew.
+        Ok(count == metas.len())
     }
 
     /// Sends a datagram from a candidate, at the latest with the next [`MediaSocket::flush`].
