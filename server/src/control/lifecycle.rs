@@ -20,8 +20,8 @@ use crate::media::{OpenEndpoint, WorkerCommand, WorkerId};
 pub(crate) const CLOSE_NORMAL: u16 = 1000;
 pub(crate) const CLOSE_GOING_AWAY: u16 = 1001;
 
-/// When to ask again that was refused by a node at its limit: those who leave take seconds, not minutes.
-const RETRY_AFTER: Duration = Duration::from_secs(5);
+/// When to ask again who was refused by a node at its limit: others leave within seconds, not minutes.
+pub(crate) const RETRY_AFTER: Duration = Duration::from_secs(5);
 
 impl Control {
     /// The worker with the fewest sessions, of those that `may` take more.
@@ -263,6 +263,7 @@ impl Control {
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
+    use std::sync::atomic::Ordering;
 
     use tokio::sync::mpsc;
 
@@ -312,6 +313,7 @@ mod tests {
         strain(&mut control, 0, true);
         let refused = join(&mut control, "b").expect_err("there is no place");
         assert_eq!((refused.code, refused.retry_after_ms), (ErrorCode::Overloaded, Some(5_000)));
+        assert!(control.at_limit.load(Ordering::Relaxed));
         assert_eq!(join(&mut control, "a"), Ok(WorkerId(0)));
     }
 }

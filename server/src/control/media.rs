@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use axum::extract::ws::Utf8Bytes;
@@ -84,8 +85,14 @@ impl Control {
                     self.data_refused(now, session, code, message);
                 }
             }
-            WorkerEvent::Strained { worker, is_strained: true } => drop(self.strained.insert(worker)),
-            WorkerEvent::Strained { worker, is_strained: false } => drop(self.strained.remove(&worker)),
+            WorkerEvent::Strained { worker, is_strained } => {
+                if is_strained {
+                    self.strained.insert(worker);
+                } else {
+                    self.strained.remove(&worker);
+                }
+                self.at_limit.store(self.strained.len() == self.load.len(), Ordering::Relaxed);
+            }
             WorkerEvent::Selected(selection) => self.selected(now, selection),
             WorkerEvent::ScreenChanged { worker, room, source } => {
                 self.screen_changed(now, worker, &room, source)

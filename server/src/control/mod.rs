@@ -14,6 +14,8 @@ mod session;
 mod state;
 mod trace;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use selector::Params;
@@ -25,7 +27,7 @@ use tokio::time::MissedTickBehavior;
 use crate::access::Claims;
 use crate::media::{TraceReceiver, WorkerEvent, WorkerPool};
 
-pub(crate) use lifecycle::CLOSE_GOING_AWAY;
+pub(crate) use lifecycle::{CLOSE_GOING_AWAY, RETRY_AFTER};
 pub(crate) use session::{Outgoing, Socket, protocol_error, text};
 pub(crate) use state::Control;
 
@@ -85,9 +87,15 @@ pub(crate) enum ControlInput {
 #[derive(Clone)]
 pub(crate) struct ControlHandle {
     inputs: mpsc::Sender<ControlInput>,
+    at_limit: Arc<AtomicBool>,
 }
 
 impl ControlHandle {
+    /// Whether no worker can take more sessions.
+    pub(crate) fn is_at_limit(&self) -> bool {
+        self.at_limit.load(Ordering::Relaxed)
+    }
+
     /// Passes an input on. It is lost only when the node has stopped.
     pub(crate) async fn send(&self, input: ControlInput) {
         let _ = self.inputs.send(input).await;
@@ -108,8 +116,9 @@ pub(crate) fn start(
     worker_events: mpsc::Receiver<WorkerEvent>,
 ) -> (ControlHandle, tokio::task::JoinHandle<WorkerPool>) {
     let (inputs, queue) = mpsc::channel(INPUTS_MAX);
+    let at_limit = control.at_limit.clone();
     let task = tokio::spawn(run(control, pool, queue, worker_events));
-    (ControlHandle { inputs }, task)
+    (ControlHandle { inputs, at_limit }, task)
 }
 
 async fn run(

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use axum::extract::ws::Utf8Bytes;
@@ -26,6 +27,8 @@ pub(crate) struct Control {
     pub(super) load: BTreeMap<WorkerId, usize>,
     /// Workers that can take no more.
     pub(super) strained: BTreeSet<WorkerId>,
+    /// Whether all of them are.
+    pub(super) at_limit: Arc<AtomicBool>,
     pub(super) endpoint_next: u64,
     pub(super) drained: Option<oneshot::Sender<()>>,
     pub(super) draining: bool,
@@ -41,6 +44,7 @@ impl Control {
             sessions: FxHashMap::default(),
             by_endpoint: FxHashMap::default(),
             strained: BTreeSet::new(),
+            at_limit: Arc::default(),
             load: (0..workers).map(|index| (WorkerId(index), 0)).collect(),
             endpoint_next: 1,
             drained: None,

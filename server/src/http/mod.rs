@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::http::header::{HOST, ORIGIN};
+use axum::http::header::{self, HOST, ORIGIN};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
@@ -26,7 +26,7 @@ pub(crate) use self::assets::has_demo;
 pub(crate) use self::listener::listen;
 use crate::access::Access;
 use crate::config::Config;
-use crate::control::ControlHandle;
+use crate::control::{ControlHandle, RETRY_AFTER};
 
 /// What the handlers share.
 #[derive(Clone)]
@@ -103,11 +103,15 @@ fn allowed_origins(config: &Config) -> AllowOrigin {
     AllowOrigin::list(origins)
 }
 
-async fn readyz(State(node): State<Node>) -> impl IntoResponse {
+/// For whoever sends people here: those who are here already stay, whatever it says.
+async fn readyz(State(node): State<Node>) -> Response {
     if node.draining.load(Ordering::Relaxed) {
-        (StatusCode::SERVICE_UNAVAILABLE, "stopping\n")
+        (StatusCode::SERVICE_UNAVAILABLE, "stopping\n").into_response()
+    } else if node.control.is_at_limit() {
+        let retry_after = [(header::RETRY_AFTER, RETRY_AFTER.as_secs().to_string())];
+        (StatusCode::SERVICE_UNAVAILABLE, retry_after, "at its limit\n").into_response()
     } else {
-        (StatusCode::OK, "ready\n")
+        (StatusCode::OK, "ready\n").into_response()
     }
 }
 

@@ -18,13 +18,16 @@ export function mayRejoin(reason: CloseReason): boolean {
 /** Resolves to what `enter` resolves to, or rejects with its last error. */
 export async function rejoin<T>(enter: () => Promise<T>): Promise<T> {
   const deadline = performance.now() + GIVE_UP_MS;
+  let retryAfterMs = 0;
   for (let attempt = 0; ; attempt++) {
-    await new Promise((resolve) => setTimeout(resolve, backoffMs(attempt)));
+    const waitMs = Math.max(backoffMs(attempt), retryAfterMs);
+    await new Promise((resolve) => setTimeout(resolve, waitMs));
     try {
       return await enter();
     } catch (error) {
       const passes = error instanceof TercetError && PASSING.has(error.code);
       if (!passes || performance.now() > deadline) throw error;
+      retryAfterMs = error.retryAfterMs ?? 0;
     }
   }
 }

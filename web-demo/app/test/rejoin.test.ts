@@ -30,6 +30,17 @@ test("a refusal is final, and so is a server that stays away", async () => {
   await expect(gone).rejects.toMatchObject({ code: "unreachable" });
 });
 
+test("a server at its limit is left alone for as long as it asks", async () => {
+  const full = new TercetError("overloaded", "at its limit", { retryAfterMs: 20_000 });
+  const enter = vi.fn((): Promise<string> => Promise.reject(full));
+  const rejoined = rejoin(enter);
+  await vi.advanceTimersByTimeAsync(15_000);
+  expect(enter).toHaveBeenCalledTimes(1);
+  enter.mockResolvedValue("room");
+  await vi.advanceTimersByTimeAsync(10_000);
+  expect(await rejoined).toBe("room");
+});
+
 test("whoever left, was removed or made way doesn't come back by themselves", () => {
   expect(mayRejoin("timed_out")).toBe(true);
   expect(mayRejoin("shutdown")).toBe(true);

@@ -259,10 +259,13 @@ export interface Room {
  */
 export class TercetError extends Error {
   readonly code: string;
+  /** When to try again, where the server says so: with `overloaded`, if others may leave soon. */
+  readonly retryAfterMs: number | null;
 
-  constructor(code: string, message: string, options?: ErrorOptions) {
+  constructor(code: string, message: string, options: ErrorOptions & { retryAfterMs?: number } = {}) {
     super(message, options);
     this.name = "TercetError";
     this.code = code;
+    this.retryAfterMs = options.retryAfterMs ?? null;
   }
 }

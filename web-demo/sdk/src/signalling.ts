@@ -129,7 +129,8 @@ export class Signalling {
 }
 
 export function refusal(error: WireError): TercetError {
-  return new TercetError(error.code, error.message);
+  const { retry_after_ms: retryAfterMs } = error;
+  return new TercetError(error.code, error.message, retryAfterMs === undefined ? {} : { retryAfterMs });
 }
 
 /** The WebSocket below a server's base URL, which may be of either kind and end in a slash or not. */

@@ -56,6 +56,7 @@ export interface WireError {
   code: string;
   message: string;
   fatal: boolean;
+  retry_after_ms?: number;
 }
 
 /** What changes the room as this client sees it. */
