@@ -62,6 +62,9 @@ struct RunArguments {
     /// How many talk at a time [default: the scenario's].
     #[arg(long)]
     talkers: Option<u32>,
+    /// With `churn`, visitors that join each second [default: 5].
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    joins_per_second: Option<u32>,
     /// Length of the measured window [default: the scenario's].
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     seconds: Option<u64>,
@@ -198,6 +201,10 @@ impl RunArguments {
         let (listeners, traffic) = match traffic {
             Traffic::Rush { joins_max } => {
                 (listeners, Traffic::Rush { joins_max: self.listeners.unwrap_or(joins_max) })
+            }
+            Traffic::Churn { joins_per_second, stay } => {
+                let joins_per_second = self.joins_per_second.map_or(joins_per_second, f64::from);
+                (self.listeners.unwrap_or(listeners), Traffic::Churn { joins_per_second, stay })
             }
             other => (self.listeners.unwrap_or(listeners), other),
         };
