@@ -189,7 +189,7 @@ stop() {
 
 version_of() {
     case $1 in
-        tercet) "$target/release/tercet" version ;;
+        tercet) git describe --always --dirty 2>/dev/null || "$target/release/tercet" version ;;
         livekit) "$peers/bin/livekit-server" --version ;;
         janus) dpkg-query --show --showformat '${Version}' janus ;;
         atm0s) "$peers/bin/atm0s-media-server" --version ;;

@@ -19,6 +19,9 @@ use run::Run;
 const BEGIN: &str = "<!-- figures: written by `./dev bench forwarding` -->";
 const END: &str = "<!-- end of figures -->";
 
+/// What the curves of one room have on their x axis.
+const PARTICIPANTS: &str = "participants who were taken in (logarithmic)";
+
 /// Rewrites the figures of a page by the reports in a folder. The pictures go into a folder beside the page that has
 /// its name.
 ///
@@ -62,7 +65,7 @@ fn pictures_of(runs: &[Run]) -> Vec<(&'static str, svg::Document)> {
         let floor = |run: &&Run| Some((run.size(), run.floor.as_ref()?.total_ns / 1e3));
         let curves = Curves {
             title,
-            x: if name == "growth.svg" { "listeners" } else { "rooms" },
+            x: if name == "growth.svg" { PARTICIPANTS } else { "rooms (logarithmic)" },
             y: "µs",
             curves: vec![
                 Curve { name: "Tercet", points: curve.iter().filter_map(cost).collect() },
@@ -82,7 +85,7 @@ fn pictures_of(runs: &[Run]) -> Vec<(&'static str, svg::Document)> {
     };
     let curves = Curves {
         title: "Three voices, from mouth to ear",
-        x: "listeners",
+        x: PARTICIPANTS,
         y: "ms",
         curves: vec![
             Curve { name: "half of the packets take less", points: delay(|d| d.p50_ms) },
@@ -101,7 +104,7 @@ fn pictures_of(runs: &[Run]) -> Vec<(&'static str, svg::Document)> {
         let floor = shape.iter().filter_map(|run| run.floor.as_ref()).map(|floor| floor.total_ns / 1e3);
         let (sum, count) = floor.fold((0.0, 0), |(sum, count), ns| (sum + ns, count + 1));
         let bars = Bars {
-            title: "CPU time a packet out",
+            title: "CPU time a packet out, 10 publishers and their subscribers",
             unit: "µs",
             parts: ["user", "system"],
             bars: bars.collect(),

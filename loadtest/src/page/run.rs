@@ -5,6 +5,8 @@ use serde::Deserialize;
 #[derive(Clone, Debug, Deserialize)]
 pub(super) struct Run {
     pub(super) date: String,
+    /// The length of the window.
+    pub(super) seconds: f64,
     pub(super) target: Target,
     pub(super) machine: Machine,
     pub(super) scenario: Scenario,
@@ -100,9 +102,13 @@ pub(super) struct Promise {
 }
 
 impl Run {
-    /// What the curves have on their x axis.
+    /// What the curves have on their x axis: rooms; or participants, those who were taken in.
     pub(super) fn size(&self) -> f64 {
-        f64::from(if self.scenario.name == "rooms" { self.scenario.rooms } else { self.scenario.listeners })
+        if self.scenario.name == "rooms" {
+            f64::from(self.scenario.rooms)
+        } else {
+            self.joins.succeeded as f64
+        }
     }
 
     /// The order of the tables.

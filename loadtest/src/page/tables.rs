@@ -10,8 +10,10 @@ pub(super) fn of(runs: &[Run]) -> String {
     let first = &runs[0];
     let _ = writeln!(
         page,
-        "{}: {} CPUs of {}, Linux {}, the server and the tester together on them.",
+        "{}, {:.0} s a run, Tercet {}: {} CPUs of {}, Linux {}, the server and the tester together on them.",
         first.date.split('T').next().unwrap_or_default(),
+        first.seconds,
+        first.target.version.as_deref().unwrap_or("of unknown version"),
         first.machine.cpus,
         first.machine.cpu,
         first.machine.kernel
