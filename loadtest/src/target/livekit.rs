@@ -182,7 +182,7 @@ impl Connection {
     }
 
     fn add_candidate(&mut self, trickle: &Trickle) -> anyhow::Result<()> {
-        if let Some(candidate) = usable_candidate(&trickle.candidate_init)? {
+        if let Some(candidate) = usable_candidate(&trickle.candidate_init, self.leg.place.address().ip())? {
             self.leg.peer.add_candidate(&candidate)?;
             self.is_reachable = true;
         }
@@ -227,14 +227,16 @@ struct CandidateInit {
     candidate: String,
 }
 
-/// The candidate, if it is one of loopback over UDP: no datagram is sent anywhere else.
-fn usable_candidate(init: &str) -> anyhow::Result<Option<String>> {
+/// The candidate, if a client at `local` reaches it: no datagram is sent anywhere but to loopback.
+fn usable_candidate(init: &str, local: IpAddr) -> anyhow::Result<Option<String>> {
     let CandidateInit { candidate } = serde_json::from_str(init).context("not a candidate of LiveKit's")?;
     // RFC 8839, section 5.1: candidate:FOUNDATION COMPONENT TRANSPORT PRIORITY ADDRESS PORT ...
     let words: Vec<_> = candidate.split_ascii_whitespace().collect();
     let is_udp = words.get(2).is_some_and(|transport| transport.eq_ignore_ascii_case("udp"));
     let address = words.get(4).and_then(|address| address.parse::<IpAddr>().ok());
-    Ok((is_udp && address.is_some_and(|address| address.is_loopback())).then_some(candidate))
+    let is_reached =
+        address.is_some_and(|address| address.is_loopback() && address.is_ipv4() == local.is_ipv4());
+    Ok((is_udp && is_reached).then_some(candidate))
 }
 
 /// What the first track of a description is called in its `a=msid:STREAM TRACK` (RFC 8830).
@@ -248,23 +250,25 @@ fn since_epoch() -> Duration {
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+
     use super::*;
 
     #[test]
-    fn only_candidates_of_loopback_over_udp_are_used() {
-        let init = |rest: &str| format!(r#"{{"candidate":"candidate:1 1 {rest}","sdpMid":"0"}}"#);
-        let udp = init("udp 2130706431 127.0.0.1 7882 typ host");
+    fn only_candidates_that_are_reached_are_used() {
+        let usable = |rest: &str| {
+            let init = format!(r#"{{"candidate":"candidate:1 1 {rest} typ host","sdpMid":"0"}}"#);
+            usable_candidate(&init, Ipv4Addr::LOCALHOST.into()).unwrap()
+        };
         let candidate = "candidate:1 1 udp 2130706431 127.0.0.1 7882 typ host";
-        assert_eq!(usable_candidate(&udp).unwrap().as_deref(), Some(candidate));
-        for other in [
-            "tcp 1671430143 127.0.0.1 7881 typ host tcptype passive",
-            "udp 2130706431 192.0.2.1 7882 typ host",
-            "udp 2130706431 x.local 7882 typ host",
-        ] {
-            assert_eq!(usable_candidate(&init(other)).unwrap(), None, "{other}");
-        }
-        assert_eq!(usable_candidate(r#"{"candidate":""}"#).unwrap(), None);
-        assert!(usable_candidate("candidate:1").is_err());
+        assert_eq!(usable("udp 2130706431 127.0.0.1 7882").as_deref(), Some(candidate));
+        assert_eq!(usable("tcp 1671430143 127.0.0.1 7881"), None);
+        assert_eq!(usable("udp 2130706431 192.0.2.1 7882"), None);
+        assert_eq!(usable("udp 2130706431 ::1 7882"), None);
+        assert_eq!(usable("udp 2130706431 x.local 7882"), None);
+        // The end of the candidates.
+        assert_eq!(usable_candidate(r#"{"candidate":""}"#, Ipv4Addr::LOCALHOST.into()).unwrap(), None);
+        assert!(usable_candidate("candidate:1", Ipv4Addr::LOCALHOST.into()).is_err());
     }
 
     #[test]
