@@ -58,7 +58,7 @@ pub(super) struct Written {
 }
 
 /// What is known of a stream that a peer receives.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Stream {
     ssrc: u32,
     mid: ArrayVec<u8, MID_BYTES_MAX>,
@@ -76,11 +76,14 @@ impl Stream {
         Some(Stream { ssrc, mid, level_id, mid_id, used: UsedIndexes::default() })
     }
 
+    pub(super) fn ssrc(&self) -> u32 {
+        self.ssrc
+    }
+
     /// What was sent of a stream stays sent, whatever is negotiated anew.
-    pub(super) fn continue_from(&mut self, former: &Stream) {
-        if self.ssrc == former.ssrc {
-            self.used = former.used.clone();
-        }
+    pub(super) fn continue_from(&mut self, former: Stream) {
+        debug_assert_eq!(self.ssrc, former.ssrc);
+        self.used = former.used;
     }
 
     /// Whether a packet may be sealed under this index, which it may once.
@@ -90,7 +93,7 @@ impl Stream {
 }
 
 /// Which packet indexes of a stream were used: none is sealed twice (RFC 7714, section 9.1).
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 struct UsedIndexes {
     newest: Option<u64>,
     /// Bit n: the one n before the newest.

@@ -35,12 +35,19 @@ pub(super) struct Lines {
     upstream: ArrayVec<Line, UPSTREAMS_MAX>,
     /// What it receives: the slots, and after all of them the screen slot.
     downstream: ArrayVec<Line, DOWNSTREAMS_MAX>,
+    /// Streams of lines that lost their places: a line that comes back in another place has its former SSRC.
+    retired: Vec<Stream>,
     slots_max: usize,
 }
 
 impl Lines {
     pub(super) fn new(slots_max: usize) -> Lines {
-        Lines { upstream: ArrayVec::new(), downstream: ArrayVec::new(), slots_max: slots_max.min(SLOTS_MAX) }
+        Lines {
+            upstream: ArrayVec::new(),
+            downstream: ArrayVec::new(),
+            retired: Vec::new(),
+            slots_max: slots_max.min(SLOTS_MAX),
+        }
     }
 
     /// The lines of a session description, in its order, with the direction that the server has on each. The first on
@@ -57,11 +64,19 @@ impl Lines {
         let (known, new): (Vec<_>, Vec<_>) = read.into_iter().partition(is_known);
         for (direction, line) in known.into_iter().chain(new) {
             match direction {
-                Direction::RecvOnly | Direction::SendRecv => line.join(&mut self.upstream, UPSTREAMS_MAX),
-                Direction::SendOnly => line.join(&mut self.downstream, self.slots_max + 1),
+                Direction::RecvOnly | Direction::SendRecv => {
+                    let unsent = Line { stream: None, ..line };
+                    unsent.join(&mut self.upstream, UPSTREAMS_MAX, &mut self.retired);
+                }
+                Direction::SendOnly => line.join(&mut self.downstream, self.slots_max + 1, &mut self.retired),
                 Direction::Inactive => {}
             }
         }
+    }
+
+    /// Forgets what was sent on streams that are gone for good: no line comes back with their SSRC.
+    pub(super) fn forget_retired(&mut self, mut is_gone: impl FnMut(u32) -> bool) {
+        self.retired.retain(|stream| !is_gone(stream.ssrc()));
     }
 
     /// Whether nothing can be sent or received.
@@ -101,16 +116,26 @@ impl Lines {
 impl Line {
     /// Takes its place among others. One that the client has stopped makes room for a new one; beyond `lines_max`
     /// there is none.
-    fn join<const N: usize>(mut self, lines: &mut ArrayVec<Line, N>, lines_max: usize) {
+    fn join<const N: usize>(
+        mut self,
+        lines: &mut ArrayVec<Line, N>,
+        lines_max: usize,
+        retired: &mut Vec<Stream>,
+    ) {
         let known = lines.iter().position(|line| line.mid == self.mid);
-        let former = known.and_then(|place| lines[place].stream.as_ref());
-        if let (Some(stream), Some(former)) = (&mut self.stream, former) {
-            stream.continue_from(former);
+        let place = known.or_else(|| lines.iter().position(|line| !line.active)).unwrap_or(lines.len());
+        if place >= lines_max.min(N) {
+            return;
         }
-        let place = known.or_else(|| lines.iter().position(|line| !line.active));
-        if let Some(place) = place {
+        retired.extend(lines.get_mut(place).and_then(|former| former.stream.take()));
+        if let Some(stream) = &mut self.stream
+            && let Some(own) = retired.iter().position(|former| former.ssrc() == stream.ssrc())
+        {
+            stream.continue_from(retired.swap_remove(own));
+        }
+        if place < lines.len() {
             lines[place] = self;
-        } else if lines.len() < lines_max.min(N) {
+        } else {
             lines.push(self);
         }
     }
@@ -203,5 +228,38 @@ mod tests {
         assert_eq!(origin(&lines, "new"), Some(TrackOrigin::Microphone));
         assert_eq!(origin(&lines, "scr"), Some(TrackOrigin::Screen));
         assert_eq!(origin(&lines, "mic"), None);
+    }
+
+    #[test]
+    fn a_line_that_lost_its_place_uses_no_index_twice() {
+        let mut lines = Lines::new(2);
+        let seat = |lines: &mut Lines, offer: &[(u32, Direction)]| {
+            let line = |ssrc: u32| Line {
+                mid: Mid::from(&*ssrc.to_string()),
+                opus_pt: Pt::from(111),
+                red_pt: None,
+                active: true,
+                stream: Stream::new(ssrc, &ssrc.to_string(), Some(1), Some(4)),
+            };
+            lines.seat(offer.iter().map(|&(ssrc, direction)| (direction, line(ssrc))).collect());
+        };
+        let uses = |lines: &mut Lines, slot, index| {
+            let (_, line) = lines.of_slot(TrackOrigin::Microphone, slot).expect("something is sent on it");
+            line.stream.as_mut().expect("it can be sealed").use_index(index)
+        };
+        seat(&mut lines, &[(1, RECEIVED), (2, RECEIVED)]);
+        assert!(uses(&mut lines, 0, 500) && uses(&mut lines, 1, 100));
+        let stopped = Direction::Inactive;
+        // A new line takes the place of one that pauses, which comes back in another place.
+        seat(&mut lines, &[(1, stopped), (2, RECEIVED), (3, RECEIVED)]);
+        assert!(uses(&mut lines, 0, 501));
+        seat(&mut lines, &[(1, RECEIVED), (2, stopped), (3, RECEIVED)]);
+        assert!(!uses(&mut lines, 1, 500) && uses(&mut lines, 1, 501));
+        // And again, and back where it was.
+        seat(&mut lines, &[(1, stopped), (2, RECEIVED), (3, stopped)]);
+        seat(&mut lines, &[(1, RECEIVED), (2, RECEIVED), (3, stopped)]);
+        for index in [100, 500, 501] {
+            assert!(!(uses(&mut lines, 0, index) && uses(&mut lines, 1, index)), "{index}");
+        }
     }
 }

@@ -198,6 +198,8 @@ impl Peer {
         let read: Vec<(Direction, Line)> =
             mids.filter_map(|mid| self.read_media(Mid::from(mid.trim()))).collect();
         self.lines.seat(read);
+        let mut api = self.rtc.direct_api();
+        self.lines.forget_retired(|ssrc| api.stream_tx(&ssrc.into()).is_none());
         self.forget_path();
         if self.lines.are_of_no_use() {
             return Err(OfferError::UnsupportedCodec);
