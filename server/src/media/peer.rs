@@ -200,6 +200,8 @@ impl Peer {
         self.lines.seat(read);
         let mut api = self.rtc.direct_api();
         self.lines.forget_retired(|ssrc| api.stream_tx(&ssrc.into()).is_none());
+        // What waits was written for the lines as they were.
+        self.written.clear();
         self.forget_path();
         if self.lines.are_of_no_use() {
             return Err(OfferError::UnsupportedCodec);

@@ -251,6 +251,12 @@ impl World {
         self.clients[listener].heard.len()
     }
 
+    /// The lines of a client's first three slots.
+    fn slots_of(&self, listener: usize) -> Vec<Mid> {
+        let mids = self.clients[listener].offer.lines().filter_map(|line| line.strip_prefix("a=mid:"));
+        mids.take(3).map(|mid| Mid::from(mid.trim())).collect()
+    }
+
     /// What a client heard of what was said on the line of that number.
     fn heard_on(&self, listener: usize, line: u8) -> Vec<&RtpPacket> {
         self.clients[listener].heard.iter().filter(|packet| packet.payload[0] == line).collect()
@@ -515,9 +521,7 @@ fn a_line_that_was_stopped_gets_no_media_until_it_is_started_again() {
     let mut world = World::new();
     let (speaker, listener) = (world.join(1, 0), world.join(0, 3));
     assert!(world.heard_of(speaker, listener, 50) >= 49);
-    let offer = world.clients[listener].offer.clone();
-    let mids = offer.lines().filter_map(|line| line.strip_prefix("a=mid:"));
-    let slots: Vec<Mid> = mids.take(3).map(|mid| Mid::from(mid.trim())).collect();
+    let slots = world.slots_of(listener);
     let set = |world: &mut World, direction| {
         world.negotiate(listener, |api| slots.iter().for_each(|&mid| api.set_direction(mid, direction)));
     };
@@ -563,4 +567,30 @@ fn the_largest_packet_fits_the_smallest_path() {
         let longest = world.clients[listener].longest;
         assert!(longest <= 1_280 - 48, "a datagram of {longest} bytes");
     }
+}
+
+#[test]
+fn what_waits_for_a_line_that_is_stopped_is_not_sent() {
+    let mut world = World::new();
+    let (speaker, listener) = (world.join(1, 0), world.join(0, 3));
+    assert!(world.heard_of(speaker, listener, 50) >= 49);
+    let slots = world.slots_of(listener);
+    world.say(speaker, 0, world.frames);
+    world.now += FRAME;
+    world.clients[speaker].rtc.handle_input(Input::Timeout(world.now)).expect("time may pass");
+    world.clients[speaker].drain();
+    let from = world.clients[speaker].address;
+    for datagram in std::mem::take(&mut world.clients[speaker].outgoing) {
+        world.plane.datagram(world.now, from, server(), &datagram);
+    }
+    // A busy worker has yet to come round to the listener.
+    assert_eq!(world.plane.written.len(), 1);
+    world.negotiate(listener, |api| {
+        slots.iter().for_each(|&mid| api.set_direction(mid, Direction::Inactive));
+    });
+    let to = world.clients[listener].address;
+    let sent = world.flush().into_iter().filter(|(path, datagram)| {
+        path.destination == to && matches!(datagram[..], [128..192, _, ..]) && !is_rtcp(datagram)
+    });
+    assert_eq!(sent.count(), 0);
 }
