@@ -26,6 +26,10 @@ pub(super) const DOORBELL: Token = Token(usize::MAX);
 const BATCHES_A_TURN: usize = 8;
 const READING_MAX: Duration = Duration::from_millis(2);
 
+/// How long commands are carried out before anything else gets its turn: an offer takes as long as a thousand packets, and
+/// where thousands join there is always another.
+const COMMANDING_MAX: Duration = Duration::from_millis(2);
+
 /// How soon events are offered again that the control plane had no room for.
 const EVENTS_RETRY: Duration = Duration::from_millis(5);
 
@@ -90,11 +94,7 @@ impl Worker {
 
     /// One round over everything that can be waiting. Returns whether to go on.
     fn turn(&mut self, readable: &mut [bool]) -> bool {
-        let mut running = true;
-        while let Ok(command) = self.commands.try_recv() {
-            running &= !matches!(command, WorkerCommand::Stop);
-            self.plane.command(Instant::now(), command);
-        }
+        let running = self.take_commands();
         self.take_crossings();
         for (socket, readable) in self.sockets.iter_mut().zip(readable) {
             if *readable {
@@ -105,6 +105,24 @@ impl Worker {
         self.transmit();
         self.plane.hand_over_events(&self.events);
         running
+    }
+
+    /// Returns whether to go on.
+    fn take_commands(&mut self) -> bool {
+        let began = Instant::now();
+        while began.elapsed() < COMMANDING_MAX {
+            match self.commands.try_recv() {
+                Ok(WorkerCommand::Stop) => {
+                    self.plane.command(Instant::now(), WorkerCommand::Stop);
+                    return false;
+                }
+                Ok(command) => self.plane.command(Instant::now(), command),
+                Err(_) => return true,
+            }
+        }
+        // More may wait: come back after the others had their turn.
+        self.doorbell.ring();
+        true
     }
 
     fn take_crossings(&mut self) {
