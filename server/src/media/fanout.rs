@@ -65,15 +65,16 @@ pub(super) struct Stream {
     /// The peer's numbers for the header extensions, as far as it wants them.
     level_id: Option<u8>,
     mid_id: Option<u8>,
+    /// Whether the peer's numbers for extensions fit the form that is written here.
+    fits: bool,
     used: UsedIndexes,
 }
 
 impl Stream {
-    /// `None` if the peer's numbers for extensions don't fit the form that is written here.
-    pub(super) fn new(ssrc: u32, mid: &str, level_id: Option<u8>, mid_id: Option<u8>) -> Option<Stream> {
-        let fit = level_id.into_iter().chain(mid_id).all(|id| EXTENSION_IDS.contains(&id));
-        let mid = mid.as_bytes().try_into().ok().filter(|_| fit && !mid.is_empty())?;
-        Some(Stream { ssrc, mid, level_id, mid_id, used: UsedIndexes::default() })
+    pub(super) fn new(ssrc: u32, mid: &str, level_id: Option<u8>, mid_id: Option<u8>) -> Stream {
+        let ids_fit = level_id.into_iter().chain(mid_id).all(|id| EXTENSION_IDS.contains(&id));
+        let mid: ArrayVec<u8, MID_BYTES_MAX> = mid.as_bytes().try_into().unwrap_or_default();
+        Stream { ssrc, fits: ids_fit && !mid.is_empty(), mid, level_id, mid_id, used: UsedIndexes::default() }
     }
 
     pub(super) fn ssrc(&self) -> u32 {
@@ -149,8 +150,9 @@ impl Fanout {
     /// Where to seal packets for; `None` if it is str0m's turn to write them.
     pub(super) fn path_of(&self, written: &[Written], lines: &[Line]) -> Option<Path> {
         let is_for_str0m = |packet: &Written| {
-            let is_known = lines.get(packet.line).is_some_and(|line| line.stream.is_some());
-            !is_known || packet.rewritten.seq.is_multiple_of(PACKETS_A_REPORT)
+            let stream = lines.get(packet.line).and_then(|line| line.stream.as_ref());
+            let fits = stream.is_some_and(|stream| stream.fits);
+            !fits || packet.rewritten.seq.is_multiple_of(PACKETS_A_REPORT)
         };
         self.path.filter(|_| !written.iter().any(is_for_str0m))
     }
@@ -242,7 +244,7 @@ mod tests {
 
     #[test]
     fn a_packet_has_the_clients_numbers_for_level_and_mid() {
-        let stream = Stream::new(0x1122_3344, "3", Some(1), Some(4)).expect("short ids");
+        let stream = Stream::new(0x1122_3344, "3", Some(1), Some(4));
         let (header_bytes, packet) = composed(&stream, 0);
         let fixed = [0x91, 0xEF, 2, 3, 4, 5, 6, 7, 0x11, 0x22, 0x33, 0x44, 8, 9, 10, 11];
         let extension = [0xBE, 0xDE, 0, 1, 0x10, 0x80 | 42, 0x40, b'3'];
@@ -252,20 +254,19 @@ mod tests {
 
     #[test]
     fn an_extension_that_is_not_wanted_is_not_there() {
-        let with_mid = Stream::new(1, "mid-4", None, Some(14)).expect("short ids");
+        let with_mid = Stream::new(1, "mid-4", None, Some(14));
         let (header_bytes, packet) = composed(&with_mid, 0);
         assert_eq!(packet[16..header_bytes], [0xBE, 0xDE, 0, 2, 0xE4, b'm', b'i', b'd', b'-', b'4', 0, 0]);
-        let bare = Stream::new(1, "0", None, None).expect("short ids");
+        let bare = Stream::new(1, "0", None, None);
         let (header_bytes, packet) = composed(&bare, 0);
         assert_eq!((header_bytes, packet[0]), (16, 0x81));
-        assert!(
-            Stream::new(1, "0", Some(15), None).is_none() && Stream::new(1, "0", Some(0), None).is_none()
-        );
+        let fits = |level_id| Stream::new(1, "0", Some(level_id), None).fits;
+        assert!(fits(14) && !fits(15) && !fits(0));
     }
 
     #[test]
     fn padding_counts_itself() {
-        let stream = Stream::new(1, "0", None, None).expect("short ids");
+        let stream = Stream::new(1, "0", None, None);
         let (_, packet) = composed(&stream, 4);
         assert_eq!((packet[0], &packet[16..]), (0xA1, &[1, 2, 3, 0, 0, 0, 4][..]));
         let (_, packet) = composed(&stream, 1_000);

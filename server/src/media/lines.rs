@@ -25,7 +25,7 @@ pub(super) struct Line {
     pub(super) red_pt: Option<Pt>,
     /// Whether anything is sent on it: a client can stop a line, and start it again.
     pub(super) active: bool,
-    /// What the client receives on it, if it can be sealed without str0m.
+    /// What the client receives on it.
     pub(super) stream: Option<Stream>,
 }
 
@@ -239,7 +239,8 @@ mod tests {
                 opus_pt: Pt::from(111),
                 red_pt: None,
                 active: true,
-                stream: Stream::new(ssrc, &ssrc.to_string(), Some(1), Some(4)),
+                // One that is sealed here, and others that str0m has to.
+                stream: Some(Stream::new(ssrc, &ssrc.to_string(), Some(1), Some(13 + ssrc as u8))),
             };
             lines.seat(offer.iter().map(|&(ssrc, direction)| (direction, line(ssrc))).collect());
         };

@@ -440,7 +440,7 @@ impl Peer {
         let (opus_pt, red_pt) = self.opus_of(mid)?;
         let mut api = self.rtc.direct_api();
         let stream = api.stream_tx_by_mid(mid, None);
-        let stream = stream.and_then(|stream| Stream::new(*stream.ssrc(), &mid, level_id, mid_id));
+        let stream = stream.map(|stream| Stream::new(*stream.ssrc(), &mid, level_id, mid_id));
         Some((direction, Line { mid, opus_pt, red_pt, active: true, stream }))
     }
 
