@@ -22,6 +22,8 @@ pub struct Counts {
     pub steady: StreamTotals,
     /// The streams of those who come and go.
     pub passing: StreamTotals,
+    /// Of those who are there for the whole of the run, and have somebody to hear.
+    pub silences: Silences,
     /// Datagrams that the kernel dropped because the tester didn't read them in time: no loss of the server's.
     pub dropped_here: u64,
     /// What the opened receivers heard.
@@ -48,11 +50,42 @@ impl Counts {
         self.bytes_out += other.bytes_out;
         self.steady.merge(&other.steady);
         self.passing.merge(&other.passing);
+        self.silences.merge(&other.silences);
         self.dropped_here += other.dropped_here;
         self.heard.merge(&other.heard);
         self.send_lag.merge(&other.send_lag);
         self.sends_failed += other.sends_failed;
         self.peers_failed += other.peers_failed;
+    }
+}
+
+/// How long receivers heard nothing while somebody talked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Silences {
+    /// How many receivers there were.
+    pub receivers: u64,
+    /// Those that heard nothing for more than a second, at the end or before.
+    pub interrupted: u64,
+    /// The longest of all.
+    pub longest: Duration,
+}
+
+impl Silences {
+    /// Longer than any pause between turns, and than a switch of speakers.
+    pub const SILENCE_MAX: Duration = Duration::from_secs(1);
+
+    /// Adds a receiver by its longest silence.
+    pub fn add(&mut self, longest: Duration) {
+        self.receivers += 1;
+        self.interrupted += u64::from(longest > Silences::SILENCE_MAX);
+        self.longest = self.longest.max(longest);
+    }
+
+    /// Adds others.
+    pub fn merge(&mut self, other: &Silences) {
+        self.receivers += other.receivers;
+        self.interrupted += other.interrupted;
+        self.longest = self.longest.max(other.longest);
     }
 }
 

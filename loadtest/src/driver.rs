@@ -67,6 +67,8 @@ pub struct DrivenPeer {
     pub participant: u32,
     /// If it publishes: its number among the speakers of the room, and who talks when.
     pub speaks: Option<(u32, Turns)>,
+    /// Whether there is always somebody else to hear, pauses between turns aside: a long silence is the server's fault.
+    pub has_voices: bool,
     /// Whether what it receives is decrypted and looked into.
     pub opens: bool,
     /// Whether it is there for the whole of the run: what it doesn't hear counts as lost by those who stay.

@@ -67,7 +67,7 @@ pub use peer::{
     Audio, Channel, Codec, MediaStream, Peer, PeerError, PeerEvent, PeerOptions, PeerOutput, ReceivedPacket,
 };
 pub use process::ProcessSample;
-pub use report::Report;
+pub use report::{Outcome, Report};
 pub use run::{RunOptions, run};
 pub use scenario::Scenario;
 pub use session::{JoinError, JoinOptions, Session};

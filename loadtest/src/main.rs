@@ -10,7 +10,7 @@ use anyhow::Context;
 use clap::{Parser, Subcommand, ValueEnum};
 use serde::Serialize;
 use tercet_loadtest::scenario::{SCENARIOS, Scenario, Traffic};
-use tercet_loadtest::{Addresses, RunOptions, ServerUrl, Target, floor, page};
+use tercet_loadtest::{Addresses, Outcome, RunOptions, ServerUrl, Target, floor, page};
 use tracing_subscriber::EnvFilter;
 
 /// Load for a Tercet server on this machine.
@@ -24,6 +24,7 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     /// Run a scenario against a server and report what was measured.
+    #[command(after_help = EXIT_CODES)]
     Run(Box<RunArguments>),
     /// Measure what one packet costs this machine at least.
     Floor {
@@ -44,6 +45,11 @@ enum Command {
         page: PathBuf,
     },
 }
+
+/// Those of `run`.
+const EXIT_CODES: &str = "Exit code: 0 when all promises were kept or can't be judged, 3 when one was broken, \
+1 when there is no report or the server ended, 2 when the arguments are wrong.";
+const BROKEN: u8 = 3;
 
 #[derive(clap::Args)]
 struct RunArguments {
@@ -142,7 +148,7 @@ async fn main() -> ExitCode {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn,str0m=error"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     match run(Arguments::parse()).await {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("error: {error:#}");
             ExitCode::FAILURE
@@ -150,27 +156,32 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn run(arguments: Arguments) -> anyhow::Result<()> {
+async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     match arguments.command {
         Command::Run(arguments) => {
             let json = arguments.json.clone();
             let report = tercet_loadtest::run(arguments.into_options()).await?;
             print!("{report}");
-            write_json(json.as_deref(), &report)
+            write_json(json.as_deref(), &report)?;
+            return Ok(match report.outcome() {
+                Outcome::Kept => ExitCode::SUCCESS,
+                Outcome::Broken => BROKEN.into(),
+                Outcome::ServerEnded => ExitCode::FAILURE,
+            });
         }
-        Command::Page { reports, page } => page::write(&reports, &page),
+        Command::Page { reports, page } => page::write(&reports, &page)?,
         Command::Scenarios => {
             for Scenario { name, about, .. } in SCENARIOS {
                 println!("{name:<16} {about}");
             }
-            Ok(())
         }
         Command::Floor { destinations, json } => {
             let floor = floor::measure(destinations)?;
             println!("{floor}");
-            write_json(json.as_deref(), &floor)
+            write_json(json.as_deref(), &floor)?;
         }
     }
+    Ok(ExitCode::SUCCESS)
 }
 
 impl RunArguments {

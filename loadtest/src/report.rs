@@ -18,6 +18,17 @@ use crate::scenario::Scenario;
 use figures::{HeardFigures, JoinFigures, MediaFigures, ServerFigures, TesterFigures};
 use promises::Promise;
 
+/// A run in one word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// All promises were kept, or can't be judged.
+    Kept,
+    /// One was broken, at least.
+    Broken,
+    /// The server's process was gone at the end.
+    ServerEnded,
+}
+
 /// What a run came to.
 #[derive(Clone, Debug, Serialize)]
 pub struct Report {
@@ -37,10 +48,14 @@ pub struct Report {
     late_joins: Option<JoinFigures>,
     /// Packets in the window; absent where the scenario has none.
     media: Option<MediaFigures>,
+    /// Participants whose signalling failed before the window's end.
+    signalling_failed: u64,
     /// What the opened receivers heard.
     heard: Option<HeardFigures>,
-    /// The server's cost in the window; absent without its process id.
+    /// The server's cost in the window; absent without its process id, and where it ended.
     server: Option<ServerFigures>,
+    /// Whether its process was gone at the end of the window.
+    server_ended: bool,
     /// The tester's own cost in the window.
     tester: TesterFigures,
     /// What all processes of the machine used in the window, in percent of one CPU.
@@ -117,8 +132,10 @@ impl Report {
             joins: JoinFigures::new(joins),
             late_joins: has_late_joins.then(|| JoinFigures::new(late_joins)),
             media: scenario.has_media().then(|| MediaFigures::new(counts, window)),
+            signalling_failed: after.signalling_failed,
             heard: scenario.has_media().then(|| HeardFigures::new(&counts.heard)),
             server,
+            server_ended: options.server_pid.is_some() && after.server.is_none(),
             tester: TesterFigures::new(before.tester, after.tester, window, counts),
             machine_cpu_percent: figures::cpu_percent(
                 after.machine_cpu.saturating_sub(before.machine_cpu),
@@ -132,6 +149,17 @@ impl Report {
         report.promises = promises::of(&report);
         report.warnings = warnings::of(&report);
         report
+    }
+
+    /// What is to be said first.
+    pub fn outcome(&self) -> Outcome {
+        if self.server_ended {
+            return Outcome::ServerEnded;
+        }
+        match self.promises.iter().any(|it| it.kept == Some(false)) {
+            true => Outcome::Broken,
+            false => Outcome::Kept,
+        }
     }
 }
 

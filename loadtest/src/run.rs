@@ -7,6 +7,7 @@ mod readings;
 mod traffic;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
@@ -64,6 +65,8 @@ struct Run {
     driver: Driver,
     /// Keeps the rooms of two runs on one server apart.
     id: u32,
+    /// Participants whose signalling failed while they were there.
+    signalling_failed: AtomicU64,
 }
 
 /// Everything that was measured, for the report.
@@ -90,7 +93,7 @@ pub async fn run(options: RunOptions) -> anyhow::Result<Report> {
         ip: options.server.address().ip(),
         joins_datagrams: options.joins_datagrams,
     })?;
-    let run = Arc::new(Run { driver, id: rand::random(), options });
+    let run = Arc::new(Run { driver, id: rand::random(), signalling_failed: AtomicU64::new(0), options });
     let scenario = &run.options.scenario;
 
     let everybody = everybody(scenario);

@@ -46,9 +46,26 @@ impl Turns {
     }
 }
 
+impl Turns {
+    /// Whether a participant has always somebody else to hear, but for the pauses between turns: a speaker doesn't while
+    /// they alone talk.
+    pub fn has_voices_for(&self, speaks: bool) -> bool {
+        self.talkers.min(self.speakers) > u32::from(speaks)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_alone_talks_hears_nobody() {
+        let has_voices =
+            |speakers, talkers, speaks| Turns { speakers, talkers, offset_ms: 0 }.has_voices_for(speaks);
+        assert!(has_voices(4, 1, false) && !has_voices(4, 1, true));
+        assert!(has_voices(4, 2, true) && !has_voices(1, 2, true));
+        assert!(!has_voices(4, 0, false));
+    }
 
     fn talking(turns: Turns, ms: u64) -> usize {
         (0..turns.speakers).filter(|it| turns.turn(*it, Duration::from_millis(ms)).is_some()).count()

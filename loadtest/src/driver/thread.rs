@@ -145,7 +145,7 @@ impl Thread {
     }
 
     fn add(&mut self, driven: DrivenPeer) -> io::Result<()> {
-        let DrivenPeer { peer, place, participant, speaks, opens, stays, connected } = driven;
+        let DrivenPeer { peer, place, participant, speaks, has_voices, opens, stays, connected } = driven;
         let index = place.index;
         let port = match place.own {
             None => place.shared,
@@ -157,13 +157,14 @@ impl Thread {
                 number
             }
         };
-        let hearing = opens.then(|| Hearing::new(participant, Instant::now()));
+        let now = Instant::now();
+        let hearing = opens.then(|| Hearing::new(participant, now));
         let speech = speaks.map(|(speaker, turns)| Speech::new(participant, speaker, turns));
         let entry = Box::new(Entry::new(peer, port, hearing, speech, connected));
-        let receiver = Receiver::new(opens, stays);
+        let receiver = Receiver::new(opens, stays, has_voices.then_some(now));
         put(&mut self.clients.entries, index as usize, Some(entry));
         put(&mut self.clients.receivers, index as usize, receiver);
-        self.clients.timers.plan(index, Instant::now());
+        self.clients.timers.plan(index, now);
         Ok(())
     }
 
@@ -195,17 +196,18 @@ impl Thread {
     fn start_counting(&mut self) {
         self.dropped_before = self.dropped();
         self.clients.counts = Counts::default();
-        self.clients.receivers.iter_mut().for_each(Receiver::start_counting);
         let now = Instant::now();
+        self.clients.receivers.iter_mut().for_each(|receiver| receiver.start_counting(now));
         self.clients.entries.iter_mut().flatten().for_each(|entry| entry.start_counting(now));
     }
 
     fn collect(&self) -> Counts {
         let mut counts = self.clients.counts.clone();
+        let now = Instant::now();
         for receiver in self.clients.receivers.iter().filter(|it| it.is_present) {
             counts.streams_of(receiver.stays).merge(&receiver.totals());
+            receiver.add_silences(now, &mut counts.silences);
         }
-        let now = Instant::now();
         self.clients.entries.iter().flatten().for_each(|entry| entry.finish(now, &mut counts));
         counts.dropped_here += self.dropped().saturating_sub(self.dropped_before);
         counts
@@ -227,7 +229,7 @@ impl Clients {
         if let Some((ssrc, sequence)) = rtp_header(arrival.contents) {
             self.counts.packets_out += 1;
             self.counts.bytes_out += arrival.contents.len() as u64;
-            if !receiver.note(ssrc, sequence) {
+            if !receiver.note(ssrc, sequence, arrival.at) {
                 return;
             }
         }

@@ -97,8 +97,8 @@ pub(super) struct Floor {
 
 #[derive(Clone, Debug, Deserialize)]
 pub(super) struct Promise {
-    /// 0 or 1.
-    pub(super) kept: u8,
+    /// 0 or 1; neither where it can't be known.
+    pub(super) kept: Option<u8>,
 }
 
 impl Run {

@@ -68,7 +68,8 @@ fn ours(page: &mut String, rows: &[&Run]) {
             Some(kb) => format!("{:.0} MB ({kb:.0} kB)", s.resident_mb),
             None => format!("{:.0} MB", s.resident_mb),
         });
-        let kept = run.promises.iter().filter(|promise| promise.kept == 1).count();
+        let judged = run.promises.iter().filter_map(|promise| promise.kept);
+        let kept = judged.clone().filter(|kept| *kept == 1).count();
         let cells = [
             shape(run),
             format!("{} of {} ({:.0})", joins.succeeded, joins.succeeded + joins.failed, joins.per_second),
@@ -82,7 +83,7 @@ fn ours(page: &mut String, rows: &[&Run]) {
             or_dash(cost),
             or_dash(ratio(run).map(|ratio| format!("{ratio:.2}"))),
             or_dash(memory),
-            format!("{kept} of {}", run.promises.len()),
+            format!("{kept} of {}", judged.count()),
         ];
         let _ = writeln!(page, "| {} |", cells.join(" | "));
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::counts::{StreamTotals, millis};
+use crate::counts::{Silences, StreamTotals, millis};
 use crate::run::Outcomes;
 use crate::{Counts, HeardCounts, Histogram, ProcessSample};
 
@@ -49,6 +49,17 @@ pub(super) struct MediaFigures {
     pub(super) sends_failed: u64,
     /// Connections that broke in the window.
     pub(super) peers_failed: u64,
+    /// Of those who are there for the whole of the window, and always have somebody to hear.
+    pub(super) silences: SilenceFigures,
+}
+
+/// How long receivers heard nothing while somebody talked.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct SilenceFigures {
+    pub(super) receivers: u64,
+    /// Those that heard nothing for more than a second, at the end of the window or before.
+    pub(super) interrupted: u64,
+    pub(super) longest_ms: f64,
 }
 
 /// What the opened receivers heard: a sample of all.
@@ -160,6 +171,17 @@ impl MediaFigures {
             loss_percent: lost_by_server as f64 * 100.0 / steady.expected.max(1) as f64,
             sends_failed: counts.sends_failed,
             peers_failed: counts.peers_failed,
+            silences: SilenceFigures::new(&counts.silences),
+        }
+    }
+}
+
+impl SilenceFigures {
+    fn new(silences: &Silences) -> Self {
+        SilenceFigures {
+            receivers: silences.receivers,
+            interrupted: silences.interrupted,
+            longest_ms: millis(silences.longest),
         }
     }
 }

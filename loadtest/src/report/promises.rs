@@ -1,8 +1,10 @@
-//! What a server of this kind promises, and whether it was kept: a 0 or a 1 each, with the figure that decides.
+//! What a server of this kind promises, and whether it was kept: a 0 or a 1 each, with the figure that decides. Where
+//! the tester itself was too slow to know, it is neither.
 
 use serde::{Serialize, Serializer};
 
 use super::Report;
+use super::figures::MediaFigures;
 use crate::scenario::Traffic;
 
 /// Turns whose beginning has to be there.
@@ -14,24 +16,25 @@ const GROWTH_MAX: f64 = 1.05;
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(super) struct Promise {
     pub(super) promise: &'static str,
+    /// `None` where it can't be known.
     #[serde(serialize_with = "as_number")]
-    pub(super) kept: bool,
+    pub(super) kept: Option<bool>,
     pub(super) because: String,
 }
 
-fn as_number<S: Serializer>(kept: &bool, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_u8(u8::from(*kept))
+fn as_number<S: Serializer>(kept: &Option<bool>, serializer: S) -> Result<S::Ok, S::Error> {
+    kept.map(u8::from).serialize(serializer)
 }
 
 /// The verdicts on the promises that the scenario puts to the test.
 pub(super) fn of(report: &Report) -> Vec<Promise> {
     let mut promises = Vec::new();
-    let mut judge = |promise, kept, because| promises.push(Promise { promise, kept, because });
+    let mut judge = |promise, kept: Option<bool>, because| promises.push(Promise { promise, kept, because });
 
     let joins = &report.joins;
     if joins.succeeded + joins.failed > 0 {
         let because = format!("{} of {}", joins.succeeded, joins.succeeded + joins.failed);
-        judge("everybody joined", joins.failed == 0, because);
+        judge("everybody joined", Some(joins.failed == 0), because);
     }
     if let Some(late) = &report.late_joins {
         let because = format!("{} of {}", late.succeeded, late.succeeded + late.failed);
@@ -39,31 +42,62 @@ pub(super) fn of(report: &Report) -> Vec<Promise> {
             Traffic::Storm => "everybody came back",
             _ => "everybody who came got in",
         };
-        judge(promise, late.failed == 0, because);
+        judge(promise, Some(late.failed == 0), because);
     }
     if let Some(media) = &report.media {
-        judge("nothing broke", media.peers_failed == 0, format!("{} connections", media.peers_failed));
+        let (connections, signalling) = (media.peers_failed, report.signalling_failed);
+        let because = format!("{connections} media connections, {signalling} signalling connections");
+        judge("nothing broke", Some(connections + signalling == 0), because);
         if report.scenario.talkers > 0 {
-            let because = format!("{} lost of {}", media.lost_by_server, media.steady.expected);
-            judge("no loss", media.lost_by_server == 0 && media.steady.received > 0, because);
+            judge("no loss", no_loss(media), loss(media));
             let (late, twice) = (media.steady.reordered, media.steady.duplicates);
-            judge("in order, once each", late + twice == 0, format!("{late} late, {twice} twice"));
+            judge("in order, once each", Some(late + twice == 0), format!("{late} late, {twice} twice"));
+        }
+        let silences = &media.silences;
+        if silences.receivers > 0 {
+            let because = format!(
+                "{} of {} receivers heard nothing for over a second, the longest silence was {:.2} s",
+                silences.interrupted,
+                silences.receivers,
+                silences.longest_ms / 1e3
+            );
+            judge("heard until the end", Some(silences.interrupted == 0), because);
         }
     }
     if let Some(heard) = report.heard.as_ref().filter(|heard| heard.packets > 0) {
         let of = |count| format!("{count} of {} packets", heard.packets);
-        judge("nobody hears themselves", heard.own == 0, of(heard.own));
-        judge("rooms are apart", heard.of_other_rooms == 0, of(heard.of_other_rooms));
+        judge("nobody hears themselves", Some(heard.own == 0), of(heard.own));
+        judge("rooms are apart", Some(heard.of_other_rooms == 0), of(heard.of_other_rooms));
         let changed = heard.damaged + heard.foreign;
-        judge("payloads untouched", changed == 0, of(changed));
+        judge("payloads untouched", Some(changed == 0), of(changed));
         if let Some(whole) = heard.onsets_whole_percent.filter(|_| !report.scenario.overlaps) {
             let because = format!("{whole:.1} % of beginnings whole");
-            judge("first syllable there", whole >= WHOLE_PERCENT_MIN, because);
+            judge("first syllable there", Some(whole >= WHOLE_PERCENT_MIN), because);
         }
     }
     if let (Traffic::Soak { .. }, Some(server)) = (report.scenario.traffic, &report.server) {
         let because = format!("{:.1} MB, then {:.1} MB", server.resident_mb_before, server.resident_mb);
-        judge("memory stays", server.resident_mb <= GROWTH_MAX * server.resident_mb_before, because);
+        let kept = server.resident_mb <= GROWTH_MAX * server.resident_mb_before;
+        judge("memory stays", Some(kept), because);
     }
     promises
+}
+
+/// Gaps that the tester's own drops may have made are nobody's proof.
+fn no_loss(media: &MediaFigures) -> Option<bool> {
+    match (media.lost, media.dropped_by_tester) {
+        (0, _) => Some(media.steady.received > 0),
+        (_, 0) => Some(false),
+        _ => None,
+    }
+}
+
+fn loss(media: &MediaFigures) -> String {
+    let MediaFigures { lost, dropped_by_tester, steady, .. } = media;
+    match (lost, dropped_by_tester) {
+        (0, _) | (_, 0) => format!("{lost} lost of {}", steady.expected),
+        (lost, dropped) => {
+            format!("{lost} lost of {}, but the tester dropped {dropped} itself", steady.expected)
+        }
+    }
 }

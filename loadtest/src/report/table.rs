@@ -50,6 +50,7 @@ impl fmt::Display for Report {
         }
         match &self.server {
             Some(server) => server.write(f)?,
+            None if self.server_ended => line(f, "server", "it ended")?,
             None => line(f, "server", "not measured: pass --server-pid")?,
         }
         self.tester.write(f)?;
@@ -63,8 +64,12 @@ impl fmt::Display for Report {
         }
         writeln!(f)?;
         for promise in &self.promises {
-            let (kept, name) = (u8::from(promise.kept), promise.promise);
-            writeln!(f, "  {kept}  {name:<28}{}", promise.because)?;
+            let kept = match promise.kept {
+                Some(true) => '1',
+                Some(false) => '0',
+                None => '?',
+            };
+            writeln!(f, "  {kept}  {:<28}{}", promise.promise, promise.because)?;
         }
         for warning in &self.warnings {
             writeln!(f, "  !  {warning}")?;

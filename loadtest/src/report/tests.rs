@@ -11,10 +11,14 @@ fn sample(cpu_ms: u64, resident_bytes: u64) -> ProcessSample {
 
 fn readings(at: Instant, server: ProcessSample, counts: Counts) -> Readings {
     let (tester, machine_cpu) = (ProcessSample::default(), Duration::ZERO);
-    Readings { at, counts, server: Some(server), tester, machine_cpu }
+    Readings { at, counts, signalling_failed: 0, server: Some(server), tester, machine_cpu }
 }
 
 fn report(name: &str, counts: Counts) -> Report {
+    Report::new(measured(name, counts))
+}
+
+fn measured(name: &str, counts: Counts) -> Measured {
     let now = Instant::now();
     let options = RunOptions {
         scenario: Scenario::named(name).unwrap(),
@@ -30,7 +34,7 @@ fn report(name: &str, counts: Counts) -> Report {
         floor: false,
     };
     let times = vec![Duration::from_millis(3); 100];
-    Report::new(Measured {
+    Measured {
         options,
         joins: Outcomes { times, errors: vec![], elapsed: Duration::from_secs(1) },
         late_joins: Outcomes::default(),
@@ -38,19 +42,20 @@ fn report(name: &str, counts: Counts) -> Report {
         before: readings(now, sample(500, 20_000_000), Counts::default()),
         after: readings(now + Duration::from_secs(10), sample(1_500, 21_000_000), counts),
         floors: None,
-    })
+    }
 }
 
 fn counts() -> Counts {
     let steady = StreamTotals { expected: 150_000, received: 150_000, ..StreamTotals::default() };
     let mut counts = Counts { packets_in: 5_000, packets_out: 150_000, steady, ..Counts::default() };
     counts.heard.packets = 20_000;
+    counts.silences.add(Duration::from_millis(320));
     counts.heard.onset_missing.record(Duration::ZERO);
     counts
 }
 
 fn verdict(report: &Report, name: &str) -> Option<bool> {
-    report.promises.iter().find(|it| it.promise == name).map(|it| it.kept)
+    report.promises.iter().find(|it| it.promise == name).and_then(|it| it.kept)
 }
 
 #[test]
@@ -73,8 +78,56 @@ fn nothing_received_has_no_cost_a_packet() {
 #[test]
 fn every_promise_of_a_good_run_is_kept() {
     let report = report("townhall", counts());
-    assert!(report.promises.len() >= 7 && report.promises.iter().all(|it| it.kept), "{:?}", report.promises);
-    assert_eq!(report.warnings, Vec::<String>::new());
+    assert!(report.promises.len() >= 7 && report.promises.iter().all(|it| it.kept == Some(true)));
+    assert_eq!((report.outcome(), &report.warnings), (Outcome::Kept, &vec![]));
+}
+
+#[test]
+fn a_server_that_hangs_is_not_heard_until_the_end() {
+    let mut counts = counts();
+    counts.silences.add(Duration::from_millis(4_200));
+    let report = report("townhall", counts);
+    assert_eq!(verdict(&report, "heard until the end"), Some(false));
+    assert_eq!(verdict(&report, "no loss"), Some(true), "what was not sent leaves no gap");
+    assert_eq!(report.outcome(), Outcome::Broken);
+    assert!(report.to_string().contains("1 of 2 receivers heard nothing for over a second"), "{report}");
+}
+
+#[test]
+fn signalling_that_fails_is_something_that_broke() {
+    let mut measured = measured("quiet-room", counts());
+    measured.after.signalling_failed = 100;
+    assert_eq!(verdict(&Report::new(measured), "nothing broke"), Some(false));
+}
+
+#[test]
+fn a_server_that_ended_has_no_figures_and_a_report_nevertheless() {
+    let mut measured = measured("townhall", counts());
+    measured.after.server = None;
+    let report = Report::new(measured);
+    assert_eq!((report.outcome(), report.server.is_none()), (Outcome::ServerEnded, true));
+    assert!(report.to_string().contains("the server ended"), "{report}");
+    assert_eq!(serde_json::to_value(&report).unwrap()["server_ended"], true);
+}
+
+#[test]
+fn whether_the_server_lost_what_the_tester_may_have_dropped_is_unknown() {
+    let with = |lost, dropped_here| {
+        let mut counts = counts();
+        counts.steady.received -= lost;
+        counts.dropped_here = dropped_here;
+        report("townhall", counts)
+    };
+    for (lost, dropped, kept) in [(0, 0, Some(true)), (0, 5, Some(true)), (5, 0, Some(false)), (5, 5, None)] {
+        let report = with(lost, dropped);
+        assert_eq!(verdict(&report, "no loss"), kept, "{lost} lost, {dropped} dropped");
+        assert_eq!(report.outcome() == Outcome::Broken, kept == Some(false));
+    }
+    let unknown = with(5, 5);
+    assert!(unknown.to_string().contains("  ?  no loss"), "{unknown}");
+    let json = serde_json::to_value(&unknown).unwrap();
+    let promise = json["promises"].as_array().unwrap().iter().find(|it| it["promise"] == "no loss").unwrap();
+    assert!(promise["kept"].is_null());
 }
 
 #[test]

@@ -17,6 +17,9 @@ const FLOOR_PERCENT_MAX: f64 = 15.0;
 pub(super) fn of(report: &Report) -> Vec<String> {
     let mut warnings = Vec::new();
     let tester = &report.tester;
+    if report.server_ended {
+        warnings.push("the server ended: its process was gone at the end of the window".to_owned());
+    }
     if let Some(lag) = tester.send_lag_p99_ms.filter(|lag| *lag > SEND_LAG_MAX_MS) {
         warnings.push(format!(
             "the tester is saturated or starved: publishers sent {lag:.1} ms late (p99); mouth to ear doesn't include it"

@@ -1,6 +1,7 @@
 //! Joining and leaving: a newcomer in, somebody who is present out.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -115,6 +116,7 @@ pub(super) async fn join(run: &Arc<Run>, newcomer: Newcomer) -> anyhow::Result<P
     let joining = async {
         let Joined { started, legs, link } = run.options.target.join(&request, &run.driver).await?;
         let (mut keys, mut connections) = (Vec::new(), Vec::new());
+        let has_one_leg = legs.len() == 1;
         for Leg { peer, place, publishes } in legs {
             let (connected, connection) = oneshot::channel();
             connections.push(connection);
@@ -123,6 +125,8 @@ pub(super) async fn join(run: &Arc<Run>, newcomer: Newcomer) -> anyhow::Result<P
                 place,
                 participant: room << ROOM_SHIFT | number,
                 speaks: (speaks && publishes).then_some((number, turns)),
+                // Of two legs, one sends and the other receives.
+                has_voices: (has_one_leg || !publishes) && turns.has_voices_for(speaks),
                 opens,
                 stays,
                 connected,
@@ -142,9 +146,15 @@ pub(super) async fn join(run: &Arc<Run>, newcomer: Newcomer) -> anyhow::Result<P
 }
 
 /// Keeps somebody in the room until it is time to leave.
-async fn attend(run: Arc<Run>, keys: Vec<PeerKey>, link: Link, leaving: watch::Receiver<bool>) {
-    if let Err(error) = link.attend(&run.driver, &keys, leaving).await {
-        tracing::warn!(%error, "signalling failed");
+async fn attend(run: Arc<Run>, keys: Vec<PeerKey>, link: Link, mut leaving: watch::Receiver<bool>) {
+    if let Err(error) = link.attend(&run.driver, &keys, leaving.clone()).await {
+        // One line tells enough where the server ends, and with it the signalling of thousands.
+        match run.signalling_failed.fetch_add(1, Ordering::Relaxed) {
+            0 => tracing::warn!(%error, "signalling failed; failures after this one are only counted"),
+            _ => tracing::debug!(%error, "signalling failed"),
+        }
+        // Media may go on without it; and if they don't, that is to be noticed.
+        let _ = leaving.wait_for(|leaves| *leaves).await;
     }
     keys.into_iter().for_each(|key| run.driver.remove(key, Parting::Goodbye));
 }

@@ -1,9 +1,8 @@
 //! Counters and processes at one time: two of them make a window.
 
 use std::fmt;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
-
-use anyhow::Context;
 
 use super::Run;
 use crate::process::machine_cpu;
@@ -14,6 +13,9 @@ pub(crate) struct Readings {
     pub(crate) at: Instant,
     /// Since the window began.
     pub(crate) counts: Counts,
+    /// Participants whose signalling failed, since the run began.
+    pub(crate) signalling_failed: u64,
+    /// Absent also where the process has ended.
     pub(crate) server: Option<ProcessSample>,
     pub(crate) tester: ProcessSample,
     pub(crate) machine_cpu: Duration,
@@ -21,12 +23,12 @@ pub(crate) struct Readings {
 
 impl Readings {
     pub(super) fn take(run: &Run) -> anyhow::Result<Readings> {
-        let server = run.options.server_pid.map(ProcessSample::of).transpose();
         Ok(Readings {
             // The counters first: what comes after them belongs to whoever reads next.
             counts: run.driver.collect(),
             at: Instant::now(),
-            server: server.context("the server's process")?,
+            signalling_failed: run.signalling_failed.load(Ordering::Relaxed),
+            server: run.options.server_pid.and_then(|pid| ProcessSample::of(pid).ok()),
             tester: ProcessSample::own()?,
             machine_cpu: machine_cpu()?,
         })

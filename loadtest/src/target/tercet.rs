@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use anyhow::ensure;
 use tercet_protocol::{Request, Role};
 use tokio::sync::watch;
 
@@ -35,13 +36,22 @@ pub(super) async fn join(request: &JoinRequest, driver: &Driver) -> anyhow::Resu
 }
 
 impl Link {
-    /// Keeps the WebSocket open; what the server tells is read and thrown away.
+    /// Keeps the WebSocket open; what the server tells is read and thrown away. A server that hangs keeps it open as well,
+    /// so pings have to be answered.
     pub(super) async fn attend(mut self, mut leaving: watch::Receiver<bool>) -> anyhow::Result<()> {
         let mut ping = tokio::time::interval(PING_EVERY);
+        let mut is_waiting = false;
         loop {
             tokio::select! {
-                text = self.0.next_text() => drop(text?),
-                _ = ping.tick() => drop(self.0.send(Request::Ping).await?),
+                text = self.0.next_text() => {
+                    text?;
+                    is_waiting = false;
+                }
+                _ = ping.tick() => {
+                    ensure!(!is_waiting, "no answer to a ping within {PING_EVERY:?}");
+                    self.0.send(Request::Ping).await?;
+                    is_waiting = true;
+                }
                 () = told_to_leave(&mut leaving) => {
                     self.0.request(Request::Leave).await?;
                     return Ok(());
