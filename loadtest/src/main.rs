@@ -7,7 +7,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 use serde::Serialize;
 use tercet_loadtest::scenario::{SCENARIOS, Scenario, Traffic};
 use tercet_loadtest::{Addresses, Outcome, RunOptions, ServerUrl, Target, floor, page};
@@ -29,7 +30,7 @@ enum Command {
     /// Measure what one packet costs this machine at least.
     Floor {
         /// How many destinations, each with a key of its own.
-        #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=60_000))]
+        #[arg(long, default_value_t = floor::DESTINATIONS, value_parser = clap::value_parser!(u32).range(1..=60_000))]
         destinations: u32,
         /// Also write the figures to this file, as JSON.
         #[arg(long)]
@@ -88,7 +89,7 @@ struct RunArguments {
     #[arg(long, env = "TERCET_SECRET", hide_env_values = true)]
     secret: Option<String>,
     /// Process id of the server, to measure its CPU time and memory.
-    #[arg(long)]
+    #[arg(long, value_parser = process_id)]
     server_pid: Option<u32>,
     /// Threads that drive the participants.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
@@ -160,7 +161,12 @@ async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     match arguments.command {
         Command::Run(arguments) => {
             let json = arguments.json.clone();
-            let report = tercet_loadtest::run(arguments.into_options()).await?;
+            let options = arguments.into_options();
+            if let Err(error) = options.scenario.check() {
+                Arguments::command().error(ErrorKind::ValueValidation, error).exit();
+            }
+            json.as_deref().map_or(Ok(()), ensure_writable)?;
+            let report = tercet_loadtest::run(options).await?;
             print!("{report}");
             write_json(json.as_deref(), &report)?;
             return Ok(match report.outcome() {
@@ -238,9 +244,48 @@ fn scenario_named(name: &str) -> Result<Scenario, String> {
     })
 }
 
+fn process_id(text: &str) -> Result<u32, String> {
+    let pid = text.trim().parse().ok().filter(|pid| *pid > 0);
+    pid.ok_or_else(|| "one process id, please, such as `pidof -s tercet` prints".to_owned())
+}
+
+/// Better before a run than after it.
+fn ensure_writable(file: &Path) -> anyhow::Result<()> {
+    let existed = file.exists();
+    let opened = fs::OpenOptions::new().append(true).create(true).open(file);
+    opened.with_context(|| format!("write {}", file.display()))?;
+    // A run that fails leaves no empty report.
+    if !existed {
+        fs::remove_file(file)?;
+    }
+    Ok(())
+}
+
 fn write_json(file: Option<&Path>, value: &impl Serialize) -> anyhow::Result<()> {
     let Some(file) = file else { return Ok(()) };
     let mut json = serde_json::to_string_pretty(value)?;
     json.push('\n');
     fs::write(file, json).with_context(|| format!("write {}", file.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_process_id_is_asked_for() {
+        assert_eq!(process_id(" 4711\n"), Ok(4_711));
+        for text in ["tercet", "12 13", "0", ""] {
+            assert!(process_id(text).unwrap_err().starts_with("one process id, please"), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_report_that_cannot_be_written_is_told_of_before_the_run() {
+        let folder = std::env::temp_dir();
+        let file = folder.join(format!("tercet-loadtest-{}.json", std::process::id()));
+        ensure_writable(&file).unwrap();
+        assert!(!file.exists(), "nothing is left of the attempt");
+        assert!(ensure_writable(&folder).is_err() && ensure_writable(&file.join("no")).is_err());
+    }
 }

@@ -44,6 +44,11 @@ impl ProcessSample {
     }
 }
 
+/// The name of a process, up to 15 characters of it.
+pub(crate) fn name(pid: u32) -> io::Result<String> {
+    fs::read_to_string(format!("/proc/{pid}/comm")).map(|name| name.trim_end().to_owned())
+}
+
 /// CPU time that all processes of the machine have used so far, and what a hypervisor kept from it.
 pub(crate) fn machine_cpu() -> io::Result<Duration> {
     let stat = fs::read_to_string("/proc/stat")?;
@@ -93,5 +98,6 @@ mod tests {
     fn this_process_can_be_read() {
         assert!(ProcessSample::own().unwrap().resident_bytes > 0);
         assert!(ProcessSample::of(u32::MAX).is_err());
+        assert!(!name(std::process::id()).unwrap().is_empty() && name(u32::MAX).is_err());
     }
 }

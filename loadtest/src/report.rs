@@ -70,6 +70,8 @@ pub struct Report {
 struct TargetFacts {
     name: &'static str,
     version: Option<String>,
+    /// Of the server's process.
+    process: Option<String>,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -87,13 +89,13 @@ struct FloorFacts {
     after: Floor,
     /// Their mean.
     total_ns: f64,
-    /// The server's CPU time a packet out, as a multiple of it.
+    /// The server's CPU time a packet out, as a multiple of it; absent where over 1 % of the packets were lost or dropped.
     cpu_per_packet_over_floor: Option<f64>,
 }
 
 impl Report {
     pub(crate) fn new(measured: Measured) -> Report {
-        let Measured { options, joins, late_joins, empty, before, after, floors } = measured;
+        let Measured { options, server_name, joins, late_joins, empty, before, after, floors } = measured;
         let window = after.at - before.at;
         let scenario = options.scenario;
         let has_late_joins = !late_joins.times.is_empty() || !late_joins.errors.is_empty();
@@ -109,15 +111,21 @@ impl Report {
             }
             server
         });
+        let media = scenario.has_media().then(|| MediaFigures::new(counts, window));
+        let is_nearly_whole = media.as_ref().is_none_or(MediaFigures::is_nearly_whole);
         let floor = floors.map(|(before, after)| {
             let total_ns = (before.total_ns + after.total_ns) / 2.0;
-            let ns = server.as_ref().and_then(|server| server.ns_per_packet_out);
+            let ns = server.as_ref().and_then(|server| server.ns_per_packet_out).filter(|_| is_nearly_whole);
             FloorFacts { cpu_per_packet_over_floor: ns.map(|ns| ns / total_ns), before, after, total_ns }
         });
         let mut report = Report {
             date: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
             tester_version: env!("CARGO_PKG_VERSION"),
-            target: TargetFacts { name: options.target.name(), version: options.target_version },
+            target: TargetFacts {
+                name: options.target.name(),
+                version: options.target_version,
+                process: server_name,
+            },
             machine: Machine::here(),
             options: OptionFacts {
                 threads: options.threads,
@@ -131,7 +139,7 @@ impl Report {
             seconds: window.as_secs_f64(),
             joins: JoinFigures::new(joins),
             late_joins: has_late_joins.then(|| JoinFigures::new(late_joins)),
-            media: scenario.has_media().then(|| MediaFigures::new(counts, window)),
+            media,
             signalling_failed: after.signalling_failed,
             heard: scenario.has_media().then(|| HeardFigures::new(&counts.heard)),
             server,

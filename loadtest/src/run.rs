@@ -16,6 +16,7 @@ use tokio::time::timeout;
 
 use crate::driver::{Addresses, Driver, DriverOptions};
 use crate::floor::{self, Floor};
+use crate::process;
 use crate::progress;
 use crate::report::Report;
 use crate::scenario::Scenario;
@@ -72,10 +73,12 @@ struct Run {
 /// Everything that was measured, for the report.
 pub(crate) struct Measured {
     pub(crate) options: RunOptions,
+    /// Of the server's process.
+    pub(crate) server_name: Option<String>,
     pub(crate) joins: Outcomes,
     /// Joins during the window.
     pub(crate) late_joins: Outcomes,
-    /// Resident memory of the server before the first join.
+    /// The server before its first join; absent where it had served others.
     pub(crate) empty: Option<ProcessSample>,
     pub(crate) before: Readings,
     pub(crate) after: Readings,
@@ -86,6 +89,9 @@ pub(crate) struct Measured {
 pub async fn run(options: RunOptions) -> anyhow::Result<Report> {
     let sample = |pid| ProcessSample::of(pid).with_context(|| format!("--server-pid {pid}"));
     let empty = options.server_pid.map(sample).transpose()?;
+    let server_name = options.server_pid.and_then(|pid| process::name(pid).ok());
+    // What those of before left behind would be shared out over those who come.
+    let empty = if options.target.has_served(options.server).await { None } else { empty };
     let floor_before = measure_floor(&options).await?;
     let driver = Driver::start(DriverOptions {
         threads: options.threads,
@@ -114,15 +120,14 @@ pub async fn run(options: RunOptions) -> anyhow::Result<Report> {
     wait_all(present.into_iter().map(attendance::Present::leave).collect()).await;
     let floors = floor_before.zip(measure_floor(&run.options).await?);
     let options = run.options.clone();
-    Ok(Report::new(Measured { options, joins, late_joins, empty, before, after, floors }))
+    Ok(Report::new(Measured { options, server_name, joins, late_joins, empty, before, after, floors }))
 }
 
 async fn measure_floor(options: &RunOptions) -> anyhow::Result<Option<Floor>> {
     if !options.floor {
         return Ok(None);
     }
-    let destinations = options.scenario.participants().clamp(1, floor::DESTINATIONS_MAX);
-    let floor = tokio::task::spawn_blocking(move || floor::measure(destinations));
+    let floor = tokio::task::spawn_blocking(|| floor::measure(floor::DESTINATIONS));
     floor.await?.context("the floor").map(Some)
 }
 

@@ -30,6 +30,24 @@ pub struct Scenario {
     pub overlaps: bool,
 }
 
+/// What is wrong with a scenario of one's own numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ScenarioError {
+    /// Neither speakers nor listeners.
+    #[error("nobody is there: a room needs a speaker or a listener")]
+    Nobody,
+    /// More talkers than speakers.
+    #[error(
+        "{talkers} can't talk at a time where there are {speakers} speakers: set --talkers or --speakers"
+    )]
+    Talkers {
+        /// How many were to talk at a time.
+        talkers: u32,
+        /// How many there are to do so.
+        speakers: u32,
+    },
+}
+
 /// Who comes and goes during the window.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -169,6 +187,21 @@ impl Scenario {
         self.rooms * (self.speakers + self.listeners)
     }
 
+    /// Whether it can be run.
+    ///
+    /// # Errors
+    /// Nobody is there, or more are to talk than can.
+    pub fn check(&self) -> Result<(), ScenarioError> {
+        let Scenario { speakers, talkers, traffic, .. } = *self;
+        if !self.has_media() && !matches!(traffic, Traffic::Rush { .. }) {
+            return Err(ScenarioError::Nobody);
+        }
+        if talkers > speakers {
+            return Err(ScenarioError::Talkers { talkers, speakers });
+        }
+        Ok(())
+    }
+
     /// Whether anybody stays in place for the whole of the window.
     pub fn has_media(&self) -> bool {
         self.participants() > 0
@@ -184,9 +217,17 @@ mod tests {
         for (index, scenario) in SCENARIOS.iter().enumerate() {
             assert_eq!(Scenario::named(scenario.name).as_ref(), Some(scenario));
             assert!(SCENARIOS[..index].iter().all(|other| other.name != scenario.name));
-            assert!(scenario.window >= seconds(10) && scenario.talkers <= scenario.speakers);
-            assert!(scenario.has_media() || matches!(scenario.traffic, Traffic::Rush { .. }));
+            assert!(scenario.window >= seconds(10));
+            assert_eq!(scenario.check(), Ok(()));
         }
         assert_eq!(Scenario::named("room"), None);
+    }
+
+    #[test]
+    fn an_empty_room_and_more_talkers_than_speakers_are_refused() {
+        let of = |speakers, listeners, talkers| Scenario { speakers, listeners, talkers, ..TOWNHALL }.check();
+        assert_eq!((of(3, 0, 3), of(0, 1, 0)), (Ok(()), Ok(())));
+        assert_eq!(of(0, 0, 0), Err(ScenarioError::Nobody));
+        assert_eq!(of(2, 9, 3), Err(ScenarioError::Talkers { talkers: 3, speakers: 2 }));
     }
 }

@@ -86,6 +86,14 @@ impl Target {
         }
     }
 
+    /// Whether the server had participants before; of other kinds it isn't known, and taken for a no.
+    pub async fn has_served(self, server: ServerUrl) -> bool {
+        match self {
+            Target::Tercet => tercet::has_served(server).await,
+            Target::LiveKit | Target::Janus | Target::Atm0s => false,
+        }
+    }
+
     /// Joins: signalling and negotiation. The addresses of the peers come from the driver, which gets them next.
     pub async fn join(self, request: &JoinRequest, driver: &Driver) -> anyhow::Result<Joined> {
         match self {

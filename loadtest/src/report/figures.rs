@@ -8,6 +8,9 @@ use crate::counts::{Silences, StreamTotals, millis};
 use crate::run::Outcomes;
 use crate::{Counts, HeardCounts, Histogram, ProcessSample};
 
+/// So much may be missing where the cost of a packet is held against the floor.
+const NEARLY_WHOLE_PERCENT: f64 = 1.0;
+
 /// Joins, from the join request to the connected media.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct JoinFigures {
@@ -116,7 +119,7 @@ pub(super) struct ServerFigures {
     /// At the beginning and at the end of the window.
     pub(super) resident_mb_before: f64,
     pub(super) resident_mb: f64,
-    /// What the participants added, each.
+    /// What the participants added, each; absent where that can't be told.
     pub(super) resident_kb_per_participant: Option<f64>,
 }
 
@@ -173,6 +176,15 @@ impl MediaFigures {
             peers_failed: counts.peers_failed,
             silences: SilenceFigures::new(&counts.silences),
         }
+    }
+}
+
+impl MediaFigures {
+    /// Whether so much came that the cost of a packet means something.
+    pub(super) fn is_nearly_whole(&self) -> bool {
+        let dropped_percent =
+            self.dropped_by_tester as f64 * 100.0 / (self.packets_out + self.dropped_by_tester).max(1) as f64;
+        self.loss_percent <= NEARLY_WHOLE_PERCENT && dropped_percent <= NEARLY_WHOLE_PERCENT
     }
 }
 
@@ -244,7 +256,7 @@ impl ServerFigures {
     pub(super) fn share_memory(&mut self, empty: Option<ProcessSample>, participants: usize) {
         let Some(empty) = empty.filter(|_| participants > 0) else { return };
         let added_mb = self.resident_mb_before - megabytes(empty.resident_bytes);
-        self.resident_kb_per_participant = Some(added_mb * 1e3 / participants as f64);
+        self.resident_kb_per_participant = (added_mb >= 0.0).then(|| added_mb * 1e3 / participants as f64);
     }
 
     pub(super) fn share_cpu_of_joins(&mut self, joins: usize) {

@@ -1,6 +1,6 @@
 //! The report as a table, for a terminal.
 
-use std::fmt;
+use std::fmt::{self, Write};
 
 use super::Report;
 use super::figures::{Distribution, HeardFigures, JoinFigures, MediaFigures, ServerFigures, TesterFigures};
@@ -28,14 +28,17 @@ impl fmt::Display for Report {
         let version = self.target.version.as_deref().unwrap_or("");
         writeln!(f, "{} on {} {version}", scenario.name, self.target.name)?;
         let (rooms, speakers, listeners) = (scenario.rooms, scenario.speakers, scenario.listeners);
-        line(
-            f,
-            "load",
-            format_args!(
-                "{rooms} x {speakers} speakers and {listeners} listeners, {} talk at a time, {:.1} s measured",
-                scenario.talkers, self.seconds
-            ),
-        )?;
+        match scenario.has_media() {
+            true => line(
+                f,
+                "load",
+                format_args!(
+                    "{rooms} x {speakers} speakers and {listeners} listeners, {} talk at a time, {:.1} s measured",
+                    scenario.talkers, self.seconds
+                ),
+            )?,
+            false => line(f, "load", format_args!("{}, {:.1} s measured", scenario.about, self.seconds))?,
+        }
         if self.joins.succeeded + self.joins.failed > 0 {
             line(f, "joins", &self.joins)?;
         }
@@ -49,7 +52,7 @@ impl fmt::Display for Report {
             heard.write(f)?;
         }
         match &self.server {
-            Some(server) => server.write(f)?,
+            Some(server) => server.write(self.target.process.as_deref(), f)?,
             None if self.server_ended => line(f, "server", "it ended")?,
             None => line(f, "server", "not measured: pass --server-pid")?,
         }
@@ -59,7 +62,10 @@ impl fmt::Display for Report {
             line(
                 f,
                 "floor",
-                format_args!("{:.0} ns a packet; the server's cost is {ratio} times that", floor.total_ns),
+                format_args!(
+                    "{:.0} ns a packet to {} destinations; the server's cost is {ratio} times that",
+                    floor.total_ns, floor.before.destinations
+                ),
             )?;
         }
         writeln!(f)?;
@@ -126,18 +132,22 @@ impl HeardFigures {
             line(f, "pre-roll", &self.pre_roll)?;
         }
         line(f, "switch delay", &self.switch_delay)?;
-        line(f, "onset missing", &self.onset_missing)
+        line(f, "onset missing", &self.onset_missing)?;
+        let began = self.onset_missing.samples + self.turns_missed;
+        line(f, "turns", format_args!("{began}, of {} nothing was heard", self.turns_missed))
     }
 }
 
 impl ServerFigures {
-    fn write(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    /// The name shows whether the process id was the right one.
+    fn write(&self, process: Option<&str>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let ServerFigures { cpu_percent, user_seconds, system_seconds, .. } = self;
         line(
             f,
             "server",
             format_args!(
-                "{cpu_percent:.1} % of a CPU: {user_seconds:.2} s user, {system_seconds:.2} s system"
+                "{}: {cpu_percent:.1} % of a CPU, {user_seconds:.2} s user, {system_seconds:.2} s system",
+                process.unwrap_or("unknown")
             ),
         )?;
         if let Some(ns) = self.ns_per_packet_out {
@@ -154,15 +164,14 @@ impl ServerFigures {
 
 impl TesterFigures {
     fn write(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (all, user) = (Maybe(self.ns_per_packet_received), Maybe(self.user_ns_per_packet_received));
-        let lag = Maybe(self.send_lag_p99_ms);
-        line(
-            f,
-            "tester",
-            format_args!(
-                "{:.1} % of a CPU, {all} ns a packet received ({user} user); sent {lag} ms late (p99)",
-                self.cpu_percent
-            ),
-        )
+        let mut text = format!("{:.1} % of a CPU", self.cpu_percent);
+        if let Some(ns) = self.ns_per_packet_received {
+            let user = Maybe(self.user_ns_per_packet_received);
+            let _ = write!(text, ", {ns:.1} ns a packet received ({user} user)");
+        }
+        if let Some(ms) = self.send_lag_p99_ms {
+            let _ = write!(text, "; sent {ms:.1} ms late (p99)");
+        }
+        line(f, "tester", text)
     }
 }

@@ -36,6 +36,7 @@ fn measured(name: &str, counts: Counts) -> Measured {
     let times = vec![Duration::from_millis(3); 100];
     Measured {
         options,
+        server_name: Some("tercet".to_owned()),
         joins: Outcomes { times, errors: vec![], elapsed: Duration::from_secs(1) },
         late_joins: Outcomes::default(),
         empty: Some(sample(0, 10_000_000)),
@@ -170,4 +171,57 @@ fn the_json_has_units_in_its_names_and_verdicts_as_numbers() {
         (&"townhall".into(), &30.0.into())
     );
     assert!(json["floor"].is_null() && json["machine"]["cpus"].is_u64());
+}
+
+#[test]
+fn what_lost_much_is_not_held_against_the_floor() {
+    let floor = Floor {
+        destinations: 1_000,
+        payload_bytes: 80,
+        datagram_bytes: 124,
+        seal_aes_128_gcm_ns: 200.0,
+        seal_aes_256_gcm_ns: 300.0,
+        send_ns: 1_600.0,
+        total_ns: 2_000.0,
+        gso_send_ns: 900.0,
+        gso_total_ns: 1_200.0,
+        dropped: 0,
+    };
+    let ratio = |lost, dropped_here| {
+        let mut counts = counts();
+        counts.steady.received -= lost;
+        counts.dropped_here = dropped_here;
+        let measured =
+            Measured { floors: Some((floor.clone(), floor.clone())), ..measured("townhall", counts) };
+        Report::new(measured).floor.unwrap().cpu_per_packet_over_floor
+    };
+    assert!(ratio(0, 0).is_some() && ratio(1_500, 0).is_some(), "1 % exactly");
+    assert_eq!((ratio(1_501, 0), ratio(0, 2_000)), (None, None));
+}
+
+#[test]
+fn memory_of_before_or_given_back_is_not_shared_out() {
+    let each = |empty| {
+        let measured = Measured { empty, ..measured("townhall", counts()) };
+        Report::new(measured).server.unwrap().resident_kb_per_participant
+    };
+    assert_eq!(each(Some(sample(0, 20_000_000))), Some(0.0));
+    assert_eq!((each(Some(sample(0, 20_000_001))), each(None)), (None, None));
+}
+
+#[test]
+fn turns_of_which_nothing_came_have_a_line() {
+    let mut counts = counts();
+    counts.heard.turns_missed = 2;
+    assert!(report("townhall", counts).to_string().contains("3, of 2 nothing was heard"));
+}
+
+#[test]
+fn a_rush_says_nothing_of_packets_that_there_are_not() {
+    let table = report("joins", Counts::default()).to_string();
+    assert!(
+        !table.contains("0 speakers") && !table.contains("- ns") && !table.contains("- ms late"),
+        "{table}"
+    );
+    assert!(table.contains("tercet: 10.0 % of a CPU"), "{table}");
 }
