@@ -54,10 +54,16 @@ pub(super) struct Joins {
 
 #[derive(Clone, Debug, Deserialize)]
 pub(super) struct Media {
-    pub(super) packets_out: u64,
     pub(super) packets_out_per_second: f64,
+    /// What is lost is lost of these.
+    pub(super) steady: Streams,
     pub(super) dropped_by_tester: u64,
     pub(super) lost_by_server: u64,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct Streams {
+    pub(super) expected: u64,
 }
 
 #[derive(Clone, Debug, Deserialize)]

@@ -55,7 +55,6 @@ fn ours(page: &mut String, rows: &[&Run]) {
          Promises |\n| --- | --- | --- | --: | --: | --- | --- | --: | --: | --- | --: | --- | --- |\n",
     );
     for run in rows {
-        let joins = run.late_joins.as_ref().unwrap_or(&run.joins);
         let server = run.server.as_ref();
         let heard = run.heard.as_ref();
         let cost = server.and_then(|s| {
@@ -72,8 +71,10 @@ fn ours(page: &mut String, rows: &[&Run]) {
         let kept = judged.clone().filter(|kept| *kept == 1).count();
         let cells = [
             shape(run),
-            format!("{} of {} ({:.0})", joins.succeeded, joins.succeeded + joins.failed, joins.per_second),
-            pair(joins.p50_ms, joins.p99_ms),
+            joins(run, |it| {
+                format!("{} of {} ({:.0})", it.succeeded, it.succeeded + it.failed, it.per_second)
+            }),
+            joins(run, |it| pair(it.p50_ms, it.p99_ms)),
             or_dash(run.media.as_ref().map(|m| format!("{:.0}", m.packets_out_per_second))),
             or_dash(run.media.as_ref().map(lost)),
             or_dash(heard.map(|h| pair(h.mouth_to_ear.p50_ms, h.mouth_to_ear.p99_ms))),
@@ -107,7 +108,7 @@ fn beside(page: &mut String, rows: &[&Run]) {
         });
         let cells = [
             [run.target.name.as_str(), run.target.version.as_deref().unwrap_or_default()].join(" "),
-            format!("{} of {}", run.joins.succeeded, run.joins.succeeded + run.joins.failed),
+            joins(run, |it| format!("{} of {}", it.succeeded, it.succeeded + it.failed)),
             or_dash(run.media.as_ref().map(|m| format!("{:.0}", m.packets_out_per_second))),
             or_dash(run.media.as_ref().map(lost)),
             or_dash(run.heard.as_ref().map(|h| pair(h.mouth_to_ear.p50_ms, h.mouth_to_ear.p99_ms))),
@@ -155,10 +156,21 @@ fn shape(run: &Run) -> String {
     }
 }
 
+/// Those who are there from the beginning, and those who came later.
+fn joins(run: &Run, cell: impl Fn(&run::Joins) -> String) -> String {
+    let at_first = Some(&run.joins).filter(|it| it.succeeded + it.failed > 0).map(&cell);
+    let later = run.late_joins.as_ref().map(cell);
+    match (at_first, later) {
+        (Some(at_first), Some(later)) => format!("{at_first}, later {later}"),
+        (only, None) | (None, only) => or_dash(only),
+    }
+}
+
 fn lost(media: &run::Media) -> String {
+    let expected = media.steady.expected;
     match (media.lost_by_server, media.dropped_by_tester) {
-        (lost, 0) => format!("{lost} of {}", media.packets_out + lost),
-        (lost, dropped) => format!("{lost} of {}, {dropped} more by the tester", media.packets_out + lost),
+        (lost, 0) => format!("{lost} of {expected}"),
+        (lost, dropped) => format!("{lost} of {expected}, {dropped} more by the tester"),
     }
 }
 
@@ -175,4 +187,54 @@ fn pair(a: Option<f64>, b: Option<f64>) -> String {
 
 fn or_dash(cell: Option<String>) -> String {
     cell.unwrap_or_else(|| "–".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(joins: usize, late_joins: Option<usize>) -> Run {
+        let joined =
+            |succeeded| serde_json::json!({ "succeeded": succeeded, "failed": 0, "per_second": 5.0 });
+        let report = serde_json::json!({
+            "date": "2026-11-21T12:00:00Z",
+            "target": { "name": "tercet" },
+            "machine": { "cpu": "one", "cpus": 2, "kernel": "6" },
+            "scenario": { "name": "churn", "rooms": 1, "speakers": 10, "listeners": 50, "talkers": 3 },
+            "joins": joined(joins),
+            "late_joins": late_joins.map(joined),
+            "tester": {},
+            "promises": [{ "kept": 1 }, { "kept": 0 }, { "kept": null }],
+            "warnings": [],
+        });
+        serde_json::from_value(report).unwrap()
+    }
+
+    #[test]
+    fn those_who_come_later_stand_beside_those_of_the_beginning() {
+        let cell = |run: &Run| joins(run, |it| it.succeeded.to_string());
+        assert_eq!(cell(&run(60, None)), "60");
+        assert_eq!(cell(&run(60, Some(80))), "60, later 80");
+        assert_eq!(cell(&run(0, Some(80))), "80", "a rush");
+    }
+
+    #[test]
+    fn promises_that_cannot_be_judged_do_not_count() {
+        let page = of(&[run(60, Some(80))]);
+        assert!(page.contains("| 1 of 2 |"), "{page}");
+    }
+
+    #[test]
+    fn what_is_lost_is_lost_of_what_those_who_stay_expect() {
+        let lost_of = |dropped_by_tester| {
+            lost(&run::Media {
+                packets_out_per_second: 9_000.0,
+                steady: run::Streams { expected: 150_000 },
+                dropped_by_tester,
+                lost_by_server: 3,
+            })
+        };
+        assert_eq!(lost_of(0), "3 of 150000");
+        assert_eq!(lost_of(7), "3 of 150000, 7 more by the tester");
+    }
 }
