@@ -187,7 +187,7 @@ mod tests {
         let curve = Curve { name: "Tercet", points: vec![(10.0, 4.5), (1_000.0, 3.0)] };
         let picture =
             Curves { title: "Cost", x: "listeners", y: "µs", curves: vec![curve] }.draw().to_string();
-        assert!(["Cost", "Tercet", "listeners", ">1000<"].iter().all(|part| picture.contains(part)));
+        assert!(["Cost", "Tercet", "listeners", "\n1000\n"].iter().all(|part| picture.contains(part)));
         let bar = Bar { name: "Tercet".to_owned(), parts: [1.0, 2.0] };
         let bars =
             Bars { title: "Cost", unit: "µs", parts: ["user", "system"], bars: vec![bar], floor: Some(2.5) };

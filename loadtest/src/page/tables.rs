@@ -198,6 +198,7 @@ mod tests {
             |succeeded| serde_json::json!({ "succeeded": succeeded, "failed": 0, "per_second": 5.0 });
         let report = serde_json::json!({
             "date": "2026-11-21T12:00:00Z",
+            "seconds": 10.0,
             "target": { "name": "tercet" },
             "machine": { "cpu": "one", "cpus": 2, "kernel": "6" },
             "scenario": { "name": "churn", "rooms": 1, "speakers": 10, "listeners": 50, "talkers": 3 },
