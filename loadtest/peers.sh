@@ -146,6 +146,8 @@ CONFIG
 
 start() {
     local name=$1 port server=() state=$peers/run/$1
+    ((EUID == 0)) || die 'network namespaces are for root to make'
+    has "$name" || die "$name is not there: install it first"
     mkdir -p "$state"
     [[ ! -e $state/pid ]] || ! kill -0 "$(<"$state/pid")" 2>/dev/null || die "$name runs already"
     case $name in
@@ -198,6 +200,16 @@ stop() {
     kill -KILL "$pid" 2>/dev/null || true
 }
 
+has() {
+    case $1 in
+        tercet) [[ -x $target/release/tercet ]] ;;
+        janus) command -v janus >/dev/null ;;
+        livekit) [[ -x $peers/bin/livekit-server ]] ;;
+        atm0s) [[ -x $peers/bin/atm0s-media-server ]] ;;
+        *) die "there is no server called $1" ;;
+    esac
+}
+
 version_of() {
     case $1 in
         tercet) git describe --always --dirty 2>/dev/null || "$target/release/tercet" version ;;
@@ -219,7 +231,7 @@ run() {
 
 command=${1:-}
 case $command in
-    install | start | stop | run)
+    install | start | stop | run | has)
         (($# > 1)) || die "$command what?"
         "$@"
         ;;
@@ -227,14 +239,6 @@ case $command in
         shift
         make_namespace
         inside "$@"
-        ;;
-    has)
-        case ${2:?which?} in
-            tercet) [[ -x $target/release/tercet ]] ;;
-            janus) command -v janus >/dev/null ;;
-            livekit) [[ -x $peers/bin/livekit-server ]] ;;
-            atm0s) [[ -x $peers/bin/atm0s-media-server ]] ;;
-        esac
         ;;
     clean) [[ ! -e /run/netns/$namespace ]] || ip netns delete "$namespace" ;;
     '' | -h | --help) usage ;;
