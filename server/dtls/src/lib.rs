@@ -20,7 +20,7 @@ use str0m::crypto::dtls::{DtlsInstance, DtlsProvider};
 
 use association::Association;
 pub use export::{Exported, exporting};
-pub use seal::{Sealer, TAG_BYTES};
+pub use seal::Sealer;
 
 /// What all peers of a process share.
 #[derive(Clone, Debug)]

@@ -7,9 +7,6 @@ use str0m::crypto::dtls::SrtpProfile;
 
 use crate::Exported;
 
-/// How much longer a packet becomes (RFC 7714, section 13.2).
-pub const TAG_BYTES: usize = 16;
-
 /// RFC 7714, section 12: salts of AEAD ciphers have 96 bits.
 const SALT_BYTES: usize = NONCE_LEN;
 
@@ -53,7 +50,7 @@ impl Sealer {
         Some(Sealer { key, salt })
     }
 
-    /// Encrypts what follows the header and appends the tag. `index` is the sequence number with its roll-over
+    /// Encrypts what follows the header and appends the tag, 16 octets (RFC 7714, section 13.2). `index` is the sequence number with its roll-over
     /// counter, of which the header has the lower 16 bits.
     ///
     /// # Panics

@@ -20,12 +20,11 @@ use super::lines::Line;
 /// How often str0m writes a packet of a stream: each 5.12 s, of 20 ms each, about as often as it reports.
 const PACKETS_A_REPORT: u64 = 256;
 
-/// RFC 3550, section 5.1: version 2; the bits for padding and extension; the fixed part's length.
+/// RFC 3550, section 5.1: version 2; the bits for padding, extension and marker.
 const VERSION: u8 = 2 << 6;
 const PADDING: u8 = 1 << 5;
 const EXTENSION: u8 = 1 << 4;
 const MARKER: u8 = 1 << 7;
-const FIXED_BYTES: usize = 12;
 
 /// RFC 8285, section 4.2: what a block of elements with one-octet headers begins with, and the ids that they can have.
 const ONE_OCTET_HEADERS: [u8; 2] = [0xBE, 0xDE];
@@ -216,7 +215,6 @@ fn compose(packet: &Written, stream: &Stream, padding: usize, out: &mut Vec<u8>)
         out.resize(out.len() + padding - 1, 0);
         out.push(padding as u8);
     }
-    debug_assert!(header_bytes >= FIXED_BYTES);
     header_bytes
 }
 

@@ -154,7 +154,7 @@ impl Plane {
         }
     }
 
-    /// When [`Plane::handle_timeouts`] has something to do.
+    /// When [`Plane::handle_timeouts`] or [`Plane::flush`] has something to do.
     pub(super) fn next_deadline(&self) -> Option<Instant> {
         let flush = self.written.front().map(|(_, since)| *since + self.gauge.gather());
         let peers = self.timers.next().into_iter().chain(flush).min();
