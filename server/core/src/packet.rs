@@ -10,14 +10,16 @@ use selector::{Level, SourceId};
 pub struct StreamEpoch(pub u32);
 
 /// How a payload is to be read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Encoding {
     /// Opus (RFC 7587).
     Opus,
-    /// Redundant audio (RFC 2198) whose blocks name Opus by this payload type.
+    /// Redundant audio (RFC 2198), all of it Opus.
     Red {
-        /// The sender's payload type of Opus.
+        /// The sender's payload type of Opus, by which the blocks name it.
         opus_pt: u8,
+        /// The block that isn't redundant: what the packet would be without the others.
+        primary: Arc<[u8]>,
     },
 }
 

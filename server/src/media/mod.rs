@@ -14,6 +14,7 @@ mod pool;
 mod sdp;
 mod socket;
 mod strain;
+mod stream;
 mod timers;
 mod trace;
 mod worker;

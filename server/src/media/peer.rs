@@ -1,7 +1,7 @@
 //! One WebRTC peer connection: datagrams and forwarded packets in, datagrams and [`PeerEvent`]s out.
 //!
-//! str0m does ICE, DTLS, SRTP and SCTP; this file knows which m-line is what. The contract is
-//! str0m's: after everything that goes in, [`Peer::drain`] until nothing comes out.
+//! str0m does ICE, DTLS and SCTP, and SRTP of what is received; this file knows which m-line is what, and sends what
+//! goes into the slots. The contract is str0m's: after everything that goes in, [`Peer::drain`] until nothing comes out.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -14,16 +14,17 @@ use str0m::config::{CryptoProvider, DtlsVersion};
 use str0m::format::Codec;
 use str0m::media::{Direction, MediaKind, Mid, Pt};
 use str0m::net::{Protocol, Receive, Transmit};
-use str0m::rtp::{Extension, ExtensionMap, ExtensionValues, RtpPacket, RtpWrite};
+use str0m::rtp::{Extension, ExtensionMap, RedDecoder, RtpPacket};
 use str0m::{Candidate, Event, IceConnectionState, Input, Output, Rtc};
 use tercet_core::{AudioPacket, Encoding, IncomingRtp, Rewritten};
 use tercet_dtls::{Sealer, SharedCrypto, exporting};
 use tercet_protocol::{ByOrigin, CHANNEL_LOSSY, CHANNEL_RELIABLE, TrackOrigin};
 use tracing::debug;
 
-use super::fanout::{Fanout, Path, Stream, Written};
-use super::lines::{Line, Lines, Outbound};
-use super::sdp::polished;
+use super::fanout::{Fanout, Path, Written};
+use super::lines::{Lines, Negotiated, Way};
+use super::sdp;
+use super::stream::Numbers;
 
 /// More m-lines than a session of eight slots and a screen has reason for.
 const MEDIA_LINES_MAX: usize = 24;
@@ -33,6 +34,9 @@ pub(super) const CHANNEL_BUFFER_BYTES_MAX: usize = 256 * 1024;
 
 /// Each costs time with each packet of the association: more than this is no use of ours.
 const CHANNELS_MAX: u32 = 16;
+
+/// RFC 8285, section 4.2: the ids of header extensions with one octet of header, the only ones that are written.
+const EXTENSION_IDS: std::ops::RangeInclusive<u8> = 1..=14;
 
 /// How soon a peer is looked at again that asked for no time of its own.
 const IDLE: Duration = Duration::from_secs(3600);
@@ -100,26 +104,19 @@ pub(crate) enum Write {
     TakenForOldest,
 }
 
-/// What became of what was written to a peer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Flushed {
-    /// It was sealed and handed over.
-    Sealed,
-    /// str0m has it: [`Peer::drain`].
-    Queued,
-}
-
 /// One WebRTC peer connection.
 pub(crate) struct Peer {
     rtc: Rtc,
     crypto: Arc<CryptoProvider>,
     lines: Lines,
-    /// Once DTLS is done, if it settled on a cipher that we seal with.
+    /// Once DTLS is done.
     fanout: Option<Fanout>,
     /// Packets for the next flush.
     written: Vec<Written>,
-    /// Whether str0m was given something, or told of the time, since it was drained.
-    is_queued: bool,
+    /// What all that is sent is said to come from (RFC 7022, section 4.2: as short-lived as the connection).
+    cname: String,
+    /// The SSRC by which a packet of str0m's is known that only tells where it would go: see [`Peer::ask_path`].
+    question_ssrc: u32,
     reliable: Option<ChannelId>,
     lossy: Option<ChannelId>,
     /// Channels that were ever opened.
@@ -162,7 +159,8 @@ impl Peer {
             lines: Lines::new(slots_max),
             fanout: None,
             written: Vec::new(),
-            is_queued: false,
+            cname: format!("{:032x}", rand::random::<u128>()),
+            question_ssrc: rand::random(),
             reliable: None,
             lossy: None,
             channels: 0,
@@ -186,23 +184,22 @@ impl Peer {
             debug!(%error, "an offer was refused");
             OfferError::BadSdp(why)
         };
-        let parsed = SdpOffer::from_sdp_string(offer)
+        let (unsent, received) = sdp::without_streams(offer);
+        let parsed = SdpOffer::from_sdp_string(&unsent)
             .map_err(|error| refused(&error, "it can't be parsed (RFC 8866)"))?;
         let answer = self.rtc.sdp_api().accept_offer(parsed).map_err(|error| {
             refused(&error, "it lacks ICE or DTLS, or doesn't fit what was negotiated before")
         })?;
         let answer = answer.to_sdp_string();
-        let sdp = polished(offer, &answer);
         // str0m tells of new m-lines once the peer is connected; who is in which slot is told before.
-        let mids = sdp.lines().filter_map(|line| line.strip_prefix("a=mid:"));
-        let read: Vec<(Direction, Line)> =
-            mids.filter_map(|mid| self.read_media(Mid::from(mid.trim()))).collect();
-        self.lines.seat(read);
-        let mut api = self.rtc.direct_api();
-        self.lines.forget_retired(|ssrc| api.stream_tx(&ssrc.into()).is_none());
+        let mids = answer.lines().filter_map(|line| line.strip_prefix("a=mid:")).map(str::trim);
+        let negotiated = mids
+            .filter_map(|mid| self.negotiated(Mid::from(mid), received.contains(&Mid::from(mid))))
+            .collect();
+        self.lines.seat(negotiated);
+        let sdp = sdp::polished(offer, &answer, |mid| Some((self.lines.ssrc_of(mid)?, &*self.cname)));
         // What waits was written for the lines as they were.
         self.written.clear();
-        self.forget_path();
         if self.lines.are_of_no_use() {
             return Err(OfferError::UnsupportedCodec);
         }
@@ -241,10 +238,11 @@ impl Peer {
     ) -> Result<(), DatagramError> {
         let receive =
             Receive::new(Protocol::Udp, from, to, datagram).map_err(|_| DatagramError::Malformed)?;
+        self.rtc.handle_input(Input::Receive(now, receive)).map_err(|_| DatagramError::Fatal)?;
         if is_stun(datagram) {
-            self.forget_path();
+            self.ask_path();
         }
-        self.rtc.handle_input(Input::Receive(now, receive)).map_err(|_| DatagramError::Fatal)
+        Ok(())
     }
 
     /// Time has passed.
@@ -258,60 +256,42 @@ impl Peer {
         origin: TrackOrigin,
         slot: usize,
         rewritten: Rewritten,
-        packet: &Outbound<'_>,
+        packet: &AudioPacket,
     ) -> Write {
-        let Some((line, at)) = self.lines.of_slot(origin, slot) else {
+        let Some((line, stream)) = self.lines.of_slot(origin, slot) else {
             return Write::Refused;
         };
-        let Some((pt, payload)) = at.encode(packet) else {
+        let Some(index) = stream.take_index(rewritten.seq) else {
             return Write::Refused;
         };
-        if at.stream.as_mut().is_some_and(|stream| !stream.use_index(rewritten.seq)) {
-            return Write::Refused;
-        }
+        let (pt, payload) = stream.numbers.encode(packet);
         let is_full = self.written.len() >= WRITTEN_MAX;
         if is_full {
             self.written.remove(0);
         }
-        let AudioPacket { level, voice, source, .. } = *packet.audio;
-        self.written.push(Written { line, rewritten, pt, level, voice, csrc: source.0, payload });
+        let Rewritten { timestamp, marker, .. } = rewritten;
+        let AudioPacket { level, voice, source, .. } = *packet;
+        let payload = payload.clone();
+        self.written.push(Written {
+            line,
+            index,
+            timestamp,
+            marker,
+            pt,
+            level,
+            voice,
+            csrc: source.0,
+            payload,
+        });
         if is_full { Write::TakenForOldest } else { Write::Taken }
     }
 
-    /// Sends what was written: hands over sealed datagrams, or gives it to str0m.
-    pub(crate) fn flush(
-        &mut self,
-        now: Instant,
-        datagram: &mut Vec<u8>,
-        mut each: impl FnMut(Path, &[u8]),
-    ) -> Result<Flushed, DatagramError> {
-        let lines = self.lines.downstream();
-        if let Some(fanout) = self.fanout.as_ref().filter(|_| !self.is_queued)
-            && let Some(path) = fanout.path_of(&self.written, lines)
-        {
-            fanout.seal(&self.written, lines, datagram, |datagram| each(path, datagram));
-            self.written.clear();
-            return Ok(Flushed::Sealed);
+    /// Seals what was written, and hands it over. What is written before the connection stands goes nowhere.
+    pub(crate) fn flush(&mut self, now: Instant, datagram: &mut Vec<u8>, each: impl FnMut(Path, &[u8])) {
+        if let Some(fanout) = &mut self.fanout {
+            fanout.seal(now, &self.written, self.lines.downstream(), &self.cname, datagram, each);
         }
-        for packet in self.written.drain(..) {
-            let ext_vals = ExtensionValues {
-                audio_level: Some(packet.level.dbov()),
-                voice_activity: packet.voice,
-                ..ExtensionValues::default()
-            };
-            let Rewritten { seq, timestamp, marker } = packet.rewritten;
-            let write = RtpWrite::new(packet.pt, seq.into(), timestamp, now, packet.payload)
-                .marker(marker)
-                .ext_vals(ext_vals)
-                .csrc(&[packet.csrc]);
-            let mid = self.lines.downstream()[packet.line].mid;
-            if let Some(stream) = self.rtc.direct_api().stream_tx_by_mid(mid, None) {
-                stream.write_rtp(write);
-            }
-        }
-        // str0m looks at what was written only when time passes.
-        self.handle_timeout(now)?;
-        Ok(Flushed::Queued)
+        self.written.clear();
     }
 
     /// Whether reliable data frames can be sent.
@@ -328,7 +308,6 @@ impl Peer {
         if channel.buffered_amount() + frame.len() > CHANNEL_BUFFER_BYTES_MAX {
             return false;
         }
-        self.is_queued = true;
         channel.write(false, frame).unwrap_or(false)
     }
 
@@ -349,7 +328,6 @@ impl Peer {
             match self.poll_output()? {
                 Output::Timeout(deadline) => {
                     self.deadline = deadline.min(now + IDLE);
-                    self.is_queued = false;
                     return Ok(());
                 }
                 Output::Transmit(transmit) => {
@@ -359,7 +337,9 @@ impl Peer {
                         let Transmit { source, destination, .. } = transmit;
                         fanout.learn_path(Path { source, destination });
                     }
-                    outgoing.push(transmit);
+                    if !is_question(self.question_ssrc, &transmit.contents) {
+                        outgoing.push(transmit);
+                    }
                 }
                 Output::Event(event) => events.extend(self.event(event)),
             }
@@ -377,14 +357,19 @@ impl Peer {
             exporting(|| self.rtc.poll_output())
         };
         if let Some(exported) = exported {
-            self.fanout = Sealer::new(&self.crypto, &exported).map(Fanout::new);
+            let sealer = Sealer::new(&self.crypto, &exported).ok_or(DatagramError::Fatal)?;
+            self.fanout = Some(Fanout::new(sealer));
         }
         output.map_err(|_| DatagramError::Fatal)
     }
 
-    fn forget_path(&mut self) {
-        if let Some(fanout) = &mut self.fanout {
-            fanout.forget_path();
+    /// Has str0m say where the peer is. It chooses among the peer's addresses with each STUN message, and says so only by
+    /// what it sends: so it is given an RTCP message of no content, which [`Peer::drain`] looks at and keeps back. (If
+    /// it leaves in one datagram with reports, the client gets it, and ignores it.)
+    fn ask_path(&mut self) {
+        if self.fanout.is_some() {
+            let (from, about) = (self.question_ssrc.into(), 0.into());
+            self.rtc.direct_api().send_app_specific_feedback(from, about, []);
         }
     }
 
@@ -392,6 +377,7 @@ impl Peer {
         match event {
             Event::Connected => {
                 self.established = true;
+                self.ask_path();
                 Some(PeerEvent::Connected)
             }
             Event::IceConnectionStateChange(IceConnectionState::Disconnected) => {
@@ -428,20 +414,21 @@ impl Peer {
         }
     }
 
-    /// The first m-line that the client sends on is its microphone, the second its screen; those it only
-    /// receives on are the slots, in the order in which they came to be, and then the screen slot.
-    fn read_media(&mut self, mid: Mid) -> Option<(Direction, Line)> {
+    /// An audio m-line of the last offer; `is_received` if the client only receives on it, of which str0m knows nothing.
+    fn negotiated(&mut self, mid: Mid, is_received: bool) -> Option<Negotiated> {
         let audio =
             self.rtc.media(mid).filter(|media| media.kind() == MediaKind::Audio && !media.disabled())?;
-        let direction = audio.direction();
+        let way = match audio.direction() {
+            _ if is_received => Way::Down,
+            Direction::RecvOnly | Direction::SendRecv => Way::Up,
+            Direction::SendOnly | Direction::Inactive => Way::Stopped,
+        };
         let extensions = audio.remote_extmap();
-        let (level_id, mid_id) =
-            (extensions.id_of(Extension::AudioLevel), extensions.id_of(Extension::RtpMid));
+        let id_of = |extension| extensions.id_of(extension).filter(|id| EXTENSION_IDS.contains(id));
+        let (level_id, mid_id) = (id_of(Extension::AudioLevel), id_of(Extension::RtpMid));
         let (opus_pt, red_pt) = self.opus_of(mid)?;
-        let mut api = self.rtc.direct_api();
-        let stream = api.stream_tx_by_mid(mid, None);
-        let stream = stream.map(|stream| Stream::new(*stream.ssrc(), &mid, level_id, mid_id));
-        Some((direction, Line { mid, opus_pt, red_pt, active: true, stream }))
+        let mid_id = mid_id.filter(|_| !mid.is_empty());
+        Some(Negotiated { mid, way, numbers: Numbers { opus_pt, red_pt, level_id, mid_id } })
     }
 
     /// The payload types of Opus and of its redundancy, as this client numbers them.
@@ -463,7 +450,7 @@ impl Peer {
             if opus.pt() == pt {
                 Some(Encoding::Opus)
             } else if opus.red() == Some(pt) {
-                Some(Encoding::Red { opus_pt: *opus.pt() })
+                Some(Encoding::Red { opus_pt: *opus.pt(), primary: primary_of(&packet.payload)? })
             } else {
                 None
             }
@@ -492,6 +479,18 @@ fn is_stun(datagram: &[u8]) -> bool {
 /// RFC 7983, section 7: that of RTP and RTCP 128 to 191.
 fn is_rtp(datagram: &[u8]) -> bool {
     datagram.first().is_some_and(|first| (128..192).contains(first))
+}
+
+/// RFC 4585, section 6.4: feedback of the application layer has format 15 and type 206, and the SSRC of its sender comes
+/// next; SRTCP leaves all of that in the clear (RFC 3711, section 3.4).
+fn is_question(ssrc: u32, datagram: &[u8]) -> bool {
+    matches!(datagram, [0x8F, 206, _, _, sender @ ..] if sender.starts_with(&ssrc.to_be_bytes()))
+}
+
+/// The block of redundant audio that isn't redundant.
+fn primary_of(redundant: &[u8]) -> Option<Arc<[u8]>> {
+    let blocks = RedDecoder::decode(redundant).ok()?;
+    blocks.iter().find(|block| block.is_primary).map(|block| block.payload.into())
 }
 
 /// What a datagram, or a moment, did to its connection.

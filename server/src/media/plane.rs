@@ -30,7 +30,7 @@ use super::crossing::{Crossing, CrossingSender, News};
 use super::demux::{Claim, Demux};
 use super::fanout::Path;
 use super::metrics::WorkerMetrics;
-use super::peer::{DatagramError, Flushed, Peer, PeerEvent};
+use super::peer::{DatagramError, Peer, PeerEvent};
 use super::socket::Sent;
 use super::strain::StrainGauge;
 use super::timers::Timers;
@@ -293,8 +293,7 @@ impl Plane {
         }
     }
 
-    /// Lets peers speak that were written to, up to a turn's worth. What needs no more of str0m goes to `each`, the rest
-    /// to [`Plane::outgoing`].
+    /// Sends what was written to peers, up to a turn's worth of them.
     ///
     /// Whoever waits for a later turn gets what came meanwhile in the same call: the busier the worker is, the less a
     /// packet costs it.
@@ -310,10 +309,10 @@ impl Plane {
             if let Some(endpoint) = self.endpoints.get_mut(&id) {
                 endpoint.written = false;
             }
-            let flushed = self.with_peer(now, id, |peer| peer.flush(now, &mut datagram, &mut each));
-            if flushed == Some(Flushed::Queued) {
-                self.pump(now, id);
-            }
+            self.with_peer(now, id, |peer| {
+                peer.flush(now, &mut datagram, &mut each);
+                Ok(())
+            });
         }
         self.datagram = datagram;
     }

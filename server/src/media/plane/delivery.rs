@@ -10,7 +10,6 @@ use tercet_protocol::TrackOrigin;
 
 use super::{Endpoint, Plane};
 use crate::media::crossing::{Crossing, HeardPacket, News};
-use crate::media::lines::Outbound;
 use crate::media::peer::Write;
 use crate::media::trace::What;
 use crate::media::{WorkerEvent, WorkerId};
@@ -27,7 +26,7 @@ struct Delivery<'a> {
 }
 
 impl Delivery<'_> {
-    fn write(&mut self, forward: Forward, packet: &Outbound<'_>) {
+    fn write(&mut self, forward: Forward, packet: &AudioPacket) {
         let Some(endpoint) = self.endpoints.get_mut(&forward.endpoint) else {
             return;
         };
@@ -146,21 +145,19 @@ impl Plane {
             panicked: Vec::new(),
         };
         let shard = &mut local.shards[origin];
-        let outbound = Outbound::new(packet);
         if let Some(position) = arrival.position {
             for earlier in &arrival.pre_roll {
-                let outbound = Outbound::new(&earlier.packet);
                 for forward in shard.forward_earlier(now, earlier, position) {
-                    delivery.write(forward, &outbound);
+                    delivery.write(forward, &earlier.packet);
                 }
             }
             for forward in shard.forward(now, packet, position) {
-                delivery.write(forward, &outbound);
+                delivery.write(forward, packet);
             }
         }
         if arrival.viewed {
             for forward in shard.forward_to_viewers(now, packet) {
-                delivery.write(forward, &outbound);
+                delivery.write(forward, packet);
             }
         }
         let Delivery { forwarded, overdue, panicked, .. } = delivery;
