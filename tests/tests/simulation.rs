@@ -10,7 +10,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use selector::{Level, SourceId};
 use tercet_core::{
-    Arrival, AudioPacket, Encoding, EndpointId, Forward, Gate, IncomingRtp, Ingest, Listening, RoomAudio,
+    Arrival, AudioPacket, Encoding, EndpointId, Gate, IncomingRtp, Ingest, Listening, Rewritten, RoomAudio,
     RoomShard, Slot, StreamEpoch,
 };
 
@@ -25,6 +25,14 @@ struct Network {
     loss: f64,
     /// Each datagram is delayed by up to so much, so that they overtake each other.
     jitter_ms: u64,
+}
+
+/// A packet that a listener took.
+struct Heard {
+    endpoint: EndpointId,
+    slot: usize,
+    rewritten: Rewritten,
+    packet: AudioPacket,
 }
 
 /// A participant: talks in spurts, on a worker, to an endpoint of their own.
@@ -246,43 +254,41 @@ impl World {
 
     fn deliver(&mut self, room: usize, worker: usize, packet: &AudioPacket, arrival: &Arrival) {
         let now = self.now();
-        if let Some(position) = arrival.position {
-            for earlier in &arrival.pre_roll {
-                let forwards: Vec<Forward> =
-                    self.shards[room][worker].forward_earlier(now, earlier, position).collect();
-                self.arrive_in_slots(&earlier.packet, &forwards);
-            }
-            let forwards: Vec<Forward> = self.shards[room][worker].forward(now, packet, position).collect();
-            self.arrive_in_slots(packet, &forwards);
+        let shard = &mut self.shards[room][worker];
+        shard.forward(now, packet, arrival);
+        let mut heard = Vec::new();
+        while let Some(turn) = shard.next_turn() {
+            let endpoint = turn.endpoint();
+            let forwards = turn.forwards();
+            heard.extend(forwards.map(|f| Heard {
+                endpoint,
+                slot: f.slot,
+                rewritten: f.rewritten,
+                packet: f.packet.clone(),
+            }));
         }
-        if arrival.viewed {
-            let forwards: Vec<Forward> = self.shards[room][worker].forward_to_viewers(now, packet).collect();
-            self.viewed += forwards.len();
-            self.arrive_in_slots(packet, &forwards);
-        }
+        self.arrive_in_slots(heard);
     }
 
-    fn arrive_in_slots(&mut self, packet: &AudioPacket, forwards: &[Forward]) {
+    fn arrive_in_slots(&mut self, all: Vec<Heard>) {
         let seed = self.seed;
-        let mut reached = Vec::new();
-        for forward in forwards {
-            let listener = self.participants.iter().find(|p| p.endpoint == forward.endpoint);
+        for Heard { endpoint, slot, rewritten, packet } in all {
+            let listener = self.participants.iter().find(|p| p.endpoint == endpoint);
             let listener = listener.unwrap_or_else(|| panic!("seed {seed}: forwarded to somebody who left"));
             assert_ne!(listener.source, packet.source, "seed {seed}: somebody hears themselves");
             assert_eq!(usize::from(packet.payload[0]), listener.room, "seed {seed}: a packet left its room");
             if let Some(Listening { only, except }) = &listener.listening {
+                self.viewed += 1;
                 let wanted = only.as_ref().is_none_or(|only| only.contains(&packet.source));
                 assert!(
                     wanted && !except.contains(&packet.source),
                     "seed {seed}: somebody hears who is not wanted"
                 );
             }
-            assert!(!reached.contains(&forward.endpoint), "seed {seed}: one packet in two slots");
-            reached.push(forward.endpoint);
-            let heard = (forward.endpoint, packet.source, packet.epoch, packet.seq);
+            let heard = (endpoint, packet.source, packet.epoch, packet.seq);
             assert!(self.heard.insert(heard), "seed {seed}: somebody hears a packet twice");
-            let stream = self.streams.entry((forward.endpoint, forward.slot)).or_default();
-            let former = stream.insert(forward.rewritten.seq, (forward.rewritten.timestamp, packet.source));
+            let stream = self.streams.entry((endpoint, slot)).or_default();
+            let former = stream.insert(rewritten.seq, (rewritten.timestamp, packet.source));
             assert_eq!(former, None, "seed {seed}: a sequence number was used twice");
         }
     }

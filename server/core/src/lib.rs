@@ -29,6 +29,6 @@ pub use ingest::{Dropped, Gate, IncomingRtp, Ingest};
 pub use packet::{AudioPacket, Encoding, StreamEpoch};
 pub use pre_roll::{Earlier, PRE_ROLL_DEFAULT, PRE_ROLL_MAX};
 pub use room::{Participant, Publication, Refusal, Room, RoomSettings};
-pub use shard::{Arrival, Forward, RoomAudio, RoomShard, SHARE_RELEASE_AFTER, Speaker};
+pub use shard::{Arrival, FORWARDS_MAX, Forward, RoomAudio, RoomShard, SHARE_RELEASE_AFTER, Speaker, Turn};
 pub use slot::{Rewritten, Slot};
 pub use view::Listening;

@@ -1,4 +1,4 @@
-//! The part of a room that lives on one worker: packets in, a [`Forward`] a listener out.
+//! The part of a room that lives on one worker: packets in, and for each listener what they hear out.
 //!
 //! Each shard judges the packets of its own publishers and ranks them. Those of whoever has a position cross to the
 //! room's other workers with what was judged and with the position that was given, so all shards have the same
@@ -9,22 +9,38 @@
 //! hears the reserve there instead. So nobody hears themselves and everybody hears K others, without
 //! a decision a listener.
 //!
+//! A packet that is heard is written down once, and each listener takes what has come since their last turn. So a
+//! busy worker, which gets round to a listener less often, finds more for them each time, and spends less on each packet.
+//!
 //! The sound of shared screens has a shard of its own beside that of the voices, the *stage*: it ranks nothing, whoever
 //! comes first has its one slot (docs/adr/0018-screen-audio.md).
+
+mod listeners;
+mod log;
 
 use std::time::{Duration, Instant};
 
 use arrayvec::ArrayVec;
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::FxHashSet;
 use selector::{Candidate, Changes, Level, Params, Positions, SLOTS_MAX, Selector, SourceId, Standing};
 
-use crate::pre_roll::{Earlier, HeardBy, PRE_ROLL_DEFAULT, PRE_ROLL_MAX, PreRoll};
+use crate::pre_roll::{Earlier, HeardBy, PRE_ROLL_DEFAULT, PreRoll};
 use crate::slot::{Rewritten, Slot};
 use crate::view::{Listening, View};
 use crate::{AudioPacket, EndpointId};
 
+use listeners::{Listener, Listeners};
+use log::{Entry, Log, Occupied};
+
 /// The largest number of positions: the slots and the reserve.
 const POSITIONS_MAX: usize = SLOTS_MAX + 1;
+
+/// Packets that wait for a listener's turn, for each position: what a voice says in a tenth of a second, and a pre-roll now and
+/// then.
+const WAITING_A_POSITION: usize = 6;
+
+/// More packets than any listener takes in one turn.
+pub const FORWARDS_MAX: usize = WAITING_A_POSITION * POSITIONS_MAX;
 
 /// A share of which nothing comes for so long is over, and the stage free for another: a shorter pause may be the
 /// network's.
@@ -50,25 +66,56 @@ impl RoomAudio {
 /// What to do with a packet that arrived.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Arrival {
-    /// The position that it is heard in; [`RoomShard::forward`] takes it from here.
+    /// The position that it is heard in.
     pub position: Option<usize>,
-    /// What the source sent right before it: [`RoomShard::forward_earlier`] takes it from here, before the packet.
+    /// What the source sent right before it: it is heard before the packet.
     pub pre_roll: Vec<Earlier>,
-    /// Whether somebody hears it who chose whom to hear: [`RoomShard::forward_to_viewers`] takes it from here.
+    /// Whether somebody hears it who chose whom to hear.
     pub viewed: bool,
     /// What the room's other workers have to know to hear it too.
     pub crossing: Option<Candidate>,
 }
 
 /// A packet to be written to a listener.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Forward {
-    /// To whom.
-    pub endpoint: EndpointId,
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Forward<'a> {
     /// In which of their slots.
     pub slot: usize,
     /// Under which numbers.
     pub rewritten: Rewritten,
+    /// What.
+    pub packet: &'a AudioPacket,
+    /// When it arrived.
+    pub at: Instant,
+}
+
+/// A listener's turn: see [`RoomShard::next_turn`].
+pub struct Turn<'a> {
+    listener: &'a mut Listener,
+    log: &'a Log,
+    since: u64,
+}
+
+impl<'a> Turn<'a> {
+    /// Whose.
+    pub fn endpoint(&self) -> EndpointId {
+        self.listener.id
+    }
+
+    /// When the oldest packet came that they have yet to take, and how many before it they missed: they wait too long.
+    pub fn waiting(&self) -> (Option<Instant>, u64) {
+        let (mut entries, missed) = self.log.since(self.since);
+        (entries.next().map(|entry| entry.at), missed)
+    }
+
+    /// What they hear of all that came since their last turn, in order: at most [`FORWARDS_MAX`].
+    pub fn forwards(self) -> impl Iterator<Item = Forward<'a>> {
+        let Turn { listener, log, since } = self;
+        log.since(since).0.filter_map(|entry| {
+            let (slot, rewritten) = listener.hear(entry)?;
+            Some(Forward { slot, rewritten, packet: &entry.packet, at: entry.at })
+        })
+    }
 }
 
 /// Somebody who is heard.
@@ -96,22 +143,12 @@ pub struct RoomShard {
     version: u64,
     /// Occupations of the room's positions that began or ended.
     switches: u64,
-    endpoints: FxHashMap<EndpointId, Listener>,
+    listeners: Listeners,
+    log: Log,
     /// Those of them who chose whom to hear.
     viewers: Vec<EndpointId>,
     /// Publishers on this worker whom such listeners of other workers want to hear, position or not.
     wanted: FxHashSet<SourceId>,
-}
-
-struct Listener {
-    own: SourceId,
-    /// Whether anything that is sent can arrive: numbers that nobody gets are not used up.
-    reachable: bool,
-    /// On the heap, since there are fewer than there could be.
-    slots: Box<[Slot]>,
-    view: Option<Box<View>>,
-    /// When the listener last chose whom to hear, or ceased to: what they heard before is not sent again.
-    chose_at: Option<Instant>,
 }
 
 impl RoomShard {
@@ -123,11 +160,12 @@ impl RoomShard {
             pre_roll: PreRoll::new(audio.pre_roll),
             heard_positions: selector.slots() + 1,
             tenures: selector.positions().iter().map(|_| 0).collect(),
+            log: Log::new(WAITING_A_POSITION * selector.positions().len()),
             selector,
             tenure_last: 0,
             version: 0,
             switches: 0,
-            endpoints: FxHashMap::default(),
+            listeners: Listeners::default(),
             viewers: Vec::new(),
             wanted: FxHashSet::default(),
         }
@@ -147,13 +185,14 @@ impl RoomShard {
     pub fn add_endpoint(&mut self, id: EndpointId, own: SourceId, slots: impl IntoIterator<Item = Slot>) {
         let slots = slots.into_iter().take(self.selector.slots()).collect();
         // What a listener wants to hear outlasts the connection.
-        let view = self.endpoints.remove(&id).and_then(|former| former.view);
-        self.endpoints.insert(id, Listener { own, reachable: false, slots, view, chose_at: None });
+        let view = self.listeners.remove(id).and_then(|former| former.view);
+        let (reachable, chose_at, next) = (false, None, self.log.end());
+        self.listeners.push(Listener { id, own, reachable, slots, view, chose_at, next });
     }
 
     /// Sets whom a listener wants to hear: their slots carry the speakers among these. `None` for those of the room.
     pub fn set_listening(&mut self, now: Instant, id: EndpointId, listening: Option<Listening>) {
-        let Some(listener) = self.endpoints.get_mut(&id) else {
+        let Some(listener) = self.listeners.get_mut(id) else {
             return;
         };
         listener.chose_at = Some(now);
@@ -178,21 +217,22 @@ impl RoomShard {
 
     /// Whom those hear who chose whom to hear: their own slots.
     pub fn views(&self) -> impl Iterator<Item = (EndpointId, Positions)> {
-        let view = |id: &EndpointId| Some((*id, self.endpoints.get(id)?.view.as_ref()?.speakers()));
+        let view = |id: &EndpointId| Some((*id, self.listeners.get(*id)?.view.as_ref()?.speakers()));
         self.viewers.iter().filter_map(view)
     }
 
     /// Tells whether a listener's connection is up. Nothing is forwarded to one whose isn't.
     pub fn set_reachable(&mut self, id: EndpointId, reachable: bool) {
-        if let Some(listener) = self.endpoints.get_mut(&id) {
+        if let Some(listener) = self.listeners.get_mut(id) {
             listener.reachable = reachable;
+            listener.next = self.log.end();
         }
     }
 
     /// Adds slots to a listener whose connection got more m-lines.
     pub fn add_slots(&mut self, id: EndpointId, slots: impl IntoIterator<Item = Slot>) {
         let slots_max = self.selector.slots();
-        if let Some(listener) = self.endpoints.get_mut(&id) {
+        if let Some(listener) = self.listeners.get_mut(id) {
             let former = std::mem::take(&mut listener.slots);
             listener.slots = former.into_iter().chain(slots).take(slots_max).collect();
         }
@@ -200,20 +240,20 @@ impl RoomShard {
 
     /// How many slots a listener has; none for one who isn't here.
     pub fn slot_count(&self, id: EndpointId) -> usize {
-        self.endpoints.get(&id).map_or(0, |listener| listener.slots.len())
+        self.listeners.get(id).map_or(0, |listener| listener.slots.len())
     }
 
     /// Removes a listener, and nothing else: see [`RoomShard::silence`] for what they published.
     pub fn remove_endpoint(&mut self, id: EndpointId) {
         self.viewers.retain(|&viewer| viewer != id);
-        if let Some(listener) = self.endpoints.remove(&id) {
+        if let Some(listener) = self.listeners.remove(id) {
             self.set_standing(listener.own, Standing::Ordinary);
         }
     }
 
     /// How many listen here.
     pub fn endpoint_count(&self) -> usize {
-        self.endpoints.len()
+        self.listeners.len()
     }
 
     /// A packet of a publisher on this worker arrived: ranks it, and tells where it goes.
@@ -252,7 +292,7 @@ impl RoomShard {
         self.begin_tenures(&changes);
         self.pre_roll.remove(source);
         for viewer in &self.viewers {
-            if let Some(view) = self.endpoints.get_mut(viewer).and_then(|listener| listener.view.as_mut()) {
+            if let Some(view) = self.listeners.get_mut(*viewer).and_then(|listener| listener.view.as_mut()) {
                 self.version += u64::from(view.silence(source));
             }
         }
@@ -277,7 +317,7 @@ impl RoomShard {
         let changes = self.selector.tick(time);
         self.begin_tenures(&changes);
         for viewer in &self.viewers {
-            if let Some(view) = self.endpoints.get_mut(viewer).and_then(|listener| listener.view.as_mut()) {
+            if let Some(view) = self.listeners.get_mut(*viewer).and_then(|listener| listener.view.as_mut()) {
                 self.version += u64::from(view.tick(time));
             }
         }
@@ -288,71 +328,36 @@ impl RoomShard {
         self.selector.next_timeout().map(|time| self.epoch + time)
     }
 
-    /// The packet, for each listener who hears the position it arrived in.
-    pub fn forward<'a>(
-        &'a mut self,
-        now: Instant,
-        packet: &'a AudioPacket,
-        position: usize,
-    ) -> impl Iterator<Item = Forward> + 'a {
-        self.forward_to(now, packet, position, None)
+    /// Puts a packet on its way to all who hear it, after what its source sent before. [`RoomShard::next_turn`] hands it out.
+    pub fn forward(&mut self, now: Instant, packet: &AudioPacket, arrival: &Arrival) {
+        if arrival.position.is_none() && !arrival.viewed {
+            return;
+        }
+        let occupied = |position| {
+            let reserve = self.selector.slots();
+            let slots = self.selector.positions().into_iter().zip(self.tenures.iter().copied());
+            let holders = slots.take(if position < reserve { 0 } else { reserve }).collect();
+            Occupied { position, tenure: self.tenures[position], holders }
+        };
+        for earlier in &arrival.pre_roll {
+            let (packet, heard_by) = (earlier.packet.clone(), Some(earlier.heard_by.clone()));
+            self.log.push(Entry { packet, at: now, position: arrival.position.map(occupied), heard_by });
+        }
+        let position = arrival.position.map(occupied);
+        self.log.push(Entry { packet: packet.clone(), at: now, position, heard_by: None });
     }
 
-    /// The packet, for each listener who chose whom to hear and hears it.
-    pub fn forward_to_viewers<'a>(
-        &'a mut self,
-        now: Instant,
-        packet: &'a AudioPacket,
-    ) -> impl Iterator<Item = Forward> + 'a {
-        let viewers = &self.viewers;
-        let endpoints = &mut self.endpoints;
-        viewers.iter().filter_map(move |&endpoint| {
-            let listener = endpoints.get_mut(&endpoint).filter(|listener| listener.reachable)?;
-            let (slot, tenure) = listener.view.as_ref()?.slot_of(packet.source)?;
-            let rewritten = listener.slots.get_mut(slot)?.rewrite(now, tenure, packet)?;
-            Some(Forward { endpoint, slot, rewritten })
-        })
+    /// The next listener who has something to take, or `None` once each has had their turn. What comes meanwhile is for the next
+    /// round, and for those who haven't had theirs yet.
+    pub fn next_turn(&mut self) -> Option<Turn<'_>> {
+        let listener = self.listeners.next_turn(&mut self.log)?;
+        let since = std::mem::replace(&mut listener.next, self.log.end());
+        Some(Turn { listener, log: &self.log, since })
     }
 
-    /// A packet from before its source had the position, for each listener who hears it there now and didn't then.
-    pub fn forward_earlier<'a>(
-        &'a mut self,
-        now: Instant,
-        earlier: &'a Earlier,
-        position: usize,
-    ) -> impl Iterator<Item = Forward> + 'a {
-        self.forward_to(now, &earlier.packet, position, Some(&earlier.heard_by))
-    }
-
-    fn forward_to<'a>(
-        &'a mut self,
-        now: Instant,
-        packet: &'a AudioPacket,
-        position: usize,
-        heard_by: Option<&'a [SourceId]>,
-    ) -> impl Iterator<Item = Forward> + 'a {
-        let reserve = self.selector.slots();
-        let positions = self.selector.positions();
-        let tenures = &self.tenures;
-        self.endpoints.iter_mut().filter_map(move |(&endpoint, listener)| {
-            let has_heard = heard_by.is_some_and(|heard_by| {
-                let chose_just_now = listener.chose_at.is_some_and(|at| now < at + 2 * PRE_ROLL_MAX);
-                chose_just_now || heard_by.contains(&listener.own)
-            });
-            if listener.own == packet.source || has_heard || !listener.reachable || listener.view.is_some() {
-                return None;
-            }
-            let slot = if position < reserve {
-                position
-            } else {
-                // The reserve stands in where a talker would hear themselves.
-                positions[..reserve].iter().position(|p| *p == Some(listener.own))?
-            };
-            // Whoever loses a position and has it again missed packets of the reserve: these are not lost ones.
-            let tenure = tenures[position].max(if position < reserve { 0 } else { tenures[slot] });
-            let rewritten = listener.slots.get_mut(slot)?.rewrite(now, tenure, packet)?;
-            Some(Forward { endpoint, slot, rewritten })
-        })
+    /// Since when something waits for a listener's turn.
+    pub fn waits_since(&self) -> Option<Instant> {
+        self.log.oldest()
     }
 
     /// Who is heard, by position.
@@ -405,7 +410,7 @@ impl RoomShard {
         let time = self.time(now);
         let mut viewed = false;
         for viewer in &self.viewers {
-            if let Some(view) = self.endpoints.get_mut(viewer).and_then(|listener| listener.view.as_mut()) {
+            if let Some(view) = self.listeners.get_mut(*viewer).and_then(|listener| listener.view.as_mut()) {
                 let before = self.tenure_last;
                 viewed |= view.rank(time, candidate, &mut self.tenure_last);
                 self.version += self.tenure_last - before;

@@ -6,11 +6,10 @@
 //! (docs/adr/0019-fan-out-beside-str0m.md).
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Instant;
 
-use selector::Level;
 use str0m::media::Pt;
+use tercet_core::Forward;
 use tercet_dtls::Sealer;
 
 use super::lines::Downstream;
@@ -35,20 +34,15 @@ pub(crate) struct Path {
     pub(crate) destination: SocketAddr,
 }
 
-/// A packet that waits for the next flush.
-pub(super) struct Written {
+/// A packet on its way into a stream.
+pub(super) struct Outgoing<'a> {
     /// Which of the lines that the peer receives on.
     pub(super) line: usize,
     /// Under which it is sealed: the sequence number with its roll-over counter.
     pub(super) index: u64,
-    pub(super) timestamp: u32,
-    pub(super) marker: bool,
     pub(super) pt: Pt,
-    pub(super) level: Level,
-    pub(super) voice: Option<bool>,
-    /// Whose voice it is: the contributing source.
-    pub(super) csrc: u32,
-    pub(super) payload: Arc<[u8]>,
+    pub(super) payload: &'a [u8],
+    pub(super) forward: Forward<'a>,
 }
 
 /// A peer's packets under its own keys.
@@ -73,7 +67,7 @@ impl Fanout {
     pub(super) fn seal(
         &mut self,
         now: Instant,
-        written: &[Written],
+        packets: &[Outgoing<'_>],
         lines: &mut [Downstream],
         cname: &str,
         datagram: &mut Vec<u8>,
@@ -82,19 +76,19 @@ impl Fanout {
         let Some(path) = self.path else {
             return;
         };
-        let longest = written.iter().map(|w| w.payload.len()).max().unwrap_or(0);
-        for (n, packet) in written.iter().enumerate() {
+        let longest = packets.iter().map(|packet| packet.payload.len()).max().unwrap_or(0);
+        for (n, packet) in packets.iter().enumerate() {
             let Some(Downstream { stream, .. }) = lines.get_mut(packet.line) else {
                 continue;
             };
-            let is_last = n + 1 == written.len();
+            let is_last = n + 1 == packets.len();
             let padding = if is_last { 0 } else { longest - packet.payload.len() };
             let header_bytes = compose(packet, stream, padding, datagram);
             self.sealer.seal(stream.ssrc, packet.index, header_bytes, datagram);
-            stream.sent(packet.payload.len(), packet.timestamp, now);
+            stream.sent(packet.payload.len(), packet.forward.rewritten.timestamp, packet.forward.at);
             each(path, datagram);
         }
-        for packet in written {
+        for packet in packets {
             if let Some(Downstream { stream, .. }) = lines.get_mut(packet.line)
                 && let Some(index) = stream.report(now, cname, datagram)
             {
@@ -106,26 +100,27 @@ impl Fanout {
 }
 
 /// Writes a packet in the clear. Returns how long its header is.
-fn compose(packet: &Written, stream: &Stream, padding: usize, out: &mut Vec<u8>) -> usize {
+fn compose(packet: &Outgoing<'_>, stream: &Stream, padding: usize, out: &mut Vec<u8>) -> usize {
+    let Forward { rewritten, packet: audio, .. } = packet.forward;
     let padding = padding.min(PADDING_BYTES_MAX);
     let (level_id, mid_id) = (stream.numbers.level_id, stream.numbers.mid_id);
     let has_extension = level_id.is_some() || mid_id.is_some();
     let flags = if padding > 0 { PADDING } else { 0 } | if has_extension { EXTENSION } else { 0 };
     out.clear();
     // One contributing source.
-    out.extend([VERSION | flags | 1, *packet.pt | if packet.marker { MARKER } else { 0 }]);
+    out.extend([VERSION | flags | 1, *packet.pt | if rewritten.marker { MARKER } else { 0 }]);
     out.extend((packet.index as u16).to_be_bytes());
-    out.extend(packet.timestamp.to_be_bytes());
+    out.extend(rewritten.timestamp.to_be_bytes());
     out.extend(stream.ssrc.to_be_bytes());
-    out.extend(packet.csrc.to_be_bytes());
+    out.extend(audio.source.0.to_be_bytes());
     if has_extension {
         out.extend(ONE_OCTET_HEADERS);
         let length_at = out.len();
         out.extend([0, 0]);
         if let Some(id) = level_id {
             // RFC 6464, section 3: the voice bit, and how far below overload.
-            let voice = if packet.voice == Some(true) { 1 << 7 } else { 0 };
-            out.extend([id << 4, voice | packet.level.dbov().unsigned_abs().min(127)]);
+            let voice = if audio.voice == Some(true) { 1 << 7 } else { 0 };
+            out.extend([id << 4, voice | audio.level.dbov().unsigned_abs().min(127)]);
         }
         if let Some(id) = mid_id {
             // RFC 9143, section 15: on every packet, for a receiver that tells streams apart by nothing else.
@@ -137,7 +132,7 @@ fn compose(packet: &Written, stream: &Stream, padding: usize, out: &mut Vec<u8>)
         out[length_at + 1] = words as u8;
     }
     let header_bytes = out.len();
-    out.extend_from_slice(&packet.payload);
+    out.extend_from_slice(packet.payload);
     if padding > 0 {
         out.resize(out.len() + padding - 1, 0);
         out.push(padding as u8);
@@ -147,24 +142,12 @@ fn compose(packet: &Written, stream: &Stream, padding: usize, out: &mut Vec<u8>)
 
 #[cfg(test)]
 mod tests {
+    use selector::{Level, SourceId};
     use str0m::media::Mid;
+    use tercet_core::{AudioPacket, Encoding, Rewritten, StreamEpoch};
 
     use super::*;
     use crate::media::stream::Numbers;
-
-    fn written(payload: &[u8]) -> Written {
-        Written {
-            line: 0,
-            index: 0x1_0203,
-            timestamp: 0x0405_0607,
-            marker: true,
-            pt: 111.into(),
-            level: Level::from_dbov(-42),
-            voice: Some(true),
-            csrc: 0x0809_0A0B,
-            payload: payload.into(),
-        }
-    }
 
     fn stream(ssrc: u32, mid: &str, level_id: Option<u8>, mid_id: Option<u8>) -> Stream {
         let numbers = Numbers { opus_pt: 111.into(), red_pt: None, level_id, mid_id };
@@ -174,8 +157,22 @@ mod tests {
     }
 
     fn composed(stream: &Stream, padding: usize) -> (usize, Vec<u8>) {
+        let audio = AudioPacket {
+            source: SourceId(0x0809_0A0B),
+            epoch: StreamEpoch(0),
+            seq: 7,
+            timestamp: 8,
+            marker: false,
+            encoding: Encoding::Opus,
+            level: Level::from_dbov(-42),
+            voice: Some(true),
+            payload: [1, 2, 3].into(),
+        };
+        let rewritten = Rewritten { seq: 9, timestamp: 0x0405_0607, marker: true };
+        let forward = Forward { slot: 0, rewritten, packet: &audio, at: Instant::now() };
+        let packet = Outgoing { line: 0, index: 0x1_0203, pt: 111.into(), payload: &audio.payload, forward };
         let mut out = vec![0xFF; 3];
-        let header_bytes = compose(&written(&[1, 2, 3]), stream, padding, &mut out);
+        let header_bytes = compose(&packet, stream, padding, &mut out);
         (header_bytes, out)
     }
 

@@ -1,7 +1,5 @@
 //! The audio m-lines of a connection: what an offer has in, what is what out.
 
-use std::sync::Arc;
-
 use selector::SLOTS_MAX;
 use str0m::media::{Mid, Pt};
 use tercet_core::{AudioPacket, Encoding};
@@ -181,7 +179,7 @@ impl Numbers {
     /// The packet as this client can read it. Redundant audio passes untouched where the client
     /// negotiated it with the sender's number for Opus, which stands inside the payload; anybody
     /// else gets the primary block, which is the sender's Opus, untouched.
-    pub(super) fn encode<'a>(&self, packet: &'a AudioPacket) -> (Pt, &'a Arc<[u8]>) {
+    pub(super) fn encode<'a>(&self, packet: &'a AudioPacket) -> (Pt, &'a [u8]) {
         match (&packet.encoding, self.red_pt) {
             (Encoding::Opus, _) => (self.opus_pt, &packet.payload),
             (Encoding::Red { opus_pt, .. }, Some(red_pt)) if *opus_pt == *self.opus_pt => {

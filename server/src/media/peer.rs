@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use arrayvec::ArrayVec;
 use selector::Level;
 use str0m::change::SdpOffer;
 use str0m::channel::ChannelId;
@@ -16,12 +17,12 @@ use str0m::media::{Direction, MediaKind, Mid, Pt};
 use str0m::net::{Protocol, Receive, Transmit};
 use str0m::rtp::{Extension, ExtensionMap, RedDecoder, RtpPacket};
 use str0m::{Candidate, Event, IceConnectionState, Input, Output, Rtc};
-use tercet_core::{AudioPacket, Encoding, IncomingRtp, Rewritten};
+use tercet_core::{Encoding, FORWARDS_MAX, Forward, IncomingRtp};
 use tercet_dtls::{Sealer, SharedCrypto, exporting};
 use tercet_protocol::{ByOrigin, CHANNEL_LOSSY, CHANNEL_RELIABLE, TrackOrigin};
 use tracing::debug;
 
-use super::fanout::{Fanout, Path, Written};
+use super::fanout::{Fanout, Outgoing, Path};
 use super::lines::{Lines, Negotiated, Way};
 use super::sdp;
 use super::stream::Numbers;
@@ -89,21 +90,6 @@ impl Answer {
     }
 }
 
-/// What three voices say in a tenth of a second, and half as much for a pre-roll: a worker that is further behind than this is
-/// overloaded, and late audio is worse than lost audio.
-const WRITTEN_MAX: usize = 24;
-
-/// What became of a packet that was to be written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Write {
-    /// Nothing can be sent there.
-    Refused,
-    /// It goes out with the next flush.
-    Taken,
-    /// It does, and the oldest of those that waited doesn't.
-    TakenForOldest,
-}
-
 /// One WebRTC peer connection.
 pub(crate) struct Peer {
     rtc: Rtc,
@@ -111,8 +97,6 @@ pub(crate) struct Peer {
     lines: Lines,
     /// Once DTLS is done.
     fanout: Option<Fanout>,
-    /// Packets for the next flush.
-    written: Vec<Written>,
     /// What all that is sent is said to come from (RFC 7022, section 4.2: as short-lived as the connection).
     cname: String,
     /// The SSRC by which a packet of str0m's is known that only tells where it would go: see [`Peer::ask_path`].
@@ -158,7 +142,6 @@ impl Peer {
             crypto: crypto.provider.clone(),
             lines: Lines::new(slots_max),
             fanout: None,
-            written: Vec::new(),
             cname: format!("{:032x}", rand::random::<u128>()),
             question_ssrc: rand::random(),
             reliable: None,
@@ -198,8 +181,6 @@ impl Peer {
             .collect();
         self.lines.seat(negotiated);
         let sdp = sdp::polished(offer, &answer, |mid| Some((self.lines.ssrc_of(mid)?, &*self.cname)));
-        // What waits was written for the lines as they were.
-        self.written.clear();
         if self.lines.are_of_no_use() {
             return Err(OfferError::UnsupportedCodec);
         }
@@ -250,48 +231,30 @@ impl Peer {
         self.rtc.handle_input(Input::Timeout(now)).map_err(|_| DatagramError::Fatal)
     }
 
-    /// Writes a packet to a slot for audio of this origin. It goes out with the next [`Peer::flush`].
-    pub(crate) fn write(
+    /// Seals packets for slots for audio of this origin, and hands over datagrams, made in `datagram`. Returns how many
+    /// packets there were: what is for a slot that isn't there, or for a connection that doesn't stand, goes nowhere.
+    pub(crate) fn send<'a>(
         &mut self,
+        now: Instant,
         origin: TrackOrigin,
-        slot: usize,
-        rewritten: Rewritten,
-        packet: &AudioPacket,
-    ) -> Write {
-        let Some((line, stream)) = self.lines.of_slot(origin, slot) else {
-            return Write::Refused;
+        forwards: impl Iterator<Item = Forward<'a>>,
+        datagram: &mut Vec<u8>,
+        each: impl FnMut(Path, &[u8]),
+    ) -> usize {
+        let Some(fanout) = &mut self.fanout else {
+            return 0;
         };
-        let Some(index) = stream.take_index(rewritten.seq) else {
-            return Write::Refused;
+        let lines = &mut self.lines;
+        let outgoing = |forward: Forward<'a>| {
+            let (line, stream) = lines.of_slot(origin, forward.slot)?;
+            let index = stream.take_index(forward.rewritten.seq)?;
+            let (pt, payload) = stream.numbers.encode(forward.packet);
+            Some(Outgoing { line, index, pt, payload, forward })
         };
-        let (pt, payload) = stream.numbers.encode(packet);
-        let is_full = self.written.len() >= WRITTEN_MAX;
-        if is_full {
-            self.written.remove(0);
-        }
-        let Rewritten { timestamp, marker, .. } = rewritten;
-        let AudioPacket { level, voice, source, .. } = *packet;
-        let payload = payload.clone();
-        self.written.push(Written {
-            line,
-            index,
-            timestamp,
-            marker,
-            pt,
-            level,
-            voice,
-            csrc: source.0,
-            payload,
-        });
-        if is_full { Write::TakenForOldest } else { Write::Taken }
-    }
-
-    /// Seals what was written, and hands it over. What is written before the connection stands goes nowhere.
-    pub(crate) fn flush(&mut self, now: Instant, datagram: &mut Vec<u8>, each: impl FnMut(Path, &[u8])) {
-        if let Some(fanout) = &mut self.fanout {
-            fanout.seal(now, &self.written, self.lines.downstream(), &self.cname, datagram, each);
-        }
-        self.written.clear();
+        let packets: ArrayVec<Outgoing<'_>, FORWARDS_MAX> =
+            forwards.filter_map(outgoing).take(FORWARDS_MAX).collect();
+        fanout.seal(now, &packets, self.lines.downstream(), &self.cname, datagram, each);
+        packets.len()
     }
 
     /// Whether reliable data frames can be sent.

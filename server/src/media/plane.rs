@@ -1,12 +1,13 @@
 //! What a worker knows and decides: endpoints with their peers, and the shards of their rooms.
 //!
 //! A packet's way: [`Plane::datagram`] finds its peer, str0m decrypts it, [`Ingest`] lets it
-//! pass, the [`RoomShard`] ranks it, and `delivery.rs` writes it to every listener's slot.
-//! The listeners' peers speak in [`Plane::flush`], once each for all that was written.
+//! pass, the [`RoomShard`] ranks it (`delivery.rs`). In [`Plane::flush`] each listener has a turn (`rounds.rs`), and
+//! takes all that has come since the last one.
 
 mod data;
 mod delivery;
 mod endpoints;
+mod rounds;
 mod selection;
 #[cfg(test)]
 mod tests;
@@ -28,7 +29,6 @@ use tracing::{debug, info, warn};
 
 use super::crossing::{Crossing, CrossingSender, News};
 use super::demux::{Claim, Demux};
-use super::fanout::Path;
 use super::metrics::WorkerMetrics;
 use super::peer::{DatagramError, Peer, PeerEvent};
 use super::socket::Sent;
@@ -36,12 +36,10 @@ use super::strain::StrainGauge;
 use super::timers::Timers;
 use super::trace::{Tracer, What};
 use super::{WorkerCommand, WorkerEvent, WorkerId};
+use rounds::Rounds;
 
 /// Who is heard is told to the control plane at this pace.
 const SELECTION_INTERVAL: Duration = Duration::from_millis(100);
-
-/// Peers flushed before anything else gets its turn: about a millisecond of them.
-const FLUSHES_A_TURN: usize = 256;
 
 /// What a worker knows and decides.
 pub(super) struct Plane {
@@ -57,8 +55,9 @@ pub(super) struct Plane {
     rooms: FxHashMap<RoomId, LocalRoom>,
     demux: Demux,
     timers: Timers,
-    /// Endpoints that were written to and have not been flushed yet, each once, since when.
-    written: VecDeque<(EndpointId, Instant)>,
+    rounds: Rounds,
+    /// Endpoints whose str0m was given data frames, each once.
+    spoken_to: Vec<EndpointId>,
     gauge: StrainGauge,
     is_strained: bool,
     outgoing: Vec<Transmit>,
@@ -86,7 +85,8 @@ struct Endpoint {
     /// `None` before the first offer and after a connection broke.
     peer: Option<Box<Peer>>,
     had_peer: bool,
-    written: bool,
+    /// It is among those that were given data frames.
+    spoken_to: bool,
 }
 
 /// One of the tracks that a session can publish.
@@ -104,6 +104,8 @@ struct Track {
 struct LocalRoom {
     /// Its voices, and its stage.
     shards: ByOrigin<RoomShard>,
+    /// Whether they are among the [`Rounds`].
+    has_rounds: ByOrigin<bool>,
     others: Vec<WorkerId>,
     tracers: Vec<Tracer>,
     /// Which sources clients of other workers want to hear by name, and whose clients these are.
@@ -144,7 +146,8 @@ impl Plane {
             rooms: FxHashMap::default(),
             demux: Demux::default(),
             timers: Timers::default(),
-            written: VecDeque::new(),
+            rounds: Rounds::default(),
+            spoken_to: Vec::new(),
             gauge: StrainGauge::new(Instant::now()),
             is_strained: false,
             outgoing: Vec::new(),
@@ -156,7 +159,7 @@ impl Plane {
 
     /// When [`Plane::handle_timeouts`] or [`Plane::flush`] has something to do.
     pub(super) fn next_deadline(&self) -> Option<Instant> {
-        let flush = self.written.front().map(|(_, since)| *since + self.gauge.gather());
+        let flush = self.rounds.due(self.gauge.gather());
         let peers = self.timers.next().into_iter().chain(flush).min();
         let rooms = (!self.rooms.is_empty()).then_some(self.selection_due);
         peers.into_iter().chain(rooms).min()
@@ -293,30 +296,6 @@ impl Plane {
         }
     }
 
-    /// Sends what was written to peers, up to a turn's worth of them.
-    ///
-    /// Whoever waits for a later turn gets what came meanwhile in the same call: the busier the worker is, the less a
-    /// packet costs it.
-    pub(super) fn flush(&mut self, now: Instant, mut each: impl FnMut(Path, &[u8])) {
-        let mut datagram = std::mem::take(&mut self.datagram);
-        for _ in 0..FLUSHES_A_TURN {
-            let front = self.written.front().copied();
-            let Some((id, since)) = front.filter(|(_, since)| *since + self.gauge.gather() <= now) else {
-                break;
-            };
-            self.written.pop_front();
-            self.gauge.flushed(now.saturating_duration_since(since));
-            if let Some(endpoint) = self.endpoints.get_mut(&id) {
-                endpoint.written = false;
-            }
-            self.with_peer(now, id, |peer| {
-                peer.flush(now, &mut datagram, &mut each);
-                Ok(())
-            });
-        }
-        self.datagram = datagram;
-    }
-
     /// The worker had nothing to do for so long.
     pub(super) fn slept(&mut self, time: Duration) {
         self.gauge.slept(time);
@@ -418,14 +397,6 @@ impl Plane {
     fn local_room_of(&mut self, id: EndpointId) -> Option<&mut LocalRoom> {
         let endpoint = self.endpoints.get(&id)?;
         self.rooms.get_mut(&endpoint.room)
-    }
-
-    fn mark_written(&mut self, now: Instant, id: EndpointId) {
-        if let Some(endpoint) = self.endpoints.get_mut(&id)
-            && !std::mem::replace(&mut endpoint.written, true)
-        {
-            self.written.push_back((id, now));
-        }
     }
 
     /// Calls into a peer. An error or a panic ends that peer and nobody else.

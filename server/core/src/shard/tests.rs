@@ -40,14 +40,44 @@ impl OneWorker {
         for &(source, dbov) in levels {
             let packet = packet(source, self.seq, dbov);
             let arrival = self.shard.packet(self.now, &packet);
-            if let Some(position) = arrival.position {
-                let forwards = self.shard.forward(self.now, &packet, position);
-                heard.extend(forwards.map(|f| (f.endpoint.0, f.slot, source)));
-            }
+            let arrival = Arrival { pre_roll: Vec::new(), ..arrival };
+            heard.extend(self.hand_out(&packet, &arrival).iter().map(|h| (h.endpoint, h.slot, source)));
         }
         heard.sort();
         heard
     }
+
+    /// Forwards a packet and gives each listener their turn.
+    fn hand_out(&mut self, packet: &AudioPacket, arrival: &Arrival) -> Vec<Heard> {
+        self.shard.forward(self.now, packet, arrival);
+        let mut heard = Vec::new();
+        while let Some(turn) = self.shard.next_turn() {
+            heard.extend(take(turn));
+        }
+        assert_eq!(self.shard.waits_since(), None);
+        heard
+    }
+}
+
+/// What a listener took.
+#[derive(Debug)]
+struct Heard {
+    endpoint: u64,
+    slot: usize,
+    rewritten: Rewritten,
+    /// The packet's own number.
+    seq: u64,
+}
+
+fn take(turn: Turn<'_>) -> Vec<Heard> {
+    let endpoint = turn.endpoint().0;
+    let heard = |f: Forward<'_>| Heard { endpoint, slot: f.slot, rewritten: f.rewritten, seq: f.packet.seq };
+    turn.forwards().map(heard).collect()
+}
+
+/// A packet in a position, of which nothing was said before.
+fn arrived_in(position: usize) -> Arrival {
+    Arrival { position: Some(position), ..Arrival::default() }
 }
 
 fn packet(source: u32, seq: u64, dbov: i8) -> AudioPacket {
@@ -80,9 +110,9 @@ fn what_a_talker_misses_of_the_reserve_is_no_gap_in_the_slot() {
         for (source, dbov) in [(1, if (5..10).contains(&n) { -90 } else { -20 - n % 5 }), (3, -90)] {
             let packet = packet(source, room.seq, dbov);
             let arrival = room.shard.packet(room.now, &packet);
-            let forwards = arrival.position.map(|position| room.shard.forward(room.now, &packet, position));
-            let to_first = forwards.into_iter().flatten().filter(|forward| forward.endpoint == EndpointId(1));
-            numbers.extend(to_first.filter(|forward| forward.slot == 0).map(|forward| forward.rewritten.seq));
+            let heard = room.hand_out(&packet, &Arrival { pre_roll: Vec::new(), ..arrival });
+            let to_first = heard.iter().filter(|heard| heard.endpoint == 1 && heard.slot == 0);
+            numbers.extend(to_first.map(|heard| heard.rewritten.seq));
         }
     }
     assert!((10..18).contains(&numbers.len()), "{numbers:?}");
@@ -171,12 +201,9 @@ fn a_talker_begins_with_what_they_said_before_they_were_heard() {
     let arrival = room.shard.packet(room.now, &first);
     let seqs: Vec<u64> = arrival.pre_roll.iter().map(|earlier| earlier.packet.seq).collect();
     assert_eq!(seqs, [first.seq - 1]);
-    let mut heard = Vec::new();
-    for earlier in &arrival.pre_roll {
-        heard.extend(room.shard.forward_earlier(room.now, earlier, 0).map(|f| f.rewritten));
-    }
-    heard.extend(room.shard.forward(room.now, &first, 0).map(|f| f.rewritten));
-    let numbers: Vec<(u64, u32, bool)> = heard.iter().map(|r| (r.seq, r.timestamp, r.marker)).collect();
+    let heard = room.hand_out(&first, &arrival);
+    let numbers: Vec<(u64, u32, bool)> =
+        heard.iter().map(|Heard { rewritten: r, .. }| (r.seq, r.timestamp, r.marker)).collect();
     assert_eq!(numbers, [(0, 0, true), (1, 960, false)]);
 }
 
@@ -227,10 +254,10 @@ fn who_heard_a_talker_in_the_reserve_hears_no_packet_twice() {
     room.now += FRAME;
     let first = packet(2, room.seq, -30);
     let arrival = room.shard.packet(room.now, &first);
-    let earlier = arrival.pre_roll.last().expect("2 had no slot");
-    let reached: Vec<u64> =
-        room.shard.forward_earlier(room.now, earlier, 0).map(|forward| forward.endpoint.0).collect();
-    assert_eq!(reached, [3]);
+    assert!(!arrival.pre_roll.is_empty(), "2 had no slot");
+    let heard = room.hand_out(&first, &arrival);
+    let last = heard.iter().filter(|heard| heard.seq == first.seq - 1).map(|heard| heard.endpoint);
+    assert_eq!(last.collect::<Vec<u64>>(), [3]);
 }
 
 #[test]
@@ -250,11 +277,9 @@ fn a_talker_who_heard_the_reserve_gets_nothing_from_before_that() {
     let first = packet(3, room.seq, -30);
     let arrival = room.shard.packet(room.now, &first);
     assert!(arrival.pre_roll.len() > 3, "{} packets", arrival.pre_roll.len());
-    for earlier in &arrival.pre_roll {
-        let reached: Vec<u64> =
-            room.shard.forward_earlier(room.now, earlier, 0).map(|forward| forward.endpoint.0).collect();
-        assert_eq!(reached, [4]);
-    }
+    let heard = room.hand_out(&first, &arrival);
+    let of_before: Vec<u64> = heard.iter().filter(|h| h.seq < first.seq).map(|h| h.endpoint).collect();
+    assert_eq!(of_before, vec![4; arrival.pre_roll.len()]);
 }
 
 #[test]
@@ -269,10 +294,10 @@ fn nothing_is_forwarded_to_a_listener_who_cannot_be_reached() {
     room.seq += 1;
     room.now += FRAME;
     let packet = packet(1, room.seq, -20);
-    let forwards: Vec<Forward> = room.shard.forward(room.now, &packet, 0).collect();
+    let heard = room.hand_out(&packet, &arrived_in(0));
     // Numbers that nobody got were not used up: 2^15 of them would cost the roll-over counter.
-    assert_eq!(forwards[0].rewritten.seq, 1);
-    assert!(forwards[0].rewritten.marker);
+    assert_eq!(heard[0].rewritten.seq, 1);
+    assert!(heard[0].rewritten.marker);
 }
 
 #[test]
@@ -321,4 +346,79 @@ fn a_share_that_crossed_keeps_those_of_other_workers_waiting() {
     assert!(here.shard.silence(SourceId(1)));
     there.shard.silence(SourceId(1));
     assert_eq!(there.frame(&[(2, -10)]), [(1, 0, 2), (3, 0, 2)]);
+}
+
+#[test]
+fn a_listener_takes_what_came_since_their_last_turn() {
+    let mut room = OneWorker::new(1, 3);
+    room.frame(&[(1, -20)]);
+    let forward = |room: &mut OneWorker, seq| {
+        let packet = packet(1, seq, -20);
+        room.shard.forward(room.now, &packet, &arrived_in(0));
+    };
+    let turn = |room: &mut OneWorker| {
+        let heard = take(room.shard.next_turn()?);
+        Some((heard[0].endpoint, heard.iter().map(|heard| heard.seq).collect::<Vec<u64>>()))
+    };
+    let begin = room.now;
+    forward(&mut room, 2);
+    // The speaker takes nothing, but it is their turn.
+    assert_eq!(room.shard.next_turn().map(|turn| turn.forwards().count()), Some(0));
+    assert_eq!(turn(&mut room), Some((2, vec![2])));
+    room.now += FRAME;
+    forward(&mut room, 3);
+    assert_eq!(turn(&mut room), Some((3, vec![2, 3])));
+    assert_eq!(room.shard.waits_since(), Some(begin));
+    // The round is over; who had their turn before the second packet came has the next.
+    assert!(room.shard.next_turn().is_none());
+    assert_eq!(room.shard.waits_since(), Some(begin + FRAME));
+    assert_eq!(room.shard.next_turn().map(|turn| turn.forwards().count()), Some(0));
+    assert_eq!(turn(&mut room), Some((2, vec![3])));
+    assert!(room.shard.next_turn().is_none());
+    assert_eq!(room.shard.waits_since(), None);
+}
+
+#[test]
+fn whoever_leaves_takes_nobodys_turn_along() {
+    for gone in 2..=6 {
+        for after in 0..6 {
+            let mut room = OneWorker::new(1, 6);
+            room.frame(&[(1, -20)]);
+            room.shard.forward(room.now, &packet(1, 2, -20), &arrived_in(0));
+            let mut reached: Vec<u64> = Vec::new();
+            let mut turns = |room: &mut OneWorker, turns| {
+                for _ in 0..turns {
+                    reached.extend(
+                        room.shard.next_turn().into_iter().flat_map(take).map(|heard| heard.endpoint),
+                    );
+                }
+                reached.clone()
+            };
+            turns(&mut room, after);
+            room.shard.remove_endpoint(EndpointId(gone));
+            let mut reached = turns(&mut room, 6);
+            reached.sort();
+            let was_first = reached.contains(&gone);
+            let expected: Vec<u64> = (2..=6).filter(|&n| n != gone || was_first).collect();
+            assert_eq!(reached, expected, "{gone} left after {after} turns");
+            assert_eq!(room.frame(&[(1, -20)]).len(), 4);
+        }
+    }
+}
+
+#[test]
+fn who_waits_too_long_misses_the_oldest() {
+    let mut room = OneWorker::new(1, 2);
+    room.frame(&[(1, -20)]);
+    for seq in 2..102 {
+        room.shard.forward(room.now, &packet(1, seq, -20), &arrived_in(0));
+    }
+    while let Some(turn) = room.shard.next_turn() {
+        let (waiting, missed) = turn.waiting();
+        assert_eq!((waiting, missed), (Some(room.now), 100 - 2 * WAITING_A_POSITION as u64));
+        let is_listener = turn.endpoint() == EndpointId(2);
+        let seqs: Vec<u64> = take(turn).iter().map(|heard| heard.seq).collect();
+        let last = 102 - 2 * WAITING_A_POSITION as u64..102;
+        assert_eq!(seqs, if is_listener { last.collect() } else { Vec::new() });
+    }
 }

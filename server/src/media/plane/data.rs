@@ -24,7 +24,11 @@ impl Plane {
             return;
         }
         if self.with_peer(now, id, |peer| Ok(peer.send_data(reliable, frame))) == Some(true) {
-            self.mark_written(now, id);
+            if let Some(endpoint) = self.endpoints.get_mut(&id)
+                && !std::mem::replace(&mut endpoint.spoken_to, true)
+            {
+                self.spoken_to.push(id);
+            }
         } else {
             self.metrics.data_dropped.increment(1);
         }

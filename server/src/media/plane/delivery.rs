@@ -1,52 +1,14 @@
-//! A packet's way through a worker: from its publisher, or from another worker, to the slots of those who hear it.
+//! A packet's way through a worker: from its publisher, or from another worker, to the log of its room.
 
-use std::collections::VecDeque;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
-use rustc_hash::FxHashMap;
-use tercet_core::{Arrival, AudioPacket, Dropped, EndpointId, Forward, IncomingRtp, RoomId};
+use tercet_core::{Arrival, AudioPacket, Dropped, EndpointId, IncomingRtp, RoomId};
 use tercet_protocol::TrackOrigin;
 
-use super::{Endpoint, Plane};
+use super::Plane;
 use crate::media::crossing::{Crossing, HeardPacket, News};
-use crate::media::peer::Write;
 use crate::media::trace::What;
 use crate::media::{WorkerEvent, WorkerId};
-
-/// A packet on its way to the slots of its listeners.
-struct Delivery<'a> {
-    endpoints: &'a mut FxHashMap<EndpointId, Endpoint>,
-    written: &'a mut VecDeque<(EndpointId, Instant)>,
-    origin: TrackOrigin,
-    now: Instant,
-    forwarded: u64,
-    overdue: u64,
-    panicked: Vec<EndpointId>,
-}
-
-impl Delivery<'_> {
-    fn write(&mut self, forward: Forward, packet: &AudioPacket) {
-        let Some(endpoint) = self.endpoints.get_mut(&forward.endpoint) else {
-            return;
-        };
-        let Some(peer) = &mut endpoint.peer else {
-            return;
-        };
-        let write = AssertUnwindSafe(|| peer.write(self.origin, forward.slot, forward.rewritten, packet));
-        match catch_unwind(write) {
-            Ok(taken @ (Write::Taken | Write::TakenForOldest)) => {
-                self.forwarded += 1;
-                self.overdue += u64::from(taken == Write::TakenForOldest);
-                if !std::mem::replace(&mut endpoint.written, true) {
-                    self.written.push_back((forward.endpoint, self.now));
-                }
-            }
-            Ok(Write::Refused) => {}
-            Err(_) => self.panicked.push(forward.endpoint),
-        }
-    }
-}
 
 impl Plane {
     pub(super) fn rtp(&mut self, now: Instant, id: EndpointId, origin: TrackOrigin, rtp: IncomingRtp) {
@@ -120,7 +82,7 @@ impl Plane {
         }
     }
 
-    /// Writes a packet to every listener of the room who hears it, after what its source sent before.
+    /// A packet is for the listeners of a room: their turns come in [`Plane::flush`].
     fn deliver(
         &mut self,
         now: Instant,
@@ -129,44 +91,14 @@ impl Plane {
         packet: &AudioPacket,
         arrival: &Arrival,
     ) {
-        if arrival.position.is_none() && !arrival.viewed {
-            return;
-        }
         let Some(local) = self.rooms.get_mut(room) else {
             return;
         };
-        let mut delivery = Delivery {
-            endpoints: &mut self.endpoints,
-            written: &mut self.written,
-            origin,
-            now,
-            forwarded: 0,
-            overdue: 0,
-            panicked: Vec::new(),
-        };
         let shard = &mut local.shards[origin];
-        if let Some(position) = arrival.position {
-            for earlier in &arrival.pre_roll {
-                for forward in shard.forward_earlier(now, earlier, position) {
-                    delivery.write(forward, &earlier.packet);
-                }
-            }
-            for forward in shard.forward(now, packet, position) {
-                delivery.write(forward, packet);
-            }
-        }
-        if arrival.viewed {
-            for forward in shard.forward_to_viewers(now, packet) {
-                delivery.write(forward, packet);
-            }
-        }
-        let Delivery { forwarded, overdue, panicked, .. } = delivery;
-        self.metrics.dropped_overdue.increment(overdue);
+        shard.forward(now, packet, arrival);
         self.metrics.pre_roll.increment(arrival.pre_roll.len() as u64);
-        self.metrics.forwarded.increment(forwarded);
-        for id in panicked {
-            self.metrics.peer_panicked();
-            self.connection_lost(now, id);
+        if shard.waits_since().is_some() && !std::mem::replace(&mut local.has_rounds[origin], true) {
+            self.rounds.wait(now, room.clone(), origin);
         }
     }
 

@@ -38,6 +38,7 @@ impl Plane {
                 microphone: RoomShard::new(now, open.audio.clone()),
                 screen: RoomShard::stage(now),
             },
+            has_rounds: ByOrigin::default(),
             others: Vec::new(),
             tracers: Vec::new(),
             wanted_by: FxHashMap::default(),
@@ -63,7 +64,7 @@ impl Plane {
             data_pending_bytes: 0,
             peer: None,
             had_peer: false,
-            written: false,
+            spoken_to: false,
         };
         self.endpoints.insert(open.endpoint, endpoint);
         // The shard counts a listener from the moment the room has them, connected or not.

@@ -1,0 +1,77 @@
+//! Packets on their way to a room's listeners: written down once, for each to take in their turn.
+
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use arrayvec::ArrayVec;
+use selector::{SLOTS_MAX, SourceId};
+
+use crate::AudioPacket;
+
+/// The packets that some listener has yet to take, numbered in their order.
+pub(super) struct Log {
+    /// The number of the oldest.
+    first: u64,
+    entries: VecDeque<Entry>,
+    entries_max: usize,
+}
+
+/// A packet, and who hears it.
+pub(super) struct Entry {
+    pub(super) packet: AudioPacket,
+    /// When it arrived, or, if it is from before that, when its source got the position.
+    pub(super) at: Instant,
+    /// Where everybody hears it who hears what the room hears.
+    pub(super) position: Option<Occupied>,
+    /// For a packet from before its source had the position: who has heard it.
+    pub(super) heard_by: Option<Vec<SourceId>>,
+}
+
+/// A position as it was when a packet came in it.
+pub(super) struct Occupied {
+    pub(super) position: usize,
+    /// Which occupation of it.
+    pub(super) tenure: u64,
+    /// In the reserve: who holds the slots, in which it is heard by its holder, and which occupation of each that is.
+    pub(super) holders: ArrayVec<(Option<SourceId>, u64), SLOTS_MAX>,
+}
+
+impl Log {
+    /// One that holds so many packets.
+    pub(super) fn new(entries_max: usize) -> Log {
+        Log { first: 0, entries: VecDeque::new(), entries_max }
+    }
+
+    /// Writes a packet down, in place of the oldest if there are too many: late audio is worse than lost audio.
+    pub(super) fn push(&mut self, entry: Entry) {
+        if self.entries.len() == self.entries_max {
+            self.entries.pop_front();
+            self.first += 1;
+        }
+        self.entries.push_back(entry);
+    }
+
+    /// The number that the next packet will have.
+    pub(super) fn end(&self) -> u64 {
+        self.first + self.entries.len() as u64
+    }
+
+    /// The packets of that number and after it, and how many there were before the oldest of them.
+    pub(super) fn since(&self, number: u64) -> (impl Iterator<Item = &Entry>, u64) {
+        let missed = self.first.saturating_sub(number);
+        let skipped = usize::try_from(number.saturating_sub(self.first)).unwrap_or(usize::MAX);
+        (self.entries.iter().skip(skipped), missed)
+    }
+
+    /// Everybody has the packets before this number.
+    pub(super) fn forget_before(&mut self, number: u64) {
+        while self.first < number && self.entries.pop_front().is_some() {
+            self.first += 1;
+        }
+    }
+
+    /// When the oldest packet came.
+    pub(super) fn oldest(&self) -> Option<Instant> {
+        self.entries.front().map(|entry| entry.at)
+    }
+}
