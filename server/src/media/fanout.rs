@@ -21,9 +21,6 @@ const PADDING: u8 = 1 << 5;
 const EXTENSION: u8 = 1 << 4;
 const MARKER: u8 = 1 << 7;
 
-/// RFC 8285, section 4.2: what a block of elements with one-octet headers begins with.
-const ONE_OCTET_HEADERS: [u8; 2] = [0xBE, 0xDE];
-
 /// The most padding that a packet gets to be as long as its neighbour: its last octet counts it.
 const PADDING_BYTES_MAX: usize = u8::MAX as usize;
 
@@ -103,37 +100,20 @@ impl Fanout {
 fn compose(packet: &Outgoing<'_>, stream: &Stream, padding: usize, out: &mut Vec<u8>) -> usize {
     let Forward { rewritten, packet: audio, .. } = packet.forward;
     let padding = padding.min(PADDING_BYTES_MAX);
-    let (level_id, mid_id) = (stream.numbers.level_id, stream.numbers.mid_id);
-    let has_extension = level_id.is_some() || mid_id.is_some();
-    let flags = if padding > 0 { PADDING } else { 0 } | if has_extension { EXTENSION } else { 0 };
     out.clear();
     // One contributing source.
-    out.extend([VERSION | flags | 1, *packet.pt | if rewritten.marker { MARKER } else { 0 }]);
+    out.extend([VERSION | 1, *packet.pt | if rewritten.marker { MARKER } else { 0 }]);
     out.extend((packet.index as u16).to_be_bytes());
     out.extend(rewritten.timestamp.to_be_bytes());
     out.extend(stream.ssrc.to_be_bytes());
     out.extend(audio.source.0.to_be_bytes());
-    if has_extension {
-        out.extend(ONE_OCTET_HEADERS);
-        let length_at = out.len();
-        out.extend([0, 0]);
-        if let Some(id) = level_id {
-            // RFC 6464, section 3: the voice bit, and how far below overload.
-            let voice = if audio.voice == Some(true) { 1 << 7 } else { 0 };
-            out.extend([id << 4, voice | audio.level.dbov().unsigned_abs().min(127)]);
-        }
-        if let Some(id) = mid_id {
-            // RFC 9143, section 15: on every packet, for a receiver that tells streams apart by nothing else.
-            out.push(id << 4 | (stream.mid.len() - 1) as u8);
-            out.extend_from_slice(stream.mid.as_bytes());
-        }
-        let words = (out.len() - length_at - 2).div_ceil(4);
-        out.resize(length_at + 2 + 4 * words, 0);
-        out[length_at + 1] = words as u8;
+    if stream.extend(audio.level, audio.voice, out) {
+        out[0] |= EXTENSION;
     }
     let header_bytes = out.len();
     out.extend_from_slice(packet.payload);
     if padding > 0 {
+        out[0] |= PADDING;
         out.resize(out.len() + padding - 1, 0);
         out.push(padding as u8);
     }

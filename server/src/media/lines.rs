@@ -158,7 +158,7 @@ impl Seated for Downstream {
 
     fn renew(&mut self, line: &Negotiated) {
         self.active = true;
-        self.stream.numbers = line.numbers;
+        self.stream.renumber(line.numbers);
     }
 }
 

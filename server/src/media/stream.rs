@@ -2,7 +2,9 @@
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use arrayvec::ArrayVec;
 use rtcp_types::{Compound, RtcpPacketWriter, RtcpPacketWriterExt, Sdes, SdesChunk, SdesItem, SenderReport};
+use selector::Level;
 use str0m::media::{Mid, Pt};
 
 /// RFC 3550, section 6.2: how far reports are apart; each by half of it more or less (section 6.3.1).
@@ -12,6 +14,16 @@ const REPORT_INTERVAL_MS: u64 = 5_000;
 const JUMP_MAX: u64 = 1 << 14;
 
 const CLOCK_HZ: u128 = 48_000;
+
+/// RFC 8285, section 4.2: what a block of elements with one-octet headers begins with; its length, in words, follows.
+const ONE_OCTET_HEADERS: [u8; 2] = [0xBE, 0xDE];
+const EXTENSION_HEADER_BYTES: usize = 4;
+
+/// The headers, a level, and a MID of 16 octets.
+const EXTENSION_BYTES_MAX: usize = EXTENSION_HEADER_BYTES + 20;
+
+/// Where the level is in an extension that has it: it is the first element.
+const LEVEL_AT: usize = EXTENSION_HEADER_BYTES + 1;
 
 /// From the beginning of NTP's time, 1900, to that of Unix's (RFC 5905, figure 4).
 const NTP_TO_UNIX_S: u64 = 2_208_988_800;
@@ -32,11 +44,15 @@ pub(super) struct Stream {
     pub(super) ssrc: u32,
     pub(super) mid: Mid,
     pub(super) numbers: Numbers,
+    extension: Extension,
     /// What a packet's number in its slot has beyond its index.
     base: u64,
     used: UsedIndexes,
     sent: Sent,
 }
+
+/// The header extension of the stream's packets, which differ in their level only; empty if the client wants none.
+type Extension = ArrayVec<u8, EXTENSION_BYTES_MAX>;
 
 /// What sender reports tell.
 #[derive(Debug, Default)]
@@ -52,8 +68,25 @@ struct Sent {
 impl Stream {
     /// RFC 3550, section 8.1: an SSRC is random. Nobody had it before, so its indexes begin anew.
     pub(super) fn new(mid: Mid, numbers: Numbers) -> Stream {
-        let ssrc = rand::random();
-        Stream { ssrc, mid, numbers, base: 0, used: UsedIndexes::default(), sent: Sent::default() }
+        let (ssrc, extension) = (rand::random(), extension(mid, numbers));
+        Stream { ssrc, mid, numbers, extension, base: 0, used: UsedIndexes::default(), sent: Sent::default() }
+    }
+
+    /// The line was negotiated again.
+    pub(super) fn renumber(&mut self, numbers: Numbers) {
+        (self.numbers, self.extension) = (numbers, extension(self.mid, numbers));
+    }
+
+    /// Appends the header extension of a packet. Returns whether there is one.
+    pub(super) fn extend(&self, level: Level, voice: Option<bool>, out: &mut Vec<u8>) -> bool {
+        let begin = out.len();
+        out.extend_from_slice(&self.extension);
+        if self.numbers.level_id.is_some() {
+            // RFC 6464, section 3: the voice bit, and how far below overload.
+            let voice = if voice == Some(true) { 1 << 7 } else { 0 };
+            out[begin + LEVEL_AT] = voice | level.dbov().unsigned_abs().min(127);
+        }
+        !self.extension.is_empty()
     }
 
     /// The index of a packet, from its number in its slot; `None` for one that was used. A receiver takes the first
@@ -99,6 +132,28 @@ impl Stream {
         // RFC 3711, section 3.4: the index of a report has 31 bits, which last for centuries.
         Some(self.sent.reports - 1)
     }
+}
+
+fn extension(mid: Mid, numbers: Numbers) -> Extension {
+    let mut extension = Extension::new();
+    if numbers.level_id.is_none() && numbers.mid_id.is_none() {
+        return extension;
+    }
+    extension.extend(ONE_OCTET_HEADERS);
+    extension.extend([0, 0]);
+    if let Some(id) = numbers.level_id {
+        extension.extend([id << 4, 0]);
+    }
+    if let Some(id) = numbers.mid_id {
+        // RFC 9143, section 15: on every packet, for a receiver that tells streams apart by nothing else.
+        extension.push(id << 4 | (mid.len() - 1) as u8);
+        extension.extend(mid.bytes());
+    }
+    while !extension.len().is_multiple_of(4) {
+        extension.push(0);
+    }
+    extension[3] = ((extension.len() - EXTENSION_HEADER_BYTES) / 4) as u8;
+    extension
 }
 
 /// Seconds and their fractions in 32 bits each (RFC 5905, section 6).
