@@ -2,13 +2,15 @@
 //!
 //! str0m's own provider builds a `dimpl::Config` for each peer, and building one runs a self-test
 //! of every cipher suite: 1.3 ms, which is most of what a join costs. The configuration has nothing
-//! of a peer in it, so this provider builds it once.
+//! of a peer in it, so this provider builds it once. And str0m makes eight SRTP ciphers a peer, of which one that
+//! listens uses hardly any: this provider's are made at their first use.
 //!
 //! The same place sees the keys that a handshake exports for SRTP: [`exporting`] hands them out, and a
 //! [`Sealer`] made of them protects packets as str0m would, without what str0m does around it.
 
 mod association;
 mod export;
+mod lazy;
 mod seal;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,6 +22,7 @@ use str0m::crypto::dtls::{DtlsInstance, DtlsProvider};
 
 use association::Association;
 pub use export::{Exported, exporting};
+use lazy::LazyCiphers;
 pub use seal::Sealer;
 
 /// What all peers of a process share.
@@ -37,7 +40,11 @@ impl SharedCrypto {
     /// # Errors
     /// No key pair could be made.
     pub fn generate() -> Result<SharedCrypto, CryptoError> {
-        let provider = CryptoProvider { dtls_provider: &SharedConfig, ..str0m_aws_lc_rs::default_provider() };
+        let provider = CryptoProvider {
+            dtls_provider: &SharedConfig,
+            srtp_provider: &LazyCiphers,
+            ..str0m_aws_lc_rs::default_provider()
+        };
         let certificate = provider
             .dtls_provider
             .generate_certificate()
