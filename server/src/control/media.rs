@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use axum::extract::ws::Utf8Bytes;
 use selector::SourceId;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use tercet_core::{EndpointId, RoomId, SessionId};
 use tercet_protocol::{DATA_BYTES_MAX, ErrorCode, ServerMessage, SlotMid, TrackOrigin};
+use tokio_tungstenite::tungstenite::Utf8Bytes;
 use tracing::debug;
 
 use super::Control;

@@ -2,12 +2,12 @@
 
 use std::time::Instant;
 
-use axum::extract::ws::Utf8Bytes;
 use selector::SourceId;
 use subtle::ConstantTimeEq;
 use tercet_core::{EndpointId, ParticipantId, RoomId, SessionId};
 use tercet_protocol::{ErrorCode, ProtocolError, ServerMessage};
 use tokio::sync::mpsc::{self, error::TrySendError};
+use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use super::Attached;
 use super::listening::Wishes;

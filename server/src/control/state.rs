@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
-use axum::extract::ws::Utf8Bytes;
 use rustc_hash::FxHashMap;
 use tercet_core::{EndpointId, RoomId, SessionId};
 use tercet_protocol::{LeaveReason, ServerMessage};
 use tokio::sync::oneshot;
+use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use super::live_room::LiveRoom;
 use super::session::{Outgoing, Session, text};

@@ -5,6 +5,7 @@ mod demo;
 mod listener;
 mod signalling;
 mod trace;
+mod websocket;
 
 use std::net::IpAddr;
 use std::sync::Arc;

@@ -4,20 +4,24 @@
 
 use std::time::{Duration, Instant};
 
-use axum::extract::State;
-use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, WebSocketUpgrade};
+use axum::extract::{Request as HttpRequest, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use hyper::upgrade::Upgraded;
+use hyper_util::rt::TokioIo;
 use tercet_core::Allowance;
 use tercet_protocol::{
     ClientMessage, ErrorCode, MESSAGE_BYTES_MAX, ProtocolError, Request, ServerMessage, VERSION,
 };
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::{Instant as Deadline, timeout, timeout_at};
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 use tracing::debug;
 
 use super::Node;
 use super::demo::refuse;
+use super::websocket::{self, WebSocket};
 use crate::access::{AccessError, display_name};
 use crate::control::{Attached, CLOSE_GOING_AWAY, ControlInput, Outgoing, Socket, protocol_error, text};
 
@@ -38,33 +42,39 @@ const SEND_TIMEOUT: Duration = Duration::from_secs(10);
 /// RFC 6455, section 7.4.1.
 const CLOSE_POLICY: u16 = 1008;
 
-/// A session's WebSocket carries small messages; the library's buffer of 128 KiB would be most of its memory.
-const READ_BUFFER_BYTES: usize = 4096;
-
 /// WebSockets that have not joined yet: whoever has no token can't have more than these.
 pub(super) const AT_THE_DOOR_MAX: usize = 1024;
 
-pub(super) async fn upgrade(State(node): State<Node>, upgrade: WebSocketUpgrade) -> Response {
+/// What a client is reached through.
+type ClientSocket = WebSocket<TokioIo<Upgraded>>;
+
+pub(super) async fn upgrade(State(node): State<Node>, mut request: HttpRequest) -> Response {
+    let (response, upgrade) = match websocket::accept(&mut request) {
+        Ok(accepted) => accepted,
+        Err(error) => return refuse(StatusCode::BAD_REQUEST, ErrorCode::BadMessage, &error.to_string()),
+    };
     let Ok(place) = node.door.clone().try_acquire_owned() else {
         let message = "too many connections are waiting to join";
         let refusal = refuse(StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Overloaded, message);
         return ([(header::RETRY_AFTER, "1")], refusal).into_response();
     };
-    upgrade
-        .read_buffer_size(READ_BUFFER_BYTES)
-        .max_message_size(MESSAGE_BYTES_MAX)
-        .max_frame_size(MESSAGE_BYTES_MAX)
-        .on_upgrade(move |socket| async move { serve(node, socket, place).await })
+    tokio::spawn(async move {
+        match upgrade.await {
+            Ok(upgraded) => serve(&node, &mut WebSocket::new(TokioIo::new(upgraded)), place).await,
+            Err(error) => debug!(%error, "becoming a WebSocket"),
+        }
+    });
+    response
 }
 
 /// From the first message to the last.
-async fn serve(node: Node, mut socket: WebSocket, place: OwnedSemaphorePermit) {
+async fn serve(node: &Node, socket: &mut ClientSocket, place: OwnedSemaphorePermit) {
     let (outbox, outgoing) = mpsc::channel(OUTBOX_MAX);
-    let entered = enter(&node, &mut socket, outbox).await;
+    let entered = enter(node, socket, outbox).await;
     drop(place);
     let end = match entered {
         Ok(attached) => {
-            let end = converse(&node, &mut socket, outgoing, attached).await;
+            let end = converse(node, socket, outgoing, attached).await;
             node.control.send(ControlInput::SocketClosed { from: attached }).await;
             end
         }
@@ -89,7 +99,7 @@ impl End {
 }
 
 /// Reads the first message, which has to be `join` or `resume`.
-async fn enter(node: &Node, socket: &mut WebSocket, outbox: Socket) -> Result<Attached, End> {
+async fn enter(node: &Node, socket: &mut ClientSocket, outbox: Socket) -> Result<Attached, End> {
     let deadline = Deadline::now() + Duration::from_millis(node.config.session.join_ms);
     let fatal = |re, code, message: &str| End::error(protocol_error(re, code, message, true));
     let first = loop {
@@ -143,7 +153,7 @@ async fn enter(node: &Node, socket: &mut WebSocket, outbox: Socket) -> Result<At
 /// Passes messages both ways until one side is through.
 async fn converse(
     node: &Node,
-    socket: &mut WebSocket,
+    socket: &mut ClientSocket,
     mut outgoing: mpsc::Receiver<Outgoing>,
     attached: Attached,
 ) -> End {
@@ -205,21 +215,22 @@ async fn converse(
         if error.fatal {
             return End::error(error);
         }
-        if !send(socket, Message::Text(text(&ServerMessage::Error(error)))).await {
+        let message = text(&ServerMessage::Error(error));
+        if !send(socket, Message::Text(message)).await {
             return End::Gone;
         }
     }
 }
 
 /// The next text frame, or `None` for a ping or pong: a sign of life that the library answers.
-async fn next_frame(socket: &mut WebSocket) -> Result<Option<Utf8Bytes>, End> {
+async fn next_frame(socket: &mut ClientSocket) -> Result<Option<Utf8Bytes>, End> {
     match socket.recv().await {
         Some(Ok(Message::Text(text))) => Ok(Some(text)),
         Some(Ok(Message::Binary(_))) => {
             let message = "messages are text frames";
             Err(End::error(protocol_error(None, ErrorCode::BadMessage, message, true)))
         }
-        Some(Ok(Message::Ping(_) | Message::Pong(_))) => Ok(None),
+        Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => Ok(None),
         Some(Ok(Message::Close(_))) | None => Err(End::Gone),
         Some(Err(error)) => {
             debug!(%error, "reading a WebSocket");
@@ -245,22 +256,22 @@ fn number_of(text: &str) -> Option<u32> {
     serde_json::from_str::<Numbered>(text).ok().map(|numbered| numbered.id)
 }
 
-async fn send(socket: &mut WebSocket, message: Message) -> bool {
+async fn send(socket: &mut ClientSocket, message: Message) -> bool {
     matches!(timeout(SEND_TIMEOUT, socket.send(message)).await, Ok(Ok(())))
 }
 
-async fn finish(mut socket: WebSocket, end: End) {
+async fn finish(socket: &mut ClientSocket, end: End) {
     let End::Close { code, error } = end else {
         return;
     };
     let reason = error.as_ref().map_or(String::new(), |error| error.message.chars().take(100).collect());
     if let Some(error) = error
-        && !send(&mut socket, Message::Text(text(&ServerMessage::Error(error)))).await
+        && !send(socket, Message::Text(text(&ServerMessage::Error(error)))).await
     {
         return;
     }
-    let frame = CloseFrame { code, reason: reason.into() };
-    if !send(&mut socket, Message::Close(Some(frame))).await {
+    let frame = CloseFrame { code: code.into(), reason: reason.into() };
+    if !send(socket, Message::Close(Some(frame))).await {
         return;
     }
     // The client's own close frame, so that the last message isn't lost to a reset.
