@@ -124,7 +124,17 @@ async fn metrics(State(node): State<Node>) -> impl IntoResponse {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use axum::body::Body;
+    use hyper::service::Service;
+    use hyper_util::service::TowerToHyperService;
+    use metrics_exporter_prometheus::PrometheusBuilder;
+    use tokio::sync::mpsc;
+
     use super::*;
+    use crate::control::{self, Control};
+    use crate::media::{WorkerEvent, WorkerId, WorkerPool};
 
     #[test]
     fn only_names_of_this_machine_are_local() {
@@ -136,5 +146,46 @@ mod tests {
         {
             assert!(!is_local(url), "{url}");
         }
+    }
+
+    /// The status that balancers are told, and after how many seconds to ask again.
+    async fn readiness(router: &Router) -> (StatusCode, Option<String>) {
+        let request = Request::builder().uri("/readyz").body(Body::empty()).expect("a request");
+        let answer = TowerToHyperService::new(router.clone()).call(request).await.expect("an answer");
+        let retry_after = answer.headers().get(header::RETRY_AFTER);
+        (answer.status(), retry_after.map(|seconds| seconds.to_str().expect("a number").to_owned()))
+    }
+
+    #[tokio::test]
+    async fn a_node_is_not_ready_while_all_its_workers_are_strained() {
+        let loopback = "127.0.0.1:0".parse().expect("an address");
+        let config = Arc::new(Config { media_udp: vec![loopback], workers: Some(1), ..Config::default() });
+        let (reports, worker_events) = mpsc::channel(1);
+        let pool = WorkerPool::start(&config, &reports).expect("a port is free");
+        let (control, ended) = control::start(Control::new(config.clone(), pool.len()), pool, worker_events);
+        let router = router(Node {
+            access: Arc::new(Access::from_config(&config).expect("the development secret serves")),
+            config,
+            control,
+            metrics: PrometheusBuilder::new().build_recorder().handle(),
+            door: door(),
+            draining: Arc::default(),
+        });
+        let ready = (StatusCode::OK, None);
+        assert_eq!(readiness(&router).await, ready);
+        let overloaded = (StatusCode::SERVICE_UNAVAILABLE, Some(RETRY_AFTER.as_secs().to_string()));
+        for (is_strained, expected) in [(true, &overloaded), (false, &ready)] {
+            // As its worker reports.
+            let strained = WorkerEvent::Strained { worker: WorkerId(0), is_strained };
+            reports.send(strained).await.expect("the node runs");
+            let told = async {
+                while readiness(&router).await != *expected {
+                    tokio::task::yield_now().await;
+                }
+            };
+            tokio::time::timeout(Duration::from_secs(5), told).await.expect("it is told");
+        }
+        drop(router);
+        ended.await.expect("the node ends").stop().await;
     }
 }
