@@ -132,7 +132,7 @@ impl Control {
         let (id, room) = (session.id, session.room.clone());
         if let Some(former) = session.attach(socket, secret) {
             // The former socket's client is most likely gone; if it reads, it learns that it is over.
-            let _ = former.try_send(Outgoing::Close(CLOSE_NORMAL));
+            let _ = former.try_send(Outgoing::Close(CLOSE_NORMAL).into());
         }
         let attached = session.attached();
         info!(%room, session = %id, "resumed");

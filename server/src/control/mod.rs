@@ -98,7 +98,10 @@ impl ControlHandle {
 
     /// Passes an input on. It is lost only when the node has stopped.
     pub(crate) async fn send(&self, input: ControlInput) {
-        let _ = self.inputs.send(input).await;
+        // Waiting for a place is a smaller future than waiting with the input in hand, and each client's task has it.
+        if let Ok(place) = self.inputs.reserve().await {
+            place.send(input);
+        }
     }
 
     /// Passes an input on that has a reply; `None` when the node has stopped.

@@ -1,5 +1,6 @@
 //! One attachment of a participant, and the socket through which its client is reached.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use selector::SourceId;
@@ -23,8 +24,8 @@ pub(crate) enum Outgoing {
 }
 
 /// The sending side of a client's WebSocket: bounded. A client that doesn't read loses its
-/// socket, not its session.
-pub(crate) type Socket = mpsc::Sender<Outgoing>;
+/// socket, not its session. A place in the queue is kept for each of 32 messages, so it is no larger than a pointer.
+pub(crate) type Socket = mpsc::Sender<Arc<Outgoing>>;
 
 /// A message as it goes over the wire.
 pub(crate) fn text(message: &ServerMessage) -> Utf8Bytes {
@@ -146,8 +147,8 @@ impl Session {
     }
 
     /// Sends to the client. A client that doesn't read loses its socket.
-    pub(super) fn send(&mut self, now: Instant, outgoing: Outgoing) {
-        let Some(Err(error)) = self.socket.as_ref().map(|socket| socket.try_send(outgoing)) else {
+    pub(super) fn send(&mut self, now: Instant, outgoing: impl Into<Arc<Outgoing>>) {
+        let Some(Err(error)) = self.socket.as_ref().map(|socket| socket.try_send(outgoing.into())) else {
             return;
         };
         if matches!(error, TrySendError::Full(_)) {

@@ -135,9 +135,10 @@ impl Control {
         let Some(live) = self.rooms.get(room) else {
             return;
         };
+        let outgoing = Arc::new(Outgoing::Text(bytes.clone()));
         for id in live.sessions.values() {
             if let Some(session) = self.sessions.get_mut(id).filter(|session| to(session)) {
-                session.send(now, Outgoing::Text(bytes.clone()));
+                session.send(now, outgoing.clone());
             }
         }
     }

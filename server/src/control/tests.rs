@@ -18,7 +18,7 @@ use crate::media::{Selection, WorkerCommand, WorkerEvent, WorkerId};
 struct Hall {
     control: Control,
     now: Instant,
-    clients: BTreeMap<&'static str, (Attached, mpsc::Receiver<Outgoing>)>,
+    clients: BTreeMap<&'static str, (Attached, mpsc::Receiver<Arc<Outgoing>>)>,
 }
 
 impl Hall {
@@ -94,7 +94,7 @@ impl Hall {
         let (_, outbox) = self.clients.get_mut(identity).expect("joined before");
         let mut told = Vec::new();
         while let Ok(outgoing) = outbox.try_recv() {
-            if let Outgoing::Text(text) = outgoing {
+            if let Outgoing::Text(text) = &*outgoing {
                 told.push(serde_json::from_str(text.as_str()).expect("a message of the protocol"));
             }
         }

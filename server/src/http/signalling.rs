@@ -2,6 +2,7 @@
 //!
 //! This file parses, limits and keeps time; what a request means is the control plane's.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::extract::{Request as HttpRequest, State};
@@ -70,7 +71,8 @@ pub(super) async fn upgrade(State(node): State<Node>, mut request: HttpRequest) 
 /// From the first message to the last.
 async fn serve(node: &Node, socket: &mut ClientSocket, place: OwnedSemaphorePermit) {
     let (outbox, outgoing) = mpsc::channel(OUTBOX_MAX);
-    let entered = enter(node, socket, outbox).await;
+    // What is needed for a moment only is boxed: a task is as large as the largest that it awaits in itself.
+    let entered = Box::pin(enter(node, socket, outbox)).await;
     drop(place);
     let end = match entered {
         Ok(attached) => {
@@ -80,7 +82,7 @@ async fn serve(node: &Node, socket: &mut ClientSocket, place: OwnedSemaphorePerm
         }
         Err(end) => end,
     };
-    finish(socket, end).await;
+    Box::pin(finish(socket, end)).await;
 }
 
 /// Why a conversation ended.
@@ -154,7 +156,7 @@ async fn enter(node: &Node, socket: &mut ClientSocket, outbox: Socket) -> Result
 async fn converse(
     node: &Node,
     socket: &mut ClientSocket,
-    mut outgoing: mpsc::Receiver<Outgoing>,
+    mut outgoing: mpsc::Receiver<Arc<Outgoing>>,
     attached: Attached,
 ) -> End {
     let idle = Duration::from_millis(node.config.session.idle_ms);
@@ -166,13 +168,13 @@ async fn converse(
             // What was decided goes out before more is asked for.
             biased;
             message = outgoing.recv() => {
-                match message {
+                match message.as_deref() {
                     Some(Outgoing::Text(bytes)) => {
-                        if !send(socket, Message::Text(bytes)).await {
+                        if !send(socket, Message::Text(bytes.clone())).await {
                             return End::Gone;
                         }
                     }
-                    Some(Outgoing::Close(code)) => return End::Close { code, error: None },
+                    Some(Outgoing::Close(code)) => return End::Close { code: *code, error: None },
                     None => {
                         let message = "too many messages were left unread: resume with another WebSocket";
                         return End::error(protocol_error(None, ErrorCode::TooSlow, message, true));
