@@ -1,6 +1,7 @@
 """aiortc in a room: another WebRTC implementation, with payload type 96 for Opus, hears and is heard.
 
-Two participants join, each with a sine tone of its own; each has to hear the other's tone and not its own.
+Two participants join, each with a sine tone of its own; each has to hear the other's tone and not its own. One of them speaks
+AES-GCM, the other knows nothing but AES in counter mode with HMAC-SHA1.
 Run by `./dev test` in a network namespace, since aiortc gathers no candidates on loopback:
 
     tests/in-namespace.sh VENV/bin/python tests/peers/aiortc_room.py SERVER_BINARY
@@ -19,6 +20,7 @@ import urllib.request
 import av
 import numpy
 from aiortc import MediaStreamTrack, RTCConfiguration, RTCPeerConnection, RTCSessionDescription
+from aiortc.rtcdtlstransport import SRTP_AEAD_AES_256_GCM, SRTP_AES128_CM_SHA1_80
 from websockets.asyncio.client import connect
 
 SECRET = "a-secret-of-the-tests-that-is-long-enough"
@@ -60,7 +62,7 @@ async def listen(track, tones_hz, energy):
             energy[tone_hz] += abs(numpy.mean(wave * numpy.exp(-2j * math.pi * tone_hz * time)))
 
 
-async def participant(url, name, own_hz, tones_hz):
+async def participant(url, name, cipher, own_hz, tones_hz):
     """Joins, talks and listens; returns the energy heard for each tone."""
     body = json.dumps({"room": "aiortc", "name": name}).encode()
     request = urllib.request.Request(f"http://{url}/v1/demo/token", body, {"content-type": "application/json"})
@@ -75,6 +77,9 @@ async def participant(url, name, own_hz, tones_hz):
         connection.addTransceiver(Tone(own_hz), direction="sendonly")
         for _ in range(joined["room"]["slots"]):
             connection.addTransceiver("audio", direction="recvonly")
+        for transceiver in connection.getTransceivers():
+            # There is no public way to choose.
+            transceiver.sender.transport._srtp_profiles = [cipher]
         connection.on("track", lambda track: listening.append(asyncio.ensure_future(listen(track, tones_hz, energy))))
         await connection.setLocalDescription(await connection.createOffer())
         await signalling.send(json.dumps({"type": "offer", "id": 1, "sdp": connection.localDescription.sdp}))
@@ -100,8 +105,8 @@ async def main(binary):
         url = next(match[1] for line in server.stdout if (match := re.search(r"http://([^/]+)/", line)))
         low_hz, high_hz = 600, 1500
         heard = await asyncio.gather(
-            participant(url, "low", low_hz, [low_hz, high_hz]),
-            participant(url, "high", high_hz, [low_hz, high_hz]),
+            participant(url, "low", SRTP_AEAD_AES_256_GCM, low_hz, [low_hz, high_hz]),
+            participant(url, "high", SRTP_AES128_CM_SHA1_80, high_hz, [low_hz, high_hz]),
         )
     finally:
         server.kill()
