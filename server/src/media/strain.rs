@@ -1,4 +1,4 @@
-//! Whether a worker keeps up: flushes and sleep in, its strain out, and how long it should gather.
+//! Whether a worker keeps up: listeners' turns and sleep in, its strain out, and how long it should gather.
 //!
 //! What a listener gets waits until the worker comes round to them, and what came meanwhile leaves in the same call: the
 //! packets of three voices cost little more than one. A worker that is idle enough sends each at once. A busy one lets
@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 /// How often the strain is judged.
 const WINDOW: Duration = Duration::from_millis(500);
 
-/// How long a flush may be overdue: a frame. What is older than [`WRITTEN_MAX`](super::peer) packets is lost.
+/// How long a turn may be overdue: a frame. What waits longer than a room's log is, is lost.
 const OVERDUE_MAX: Duration = Duration::from_millis(20);
 
-/// Of how many flushes one may be overdue for longer.
+/// Of how many turns one may be overdue for longer.
 const ONE_LATE_OF: u32 = 5;
 
 /// A worker gathers for longer while it is busier than this, and for less while it is idler than that.
@@ -26,7 +26,7 @@ const GATHER_STEP: Duration = Duration::from_micros(2500);
 const GATHER_MAX: Duration = Duration::from_millis(15);
 
 /// A worker with less to do in a window was held up by something else than its peers.
-const FLUSHES_MIN: u32 = 2500;
+const TURNS_MIN: u32 = 2500;
 
 /// Windows in a row that have to agree: a neighbour on the machine takes one now and then.
 const WINDOWS_MIN: u32 = 2;
@@ -38,7 +38,7 @@ pub(crate) struct Strain {
     pub(crate) is_strained: bool,
     /// Of its time, what it didn't sleep: 0 to 1.
     pub(crate) busy: f64,
-    /// The longest that something waited for its flush.
+    /// The longest that something waited for a turn.
     pub(crate) wait_max: Duration,
 }
 
@@ -46,7 +46,7 @@ pub(crate) struct Strain {
 pub(super) struct StrainGauge {
     began: Instant,
     slept: Duration,
-    flushes: u32,
+    turns: u32,
     late: u32,
     wait_max: Duration,
     /// Windows in a row whose judgement differs from the one that holds.
@@ -60,7 +60,7 @@ impl StrainGauge {
         StrainGauge {
             began: now,
             slept: Duration::ZERO,
-            flushes: 0,
+            turns: 0,
             late: 0,
             wait_max: Duration::ZERO,
             differing: 0,
@@ -74,14 +74,14 @@ impl StrainGauge {
         self.slept += time;
     }
 
-    /// How long what is written to a peer waits for more.
+    /// How long a packet waits for others.
     pub(super) fn gather(&self) -> Duration {
         self.gather
     }
 
-    /// A peer was flushed, so long after something was written to it.
-    pub(super) fn flushed(&mut self, waited: Duration) {
-        self.flushes += 1;
+    /// A listener had a turn, so long after something came for them.
+    pub(super) fn took_turn(&mut self, waited: Duration) {
+        self.turns += 1;
         self.late += u32::from(waited > self.gather + OVERDUE_MAX);
         self.wait_max = self.wait_max.max(waited);
     }
@@ -92,7 +92,7 @@ impl StrainGauge {
         if window < WINDOW {
             return None;
         }
-        let is_late = self.flushes >= FLUSHES_MIN && self.late * ONE_LATE_OF > self.flushes;
+        let is_late = self.turns >= TURNS_MIN && self.late * ONE_LATE_OF > self.turns;
         self.differing = if is_late == self.is_strained { 0 } else { self.differing + 1 };
         if self.differing >= WINDOWS_MIN {
             (self.is_strained, self.differing) = (is_late, 0);
@@ -100,7 +100,7 @@ impl StrainGauge {
         let busy = 1.0 - (self.slept.as_secs_f64() / window.as_secs_f64()).min(1.0);
         let strain = Strain { is_strained: self.is_strained, busy, wait_max: self.wait_max };
         let (is_strained, differing) = (self.is_strained, self.differing);
-        let gather = if self.flushes < FLUSHES_MIN || busy < BUSY_MIN {
+        let gather = if self.turns < TURNS_MIN || busy < BUSY_MIN {
             self.gather.saturating_sub(GATHER_STEP)
         } else if busy > BUSY_MAX {
             (self.gather + GATHER_STEP).min(GATHER_MAX)
@@ -116,13 +116,13 @@ impl StrainGauge {
 mod tests {
     use super::*;
 
-    /// Windows of so many flushes, of which some waited too long: whether the worker is strained after each.
+    /// Windows of so many turns, of which some waited too long: whether the worker is strained after each.
     fn judged(windows: &[(u32, u32)]) -> Vec<bool> {
         let mut now = Instant::now();
         let mut gauge = StrainGauge::new(now);
-        let mut judge = |&(flushes, late): &(u32, u32)| {
-            for n in 0..flushes {
-                gauge.flushed(if n < late { GATHER_MAX + OVERDUE_MAX * 2 } else { OVERDUE_MAX / 2 });
+        let mut judge = |&(turns, late): &(u32, u32)| {
+            for n in 0..turns {
+                gauge.took_turn(if n < late { GATHER_MAX + OVERDUE_MAX * 2 } else { OVERDUE_MAX / 2 });
             }
             assert_eq!(gauge.poll(now + WINDOW / 2), None);
             now += WINDOW;
@@ -140,17 +140,17 @@ mod tests {
 
     #[test]
     fn a_worker_with_little_to_do_is_not_strained_however_long_it_takes() {
-        assert_eq!(judged(&[(FLUSHES_MIN - 1, FLUSHES_MIN - 1); 5]), [false; 5]);
-        assert_eq!(judged(&[(FLUSHES_MIN, FLUSHES_MIN); 2]), [false, true]);
+        assert_eq!(judged(&[(TURNS_MIN - 1, TURNS_MIN - 1); 5]), [false; 5]);
+        assert_eq!(judged(&[(TURNS_MIN, TURNS_MIN); 2]), [false, true]);
     }
 
     #[test]
     fn a_worker_gathers_only_while_it_is_busy() {
         let mut now = Instant::now();
         let mut gauge = StrainGauge::new(now);
-        let mut gather = |busy: f64, flushes: u32| {
+        let mut gather = |busy: f64, turns: u32| {
             gauge.slept(WINDOW.mul_f64(1.0 - busy));
-            (0..flushes).for_each(|_| gauge.flushed(Duration::ZERO));
+            (0..turns).for_each(|_| gauge.took_turn(Duration::ZERO));
             now += WINDOW;
             gauge.poll(now).expect("the window is over");
             gauge.gather()
@@ -169,7 +169,7 @@ mod tests {
         let now = Instant::now();
         let mut gauge = StrainGauge::new(now);
         gauge.slept(WINDOW / 4);
-        gauge.flushed(Duration::from_millis(3));
+        gauge.took_turn(Duration::from_millis(3));
         let strain = gauge.poll(now + WINDOW).expect("the window is over");
         assert_eq!(strain, Strain { is_strained: false, busy: 0.75, wait_max: Duration::from_millis(3) });
     }

@@ -95,7 +95,7 @@ impl Plane {
             };
             *turns -= 1;
             let (since, missed) = turn.waiting();
-            self.gauge.flushed(since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since)));
+            self.gauge.took_turn(since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since)));
             overdue += missed;
             let id = turn.endpoint();
             let Some(peer) = self.endpoints.get_mut(&id).and_then(|endpoint| endpoint.peer.as_mut()) else {
