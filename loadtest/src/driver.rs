@@ -30,7 +30,7 @@ use std::time::{Duration, Instant};
 use mio::{Poll, Waker};
 use tokio::sync::oneshot;
 
-use crate::{Counts, Peer, PeerError, Turns};
+use crate::{Counts, Peer, PeerError, Spells, Turns};
 pub(crate) use port::{Batch, Port, UdpTable, bind_shared};
 use thread::Thread;
 
@@ -69,6 +69,8 @@ pub struct DrivenPeer {
     pub speaks: Option<(u32, Turns)>,
     /// Whether there is always somebody else to hear, pauses between turns aside: a long silence is the server's fault.
     pub has_voices: bool,
+    /// When there is, if not always.
+    pub spells: Option<Spells>,
     /// Whether what it receives is decrypted and looked into.
     pub opens: bool,
     /// Whether it is there for the whole of the run: what it doesn't hear counts as lost by those who stay.

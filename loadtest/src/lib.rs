@@ -29,6 +29,8 @@ mod stamp;
 
 mod voices;
 
+mod spells;
+
 mod turns;
 
 mod counts;
@@ -72,6 +74,7 @@ pub use run::{RunOptions, run};
 pub use scenario::Scenario;
 pub use session::{JoinError, JoinOptions, Session};
 pub use signalling::{Direction, RecordedFrame, Signalling, SignallingError, reply_id};
+pub use spells::Spells;
 pub use stamp::{Reading, Stamp};
 pub use target::Target;
 pub use turns::{Turn, Turns};

@@ -60,6 +60,10 @@ struct RunArguments {
     /// Rooms beside each other [default: the scenario's].
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     rooms: Option<u32>,
+    /// How many of the rooms talk at a time, one after another for 9 s each; the speakers of the others send what Opus does
+    /// with DTX [default: all].
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    talking_rooms: Option<u32>,
     /// Participants of each room that only listen; with `joins`, how many join at most [default: the scenario's].
     #[arg(long, value_parser = clap::value_parser!(u32).range(..=60_000))]
     listeners: Option<u32>,
@@ -227,6 +231,7 @@ impl RunArguments {
         };
         Scenario {
             rooms: self.rooms.unwrap_or(rooms),
+            talking_rooms: self.talking_rooms,
             speakers: self.speakers.unwrap_or(speakers),
             listeners,
             talkers: self.talkers.unwrap_or(talkers),

@@ -5,6 +5,11 @@ use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 
+use crate::{Spells, Turns};
+
+/// Rooms beside each other are out of step by this.
+const ROOM_OFFSET_MS: u64 = 1_370;
+
 /// A scenario, or one made of it by other numbers.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Scenario {
@@ -13,8 +18,10 @@ pub struct Scenario {
     /// What it is, for a list.
     #[serde(skip)]
     pub about: &'static str,
-    /// Rooms beside each other; the numbers below are of each.
+    /// Rooms beside each other; the numbers of people are of each.
     pub rooms: u32,
+    /// How many of the rooms talk at a time, while the others are silent; all if absent.
+    pub talking_rooms: Option<u32>,
     /// Participants who publish, and hear the others.
     pub speakers: u32,
     /// Participants who only listen.
@@ -45,6 +52,14 @@ pub enum ScenarioError {
         talkers: u32,
         /// How many there are to do so.
         speakers: u32,
+    },
+    /// More rooms that talk than rooms.
+    #[error("{talking} rooms can't talk at a time where there are {rooms}: set --talking-rooms or --rooms")]
+    TalkingRooms {
+        /// How many were to talk at a time.
+        talking: u32,
+        /// How many there are.
+        rooms: u32,
     },
 }
 
@@ -89,6 +104,7 @@ const TOWNHALL: Scenario = Scenario {
     name: "townhall",
     about: "a room of 10 speakers, three of whom talk at a time, and many listeners",
     rooms: 1,
+    talking_rooms: None,
     speakers: 10,
     listeners: 300,
     talkers: 3,
@@ -192,14 +208,24 @@ impl Scenario {
     /// # Errors
     /// Nobody is there, or more are to talk than can.
     pub fn check(&self) -> Result<(), ScenarioError> {
-        let Scenario { speakers, talkers, traffic, .. } = *self;
+        let Scenario { rooms, speakers, talkers, traffic, .. } = *self;
         if !self.has_media() && !matches!(traffic, Traffic::Rush { .. }) {
             return Err(ScenarioError::Nobody);
         }
         if talkers > speakers {
             return Err(ScenarioError::Talkers { talkers, speakers });
         }
+        if let Some(talking) = self.talking_rooms.filter(|talking| *talking > rooms) {
+            return Err(ScenarioError::TalkingRooms { talking, rooms });
+        }
         Ok(())
+    }
+
+    /// Who talks when in one of the rooms.
+    pub fn turns(&self, room: u32) -> Turns {
+        let Scenario { rooms, speakers, talkers, .. } = *self;
+        let spells = self.talking_rooms.and_then(|talking| Spells::of(room, rooms, talking));
+        Turns { speakers, talkers, offset_ms: u64::from(room) * ROOM_OFFSET_MS, spells }
     }
 
     /// Whether anybody stays in place for the whole of the window.
@@ -229,5 +255,14 @@ mod tests {
         assert_eq!((of(3, 0, 3), of(0, 1, 0)), (Ok(()), Ok(())));
         assert_eq!(of(0, 0, 0), Err(ScenarioError::Nobody));
         assert_eq!(of(2, 9, 3), Err(ScenarioError::Talkers { talkers: 3, speakers: 2 }));
+    }
+
+    #[test]
+    fn as_many_rooms_may_talk_as_there_are() {
+        let of = |rooms, talking| Scenario { rooms, talking_rooms: Some(talking), ..TOWNHALL };
+        assert_eq!(of(30, 30).check(), Ok(()));
+        assert_eq!(of(10, 30).check(), Err(ScenarioError::TalkingRooms { talking: 30, rooms: 10 }));
+        assert_eq!(of(30, 30).turns(4), Scenario { rooms: 30, ..TOWNHALL }.turns(4), "all talk");
+        assert!(of(31, 30).turns(4).spells.is_some());
     }
 }

@@ -6,7 +6,7 @@ use std::time::Instant;
 use tokio::sync::oneshot;
 
 use super::port::Port;
-use super::speech::Speech;
+use super::speech::{Due, Speech};
 use crate::counts::rtp_header;
 use crate::hearing::Hearing;
 use crate::{Counts, Peer, PeerError, PeerEvent, PeerOutput};
@@ -69,8 +69,13 @@ impl Entry {
         }
         // Those before this one in the round took their time.
         let now = Instant::now();
-        if let Some((audio, lag)) = self.speech.as_mut().and_then(|speech| speech.next(now)) {
+        if let Some(Due { audio, paused_frames, lag }) =
+            self.speech.as_mut().and_then(|speech| speech.next(now))
+        {
             counts.send_lag.record(lag);
+            if paused_frames > 0 {
+                self.peer.pause_frames(paused_frames);
+            }
             self.peer.send_audio(now, audio)?;
         }
         self.drain(now, port, counts)

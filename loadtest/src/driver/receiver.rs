@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::counts::{Silences, StreamCount, StreamTotals};
+use crate::{Spells, epoch};
 
 /// A lean receiver's peer sees one of so many packets of a stream, about one a second: of a stream that it
 /// doesn't see at all it would send no receiver reports (RFC 3550, section 6.4).
@@ -14,25 +15,55 @@ pub(super) struct Receiver {
     pub(super) is_present: bool,
     pub(super) opens: bool,
     pub(super) stays: bool,
-    /// Of those who always have somebody to hear: since when they hear nobody.
-    silent_since: Option<Instant>,
-    longest_silence: Duration,
+    silence: Option<Silence>,
     streams: Vec<(u32, StreamCount)>,
 }
 
+/// How long somebody heard nobody, of the time that their room talks.
+#[derive(Clone, Copy)]
+pub(super) struct Silence {
+    since: Instant,
+    longest: Duration,
+    /// `None` if the room talks always.
+    spells: Option<Spells>,
+}
+
+impl Silence {
+    pub(super) fn new(now: Instant, spells: Option<Spells>) -> Silence {
+        Silence { since: now, longest: Duration::ZERO, spells }
+    }
+
+    #[inline]
+    fn end(&mut self, at: Instant) {
+        self.longest = self.longest_until(at);
+        self.since = at.max(self.since);
+    }
+
+    #[inline]
+    fn longest_until(&self, at: Instant) -> Duration {
+        let silence = at.saturating_duration_since(self.since);
+        match &self.spells {
+            // Which part of it counts is worked out where that may matter: that is hardly ever.
+            Some(spells) if silence > self.longest => {
+                let elapsed = |at: Instant| at.saturating_duration_since(epoch());
+                self.longest.max(spells.longest_between(elapsed(self.since), elapsed(at)))
+            }
+            _ => self.longest.max(silence),
+        }
+    }
+}
+
 impl Receiver {
-    /// `has_voices_since` is given for those who always have somebody to hear.
-    pub(super) fn new(opens: bool, stays: bool, has_voices_since: Option<Instant>) -> Receiver {
-        let (silent_since, longest_silence) = (has_voices_since, Duration::ZERO);
-        Receiver { is_present: true, opens, stays, silent_since, longest_silence, streams: Vec::new() }
+    /// `silence` is given for those who have somebody to hear whenever their room talks.
+    pub(super) fn new(opens: bool, stays: bool, silence: Option<Silence>) -> Receiver {
+        Receiver { is_present: true, opens, stays, silence, streams: Vec::new() }
     }
 
     /// Notes a packet. Returns whether the peer should see it.
     #[inline]
     pub(super) fn note(&mut self, ssrc: u32, sequence: u16, at: Instant) -> bool {
-        if let Some(since) = &mut self.silent_since {
-            self.longest_silence = self.longest_silence.max(at.saturating_duration_since(*since));
-            *since = at.max(*since);
+        if let Some(silence) = &mut self.silence {
+            silence.end(at);
         }
         let stream = match self.streams.iter_mut().find(|(of, _)| *of == ssrc) {
             Some((_, stream)) => {
@@ -50,14 +81,16 @@ impl Receiver {
     /// Forgets what was counted.
     pub(super) fn start_counting(&mut self, now: Instant) {
         self.streams.clear();
-        self.longest_silence = Duration::ZERO;
-        self.silent_since = self.silent_since.map(|_| now);
+        self.silence = self.silence.map(|silence| Silence::new(now, silence.spells));
     }
 
-    /// Counts the silences of a receiver that stays, with the one that goes on.
+    /// Counts the silences of a receiver that stays, with the one that goes on. One whose room has not talked had nobody to
+    /// hear.
     pub(super) fn add_silences(&self, now: Instant, silences: &mut Silences) {
-        if let Some(since) = self.silent_since.filter(|_| self.stays) {
-            silences.add(self.longest_silence.max(now.saturating_duration_since(since)));
+        let Some(silence) = self.silence.filter(|_| self.stays) else { return };
+        let longest = silence.longest_until(now);
+        if silence.spells.is_none() || !longest.is_zero() {
+            silences.add(longest);
         }
     }
 
@@ -93,7 +126,7 @@ mod tests {
         let began = Instant::now();
         let at = |ms| began + Duration::from_millis(ms);
         let silences = |heard_ms: &[u64], end_ms| {
-            let mut receiver = Receiver::new(false, true, Some(began));
+            let mut receiver = Receiver::new(false, true, Some(Silence::new(began, None)));
             for ms in heard_ms {
                 receiver.note(7, *ms as u16, at(*ms));
             }
@@ -110,7 +143,7 @@ mod tests {
     #[test]
     fn silence_of_before_the_window_counts_nothing() {
         let began = Instant::now();
-        let mut receiver = Receiver::new(false, true, Some(began));
+        let mut receiver = Receiver::new(false, true, Some(Silence::new(began, None)));
         receiver.note(7, 1, began + Duration::from_secs(3));
         receiver.start_counting(began + Duration::from_secs(8));
         let mut silences = Silences::default();
@@ -122,10 +155,33 @@ mod tests {
     fn silence_is_none_where_nobody_is_to_be_heard_or_somebody_comes_and_goes() {
         let began = Instant::now();
         let mut silences = Silences::default();
-        for receiver in [Receiver::new(false, true, None), Receiver::new(false, false, Some(began))] {
+        for receiver in
+            [Receiver::new(false, true, None), Receiver::new(false, false, Some(Silence::new(began, None)))]
+        {
             receiver.add_silences(began + Duration::from_secs(60), &mut silences);
         }
         assert_eq!(silences, Silences::default());
+    }
+
+    #[test]
+    fn a_silent_room_is_no_silence_and_a_spell_that_nobody_hears_is() {
+        // It talks from 0 to 9 s, and again from 27 to 36 s.
+        let spells = Spells::of(0, 3, 1);
+        let at = |ms| epoch() + Duration::from_millis(ms);
+        let silences = |began_ms, heard_ms: &[u64], end_ms| {
+            let mut receiver = Receiver::new(false, true, Some(Silence::new(at(began_ms), spells)));
+            for ms in heard_ms {
+                receiver.note(7, *ms as u16, at(*ms));
+            }
+            let mut silences = Silences::default();
+            receiver.add_silences(at(end_ms), &mut silences);
+            (silences.receivers, silences.interrupted, silences.longest.as_millis())
+        };
+        assert_eq!(silences(8_500, &[8_700, 27_100], 27_500), (1, 0, 400));
+        assert_eq!(silences(8_500, &[8_700, 11_000], 29_000), (1, 1, 2_000), "it talks again, unheard");
+        assert_eq!(silences(8_500, &[8_700, 37_000], 40_000), (1, 1, 9_000), "all of a spell is missing");
+        assert_eq!(silences(10_000, &[], 26_000), (0, 0, 0), "nobody was to be heard");
+        assert_eq!(silences(26_000, &[], 29_000), (1, 1, 2_000), "it never began");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use mio::{Events, Interest, Poll, Token};
 use super::entry::Entry;
 use super::place::client_at;
 use super::port::{Arrival, Batch, Port, UdpTable};
-use super::receiver::Receiver;
+use super::receiver::{Receiver, Silence};
 use super::speech::Speech;
 use super::timers::Timers;
 use super::{Command, DrivenPeer, Parting, PeerAction};
@@ -145,7 +145,8 @@ impl Thread {
     }
 
     fn add(&mut self, driven: DrivenPeer) -> io::Result<()> {
-        let DrivenPeer { peer, place, participant, speaks, has_voices, opens, stays, connected } = driven;
+        let DrivenPeer { peer, place, participant, speaks, has_voices, spells, opens, stays, connected } =
+            driven;
         let index = place.index;
         let port = match place.own {
             None => place.shared,
@@ -161,7 +162,7 @@ impl Thread {
         let hearing = opens.then(|| Hearing::new(participant, now));
         let speech = speaks.map(|(speaker, turns)| Speech::new(participant, speaker, turns));
         let entry = Box::new(Entry::new(peer, port, hearing, speech, connected));
-        let receiver = Receiver::new(opens, stays, has_voices.then_some(now));
+        let receiver = Receiver::new(opens, stays, has_voices.then(|| Silence::new(now, spells)));
         put(&mut self.clients.entries, index as usize, Some(entry));
         put(&mut self.clients.receivers, index as usize, receiver);
         self.clients.timers.plan(index, now);

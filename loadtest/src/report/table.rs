@@ -28,12 +28,14 @@ impl fmt::Display for Report {
         let version = self.target.version.as_deref().unwrap_or("");
         writeln!(f, "{} on {} {version}", scenario.name, self.target.name)?;
         let (rooms, speakers, listeners) = (scenario.rooms, scenario.speakers, scenario.listeners);
+        let of_rooms =
+            scenario.talking_rooms.map_or_else(String::new, |talking| format!(" in {talking} rooms"));
         match scenario.has_media() {
             true => line(
                 f,
                 "load",
                 format_args!(
-                    "{rooms} x {speakers} speakers and {listeners} listeners, {} talk at a time, {:.1} s measured",
+                    "{rooms} x {speakers} speakers and {listeners} listeners, {} talk at a time{of_rooms}, {:.1} s measured",
                     scenario.talkers, self.seconds
                 ),
             )?,

@@ -14,12 +14,9 @@ use crate::driver::{DrivenPeer, Parting, PeerKey};
 use crate::hearing::ROOM_SHIFT;
 use crate::progress;
 use crate::target::{JoinRequest, Joined, Leg, Link};
-use crate::turns::Turns;
 
 /// How long one join may take.
 pub(super) const JOIN_TIMEOUT: Duration = Duration::from_secs(30);
-/// Rooms beside each other are out of step by this.
-const ROOM_OFFSET_MS: u64 = 1_370;
 
 /// Somebody to join.
 #[derive(Clone, Copy, Debug)]
@@ -103,7 +100,7 @@ pub(super) async fn join_all(run: &Arc<Run>, newcomers: Vec<Newcomer>) -> (Outco
 /// Joins one participant and waits for their media connections.
 pub(super) async fn join(run: &Arc<Run>, newcomer: Newcomer) -> anyhow::Result<Present> {
     let Newcomer { room, number, speaks, opens, stays } = newcomer;
-    let scenario = &run.options.scenario;
+    let turns = run.options.scenario.turns(room);
     let request = JoinRequest {
         server: run.options.server,
         secret: run.options.secret.clone(),
@@ -111,8 +108,6 @@ pub(super) async fn join(run: &Arc<Run>, newcomer: Newcomer) -> anyhow::Result<P
         name: format!("load-{number}"),
         speaks,
     };
-    let offset_ms = u64::from(room) * ROOM_OFFSET_MS;
-    let turns = Turns { speakers: scenario.speakers, talkers: scenario.talkers, offset_ms };
     let joining = async {
         let Joined { started, legs, link } = run.options.target.join(&request, &run.driver).await?;
         let (mut keys, mut connections) = (Vec::new(), Vec::new());
@@ -127,6 +122,7 @@ pub(super) async fn join(run: &Arc<Run>, newcomer: Newcomer) -> anyhow::Result<P
                 speaks: (speaks && publishes).then_some((number, turns)),
                 // Of two legs, one sends and the other receives.
                 has_voices: (has_one_leg || !publishes) && turns.has_voices_for(speaks),
+                spells: turns.spells,
                 opens,
                 stays,
                 connected,
