@@ -104,6 +104,10 @@ struct RunArguments {
     /// Let the kernel join datagrams on their way to the clients: cheaper, also for the server, whose cost it hides.
     #[arg(long)]
     gro: bool,
+    /// Joins a second, at most, of those who are there from the beginning; and whoever is told to come again later does so
+    /// [default: as fast as they can, once each].
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    ramp_per_second: Option<u32>,
     /// Joins under way at a time.
     #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=1024))]
     concurrency: u16,
@@ -212,6 +216,7 @@ impl RunArguments {
             threads: self.threads.into(),
             joins_datagrams: self.gro,
             concurrent_joins: self.concurrency.into(),
+            ramp_per_second: self.ramp_per_second,
             floor: !self.no_floor,
         }
     }

@@ -80,6 +80,7 @@ struct OptionFacts {
     addresses: &'static str,
     gro: bool,
     concurrent_joins: usize,
+    ramp_per_second: Option<u32>,
 }
 
 /// The floor right before and right after.
@@ -135,6 +136,7 @@ impl Report {
                 },
                 gro: options.joins_datagrams,
                 concurrent_joins: options.concurrent_joins,
+                ramp_per_second: options.ramp_per_second,
             },
             seconds: window.as_secs_f64(),
             joins: JoinFigures::new(joins),

@@ -11,8 +11,6 @@ use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
-use tokio::task::JoinHandle;
-use tokio::time::timeout;
 
 use crate::driver::{Addresses, Driver, DriverOptions};
 use crate::floor::{self, Floor};
@@ -21,7 +19,7 @@ use crate::progress;
 use crate::report::Report;
 use crate::scenario::Scenario;
 use crate::{ProcessSample, ServerUrl, Target};
-use attendance::{JOIN_TIMEOUT, Newcomer, join_all};
+use attendance::{Newcomer, join_all, leave_all};
 
 pub(crate) use attendance::Outcomes;
 pub(crate) use readings::Readings;
@@ -56,8 +54,32 @@ pub struct RunOptions {
     pub joins_datagrams: bool,
     /// How many joins are under way at a time, at least one.
     pub concurrent_joins: usize,
+    /// How many of those who are there from the beginning join a second, at most; whoever of them is told to come again later
+    /// does so. As fast as they can if absent, and nobody asks twice.
+    pub ramp_per_second: Option<u32>,
     /// Whether the floor is measured before and after.
     pub floor: bool,
+}
+
+#[cfg(test)]
+impl RunOptions {
+    /// A scenario as it is, against a server that nobody asks.
+    pub(crate) fn of_tests(scenario: &str) -> RunOptions {
+        RunOptions {
+            scenario: Scenario::named(scenario).expect("it is one of ours"),
+            target: Target::Tercet,
+            target_version: None,
+            server: "http://127.0.0.1:8080".parse().expect("it is well formed"),
+            secret: None,
+            server_pid: Some(1),
+            threads: 1,
+            addresses: Addresses::LoopbackRange,
+            joins_datagrams: false,
+            concurrent_joins: 32,
+            ramp_per_second: None,
+            floor: false,
+        }
+    }
 }
 
 /// What all parts of a run share.
@@ -104,7 +126,7 @@ pub async fn run(options: RunOptions) -> anyhow::Result<Report> {
 
     let everybody = everybody(scenario);
     let expected = everybody.len();
-    let (joins, mut present) = join_all(&run, everybody).await;
+    let (joins, mut present) = join_all(&run, everybody, run.options.ramp_per_second).await;
     let error = joins.errors.first().map_or("", String::as_str);
     ensure!(expected == 0 || !present.is_empty(), "nobody could join: {error}");
     if scenario.has_media() {
@@ -116,8 +138,7 @@ pub async fn run(options: RunOptions) -> anyhow::Result<Report> {
     let late_joins = traffic::pass_window(&run, &mut present).await?;
     let after = Readings::take(&run)?;
 
-    // Those who can't go because the server is gone go with the process.
-    wait_all(present.into_iter().map(attendance::Present::leave).collect()).await;
+    leave_all(present).await;
     let floors = floor_before.zip(measure_floor(&run.options).await?);
     let options = run.options.clone();
     Ok(Report::new(Measured { options, server_name, joins, late_joins, empty, before, after, floors }))
@@ -144,17 +165,6 @@ fn everybody(scenario: &Scenario) -> Vec<Newcomer> {
         stays: true,
     });
     newcomers.collect()
-}
-
-async fn wait_all(tasks: Vec<JoinHandle<()>>) {
-    let all = async {
-        for task in tasks {
-            // A task that panicked has said so already.
-            let _ = task.await;
-        }
-    };
-    // Those who can't say goodbye in time don't get to.
-    let _ = timeout(JOIN_TIMEOUT, all).await;
 }
 
 /// The time since the run's window began, and how much of it is left.

@@ -16,6 +16,8 @@ const NEARLY_WHOLE_PERCENT: f64 = 1.0;
 pub(super) struct JoinFigures {
     pub(super) succeeded: usize,
     pub(super) failed: usize,
+    /// How often somebody was told to come again later, and did.
+    pub(super) put_off: u64,
     /// Of those that succeeded.
     pub(super) per_second: f64,
     pub(super) p50_ms: Option<f64>,
@@ -140,12 +142,13 @@ pub(super) struct TesterFigures {
 
 impl JoinFigures {
     pub(super) fn new(outcomes: Outcomes) -> Self {
-        let Outcomes { mut times, errors, elapsed } = outcomes;
+        let Outcomes { mut times, errors, put_off, elapsed } = outcomes;
         times.sort_unstable();
         let ms = |percent| percentile(&times, percent).map(millis);
         JoinFigures {
             succeeded: times.len(),
             failed: errors.len(),
+            put_off,
             per_second: times.len() as f64 / elapsed.as_secs_f64().max(1e-9),
             p50_ms: ms(50.0),
             p95_ms: ms(95.0),
@@ -315,7 +318,8 @@ mod tests {
     fn join_times_need_no_order() {
         let times = [30, 10, 20, 40].map(Duration::from_millis).to_vec();
         let elapsed = Duration::from_secs(2);
-        let joins = JoinFigures::new(Outcomes { times, errors: vec!["refused".to_owned()], elapsed });
+        let joins =
+            JoinFigures::new(Outcomes { times, errors: vec!["refused".to_owned()], put_off: 0, elapsed });
         assert_eq!((joins.succeeded, joins.failed, joins.per_second), (4, 1, 2.0));
         assert_eq!((joins.p50_ms, joins.max_ms), (Some(20.0), Some(40.0)));
     }

@@ -89,11 +89,15 @@ impl fmt::Display for Report {
 impl fmt::Display for JoinFigures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (p50, p99, max) = (Maybe(self.p50_ms), Maybe(self.p99_ms), Maybe(self.max_ms));
-        let JoinFigures { succeeded, failed, per_second, .. } = self;
+        let JoinFigures { succeeded, failed, put_off, per_second, .. } = self;
         write!(
             f,
             "{succeeded} succeeded, {failed} failed, {per_second:.1}/s; p50 {p50} ms, p99 {p99} ms, max {max} ms"
-        )
+        )?;
+        match put_off {
+            0 => Ok(()),
+            _ => write!(f, "; {put_off} times told to come again later"),
+        }
     }
 }
 

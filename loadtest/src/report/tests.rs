@@ -2,7 +2,7 @@ use std::time::{Duration, Instant};
 
 use super::*;
 use crate::run::{Outcomes, Readings, RunOptions};
-use crate::{Counts, ProcessSample, StreamTotals, Target};
+use crate::{Counts, ProcessSample, StreamTotals};
 
 fn sample(cpu_ms: u64, resident_bytes: u64) -> ProcessSample {
     let half = Duration::from_millis(cpu_ms / 2);
@@ -20,24 +20,11 @@ fn report(name: &str, counts: Counts) -> Report {
 
 fn measured(name: &str, counts: Counts) -> Measured {
     let now = Instant::now();
-    let options = RunOptions {
-        scenario: Scenario::named(name).unwrap(),
-        target: Target::Tercet,
-        target_version: None,
-        server: "http://127.0.0.1:8080".parse().unwrap(),
-        secret: None,
-        server_pid: Some(1),
-        threads: 1,
-        addresses: Addresses::LoopbackRange,
-        joins_datagrams: false,
-        concurrent_joins: 32,
-        floor: false,
-    };
     let times = vec![Duration::from_millis(3); 100];
     Measured {
-        options,
+        options: RunOptions::of_tests(name),
         server_name: Some("tercet".to_owned()),
-        joins: Outcomes { times, errors: vec![], elapsed: Duration::from_secs(1) },
+        joins: Outcomes { times, elapsed: Duration::from_secs(1), ..Outcomes::default() },
         late_joins: Outcomes::default(),
         empty: Some(sample(0, 10_000_000)),
         before: readings(now, sample(500, 20_000_000), Counts::default()),

@@ -5,18 +5,26 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use anyhow::Context;
+use futures_util::{StreamExt, stream};
 use tokio::sync::{Semaphore, oneshot, watch};
-use tokio::task::{JoinHandle, JoinSet};
-use tokio::time::timeout;
+use tokio::task::{JoinError, JoinHandle, JoinSet};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::Run;
+use crate::SignallingError;
 use crate::driver::{DrivenPeer, Parting, PeerKey};
 use crate::hearing::ROOM_SHIFT;
 use crate::progress;
 use crate::target::{JoinRequest, Joined, Leg, Link};
 
 /// How long one join may take.
-pub(super) const JOIN_TIMEOUT: Duration = Duration::from_secs(30);
+const JOIN_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long all leaves may take.
+const LEAVE_TIMEOUT: Duration = Duration::from_secs(60);
+const LEAVES_AT_A_TIME: usize = 64;
+/// How long somebody who is told to come again later does so.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Somebody to join.
 #[derive(Clone, Copy, Debug)]
@@ -44,6 +52,8 @@ pub(super) struct Present {
 pub(crate) struct Outcomes {
     pub(crate) times: Vec<Duration>,
     pub(crate) errors: Vec<String>,
+    /// How often somebody was told to come again later, and did.
+    pub(crate) put_off: u64,
     /// From the first request to the last connection.
     pub(crate) elapsed: Duration,
 }
@@ -72,29 +82,87 @@ impl Present {
     }
 }
 
-/// Joins everybody, a bounded number at a time.
-pub(super) async fn join_all(run: &Arc<Run>, newcomers: Vec<Newcomer>) -> (Outcomes, Vec<Present>) {
+/// Joins everybody, a bounded number at a time. On a ramp, so many a second at most, and whoever is told to come again later
+/// does: the server is not to be overrun, but filled.
+pub(super) async fn join_all(
+    run: &Arc<Run>,
+    newcomers: Vec<Newcomer>,
+    ramp_per_second: Option<u32>,
+) -> (Outcomes, Vec<Present>) {
     let places = Arc::new(Semaphore::new(run.options.concurrent_joins.max(1)));
+    let patience = if ramp_per_second.is_some() { PATIENCE } else { Duration::ZERO };
     let bar = progress::bar("joining", newcomers.len() as u64);
-    let started = tokio::time::Instant::now();
+    let started = Instant::now();
     let mut tasks = JoinSet::new();
-    for newcomer in newcomers {
-        let (run, places) = (run.clone(), places.clone());
-        tasks.spawn(async move {
-            let _place = places.acquire().await;
-            join(&run, newcomer).await
-        });
-    }
     let (mut outcomes, mut everybody) = (Outcomes::default(), Vec::new());
-    while let Some(outcome) = tasks.join_next().await {
-        let outcome = outcome.map_err(anyhow::Error::from).and_then(|joined| joined);
+    let mut note = |ended: Result<Attempts, JoinError>| {
+        let (outcome, put_off) =
+            ended.map_or_else(|error| (Err(error.into()), 0), |it| (it.outcome, it.put_off));
+        outcomes.put_off += put_off;
         outcomes.add(&outcome);
         everybody.extend(outcome);
         bar.inc(1);
+    };
+    for (number, newcomer) in newcomers.into_iter().enumerate() {
+        if let Some(per_second) = ramp_per_second {
+            sleep_until(started + Duration::from_secs(number as u64) / per_second.max(1)).await;
+        }
+        let place = places.clone().acquire_owned().await.expect("nobody closes the semaphore");
+        while let Some(ended) = tasks.try_join_next() {
+            note(ended);
+        }
+        let run = run.clone();
+        tasks.spawn(async move {
+            let attempts = join_patiently(&run, newcomer, patience).await;
+            drop(place);
+            attempts
+        });
+    }
+    while let Some(ended) = tasks.join_next().await {
+        note(ended);
     }
     outcomes.elapsed = started.elapsed();
     bar.finish_and_clear();
     (outcomes, everybody)
+}
+
+/// What came of somebody's attempts to join.
+struct Attempts {
+    outcome: anyhow::Result<Present>,
+    /// How many of them ended with a time to come again.
+    put_off: u64,
+}
+
+/// Joins one participant, and again when the server says so, for as long as patience lasts.
+async fn join_patiently(run: &Arc<Run>, newcomer: Newcomer, patience: Duration) -> Attempts {
+    let (started, mut put_off) = (Instant::now(), 0);
+    loop {
+        let outcome = join(run, newcomer).await;
+        let again_after = outcome.as_ref().err().and_then(again_after);
+        match again_after.filter(|after| started.elapsed() + *after < patience) {
+            Some(after) => sleep(after).await,
+            None => return Attempts { outcome, put_off },
+        }
+        put_off += 1;
+    }
+}
+
+/// When the server would like to be asked again.
+fn again_after(error: &anyhow::Error) -> Option<Duration> {
+    match error.downcast_ref()? {
+        SignallingError::Refused(refused) => refused.retry_after_ms.map(Duration::from_millis),
+        _ => None,
+    }
+}
+
+/// All leave, a bounded number at a time: those of thousands who left at once would wait for their answers too long.
+pub(super) async fn leave_all(present: Vec<Present>) {
+    let leaves = stream::iter(present).for_each_concurrent(LEAVES_AT_A_TIME, async |present| {
+        // A task that panicked has said so already.
+        let _ = present.leave().await;
+    });
+    // Those who can't say goodbye in time don't get to: the server may be gone, and they go with the process.
+    let _ = timeout(LEAVE_TIMEOUT, leaves).await;
 }
 
 /// Joins one participant and waits for their media connections.

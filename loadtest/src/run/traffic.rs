@@ -91,7 +91,7 @@ async fn storm(run: &Arc<Run>, present: &mut Vec<Present>) -> Outcomes {
     let (speakers, listeners): (Vec<_>, Vec<_>) =
         std::mem::take(present).into_iter().partition(|it| it.newcomer.speaks);
     let back = listeners.into_iter().map(|it| Newcomer { stays: false, ..it.vanish(run) });
-    let (outcomes, listeners) = join_all(run, back.collect()).await;
+    let (outcomes, listeners) = join_all(run, back.collect(), None).await;
     present.extend(speakers.into_iter().chain(listeners));
     outcomes
 }
@@ -142,5 +142,6 @@ impl Outcomes {
     fn extend(&mut self, other: Outcomes) {
         self.times.extend(other.times);
         self.errors.extend(other.errors);
+        self.put_off += other.put_off;
     }
 }
