@@ -3,6 +3,7 @@
 //! the window.
 
 mod attendance;
+mod files;
 mod readings;
 mod traffic;
 
@@ -109,6 +110,7 @@ pub(crate) struct Measured {
 
 /// Runs a scenario to its end.
 pub async fn run(options: RunOptions) -> anyhow::Result<Report> {
+    files::provide(&options)?;
     let sample = |pid| ProcessSample::of(pid).with_context(|| format!("--server-pid {pid}"));
     let empty = options.server_pid.map(sample).transpose()?;
     let server_name = options.server_pid.and_then(|pid| process::name(pid).ok());
