@@ -1,8 +1,12 @@
 //! A process id in, the CPU time and memory it has used out: from `/proc`, so on Linux only.
 
+mod listening;
+
 use std::fs;
 use std::io;
 use std::time::Duration;
+
+pub(crate) use listening::listens;
 
 /// `utime` and `stime` count in hundredths of a second on every Linux platform (proc(5): divide by
 /// `sysconf(_SC_CLK_TCK)`, which the kernel fixes at 100 as USER_HZ).

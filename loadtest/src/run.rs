@@ -114,6 +114,14 @@ pub async fn run(options: RunOptions) -> anyhow::Result<Report> {
     let sample = |pid| ProcessSample::of(pid).with_context(|| format!("--server-pid {pid}"));
     let empty = options.server_pid.map(sample).transpose()?;
     let server_name = options.server_pid.and_then(|pid| process::name(pid).ok());
+    if let (Some(pid), Some(name)) = (options.server_pid, &server_name) {
+        let listens = process::listens(pid, options.server.address());
+        ensure!(
+            listens != Some(false),
+            "--server-pid {pid} is {name}, which doesn't listen on {}: its figures would say nothing of the server",
+            options.server
+        );
+    }
     // What those of before left behind would be shared out over those who come.
     let empty = if options.target.has_served(options.server).await { None } else { empty };
     let floor_before = measure_floor(&options).await?;
