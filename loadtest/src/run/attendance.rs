@@ -155,12 +155,14 @@ fn again_after(error: &anyhow::Error) -> Option<Duration> {
     }
 }
 
-/// All leave, a bounded number at a time: those of thousands who left at once would wait for their answers too long.
+/// All leave, a bounded number at a time: those of thousands who left at once would wait for their answers too long. Who came
+/// last goes first: who came first is on the list that everybody is told of, and should have few left to tell.
 pub(super) async fn leave_all(present: Vec<Present>) {
-    let leaves = stream::iter(present).for_each_concurrent(LEAVES_AT_A_TIME, async |present| {
-        // A task that panicked has said so already.
-        let _ = present.leave().await;
-    });
+    let leaves =
+        stream::iter(present.into_iter().rev()).for_each_concurrent(LEAVES_AT_A_TIME, async |present| {
+            // A task that panicked has said so already.
+            let _ = present.leave().await;
+        });
     // Those who can't say goodbye in time don't get to: the server may be gone, and they go with the process.
     let _ = timeout(LEAVE_TIMEOUT, leaves).await;
 }
