@@ -55,6 +55,8 @@ pub struct DriverOptions {
     /// what the server sent joined (GSO), which on a real network somebody has to do: the server's figures get better
     /// than they are.
     pub joins_datagrams: bool,
+    /// Whether all rooms are silent until [`Driver::start_talking`].
+    pub hushed: bool,
 }
 
 /// A negotiated peer to be driven.
@@ -117,6 +119,7 @@ enum Command {
     Add(Box<DrivenPeer>),
     Remove(u32, Parting),
     With(u32, PeerAction),
+    StartTalking,
     StartCounting,
     Collect(mpsc::Sender<Counts>),
     Stop,
@@ -171,6 +174,13 @@ impl Driver {
         outcome.await.unwrap_or(Err(PeerError::Ended))
     }
 
+    /// From now on rooms talk when it is their turn.
+    pub fn start_talking(&self) {
+        for thread in &self.threads {
+            thread.command(Command::StartTalking);
+        }
+    }
+
     /// Forgets what was counted: a window of measurement begins.
     pub fn start_counting(&self) {
         for thread in &self.threads {
@@ -222,7 +232,7 @@ impl DriverThread {
             ports.push(socket.local_addr()?.port());
             sockets.push(Port::new(socket, None, options.joins_datagrams)?);
         }
-        let mut state = Thread::new(poll, queue, sockets, options.joins_datagrams)?;
+        let mut state = Thread::new(poll, queue, sockets, options)?;
         let handle = std::thread::Builder::new().name(format!("driver-{number}")).spawn(move || {
             if let Err(error) = state.run() {
                 tracing::error!(%error, "driver thread failed");

@@ -104,8 +104,8 @@ struct RunArguments {
     /// Let the kernel join datagrams on their way to the clients: cheaper, also for the server, whose cost it hides.
     #[arg(long)]
     gro: bool,
-    /// Joins a second, at most, of those who are there from the beginning; and whoever is told to come again later does so
-    /// [default: as fast as they can, once each].
+    /// Joins a second, at most, of those who are there from the beginning; whoever is told to come again later does so, and
+    /// nobody talks before all are there [default: as fast as they can, once each, while others talk].
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     ramp_per_second: Option<u32>,
     /// Joins under way at a time.

@@ -56,7 +56,7 @@ pub struct RunOptions {
     /// How many joins are under way at a time, at least one.
     pub concurrent_joins: usize,
     /// How many of those who are there from the beginning join a second, at most; whoever of them is told to come again later
-    /// does so. As fast as they can if absent, and nobody asks twice.
+    /// does so, and nobody talks before all are there. If absent, they join as fast as they can, and nobody asks twice.
     pub ramp_per_second: Option<u32>,
     /// Whether the floor is measured before and after.
     pub floor: bool,
@@ -130,6 +130,8 @@ pub async fn run(options: RunOptions) -> anyhow::Result<Report> {
         addresses: options.addresses,
         ip: options.server.address().ip(),
         joins_datagrams: options.joins_datagrams,
+        // What can be held against a join is not the point of a ramp: they take the less from each other.
+        hushed: options.ramp_per_second.is_some(),
     })?;
     let run = Arc::new(Run { driver, id: rand::random(), signalling_failed: AtomicU64::new(0), options });
     let scenario = &run.options.scenario;
@@ -139,6 +141,7 @@ pub async fn run(options: RunOptions) -> anyhow::Result<Report> {
     let (joins, mut present) = join_all(&run, everybody, run.options.ramp_per_second).await;
     let error = joins.errors.first().map_or("", String::as_str);
     ensure!(expected == 0 || !present.is_empty(), "nobody could join: {error}");
+    run.driver.start_talking();
     if scenario.has_media() {
         progress::wait("settling", SETTLE).await;
     }

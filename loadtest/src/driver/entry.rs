@@ -81,6 +81,13 @@ impl Entry {
         self.drain(now, port, counts)
     }
 
+    /// A speaker talks when it is their turn.
+    pub(super) fn start_talking(&mut self) {
+        if let Some(speech) = &mut self.speech {
+            speech.start_talking();
+        }
+    }
+
     /// Forgets what was heard: a window of measurement begins.
     pub(super) fn start_counting(&mut self, now: Instant) {
         if let Some(hearing) = &mut self.hearing {

@@ -25,6 +25,8 @@ pub(super) struct Speech {
     next_frame: Option<Instant>,
     count: u32,
     turn: Option<SpokenTurn>,
+    /// The room is silent, whatever the plan says.
+    hushed: bool,
     /// Sent since the room fell silent.
     silent_frames: u32,
     /// Not sent before the next one.
@@ -47,7 +49,7 @@ struct SpokenTurn {
 }
 
 impl Speech {
-    pub(super) fn new(participant: u32, speaker: u32, turns: Turns) -> Speech {
+    pub(super) fn new(participant: u32, speaker: u32, turns: Turns, hushed: bool) -> Speech {
         let voice = RecordedVoice::of(speaker);
         Speech {
             participant,
@@ -57,9 +59,15 @@ impl Speech {
             next_frame: None,
             count: 0,
             turn: None,
+            hushed,
             silent_frames: 0,
             paused_frames: 0,
         }
+    }
+
+    /// From the next frame on it is as planned.
+    pub(super) fn start_talking(&mut self) {
+        self.hushed = false;
     }
 
     /// Begins on the grid of 20 ms that all speakers share, each at a phase of its own: real clients don't send in
@@ -84,8 +92,9 @@ impl Speech {
         let skipped = if lag > LAG_MAX { (lag.as_millis() / FRAME.as_millis()) as u32 } else { 0 };
 
         // By the plan, not by the clock: the script doesn't waver with the machine.
-        let planned = self.turns.turn(self.speaker, due.saturating_duration_since(epoch()));
         let room_talks = self.room_talks_at(due);
+        let planned =
+            self.turns.turn(self.speaker, due.saturating_duration_since(epoch())).filter(|_| room_talks);
         self.silent_frames = if room_talks { 0 } else { self.silent_frames + 1 };
         let after_frames = if self.silent_frames < DTX_AFTER_FRAMES { 1 } else { self.frames_of_pause(due) };
         let paused_frames = std::mem::replace(&mut self.paused_frames, after_frames - 1);
@@ -119,7 +128,7 @@ impl Speech {
     }
 
     fn room_talks_at(&self, at: Instant) -> bool {
-        self.turns.room_talks(at.saturating_duration_since(epoch()))
+        !self.hushed && self.turns.room_talks(at.saturating_duration_since(epoch()))
     }
 }
 
@@ -133,7 +142,7 @@ mod tests {
 
     /// The stamps of ten seconds, sent on time.
     fn spoken(participant: u32) -> Vec<(Instant, Stamp)> {
-        let mut speech = Speech::new(participant, participant, ROOM);
+        let mut speech = Speech::new(participant, participant, ROOM, false);
         assert!(speech.next(epoch() + Duration::from_secs(1)).is_none(), "there is no connection yet");
         speech.start(epoch() + Duration::from_secs(1));
         let frames = (0..500).map(|_| {
@@ -164,7 +173,7 @@ mod tests {
 
     #[test]
     fn a_speaker_that_was_held_up_keeps_to_the_grid() {
-        let mut speech = Speech::new(3, 0, Turns { speakers: 1, ..ROOM });
+        let mut speech = Speech::new(3, 0, Turns { speakers: 1, ..ROOM }, false);
         speech.start(epoch());
         let due = speech.due().unwrap();
         speech.next(due + Duration::from_millis(230)).unwrap();
@@ -172,10 +181,32 @@ mod tests {
     }
 
     #[test]
+    fn who_is_hushed_says_nothing_until_it_is_time() {
+        let mut speech = Speech::new(0, 0, Turns { speakers: 1, ..ROOM }, true);
+        speech.start(epoch());
+        let mut sent = |from_s, to_s| {
+            let mut turns = Vec::new();
+            while let Some(due) = speech.due().filter(|due| *due < epoch() + Duration::from_secs(to_s)) {
+                assert!(due >= epoch() + Duration::from_secs(from_s) - FRAME * DTX_FRAMES);
+                let Reading::Intact(stamp) = Stamp::read(&speech.next(due).unwrap().audio.payload) else {
+                    panic!()
+                };
+                turns.push(stamp.frame_of_turn);
+            }
+            speech.start_talking();
+            turns
+        };
+        let hushed = sent(0, 10);
+        assert!((30..40).contains(&hushed.len()) && hushed.iter().all(|frame| *frame == QUIET), "{hushed:?}");
+        let talking = sent(10, 20);
+        assert!((480..=500).contains(&talking.len()) && talking.contains(&0), "{talking:?}");
+    }
+
+    #[test]
     fn a_speaker_of_a_silent_room_sends_a_frame_every_400_ms_and_is_back_in_time() {
         // It talks from 0 to 9 s, and again from 27 s.
         let turns = Turns { speakers: 1, spells: Spells::of(0, 3, 1), ..ROOM };
-        let mut speech = Speech::new(0, 0, turns);
+        let mut speech = Speech::new(0, 0, turns, false);
         speech.start(epoch());
         let mut frames_of = [0_u32; 36];
         let mut timestamp_frames = 0;

@@ -12,7 +12,7 @@ use super::port::{Arrival, Batch, Port, UdpTable};
 use super::receiver::{Receiver, Silence};
 use super::speech::Speech;
 use super::timers::Timers;
-use super::{Command, DrivenPeer, Parting, PeerAction};
+use super::{Command, DrivenPeer, DriverOptions, Parting, PeerAction};
 use crate::counts::rtp_header;
 use crate::hearing::Hearing;
 use crate::{Counts, PeerError};
@@ -39,6 +39,8 @@ pub(super) struct Thread {
     unread: Vec<usize>,
     batch: Batch,
     joins_datagrams: bool,
+    /// Whether those who are added don't talk yet.
+    hushed: bool,
     clients: Clients,
     /// What the kernel had dropped when the window began.
     dropped_before: u64,
@@ -59,8 +61,9 @@ impl Thread {
         poll: Poll,
         commands: mpsc::Receiver<Command>,
         shared: Vec<Port>,
-        joins_datagrams: bool,
+        options: DriverOptions,
     ) -> io::Result<Self> {
+        let DriverOptions { joins_datagrams, hushed, .. } = options;
         let mut ports: Vec<_> = shared.into_iter().map(Some).collect();
         for (number, port) in ports.iter_mut().enumerate() {
             let port = port.as_mut().expect("all are there in the beginning");
@@ -68,7 +71,17 @@ impl Thread {
         }
         let (unread, batch) = (Vec::new(), Batch::new(joins_datagrams));
         let clients = Clients::default();
-        Ok(Thread { poll, commands, ports, unread, batch, joins_datagrams, clients, dropped_before: 0 })
+        Ok(Thread {
+            poll,
+            commands,
+            ports,
+            unread,
+            batch,
+            joins_datagrams,
+            hushed,
+            clients,
+            dropped_before: 0,
+        })
     }
 
     pub(super) fn run(&mut self) -> io::Result<()> {
@@ -87,6 +100,7 @@ impl Thread {
                     Command::Add(peer) => self.add(*peer)?,
                     Command::Remove(index, parting) => self.remove(index, parting),
                     Command::With(index, action) => self.with(index, action),
+                    Command::StartTalking => self.start_talking(),
                     Command::StartCounting => self.start_counting(),
                     Command::Collect(reply) => drop(reply.send(self.collect())),
                     Command::Stop => return Ok(()),
@@ -160,7 +174,7 @@ impl Thread {
         };
         let now = Instant::now();
         let hearing = opens.then(|| Hearing::new(participant, now));
-        let speech = speaks.map(|(speaker, turns)| Speech::new(participant, speaker, turns));
+        let speech = speaks.map(|(speaker, turns)| Speech::new(participant, speaker, turns, self.hushed));
         let entry = Box::new(Entry::new(peer, port, hearing, speech, connected));
         let receiver = Receiver::new(opens, stays, has_voices.then(|| Silence::new(now, spells)));
         put(&mut self.clients.entries, index as usize, Some(entry));
@@ -192,6 +206,11 @@ impl Thread {
             _ => action(Err(PeerError::Ended)),
         }
         self.clients.look_at(index, Instant::now(), &self.ports);
+    }
+
+    fn start_talking(&mut self) {
+        self.hushed = false;
+        self.clients.entries.iter_mut().flatten().for_each(|entry| entry.start_talking());
     }
 
     fn start_counting(&mut self) {
