@@ -59,7 +59,7 @@ fn pictures_of(runs: &[Run]) -> Vec<(&'static str, svg::Document)> {
     let mut pictures = Vec::new();
     for (name, title, curve) in [
         ("growth.svg", "One voice, CPU time a packet out", run::growth(runs)),
-        ("rooms.svg", "Rooms of ten, CPU time a packet out", run::rooms(runs)),
+        ("rooms.svg", "Rooms of ten, of which 30 talk at most: CPU time a packet out", run::rooms(runs)),
     ] {
         let cost = |run: &&Run| Some((run.size(), run.server.as_ref()?.ns_per_packet_out? / 1e3));
         let floor = |run: &&Run| Some((run.size(), run.floor.as_ref()?.total_ns / 1e3));

@@ -38,6 +38,9 @@ pub(super) struct Machine {
 pub(super) struct Scenario {
     pub(super) name: String,
     pub(super) rooms: u32,
+    /// All, if absent.
+    #[serde(default)]
+    pub(super) talking_rooms: Option<u32>,
     pub(super) speakers: u32,
     pub(super) listeners: u32,
     pub(super) talkers: u32,
@@ -138,7 +141,7 @@ pub(super) fn townhalls(runs: &[Run]) -> Vec<&Run> {
     runs.iter().filter(|run| run.is_ours("townhall") && run.scenario.talkers == 3).collect()
 }
 
-/// Ever more rooms.
+/// Ever more rooms, of which the same number talk once there are more.
 pub(super) fn rooms(runs: &[Run]) -> Vec<&Run> {
     runs.iter().filter(|run| run.is_ours("rooms")).collect()
 }

@@ -147,12 +147,18 @@ fn notes(page: &mut String, rows: &[&Run]) {
 }
 
 fn shape(run: &Run) -> String {
-    let run::Scenario { name, rooms, speakers, listeners, talkers } = &run.scenario;
+    let run::Scenario { name, rooms, talking_rooms, speakers, listeners, talkers } = &run.scenario;
     let each = format!("{speakers} + {listeners}");
-    match (speakers + listeners, *rooms) {
-        (0, _) => name.clone(),
-        (_, 1) => format!("{name}, {each}, {talkers} talk"),
-        _ => format!("{rooms} × ({each})"),
+    if speakers + listeners == 0 {
+        return name.clone();
+    }
+    // Where rooms are compared, one of them is a number of rooms too.
+    if *rooms == 1 && name != "rooms" {
+        return format!("{name}, {each}, {talkers} talk");
+    }
+    match talking_rooms.filter(|talking| talking < rooms) {
+        Some(talking) => format!("{rooms} × ({each}), {talking} rooms talk"),
+        None => format!("{rooms} × ({each}), all talk"),
     }
 }
 
@@ -217,6 +223,22 @@ mod tests {
         assert_eq!(cell(&run(60, None)), "60");
         assert_eq!(cell(&run(60, Some(80))), "60, later 80");
         assert_eq!(cell(&run(0, Some(80))), "80", "a rush");
+    }
+
+    #[test]
+    fn a_row_says_how_many_rooms_talk() {
+        let shape = |name: &str, rooms, talking_rooms| {
+            let mut run = run(0, None);
+            let speakers = 3;
+            let (listeners, talkers) = (7, 3);
+            let name = name.to_owned();
+            run.scenario = run::Scenario { name, rooms, talking_rooms, speakers, listeners, talkers };
+            super::shape(&run)
+        };
+        assert_eq!(shape("rooms", 1_000, Some(30)), "1000 × (3 + 7), 30 rooms talk");
+        assert_eq!(shape("rooms", 30, Some(30)), "30 × (3 + 7), all talk");
+        assert_eq!(shape("rooms", 1, None), "1 × (3 + 7), all talk");
+        assert_eq!(shape("panel", 1, None), "panel, 3 + 7, 3 talk");
     }
 
     #[test]
