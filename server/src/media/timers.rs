@@ -2,10 +2,14 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rustc_hash::FxHashMap;
 use tercet_core::EndpointId;
+
+/// How much later than its deadline an endpoint may be woken: peers that do nothing have a deadline a second or so (checks, reports,
+/// retransmissions, none of which is in a hurry), and a waking serves all that are due.
+const SLACK: Duration = Duration::from_millis(10);
 
 /// A heap with at most one live entry an endpoint. A deadline that moves *later* costs nothing: the
 /// entry stays, and is put back when it comes up too early.
@@ -16,7 +20,7 @@ pub(crate) struct Timers {
 }
 
 impl Timers {
-    /// Wakes for the endpoint at `deadline` or earlier.
+    /// Wakes for the endpoint at `deadline`, a little later, or earlier.
     pub(crate) fn schedule(&mut self, endpoint: EndpointId, deadline: Instant) {
         let scheduled = self.scheduled.get(&endpoint);
         if scheduled.is_none_or(|&at| deadline < at) {
@@ -46,16 +50,14 @@ impl Timers {
         None
     }
 
-    /// When to look again.
+    /// When to look again, if nothing else is a reason to.
     pub(crate) fn next(&self) -> Option<Instant> {
-        self.heap.peek().map(|Reverse((at, _))| *at)
+        self.heap.peek().map(|Reverse((at, _))| *at + SLACK)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[test]
@@ -66,7 +68,7 @@ mod tests {
         timers.schedule(EndpointId(1), now + ms(20));
         timers.schedule(EndpointId(1), now + ms(80));
         timers.schedule(EndpointId(2), now + ms(30));
-        assert_eq!(timers.next(), Some(now + ms(20)));
+        assert_eq!(timers.next(), Some(now + ms(20) + SLACK));
         assert_eq!(timers.pop_due(now + ms(19)), None);
         assert_eq!(timers.pop_due(now + ms(100)), Some(EndpointId(1)));
         assert_eq!(timers.pop_due(now + ms(100)), Some(EndpointId(2)));
