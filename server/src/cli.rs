@@ -121,6 +121,10 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "N", env = "TERCET_LISTED_LISTENERS_MAX")]
     listed_listeners_max: Option<u32>,
 
+    /// How many participants of a room one worker takes before another does [default: 32]
+    #[arg(long, value_name = "N", env = "TERCET_TOGETHER_MAX")]
+    together_max: Option<u32>,
+
     /// The most sessions at once [default: 20000]
     #[arg(long, value_name = "N", env = "TERCET_SESSIONS_MAX")]
     sessions_max: Option<u32>,
@@ -215,6 +219,7 @@ impl ServeArgs {
         set(&mut config.room.pre_roll_ms, self.pre_roll_ms);
         set(&mut config.room.participants_max, self.participants_max);
         set(&mut config.room.listed_listeners_max, self.listed_listeners_max);
+        set(&mut config.room.together_max, self.together_max);
         set(&mut config.limits.sessions_max, self.sessions_max);
         set(&mut config.shutdown_ms, self.shutdown_ms);
         config

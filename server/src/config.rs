@@ -129,6 +129,9 @@ pub(crate) struct RoomDefaults {
     /// How many of those who only listen everybody is told of; the others are counted. In a room of thousands, a list
     /// of all of them is too much for a browser, and each coming and going a message to thousands.
     pub(crate) listed_listeners_max: u32,
+    /// How many participants of a room one worker takes before another does. A small room costs less where all are on one
+    /// worker; a large one needs more than one.
+    pub(crate) together_max: u32,
     /// Send audio redundantly (RED, RFC 2198) where the client can: lost packets are not heard.
     pub(crate) red: bool,
     /// How much of a speaker is heard from before they were selected, at most, in milliseconds, 0 to 100: the beginning
@@ -257,6 +260,7 @@ impl Default for RoomDefaults {
             slots: 3,
             participants_max: 10_000,
             listed_listeners_max: 100,
+            together_max: 32,
             red: true,
             pre_roll_ms: PRE_ROLL_DEFAULT.as_millis() as u8,
             selector: SelectorConfig::default(),

@@ -97,7 +97,7 @@ async def participant(url, name, cipher, own_hz, tones_hz):
 
 
 async def main(binary):
-    command = [binary, "serve", "--http", "127.0.0.1:0", "--media-udp", "10.77.0.1:0", "--workers", "2"]
+    command = [binary, "serve", "--http", "127.0.0.1:0", "--media-udp", "10.77.0.1:0", "--workers", "2", "--together-max", "0"]
     command += ["--secret", SECRET, "--demo", "--log", "warn"]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("TERCET_")}
     server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)

@@ -32,7 +32,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts a server with two workers.
+    /// Starts a server with two workers, on both of which its rooms are.
     ///
     /// # Errors
     /// The binary is missing, or did not come up.
@@ -47,9 +47,13 @@ impl Server {
     pub fn start_with(arguments: &[&str]) -> anyhow::Result<Server> {
         let mut command = server_command()?;
         command.args(["serve", "--secret", SECRET]);
-        for (flag, value) in
-            [("--http", "127.0.0.1:0"), ("--workers", "2"), ("--media-udp", "127.0.0.1:0"), ("--log", "warn")]
-        {
+        for (flag, value) in [
+            ("--http", "127.0.0.1:0"),
+            ("--workers", "2"),
+            ("--together-max", "0"),
+            ("--media-udp", "127.0.0.1:0"),
+            ("--log", "warn"),
+        ] {
             if !arguments.contains(&flag) {
                 command.args([flag, value]);
             }

@@ -73,6 +73,7 @@ fn every_flag_reaches_its_key() {
         "--pre-roll-ms=40",
         "--participants-max=7",
         "--listed-listeners-max=0",
+        "--together-max=4",
         "--sessions-max=8",
         "--shutdown-ms=9",
     ])
@@ -83,7 +84,7 @@ fn every_flag_reaches_its_key() {
          allowed_origins = ['https://a.example']\n shutdown_ms = 9\n\
          log = {{ filter = 'debug', json = true }}\n\
          access = {{ secret = '{SECRET}', public_key_file = 'key.pem' }}\n\
-         room = {{ slots = 6, pre_roll_ms = 40, participants_max = 7, listed_listeners_max = 0 }}\n\
+         room = {{ slots = 6, pre_roll_ms = 40, participants_max = 7, listed_listeners_max = 0, together_max = 4 }}\n\
          limits = {{ sessions_max = 8 }}\n"
     ))
     .unwrap();

@@ -30,6 +30,22 @@ impl Control {
         workers.min_by_key(|(_, sessions)| **sessions).map(|(worker, _)| *worker)
     }
 
+    /// The worker for one more in a room: one that has others of the room, but few, and not far more sessions than the one
+    /// with the fewest; or that one. What is heard crosses to each worker that the room is on, and wakes it.
+    fn place(&self, room: &RoomId) -> Option<WorkerId> {
+        let is_free = |worker: WorkerId| !self.strained.contains(&worker);
+        let least = self.least_loaded(is_free)?;
+        let together_max = self.config.room.together_max as usize;
+        let load_max = self.load.get(&least).map_or(0, |load| load + together_max);
+        let of_room = self.rooms.get(room).into_iter().flat_map(LiveRoom::sessions_by_worker);
+        let with_others = of_room.filter(|&(worker, sessions)| {
+            let load = self.load.get(&worker).copied().unwrap_or(0);
+            is_free(worker) && sessions < together_max && load <= load_max
+        });
+        let together = with_others.max_by_key(|&(_, sessions)| sessions).map(|(worker, _)| worker);
+        Some(together.unwrap_or(least))
+    }
+
     pub(super) fn join(
         &mut self,
         now: Instant,
@@ -51,8 +67,7 @@ impl Control {
             return Err(fatal(ErrorCode::Overloaded, "the node has as many sessions as it may have"));
         }
         // Whoever comes anew in place of a former session takes no more than that had.
-        let free = self.least_loaded(|worker| !self.strained.contains(&worker));
-        let worker = free.or_else(|| former.and_then(|_| self.least_loaded(|_| true)));
+        let worker = self.place(&room_id).or_else(|| former.and_then(|_| self.least_loaded(|_| true)));
         let Some(worker) = worker else {
             let error =
                 fatal(ErrorCode::Overloaded, "the node is at its limit: join again later, or on another");
@@ -271,9 +286,9 @@ mod tests {
     use crate::config::Config;
     use crate::media::WorkerEvent;
 
-    fn claims(identity: &str) -> Claims {
+    fn claims(room: &str, identity: &str) -> Claims {
         Claims {
-            room: "r".to_owned(),
+            room: room.to_owned(),
             identity: identity.to_owned(),
             role: Role::Listener,
             name: None,
@@ -285,8 +300,12 @@ mod tests {
 
     /// Joins, and returns the worker that the session is on.
     fn join(control: &mut Control, identity: &str) -> Result<WorkerId, ProtocolError> {
+        join_room(control, "r", identity)
+    }
+
+    fn join_room(control: &mut Control, room: &str, identity: &str) -> Result<WorkerId, ProtocolError> {
         let (socket, _) = mpsc::channel(64);
-        control.join(Instant::now(), claims(identity), None, None, socket)?;
+        control.join(Instant::now(), claims(room, identity), None, None, socket)?;
         let opened = control.take_commands().into_iter().find(|(_, c)| matches!(c, WorkerCommand::Open(_)));
         Ok(opened.expect("each session is opened on a worker").0)
     }
@@ -303,7 +322,52 @@ mod tests {
         assert_eq!(join(&mut control, "a"), Ok(WorkerId(1)));
         assert_eq!(join(&mut control, "b"), Ok(WorkerId(1)));
         strain(&mut control, 0, false);
-        assert_eq!(join(&mut control, "c"), Ok(WorkerId(0)));
+        assert_eq!(join_room(&mut control, "other", "c"), Ok(WorkerId(0)));
+    }
+
+    /// A control plane of two workers that keeps so many of a room together.
+    fn together(together_max: u32) -> Control {
+        let mut config = Config::default();
+        config.room.together_max = together_max;
+        Control::new(Arc::new(config), 2)
+    }
+
+    #[test]
+    fn a_small_room_is_on_one_worker_and_a_large_one_on_all() {
+        let mut control = together(3);
+        for (room, worker) in [("a", 0), ("b", 1)] {
+            for n in 0..3 {
+                assert_eq!(join_room(&mut control, room, &n.to_string()), Ok(WorkerId(worker)));
+            }
+        }
+        let workers: Vec<usize> =
+            (3..9).map(|n| join_room(&mut control, "a", &n.to_string()).expect("there is room").0).collect();
+        assert_eq!(workers.iter().filter(|&&worker| worker == 1).count(), 3, "{workers:?}");
+    }
+
+    #[test]
+    fn rooms_that_are_kept_together_load_all_workers() {
+        let mut control = together(32);
+        for room in 0..100 {
+            for n in 0..10 {
+                join_room(&mut control, &room.to_string(), &n.to_string()).expect("there is room");
+            }
+        }
+        assert_eq!(control.load.values().copied().collect::<Vec<usize>>(), [500, 500]);
+    }
+
+    #[test]
+    fn who_joins_a_room_on_a_full_worker_goes_to_another() {
+        let mut control = together(3);
+        for n in 0..3 {
+            join_room(&mut control, "a", &n.to_string()).expect("there is room");
+            join_room(&mut control, "b", &n.to_string()).expect("there is room");
+        }
+        strain(&mut control, 0, true);
+        join_room(&mut control, "c", "0").expect("there is room");
+        strain(&mut control, 0, false);
+        strain(&mut control, 1, true);
+        assert_eq!(join_room(&mut control, "c", "1"), Ok(WorkerId(0)));
     }
 
     #[test]

@@ -95,6 +95,11 @@ impl LiveRoom {
         true
     }
 
+    /// How many sessions are on each worker that has a part of the room.
+    pub(super) fn sessions_by_worker(&self) -> impl Iterator<Item = (WorkerId, usize)> {
+        self.workers.iter().map(|(&worker, &sessions)| (worker, sessions))
+    }
+
     /// The workers that have a part of the room.
     pub(super) fn workers(&self) -> Vec<WorkerId> {
         self.workers.keys().copied().collect()

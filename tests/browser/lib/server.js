@@ -9,12 +9,12 @@ import { fileURLToPath } from "node:url";
 const root = fileURLToPath(new URL("../../../", import.meta.url));
 const binary = process.env.TERCET_BIN ?? `${root}target/debug/tercet`;
 
-/** Starts a server with two workers. Returns its base URL, and how to end it. */
+/** Starts a server with two workers, on both of which its rooms are. Returns its base URL, and how to end it. */
 export async function startServer(...args) {
   const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("TERCET_")));
   const media = args.includes("--media-udp") ? [] : ["--media-udp", "127.0.0.1:0"];
   const http = args.includes("--http") ? [] : ["--http", "127.0.0.1:0"];
-  const usual = ["serve", "--workers", "2", "--log", "warn", ...http, ...media];
+  const usual = ["serve", "--workers", "2", "--together-max", "0", "--log", "warn", ...http, ...media];
   const server = spawn(binary, [...usual, ...args], { env, stdio: ["ignore", "pipe", "inherit"] });
   server.on("error", (error) => {
     throw new Error(`${binary} can't be started (\`cargo build -p tercet\` builds it): ${error.message}`);
