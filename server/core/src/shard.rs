@@ -223,8 +223,9 @@ impl RoomShard {
 
     /// Tells whether a listener's connection is up. Nothing is forwarded to one whose isn't.
     pub fn set_reachable(&mut self, id: EndpointId, reachable: bool) {
-        if let Some(listener) = self.listeners.get_mut(id) {
-            listener.reachable = reachable;
+        if let Some(listener) = self.listeners.get_mut(id)
+            && std::mem::replace(&mut listener.reachable, reachable) != reachable
+        {
             listener.next = self.log.end();
         }
     }

@@ -422,3 +422,17 @@ fn who_waits_too_long_misses_the_oldest() {
         assert_eq!(seqs, if is_listener { last.collect() } else { Vec::new() });
     }
 }
+
+#[test]
+fn who_is_told_to_be_reachable_again_loses_nothing_that_waits() {
+    let mut room = OneWorker::new(1, 2);
+    room.frame(&[(1, -20)]);
+    room.shard.forward(room.now, &packet(1, 2, -20), &arrived_in(0));
+    // An ICE restart of a connection that never broke ends with being connected.
+    room.shard.set_reachable(EndpointId(2), true);
+    let mut seqs = Vec::new();
+    while let Some(turn) = room.shard.next_turn() {
+        seqs.extend(take(turn).iter().map(|heard| heard.seq));
+    }
+    assert_eq!(seqs, [2]);
+}
