@@ -51,6 +51,8 @@ pub(super) fn polished<'a>(
                 Some(preference) => push(&media_line_ordered_by(preference, line)),
                 None if line.starts_with("a=candidate:") => {}
                 None if line == "a=inactive" && stream.is_some() => push("a=sendonly"),
+                // str0m's own, of a time when the client sent on the line too.
+                None if line.starts_with("a=ssrc:") && stream.is_some() => {}
                 None => push(line),
             }
             // The connection line is the first of each m-line's own.

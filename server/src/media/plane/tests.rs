@@ -612,3 +612,24 @@ fn what_waits_for_a_line_that_is_stopped_is_not_sent() {
     });
     assert_eq!(sent.count(), 0);
 }
+
+#[test]
+fn a_line_on_which_a_client_ceased_to_send_names_one_stream() {
+    let mut world = World::new();
+    let client = world.join(1, 0);
+    let mut lines = Vec::new();
+    world.negotiate(client, |api| {
+        lines.push(api.add_media(MediaKind::Audio, Direction::SendRecv, None, None, None));
+    });
+    world.negotiate(client, |api| api.set_direction(lines[0], Direction::RecvOnly));
+    let answer = world.plane.events.iter().rev().find_map(|event| match event {
+        WorkerEvent::OfferAnswered { result: Ok(answer), .. } => Some(&answer.sdp),
+        _ => None,
+    });
+    let mid = format!("a=mid:{}", lines[0]);
+    let section = answer.and_then(|sdp| sdp.split("\r\nm=").find(|section| section.contains(&mid)));
+    let attributes: Vec<&str> = section.expect("it is answered").lines().collect();
+    assert!(attributes.contains(&"a=sendonly"));
+    let ssrcs: Vec<_> = attributes.iter().filter(|line| line.starts_with("a=ssrc:")).collect();
+    assert_eq!(ssrcs.len(), 1, "{ssrcs:?}");
+}
