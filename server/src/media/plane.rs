@@ -56,8 +56,8 @@ pub(super) struct Plane {
     demux: Demux,
     timers: Timers,
     rounds: Rounds,
-    /// Endpoints whose str0m was given data frames, each once.
-    spoken_to: Vec<EndpointId>,
+    /// Endpoints whose str0m was given data frames, each once, since when.
+    spoken_to: VecDeque<(Instant, EndpointId)>,
     gauge: StrainGauge,
     is_strained: bool,
     outgoing: Vec<Transmit>,
@@ -147,7 +147,7 @@ impl Plane {
             demux: Demux::default(),
             timers: Timers::default(),
             rounds: Rounds::default(),
-            spoken_to: Vec::new(),
+            spoken_to: VecDeque::new(),
             gauge: StrainGauge::new(Instant::now()),
             is_strained: false,
             outgoing: Vec::new(),
@@ -160,7 +160,8 @@ impl Plane {
     /// When [`Plane::handle_timeouts`] or [`Plane::flush`] has something to do.
     pub(super) fn next_deadline(&self) -> Option<Instant> {
         let flush = self.rounds.due(self.gauge.gather());
-        let peers = self.timers.next().into_iter().chain(flush).min();
+        let spoken_to = self.spoken_to.front().map(|(since, _)| *since);
+        let peers = self.timers.next().into_iter().chain(flush).chain(spoken_to).min();
         let rooms = (!self.rooms.is_empty()).then_some(self.selection_due);
         peers.into_iter().chain(rooms).min()
     }

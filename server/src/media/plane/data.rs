@@ -27,7 +27,7 @@ impl Plane {
             if let Some(endpoint) = self.endpoints.get_mut(&id)
                 && !std::mem::replace(&mut endpoint.spoken_to, true)
             {
-                self.spoken_to.push(id);
+                self.spoken_to.push_back((now, id));
             }
         } else {
             self.metrics.data_dropped.increment(1);

@@ -51,8 +51,8 @@ impl Rounds {
 }
 
 impl Plane {
-    /// Gives listeners their turn, up to a worker's turn of them: `each` gets their datagrams, and
-    /// [`Plane::outgoing`] what str0m has to send.
+    /// Gives listeners their turn, up to a worker's turn of them, and as many who were given data frames: `each` gets
+    /// their datagrams, and [`Plane::outgoing`] what str0m has to send.
     ///
     /// Whoever waits for a later turn gets what came meanwhile in the same call: the busier the worker is, the less a
     /// packet costs it.
@@ -65,7 +65,7 @@ impl Plane {
             self.round(now, room, &mut turns, &mut datagram, &mut each);
         }
         self.datagram = datagram;
-        for id in std::mem::take(&mut self.spoken_to) {
+        for (_, id) in self.spoken_to.drain(..self.spoken_to.len().min(TURNS_MAX)).collect::<Vec<_>>() {
             if let Some(endpoint) = self.endpoints.get_mut(&id) {
                 endpoint.spoken_to = false;
             }

@@ -633,3 +633,15 @@ fn a_line_on_which_a_client_ceased_to_send_names_one_stream() {
     let ssrcs: Vec<_> = attributes.iter().filter(|line| line.starts_with("a=ssrc:")).collect();
     assert_eq!(ssrcs.len(), 1, "{ssrcs:?}");
 }
+
+#[test]
+fn data_for_thousands_leaves_the_worker_time_for_other_things() {
+    let mut world = World::new();
+    world.plane.spoken_to.extend((0..1_000).map(|n| (world.now, EndpointId(n))));
+    for left in [744, 488, 232, 0] {
+        // More waits: there is no sleep.
+        assert!(world.plane.next_deadline().is_some_and(|at| at <= world.now));
+        world.flush();
+        assert_eq!(world.plane.spoken_to.len(), left);
+    }
+}
