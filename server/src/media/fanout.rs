@@ -73,13 +73,16 @@ impl Fanout {
         let Some(path) = self.path else {
             return;
         };
-        let longest = packets.iter().map(|packet| packet.payload.len()).max().unwrap_or(0);
+        // The lines' MIDs may differ in length.
+        let length = |packet: &Outgoing<'_>, stream: &Stream| stream.extension_bytes() + packet.payload.len();
+        let of_line = |packet: &Outgoing<'_>| Some(length(packet, &lines.get(packet.line)?.stream));
+        let longest = packets.iter().filter_map(of_line).max().unwrap_or(0);
         for (n, packet) in packets.iter().enumerate() {
             let Some(Downstream { stream, .. }) = lines.get_mut(packet.line) else {
                 continue;
             };
             let is_last = n + 1 == packets.len();
-            let padding = if is_last { 0 } else { longest - packet.payload.len() };
+            let padding = if is_last { 0 } else { longest - length(packet, stream) };
             let header_bytes = compose(packet, stream, padding, datagram);
             self.sealer.seal(stream.ssrc, packet.index, header_bytes, datagram);
             stream.sent(packet.payload.len(), packet.forward.rewritten.timestamp, packet.forward.at);

@@ -77,6 +77,11 @@ impl Stream {
         (self.numbers, self.extension) = (numbers, extension(self.mid, numbers));
     }
 
+    /// How long the header extension of each packet is.
+    pub(super) fn extension_bytes(&self) -> usize {
+        self.extension.len()
+    }
+
     /// Appends the header extension of a packet. Returns whether there is one.
     pub(super) fn extend(&self, level: Level, voice: Option<bool>, out: &mut Vec<u8>) -> bool {
         let begin = out.len();

@@ -645,3 +645,26 @@ fn data_for_thousands_leaves_the_worker_time_for_other_things() {
         assert_eq!(world.plane.spoken_to.len(), left);
     }
 }
+
+#[test]
+fn packets_of_one_turn_are_of_one_length_however_long_the_names_of_their_lines() {
+    let mut world = World::new();
+    let speakers = [world.join(1, 0), world.join(1, 0), world.join(1, 0)];
+    let listener = world.join(0, 2);
+    // A third line, which the server knows by a longer name, as a browser's tenth is.
+    let client = &mut world.clients[listener];
+    let mut api = client.rtc.sdp_api();
+    let mid = api.add_media(MediaKind::Audio, Direction::RecvOnly, None, None, None).to_string();
+    let (offer, _) = api.apply().expect("something changed");
+    let (endpoint, sdp) = (client.endpoint, offer.to_sdp_string().replace(&mid, "longer"));
+    world.plane.command(world.now, WorkerCommand::Offer { endpoint, sdp, fresh: false, request: None });
+    let (to, mut lengths) = (world.clients[listener].address, Vec::new());
+    for frame in 0..100 {
+        for speaker in speakers {
+            world.say(speaker, 0, frame);
+        }
+        world.step(20);
+        lengths = world.sent.iter().filter(|(path, _)| path.destination == to).map(|(_, len)| *len).collect();
+    }
+    assert_eq!(lengths, [16 + 16 + 80 + 16; 3]);
+}
