@@ -12,8 +12,7 @@ use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
 use selector::{Level, SourceId};
 use tercet_core::{
-    AudioPacket, Earlier, Encoding, EndpointId, FORWARDS_MAX, Gate, IncomingRtp, Ingest, RoomAudio, RoomShard,
-    Slot,
+    Earlier, Encoding, EndpointId, FORWARDS_MAX, Gate, IncomingRtp, Ingest, RoomAudio, RoomShard, Slot,
 };
 
 const PARTICIPANTS: usize = 6;
