@@ -436,3 +436,59 @@ fn who_is_told_to_be_reachable_again_loses_nothing_that_waits() {
     }
     assert_eq!(seqs, [2]);
 }
+
+/// Endpoint and source 60, to whom nobody else listens, say something to endpoint 2, who chose to hear them.
+fn one_of_sixty_is_viewed() -> OneWorker {
+    let mut room = OneWorker::new(3, 60);
+    let only = Some([SourceId(60)].into());
+    room.shard.set_listening(room.now, EndpointId(2), Some(Listening { only, ..Listening::default() }));
+    for _ in 0..50 {
+        room.frame(&[(1, -20), (3, -20), (4, -20), (5, -20), (60, -40)]);
+    }
+    room
+}
+
+#[test]
+#[ignore = "the log is one for all"]
+fn what_one_chose_to_hear_is_nobody_elses_turn() {
+    let mut room = one_of_sixty_is_viewed();
+    room.shard.forward(
+        room.now,
+        &packet(60, room.seq + 1, -40),
+        &Arrival { viewed: true, ..Arrival::default() },
+    );
+    let mut turns = Vec::new();
+    while let Some(turn) = room.shard.next_turn() {
+        turns.push(turn.endpoint());
+    }
+    assert_eq!(turns, [EndpointId(2)]);
+}
+
+#[test]
+#[ignore = "the log is one for all"]
+fn what_some_chose_to_hear_costs_nobody_else_a_packet() {
+    let mut room = OneWorker::new(3, 60);
+    room.frame(&[(1, -20)]);
+    // One frame of the speaker, and of each of 25 to whom somebody chose to listen: 20 ms of a busy room.
+    room.shard.forward(room.now, &packet(1, 2, -20), &arrived_in(0));
+    for source in 20..45 {
+        let viewed = Arrival { viewed: true, ..Arrival::default() };
+        room.shard.forward(room.now, &packet(source, 2, -40), &viewed);
+    }
+    let mut heard = Vec::new();
+    while let Some(turn) = room.shard.next_turn() {
+        heard.extend(take(turn));
+    }
+    assert_eq!(heard.len(), 59);
+}
+
+#[test]
+#[ignore = "what is missed is counted by what everybody hears"]
+fn who_misses_their_own_packets_misses_nothing() {
+    let mut room = OneWorker::new(1, 2);
+    for seq in 2..102 {
+        room.shard.forward(room.now, &packet(1, seq, -20), &arrived_in(0));
+    }
+    let missed = room.shard.next_turn().map(|turn| (turn.endpoint(), turn.waiting().1));
+    assert_eq!(missed, Some((EndpointId(1), 0)));
+}
