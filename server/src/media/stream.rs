@@ -95,10 +95,11 @@ impl Stream {
     }
 
     /// The index of a packet, from its number in its slot; `None` for one that was used. A receiver takes the first
-    /// roll-over counter for zero, and can't follow a jump, such as after a pause in which the line was stopped.
+    /// roll-over counter for zero, so the first index is far from the next; and can't follow a jump, such as after a pause
+    /// in which the line was stopped.
     pub(super) fn take_index(&mut self, seq: u64) -> Option<u64> {
         match self.used.newest {
-            None => self.base = seq & !u64::from(u16::MAX),
+            None => self.base = seq - seq % JUMP_MAX,
             Some(newest) if seq > self.base + newest + JUMP_MAX => self.base = seq - newest - 1,
             Some(_) => {}
         }
@@ -231,6 +232,15 @@ mod tests {
             let index = 500 + step * JUMP_MAX;
             assert_eq!(stream.take_index((7 << 16) + index), Some(index));
         }
+    }
+
+    #[test]
+    fn a_stream_that_begins_late_bears_the_loss_of_its_first_packets() {
+        // The number in the slot is about to roll over: a receiver that misses two would never know that it did.
+        let mut stream = stream();
+        let first = stream.take_index(u64::from(u16::MAX) - 1).expect("it is new");
+        assert!(first < JUMP_MAX, "{first}");
+        assert_eq!(stream.take_index(u64::from(u16::MAX) + 1), Some(first + 2));
     }
 
     #[test]
