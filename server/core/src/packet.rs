@@ -10,7 +10,7 @@ use selector::{Level, SourceId};
 pub struct StreamEpoch(pub u32);
 
 /// How a payload is to be read.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Encoding {
     /// Opus (RFC 7587).
     Opus,
@@ -18,8 +18,9 @@ pub enum Encoding {
     Red {
         /// The sender's payload type of Opus, by which the blocks name it.
         opus_pt: u8,
-        /// The block that isn't redundant: what the packet would be without the others.
-        primary: Arc<[u8]>,
+        /// Where in the payload the last block begins, which isn't redundant (RFC 2198, section 3): what the packet would be
+        /// without the others.
+        primary_at: usize,
     },
 }
 

@@ -25,12 +25,13 @@ use rustc_hash::FxHashSet;
 use selector::{Candidate, Changes, Level, Params, Positions, SLOTS_MAX, Selector, SourceId, Standing};
 
 use crate::pre_roll::{Earlier, HeardBy, PRE_ROLL_DEFAULT, PreRoll};
-use crate::slot::{Rewritten, Slot};
+use crate::slot::Slot;
 use crate::view::{Listening, View};
 use crate::{AudioPacket, EndpointId};
 
-use listeners::{Listener, Listeners};
-use log::{Entry, Log, Occupied};
+use listeners::{Audience, Listener};
+pub use listeners::{Forward, Turn};
+use log::{Entry, Occupied};
 
 /// The largest number of positions: the slots and the reserve.
 const POSITIONS_MAX: usize = SLOTS_MAX + 1;
@@ -39,7 +40,10 @@ const POSITIONS_MAX: usize = SLOTS_MAX + 1;
 /// then.
 const WAITING_A_POSITION: usize = 6;
 
-/// More packets than any listener takes in one turn.
+/// Packets that wait for those who chose whom to hear, from whomever they chose: more of them, since each chose others.
+const VIEWED_MAX: usize = 256;
+
+/// No listener takes more packets in one turn.
 pub const FORWARDS_MAX: usize = WAITING_A_POSITION * POSITIONS_MAX;
 
 /// A share of which nothing comes for so long is over, and the stage free for another: a shorter pause may be the
@@ -76,48 +80,6 @@ pub struct Arrival {
     pub crossing: Option<Candidate>,
 }
 
-/// A packet to be written to a listener.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Forward<'a> {
-    /// In which of their slots.
-    pub slot: usize,
-    /// Under which numbers.
-    pub rewritten: Rewritten,
-    /// What.
-    pub packet: &'a AudioPacket,
-    /// When it arrived.
-    pub at: Instant,
-}
-
-/// A listener's turn: see [`RoomShard::next_turn`].
-pub struct Turn<'a> {
-    listener: &'a mut Listener,
-    log: &'a Log,
-    since: u64,
-}
-
-impl<'a> Turn<'a> {
-    /// Whose.
-    pub fn endpoint(&self) -> EndpointId {
-        self.listener.id
-    }
-
-    /// When the oldest packet came that they have yet to take, and how many before it they missed: they wait too long.
-    pub fn waiting(&self) -> (Option<Instant>, u64) {
-        let (mut entries, missed) = self.log.since(self.since);
-        (entries.next().map(|entry| entry.at), missed)
-    }
-
-    /// What they hear of all that came since their last turn, in order: at most [`FORWARDS_MAX`].
-    pub fn forwards(self) -> impl Iterator<Item = Forward<'a>> {
-        let Turn { listener, log, since } = self;
-        log.since(since).0.filter_map(|entry| {
-            let (slot, rewritten) = listener.hear(entry)?;
-            Some(Forward { slot, rewritten, packet: &entry.packet, at: entry.at })
-        })
-    }
-}
-
 /// Somebody who is heard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Speaker {
@@ -143,10 +105,10 @@ pub struct RoomShard {
     version: u64,
     /// Occupations of the room's positions that began or ended.
     switches: u64,
-    listeners: Listeners,
-    log: Log,
-    /// Those of them who chose whom to hear.
-    viewers: Vec<EndpointId>,
+    /// Those who hear what the room hears.
+    listeners: Audience,
+    /// Those who chose whom to hear.
+    viewers: Audience,
     /// Publishers on this worker whom such listeners of other workers want to hear, position or not.
     wanted: FxHashSet<SourceId>,
 }
@@ -160,13 +122,12 @@ impl RoomShard {
             pre_roll: PreRoll::new(audio.pre_roll),
             heard_positions: selector.slots() + 1,
             tenures: selector.positions().iter().map(|_| 0).collect(),
-            log: Log::new(WAITING_A_POSITION * selector.positions().len()),
+            listeners: Audience::new(WAITING_A_POSITION * selector.positions().len()),
+            viewers: Audience::new(VIEWED_MAX),
             selector,
             tenure_last: 0,
             version: 0,
             switches: 0,
-            listeners: Listeners::default(),
-            viewers: Vec::new(),
             wanted: FxHashSet::default(),
         }
     }
@@ -185,29 +146,32 @@ impl RoomShard {
     pub fn add_endpoint(&mut self, id: EndpointId, own: SourceId, slots: impl IntoIterator<Item = Slot>) {
         let slots = slots.into_iter().take(self.selector.slots()).collect();
         // What a listener wants to hear outlasts the connection.
-        let view = self.listeners.remove(id).and_then(|former| former.view);
-        let (reachable, chose_at, next) = (false, None, self.log.end());
-        self.listeners.push(Listener { id, own, reachable, slots, view, chose_at, next });
+        let view = self.remove_listener(id).and_then(|former| former.view);
+        self.add_listener(Listener { id, own, reachable: false, slots, view, chose_at: None, next: 0 });
     }
 
     /// Sets whom a listener wants to hear: their slots carry the speakers among these. `None` for those of the room.
     pub fn set_listening(&mut self, now: Instant, id: EndpointId, listening: Option<Listening>) {
-        let Some(listener) = self.listeners.get_mut(id) else {
-            return;
-        };
-        listener.chose_at = Some(now);
-        self.viewers.retain(|&viewer| viewer != id);
-        match (&mut listener.view, listening) {
-            (view, None) => *view = None,
-            (Some(view), Some(listening)) => view.listen(listener.own, listening),
-            (view, Some(listening)) => {
-                *view = Some(Box::new(View::new(self.selector.params(), listener.own, listening)));
-            }
-        }
-        if listener.view.is_some() {
-            self.viewers.push(id);
-        }
         self.version += 1;
+        if let (Some(viewer), Some(listening)) = (self.viewers.get_mut(id), &listening) {
+            viewer.chose_at = Some(now);
+            if let Some(view) = &mut viewer.view {
+                view.listen(viewer.own, listening.clone());
+            }
+        } else if let Some(listener) = self.remove_listener(id) {
+            let view = |listening| Box::new(View::new(self.selector.params(), listener.own, listening));
+            let view = listening.map(view);
+            self.add_listener(Listener { view, chose_at: Some(now), ..listener });
+        }
+    }
+
+    fn add_listener(&mut self, listener: Listener) {
+        let audience = if listener.view.is_some() { &mut self.viewers } else { &mut self.listeners };
+        audience.push(listener);
+    }
+
+    fn remove_listener(&mut self, id: EndpointId) -> Option<Listener> {
+        self.listeners.remove(id).or_else(|| self.viewers.remove(id))
     }
 
     /// Sets which publishers on this worker are wanted by listeners of other workers.
@@ -217,23 +181,19 @@ impl RoomShard {
 
     /// Whom those hear who chose whom to hear: their own slots.
     pub fn views(&self) -> impl Iterator<Item = (EndpointId, Positions)> {
-        let view = |id: &EndpointId| Some((*id, self.listeners.get(*id)?.view.as_ref()?.speakers()));
-        self.viewers.iter().filter_map(view)
+        self.viewers.iter().filter_map(|viewer| Some((viewer.id, viewer.view.as_ref()?.speakers())))
     }
 
     /// Tells whether a listener's connection is up. Nothing is forwarded to one whose isn't.
     pub fn set_reachable(&mut self, id: EndpointId, reachable: bool) {
-        if let Some(listener) = self.listeners.get_mut(id)
-            && std::mem::replace(&mut listener.reachable, reachable) != reachable
-        {
-            listener.next = self.log.end();
-        }
+        self.listeners.set_reachable(id, reachable);
+        self.viewers.set_reachable(id, reachable);
     }
 
     /// Adds slots to a listener whose connection got more m-lines.
     pub fn add_slots(&mut self, id: EndpointId, slots: impl IntoIterator<Item = Slot>) {
         let slots_max = self.selector.slots();
-        if let Some(listener) = self.listeners.get_mut(id) {
+        if let Some(listener) = self.listeners.get_mut(id).or_else(|| self.viewers.get_mut(id)) {
             let former = std::mem::take(&mut listener.slots);
             listener.slots = former.into_iter().chain(slots).take(slots_max).collect();
         }
@@ -241,20 +201,20 @@ impl RoomShard {
 
     /// How many slots a listener has; none for one who isn't here.
     pub fn slot_count(&self, id: EndpointId) -> usize {
-        self.listeners.get(id).map_or(0, |listener| listener.slots.len())
+        let listener = self.listeners.get(id).or_else(|| self.viewers.get(id));
+        listener.map_or(0, |listener| listener.slots.len())
     }
 
     /// Removes a listener, and nothing else: see [`RoomShard::silence`] for what they published.
     pub fn remove_endpoint(&mut self, id: EndpointId) {
-        self.viewers.retain(|&viewer| viewer != id);
-        if let Some(listener) = self.listeners.remove(id) {
+        if let Some(listener) = self.remove_listener(id) {
             self.set_standing(listener.own, Standing::Ordinary);
         }
     }
 
     /// How many listen here.
     pub fn endpoint_count(&self) -> usize {
-        self.listeners.len()
+        self.listeners.len() + self.viewers.len()
     }
 
     /// A packet of a publisher on this worker arrived: ranks it, and tells where it goes.
@@ -292,10 +252,8 @@ impl RoomShard {
         let changes = self.selector.remove(source);
         self.begin_tenures(&changes);
         self.pre_roll.remove(source);
-        for viewer in &self.viewers {
-            if let Some(view) = self.listeners.get_mut(*viewer).and_then(|listener| listener.view.as_mut()) {
-                self.version += u64::from(view.silence(source));
-            }
+        for view in self.viewers.iter_mut().filter_map(|viewer| viewer.view.as_mut()) {
+            self.version += u64::from(view.silence(source));
         }
         is_own
     }
@@ -317,10 +275,8 @@ impl RoomShard {
         let time = self.time(now);
         let changes = self.selector.tick(time);
         self.begin_tenures(&changes);
-        for viewer in &self.viewers {
-            if let Some(view) = self.listeners.get_mut(*viewer).and_then(|listener| listener.view.as_mut()) {
-                self.version += u64::from(view.tick(time));
-            }
+        for view in self.viewers.iter_mut().filter_map(|viewer| viewer.view.as_mut()) {
+            self.version += u64::from(view.tick(time));
         }
     }
 
@@ -331,34 +287,36 @@ impl RoomShard {
 
     /// Puts a packet on its way to all who hear it, after what its source sent before. [`RoomShard::next_turn`] hands it out.
     pub fn forward(&mut self, now: Instant, packet: &AudioPacket, arrival: &Arrival) {
-        if arrival.position.is_none() && !arrival.viewed {
-            return;
+        if arrival.viewed {
+            let packet = packet.clone();
+            self.viewers.hand_out(Entry { packet, at: now, position: None, heard_by: None });
         }
-        let occupied = |position| {
+        let Some(position) = arrival.position else {
+            return;
+        };
+        let occupied = || {
             let reserve = self.selector.slots();
             let slots = self.selector.positions().into_iter().zip(self.tenures.iter().copied());
             let holders = slots.take(if position < reserve { 0 } else { reserve }).collect();
-            Occupied { position, tenure: self.tenures[position], holders }
+            Some(Occupied { position, tenure: self.tenures[position], holders })
         };
         for earlier in &arrival.pre_roll {
             let (packet, heard_by) = (earlier.packet.clone(), Some(earlier.heard_by.clone()));
-            self.log.push(Entry { packet, at: now, position: arrival.position.map(occupied), heard_by });
+            self.listeners.hand_out(Entry { packet, at: now, position: occupied(), heard_by });
         }
-        let position = arrival.position.map(occupied);
-        self.log.push(Entry { packet: packet.clone(), at: now, position, heard_by: None });
+        let packet = packet.clone();
+        self.listeners.hand_out(Entry { packet, at: now, position: occupied(), heard_by: None });
     }
 
     /// The next listener who has something to take, or `None` once each has had their turn. What comes meanwhile is for the next
     /// round, and for those who haven't had theirs yet.
     pub fn next_turn(&mut self) -> Option<Turn<'_>> {
-        let listener = self.listeners.next_turn(&mut self.log)?;
-        let since = std::mem::replace(&mut listener.next, self.log.end());
-        Some(Turn { listener, log: &self.log, since })
+        self.listeners.next_turn().or_else(|| self.viewers.next_turn())
     }
 
     /// Since when something waits for a listener's turn.
     pub fn waits_since(&self) -> Option<Instant> {
-        self.log.oldest()
+        self.listeners.waits_since().into_iter().chain(self.viewers.waits_since()).min()
     }
 
     /// Who is heard, by position.
@@ -410,12 +368,10 @@ impl RoomShard {
     fn view(&mut self, now: Instant, candidate: &Candidate) -> bool {
         let time = self.time(now);
         let mut viewed = false;
-        for viewer in &self.viewers {
-            if let Some(view) = self.listeners.get_mut(*viewer).and_then(|listener| listener.view.as_mut()) {
-                let before = self.tenure_last;
-                viewed |= view.rank(time, candidate, &mut self.tenure_last);
-                self.version += self.tenure_last - before;
-            }
+        for view in self.viewers.iter_mut().filter_map(|viewer| viewer.view.as_mut()) {
+            let before = self.tenure_last;
+            viewed |= view.rank(time, candidate, &mut self.tenure_last);
+            self.version += self.tenure_last - before;
         }
         viewed
     }

@@ -233,7 +233,12 @@ async fn next_frame(socket: &mut ClientSocket) -> Result<Option<Utf8Bytes>, End>
             Err(End::error(protocol_error(None, ErrorCode::BadMessage, message, true)))
         }
         Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => Ok(None),
-        Some(Ok(Message::Close(_))) | None => Err(End::Gone),
+        Some(Ok(Message::Close(_))) => {
+            // Reading on sends the answer that a close frame has to get (RFC 6455, section 5.5.1).
+            let _ = timeout(SEND_TIMEOUT, socket.recv()).await;
+            Err(End::Gone)
+        }
+        None => Err(End::Gone),
         Some(Err(error)) => {
             debug!(%error, "reading a WebSocket");
             let message = format!("not a WebSocket text frame of at most {MESSAGE_BYTES_MAX} bytes");

@@ -243,6 +243,15 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_close_is_answered_by_reading_on() {
+        let (mut server, mut client) = pair().await;
+        client.send(Message::Close(None)).await.expect("is sent");
+        assert!(received(&mut server).await.is_close());
+        assert!(server.recv().await.is_none_or(|received| received.is_err()));
+        assert!(client.next().await.is_some_and(|message| message.is_ok_and(|message| message.is_close())));
+    }
+
+    #[tokio::test]
     async fn a_message_that_is_too_long_is_an_error() {
         let (mut server, mut client) = pair().await;
         client.send(of_bytes(MESSAGE_BYTES_MAX + 1)).await.expect("is sent");

@@ -180,12 +180,14 @@ impl Numbers {
     /// negotiated it with the sender's number for Opus, which stands inside the payload; anybody
     /// else gets the primary block, which is the sender's Opus, untouched.
     pub(super) fn encode<'a>(&self, packet: &'a AudioPacket) -> (Pt, &'a [u8]) {
-        match (&packet.encoding, self.red_pt) {
+        match (packet.encoding, self.red_pt) {
             (Encoding::Opus, _) => (self.opus_pt, &packet.payload),
-            (Encoding::Red { opus_pt, .. }, Some(red_pt)) if *opus_pt == *self.opus_pt => {
+            (Encoding::Red { opus_pt, .. }, Some(red_pt)) if opus_pt == *self.opus_pt => {
                 (red_pt, &packet.payload)
             }
-            (Encoding::Red { primary, .. }, _) => (self.opus_pt, primary),
+            (Encoding::Red { primary_at, .. }, _) => {
+                (self.opus_pt, packet.payload.get(primary_at..).unwrap_or_default())
+            }
         }
     }
 }
@@ -274,7 +276,7 @@ mod tests {
             voice: None,
             payload: [1, 2, 3].into(),
         };
-        let red = packet(Encoding::Red { opus_pt: 111, primary: [3].into() });
+        let red = packet(Encoding::Red { opus_pt: 111, primary_at: 2 });
         let with_red = Numbers { red_pt: Some(63.into()), ..numbers() };
         let (other, none) = (Numbers { opus_pt: 96.into(), ..with_red }, numbers());
         let encoded = |numbers: &Numbers, packet| {

@@ -413,7 +413,7 @@ impl Peer {
             if opus.pt() == pt {
                 Some(Encoding::Opus)
             } else if opus.red() == Some(pt) {
-                Some(Encoding::Red { opus_pt: *opus.pt(), primary: primary_of(&packet.payload)? })
+                Some(Encoding::Red { opus_pt: *opus.pt(), primary_at: primary_at(&packet.payload)? })
             } else {
                 None
             }
@@ -450,10 +450,11 @@ fn is_question(ssrc: u32, datagram: &[u8]) -> bool {
     matches!(datagram, [0x8F, 206, _, _, sender @ ..] if sender.starts_with(&ssrc.to_be_bytes()))
 }
 
-/// The block of redundant audio that isn't redundant.
-fn primary_of(redundant: &[u8]) -> Option<Arc<[u8]>> {
+/// Where the block of redundant audio begins that isn't redundant: it is the last.
+fn primary_at(redundant: &[u8]) -> Option<usize> {
     let blocks = RedDecoder::decode(redundant).ok()?;
-    blocks.iter().find(|block| block.is_primary).map(|block| block.payload.into())
+    let primary = blocks.iter().find(|block| block.is_primary)?;
+    redundant.len().checked_sub(primary.payload.len())
 }
 
 /// What a datagram, or a moment, did to its connection.

@@ -122,6 +122,7 @@ mod tests {
         }
         assert!(polished.contains("webrtc-datachannel\r\n") && polished.ends_with("a=mid:1\r\n"));
     }
+
     #[test]
     fn what_the_client_receives_str0m_does_not_send() {
         let line =

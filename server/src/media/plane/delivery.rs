@@ -96,7 +96,9 @@ impl Plane {
         };
         let shard = &mut local.shards[origin];
         shard.forward(now, packet, arrival);
-        self.metrics.pre_roll.increment(arrival.pre_roll.len() as u64);
+        if arrival.position.is_some() {
+            self.metrics.pre_roll.increment(arrival.pre_roll.len() as u64);
+        }
         if shard.waits_since().is_some() && !std::mem::replace(&mut local.has_rounds[origin], true) {
             self.rounds.wait(now, room.clone(), origin);
         }

@@ -94,16 +94,18 @@ impl Plane {
                 break;
             };
             *turns -= 1;
-            let (since, missed) = turn.waiting();
-            self.gauge.took_turn(since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since)));
-            overdue += missed;
-            let id = turn.endpoint();
+            overdue += turn.missed();
+            let (id, since) = (turn.endpoint(), turn.waits_since().unwrap_or(now));
             let Some(peer) = self.endpoints.get_mut(&id).and_then(|endpoint| endpoint.peer.as_mut()) else {
                 continue;
             };
             let send = AssertUnwindSafe(|| peer.send(now, origin, turn.forwards(), datagram, &mut each));
             match catch_unwind(send) {
-                Ok(sent) => forwarded += sent as u64,
+                Ok(0) => {}
+                Ok(sent) => {
+                    forwarded += sent as u64;
+                    self.gauge.took_turn(now.saturating_duration_since(since));
+                }
                 Err(_) => panicked.push(id),
             }
         }
