@@ -87,19 +87,19 @@ impl<'a> Turn<'a> {
 
     /// When the oldest packet came that they have yet to take.
     pub fn waits_since(&self) -> Option<Instant> {
-        self.log.since(self.since).0.next().map(|entry| entry.at)
+        self.log.since(self.since).next().map(|entry| entry.at)
     }
 
     /// How many packets came before that and are gone, since the turn came so late: of all that the room heard, whether
     /// this listener would have heard it or said it.
     pub fn missed(&self) -> u64 {
-        self.log.since(self.since).1
+        self.log.lost_since(self.since)
     }
 
     /// What they hear of all that came since their last turn, in order: at most [`FORWARDS_MAX`].
     pub fn forwards(self) -> impl Iterator<Item = Forward<'a>> {
         let Turn { listener, log, since } = self;
-        let heard = log.since(since).0.filter_map(|entry| {
+        let heard = log.since(since).filter_map(|entry| {
             let (slot, rewritten) = listener.hear(entry)?;
             Some(Forward { slot, rewritten, packet: &entry.packet, at: entry.at })
         });
@@ -201,7 +201,8 @@ impl Audience {
             return None;
         }
         let round = current.get_or_insert_with(|| Round { place: 0, end: log.end() });
-        let waiting = listeners[round.place..].iter().position(|l| l.reachable && l.next < log.end());
+        let waiting =
+            listeners[round.place..].iter().position(|l| l.reachable && log.has_news(l.next, l.own));
         let Some(skipped) = waiting else {
             log.forget_before(round.end);
             *current = None;

@@ -14,6 +14,10 @@ pub(super) struct Log {
     first: u64,
     entries: VecDeque<Entry>,
     entries_max: usize,
+    /// The number after the last that was pushed out.
+    lost_end: u64,
+    /// The number after the last that isn't in the reserve.
+    common_end: u64,
 }
 
 /// A packet, and who hears it.
@@ -39,7 +43,7 @@ pub(super) struct Occupied {
 impl Log {
     /// One that holds so many packets.
     pub(super) fn new(entries_max: usize) -> Log {
-        Log { first: 0, entries: VecDeque::new(), entries_max }
+        Log { first: 0, entries: VecDeque::new(), entries_max, lost_end: 0, common_end: 0 }
     }
 
     /// Writes a packet down, in place of the oldest if there are too many: late audio is worse than lost audio.
@@ -47,8 +51,13 @@ impl Log {
         if self.entries.len() == self.entries_max {
             self.entries.pop_front();
             self.first += 1;
+            self.lost_end = self.first;
         }
+        let is_common = entry.position.as_ref().is_none_or(|occupied| occupied.holders.is_empty());
         self.entries.push_back(entry);
+        if is_common {
+            self.common_end = self.end();
+        }
     }
 
     /// The number that the next packet will have.
@@ -56,11 +65,25 @@ impl Log {
         self.first + self.entries.len() as u64
     }
 
-    /// The packets of that number and after it, and how many there were before the oldest of them.
-    pub(super) fn since(&self, number: u64) -> (impl Iterator<Item = &Entry>, u64) {
-        let missed = self.first.saturating_sub(number);
+    /// Whether there is something for a listener who has the packets before that number. What is in the reserve is for those
+    /// who hold the slots alone.
+    pub(super) fn has_news(&self, number: u64, own: SourceId) -> bool {
+        let is_for_them = |entry: &Entry| {
+            let holders = entry.position.iter().flat_map(|occupied| &occupied.holders);
+            holders.into_iter().any(|(holder, _)| *holder == Some(own))
+        };
+        number < self.common_end || self.since(number).any(is_for_them)
+    }
+
+    /// The packets of that number and after it.
+    pub(super) fn since(&self, number: u64) -> impl Iterator<Item = &Entry> {
         let skipped = usize::try_from(number.saturating_sub(self.first)).unwrap_or(usize::MAX);
-        (self.entries.iter().skip(skipped), missed)
+        self.entries.iter().skip(skipped)
+    }
+
+    /// How many packets of that number and after it were pushed out.
+    pub(super) fn lost_since(&self, number: u64) -> u64 {
+        self.lost_end.saturating_sub(number)
     }
 
     /// Everybody has the packets before this number.

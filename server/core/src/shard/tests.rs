@@ -481,3 +481,27 @@ fn what_some_chose_to_hear_costs_nobody_else_a_packet() {
     }
     assert_eq!(heard.len(), 59);
 }
+
+#[test]
+fn what_is_in_the_reserve_is_the_turn_of_those_who_hold_slots_alone() {
+    let mut room = OneWorker::new(1, 5);
+    for n in 0..50 {
+        let talk = if n % 2 == 0 { 0 } else { -20 };
+        room.frame(&[(1, talk - 20), (2, talk - 30)]);
+    }
+    let turns = |room: &mut OneWorker| {
+        let mut turns = Vec::new();
+        while let Some(turn) = room.shard.next_turn() {
+            let (endpoint, missed) = (turn.endpoint().0, turn.missed());
+            turns.push((endpoint, turn.forwards().count(), missed));
+        }
+        turns.sort();
+        turns
+    };
+    room.shard.forward(room.now, &packet(2, 100, -30), &arrived_in(1));
+    assert_eq!(turns(&mut room), [(1, 1, 0)]);
+    room.shard.forward(room.now, &packet(2, 101, -30), &arrived_in(1));
+    room.shard.forward(room.now, &packet(1, 101, -30), &arrived_in(0));
+    assert_eq!(turns(&mut room), [(1, 1, 0), (2, 1, 0), (3, 1, 0), (4, 1, 0), (5, 1, 0)]);
+    assert_eq!(room.shard.waits_since(), None);
+}
