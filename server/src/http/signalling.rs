@@ -16,8 +16,9 @@ use tercet_protocol::{
 };
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::{Instant as Deadline, timeout, timeout_at};
+use tokio_tungstenite::tungstenite::error::ProtocolError as WsProtocolError;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
-use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
+use tokio_tungstenite::tungstenite::{Error as WsError, Message, Utf8Bytes};
 use tracing::debug;
 
 use super::Node;
@@ -239,6 +240,9 @@ async fn next_frame(socket: &mut ClientSocket) -> Result<Option<Utf8Bytes>, End>
             Err(End::Gone)
         }
         None => Err(End::Gone),
+        // The connection broke: nobody is there to be told.
+        Some(Err(WsError::Io(_) | WsError::ConnectionClosed | WsError::AlreadyClosed)) => Err(End::Gone),
+        Some(Err(WsError::Protocol(WsProtocolError::ResetWithoutClosingHandshake))) => Err(End::Gone),
         Some(Err(error)) => {
             debug!(%error, "reading a WebSocket");
             let message = format!("not a WebSocket text frame of at most {MESSAGE_BYTES_MAX} bytes");

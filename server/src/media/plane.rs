@@ -322,7 +322,11 @@ impl Plane {
     fn set_strained(&mut self, is_strained: bool) {
         if std::mem::replace(&mut self.is_strained, is_strained) != is_strained {
             let worker = self.id;
-            warn!(worker = worker.0, is_strained, "what the worker can take");
+            if is_strained {
+                warn!(worker = worker.0, "strained: takes nobody new");
+            } else {
+                warn!(worker = worker.0, "no longer strained");
+            }
             self.tell(WorkerEvent::Strained { worker, is_strained });
         }
     }

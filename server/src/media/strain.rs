@@ -13,7 +13,7 @@ const WINDOW: Duration = Duration::from_millis(500);
 /// How long a turn may be overdue: a frame. What waits longer than a room's log is, is lost.
 const OVERDUE_MAX: Duration = Duration::from_millis(20);
 
-/// Of how many turns one may be overdue for longer.
+/// Of how many turns one may be overdue for longer, or find that packets are gone.
 const ONE_LATE_OF: u32 = 5;
 
 /// A worker gathers for longer while it is busier than this, and for less while it is idler than that.
@@ -25,8 +25,11 @@ const BUSY_MIN: f64 = 0.5;
 const GATHER_STEP: Duration = Duration::from_micros(2500);
 const GATHER_MAX: Duration = Duration::from_millis(15);
 
-/// A worker with less to do in a window was held up by something else than its peers.
+/// A worker with less to do in a window that is merely late was held up by something else than its peers.
 const TURNS_MIN: u32 = 2500;
+
+/// One that loses packets is strained, whatever holds it up, unless it is of next to nobody.
+const LOSING_TURNS_MIN: u32 = 50;
 
 /// Windows in a row that have to agree: a neighbour on the machine takes one now and then.
 const WINDOWS_MIN: u32 = 2;
@@ -48,6 +51,7 @@ pub(super) struct StrainGauge {
     slept: Duration,
     turns: u32,
     late: u32,
+    losing: u32,
     wait_max: Duration,
     /// Windows in a row whose judgement differs from the one that holds.
     differing: u32,
@@ -62,6 +66,7 @@ impl StrainGauge {
             slept: Duration::ZERO,
             turns: 0,
             late: 0,
+            losing: 0,
             wait_max: Duration::ZERO,
             differing: 0,
             is_strained: false,
@@ -79,9 +84,10 @@ impl StrainGauge {
         self.gather
     }
 
-    /// A listener had a turn, so long after something came for them.
-    pub(super) fn took_turn(&mut self, waited: Duration) {
+    /// A listener had a turn, so long after something came for them, and with so much of it gone.
+    pub(super) fn took_turn(&mut self, waited: Duration, missed: u64) {
         self.turns += 1;
+        self.losing += u32::from(missed > 0);
         self.late += u32::from(waited > self.gather + OVERDUE_MAX);
         self.wait_max = self.wait_max.max(waited);
     }
@@ -93,16 +99,18 @@ impl StrainGauge {
             return None;
         }
         let is_late = self.turns >= TURNS_MIN && self.late * ONE_LATE_OF > self.turns;
-        self.differing = if is_late == self.is_strained { 0 } else { self.differing + 1 };
+        let is_losing = self.turns >= LOSING_TURNS_MIN && self.losing * ONE_LATE_OF > self.turns;
+        let is_ill = is_late || is_losing;
+        self.differing = if is_ill == self.is_strained { 0 } else { self.differing + 1 };
         if self.differing >= WINDOWS_MIN {
-            (self.is_strained, self.differing) = (is_late, 0);
+            (self.is_strained, self.differing) = (is_ill, 0);
         }
         let busy = 1.0 - (self.slept.as_secs_f64() / window.as_secs_f64()).min(1.0);
         let strain = Strain { is_strained: self.is_strained, busy, wait_max: self.wait_max };
         let (is_strained, differing) = (self.is_strained, self.differing);
-        let gather = if self.turns < TURNS_MIN || busy < BUSY_MIN {
+        let gather = if !is_losing && (self.turns < TURNS_MIN || busy < BUSY_MIN) {
             self.gather.saturating_sub(GATHER_STEP)
-        } else if busy > BUSY_MAX {
+        } else if is_losing || busy > BUSY_MAX {
             (self.gather + GATHER_STEP).min(GATHER_MAX)
         } else {
             self.gather
@@ -122,7 +130,7 @@ mod tests {
         let mut gauge = StrainGauge::new(now);
         let mut judge = |&(turns, late): &(u32, u32)| {
             for n in 0..turns {
-                gauge.took_turn(if n < late { GATHER_MAX + OVERDUE_MAX * 2 } else { OVERDUE_MAX / 2 });
+                gauge.took_turn(if n < late { GATHER_MAX + OVERDUE_MAX * 2 } else { OVERDUE_MAX / 2 }, 0);
             }
             assert_eq!(gauge.poll(now + WINDOW / 2), None);
             now += WINDOW;
@@ -145,12 +153,34 @@ mod tests {
     }
 
     #[test]
+    fn a_worker_that_loses_packets_is_strained_however_few_turns_it_gets() {
+        let judged = |turns: u32, losing: u32| {
+            let mut now = Instant::now();
+            let mut gauge = StrainGauge::new(now);
+            let mut judge = |_| {
+                (0..turns).for_each(|n| gauge.took_turn(Duration::from_millis(150), u64::from(n < losing)));
+                now += WINDOW;
+                (gauge.poll(now).expect("the window is over").is_strained, gauge.gather())
+            };
+            (0..3).map(&mut judge).collect::<Vec<_>>()
+        };
+        let strained = judged(300, 61);
+        assert_eq!(
+            strained.iter().map(|(is_strained, _)| *is_strained).collect::<Vec<_>>(),
+            [false, true, true]
+        );
+        assert_eq!(strained[2].1, 3 * GATHER_STEP);
+        assert_eq!(judged(300, 60)[2], (false, Duration::ZERO));
+        assert_eq!(judged(LOSING_TURNS_MIN - 1, LOSING_TURNS_MIN - 1)[2], (false, Duration::ZERO));
+    }
+
+    #[test]
     fn a_worker_gathers_only_while_it_is_busy() {
         let mut now = Instant::now();
         let mut gauge = StrainGauge::new(now);
         let mut gather = |busy: f64, turns: u32| {
             gauge.slept(WINDOW.mul_f64(1.0 - busy));
-            (0..turns).for_each(|_| gauge.took_turn(Duration::ZERO));
+            (0..turns).for_each(|_| gauge.took_turn(Duration::ZERO, 0));
             now += WINDOW;
             gauge.poll(now).expect("the window is over");
             gauge.gather()
@@ -169,7 +199,7 @@ mod tests {
         let now = Instant::now();
         let mut gauge = StrainGauge::new(now);
         gauge.slept(WINDOW / 4);
-        gauge.took_turn(Duration::from_millis(3));
+        gauge.took_turn(Duration::from_millis(3), 0);
         let strain = gauge.poll(now + WINDOW).expect("the window is over");
         assert_eq!(strain, Strain { is_strained: false, busy: 0.75, wait_max: Duration::from_millis(3) });
     }

@@ -94,8 +94,8 @@ impl Plane {
                 break;
             };
             *turns -= 1;
-            overdue += turn.missed();
-            let (id, since) = (turn.endpoint(), turn.waits_since().unwrap_or(now));
+            let (id, since, missed) = (turn.endpoint(), turn.waits_since().unwrap_or(now), turn.missed());
+            overdue += missed;
             let Some(peer) = self.endpoints.get_mut(&id).and_then(|endpoint| endpoint.peer.as_mut()) else {
                 continue;
             };
@@ -104,7 +104,7 @@ impl Plane {
                 Ok(0) => {}
                 Ok(sent) => {
                     forwarded += sent as u64;
-                    self.gauge.took_turn(now.saturating_duration_since(since));
+                    self.gauge.took_turn(now.saturating_duration_since(since), missed);
                 }
                 Err(_) => panicked.push(id),
             }
