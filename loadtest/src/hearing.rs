@@ -8,6 +8,8 @@ use crate::stamp::{Reading, Stamp};
 
 /// What is sent at once arrives within this time: half a frame.
 const AT_ONCE: Duration = Duration::from_millis(10);
+/// What a server keeps from before a talker was chosen is no older (100 ms, and some on the way); what is, came late.
+const PRE_ROLL_AGE_MAX: Duration = Duration::from_millis(150);
 /// The first 100 ms of a turn, in frames of 20 ms.
 const ONSET_FRAMES: u16 = 5;
 const FRAME: Duration = Duration::from_millis(20);
@@ -133,7 +135,7 @@ impl Hearing {
             let is_at_once = at.saturating_duration_since(newest.received) < AT_ONCE;
             new.is_beginning = newest.is_beginning && is_at_once;
         }
-        let was_kept = new.is_beginning && newest.publisher == publisher;
+        let was_kept = new.is_beginning && newest.publisher == publisher && newest.age <= PRE_ROLL_AGE_MAX;
         let ages = if was_kept { &mut counts.pre_roll } else { &mut counts.mouth_to_ear };
         ages.record(newest.age);
         *newest = new;

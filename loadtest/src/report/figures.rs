@@ -8,6 +8,9 @@ use crate::counts::{Silences, StreamTotals, millis};
 use crate::run::Outcomes;
 use crate::{Counts, HeardCounts, Histogram, ProcessSample};
 
+/// Publishers that send later than this at the 99th percentile are too slow.
+const SEND_LAG_MAX_MS: f64 = 10.0;
+
 /// So much may be missing where the cost of a packet is held against the floor.
 const NEARLY_WHOLE_PERCENT: f64 = 1.0;
 
@@ -138,6 +141,13 @@ pub(super) struct TesterFigures {
     /// How late the publishers sent, 99th percentile.
     pub(super) send_lag_p99_ms: Option<f64>,
     pub(super) resident_mb: f64,
+}
+
+impl TesterFigures {
+    /// Whether its publishers were too late for figures to tell of the server.
+    pub(super) fn is_starved(&self) -> bool {
+        self.send_lag_p99_ms.is_some_and(|lag| lag > SEND_LAG_MAX_MS)
+    }
 }
 
 impl JoinFigures {

@@ -2,9 +2,6 @@
 
 use super::Report;
 
-/// Publishers that send later than this at the 99th percentile are too slow for their figures to
-/// tell of the server.
-const SEND_LAG_MAX_MS: f64 = 10.0;
 /// Above this share of all CPUs, in percent, threads wait for each other.
 const MACHINE_PERCENT_MAX: f64 = 90.0;
 /// Above this, in percent of one CPU, others disturb the measurement.
@@ -20,7 +17,7 @@ pub(super) fn of(report: &Report) -> Vec<String> {
     if report.server_ended {
         warnings.push("the server ended: its process was gone at the end of the window".to_owned());
     }
-    if let Some(lag) = tester.send_lag_p99_ms.filter(|lag| *lag > SEND_LAG_MAX_MS) {
+    if let Some(lag) = tester.send_lag_p99_ms.filter(|_| tester.is_starved()) {
         warnings.push(format!(
             "the tester is saturated or starved: publishers sent {lag:.1} ms late (p99); mouth to ear doesn't include it"
         ));

@@ -58,8 +58,10 @@ async fn churn(run: &Arc<Run>, window: &Window, joins_per_second: f64, stay: Dur
         tasks.spawn(async move { visitor(&run, newcomer, stay).await });
         bar.inc(1);
     }
-    let outcomes = gather(tasks, window).await;
+    let mut outcomes = gather(tasks, window).await;
     bar.finish_and_clear();
+    // While the last ones stay, nobody comes.
+    outcomes.elapsed = outcomes.elapsed.saturating_sub(stay);
     outcomes
 }
 
