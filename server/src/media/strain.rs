@@ -1,8 +1,8 @@
 //! Whether a worker keeps up: listeners' turns and sleep in, its strain out, and how long it should gather.
 //!
 //! What a listener gets waits until the worker comes round to them, and what came meanwhile leaves in the same call: the
-//! packets of three voices cost little more than one. A worker that is idle enough sends each at once. A busy one lets
-//! packets wait a little, so waiting is paid for only where it buys something. One for whom that is not
+//! packets of three voices cost little more than one. A worker that is idle enough sends each at once. One that isn't lets
+//! packets wait a little, the longer the busier it is, so waiting is paid for only where it buys something. One for whom that is not
 //! enough is strained: it takes nobody new, long before anything is lost.
 
 use std::time::{Duration, Instant};
@@ -16,14 +16,14 @@ const OVERDUE_MAX: Duration = Duration::from_millis(20);
 /// Of how many turns one may be overdue for longer, or find that packets are gone.
 const ONE_LATE_OF: u32 = 5;
 
-/// A worker gathers for longer while it is busier than this, and for less while it is idler than that.
-const BUSY_MAX: f64 = 0.7;
-const BUSY_MIN: f64 = 0.5;
+/// How busy a worker is that gathers nothing, and one that gathers for as long as it may; between them, the longer the busier.
+const BUSY_MIN: f64 = 0.25;
+const BUSY_MAX: f64 = 0.5;
 
-/// How much longer, or less, with each window, and how long at most: with three voices of 20 ms frames, a call then
-/// carries two and a half packets.
-const GATHER_STEP: Duration = Duration::from_micros(2500);
+/// How long at most: with three voices of 20 ms frames, a call then carries two and a half packets. And how much longer, or
+/// less, with each window.
 const GATHER_MAX: Duration = Duration::from_millis(15);
+const GATHER_STEP: Duration = Duration::from_micros(2500);
 
 /// A worker with less to do in a window that is merely late was held up by something else than its peers.
 const TURNS_MIN: u32 = 2500;
@@ -108,13 +108,12 @@ impl StrainGauge {
         let busy = 1.0 - (self.slept.as_secs_f64() / window.as_secs_f64()).min(1.0);
         let strain = Strain { is_strained: self.is_strained, busy, wait_max: self.wait_max };
         let (is_strained, differing) = (self.is_strained, self.differing);
-        let gather = if !is_losing && (self.turns < TURNS_MIN || busy < BUSY_MIN) {
-            self.gather.saturating_sub(GATHER_STEP)
-        } else if is_losing || busy > BUSY_MAX {
-            (self.gather + GATHER_STEP).min(GATHER_MAX)
-        } else {
-            self.gather
+        let aim = match self.turns {
+            _ if is_losing => GATHER_MAX,
+            0..TURNS_MIN => Duration::ZERO,
+            _ => GATHER_MAX.mul_f64(((busy - BUSY_MIN) / (BUSY_MAX - BUSY_MIN)).clamp(0.0, 1.0)),
         };
+        let gather = aim.clamp(self.gather.saturating_sub(GATHER_STEP), self.gather + GATHER_STEP);
         *self = StrainGauge { is_strained, differing, gather, ..StrainGauge::new(now) };
         Some(strain)
     }
@@ -175,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn a_worker_gathers_only_while_it_is_busy() {
+    fn a_worker_gathers_for_longer_the_busier_it_is() {
         let mut now = Instant::now();
         let mut gauge = StrainGauge::new(now);
         let mut gather = |busy: f64, turns: u32| {
@@ -185,11 +184,12 @@ mod tests {
             gauge.poll(now).expect("the window is over");
             gauge.gather()
         };
-        assert_eq!(gather(0.69, 10_000), Duration::ZERO);
-        assert_eq!(gather(1.0, 100), Duration::ZERO);
-        assert_eq!([gather(0.71, 10_000), gather(0.9, 10_000)], [GATHER_STEP, 2 * GATHER_STEP]);
-        assert_eq!(gather(0.6, 10_000), 2 * GATHER_STEP);
-        assert_eq!(gather(0.4, 10_000), GATHER_STEP);
+        assert_eq!((gather(BUSY_MIN, 10_000), gather(1.0, 100)), (Duration::ZERO, Duration::ZERO));
+        assert_eq!([gather(0.5, 10_000), gather(0.9, 10_000)], [GATHER_STEP, 2 * GATHER_STEP]);
+        // Half as busy as one that gathers for as long as it may: for half as long.
+        let between =
+            (0..9).map(|_| gather((BUSY_MIN + BUSY_MAX) / 2.0, 10_000)).max().expect("nine windows");
+        assert!(between.abs_diff(GATHER_MAX / 2) < Duration::from_micros(1), "{between:?}");
         assert_eq!((0..9).map(|_| gather(1.0, 10_000)).max(), Some(GATHER_MAX));
         assert_eq!((0..9).map(|_| gather(0.9, 10)).min(), Some(Duration::ZERO));
     }
