@@ -1,7 +1,7 @@
 //! Open files: a scenario in, a limit that it fits into, or a refusal. Better before a run than in the middle of its joins.
 
 use anyhow::{Context, ensure};
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use rlimit::{Resource, increase_nofile_limit};
 
 use super::RunOptions;
 use crate::driver::Addresses;
@@ -12,12 +12,9 @@ const OTHERS: u64 = 64;
 
 /// Raises the limit of open files to what this process may have, and sees that it is enough.
 pub(super) fn provide(options: &RunOptions) -> anyhow::Result<()> {
-    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).context("the limit of open files")?;
     // Most systems give 1,024, for the sake of programs that call select(2), and leave it to the others to ask for more.
-    let limit = match setrlimit(Resource::RLIMIT_NOFILE, hard, hard) {
-        Ok(()) => hard,
-        Err(_) => soft,
-    };
+    let limit = increase_nofile_limit(u64::MAX).or_else(|_| Resource::NOFILE.get_soft());
+    let limit = limit.context("the limit of open files")?;
     let needed = needed(options);
     ensure!(
         needed <= limit,
@@ -52,7 +49,7 @@ mod tests {
     fn this_process_may_open_as_many_files_as_the_system_lets_it() {
         let options = RunOptions::of_tests("meeting");
         provide(&options).unwrap();
-        let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+        let (soft, hard) = Resource::NOFILE.get().unwrap();
         assert_eq!(soft, hard);
     }
 
