@@ -1,6 +1,7 @@
 //! Packets on their way to a room's listeners: written down once, for each to take in their turn.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::time::Instant;
 
 use arrayvec::ArrayVec;
@@ -14,8 +15,8 @@ pub(super) struct Log {
     first: u64,
     entries: VecDeque<Entry>,
     entries_max: usize,
-    /// The number after the last that was pushed out.
-    lost_end: u64,
+    /// The numbers of those that were pushed out last, one after another.
+    lost: Range<u64>,
     /// The number after the last that isn't in the reserve.
     common_end: u64,
 }
@@ -43,15 +44,18 @@ pub(super) struct Occupied {
 impl Log {
     /// One that holds so many packets.
     pub(super) fn new(entries_max: usize) -> Log {
-        Log { first: 0, entries: VecDeque::new(), entries_max, lost_end: 0, common_end: 0 }
+        Log { first: 0, entries: VecDeque::new(), entries_max, lost: 0..0, common_end: 0 }
     }
 
     /// Writes a packet down, in place of the oldest if there are too many: late audio is worse than lost audio.
     pub(super) fn push(&mut self, entry: Entry) {
         if self.entries.len() == self.entries_max {
             self.entries.pop_front();
+            if self.lost.end != self.first {
+                self.lost.start = self.first;
+            }
             self.first += 1;
-            self.lost_end = self.first;
+            self.lost.end = self.first;
         }
         let is_common = entry.position.as_ref().is_none_or(|occupied| occupied.holders.is_empty());
         self.entries.push_back(entry);
@@ -83,7 +87,7 @@ impl Log {
 
     /// How many packets of that number and after it were pushed out.
     pub(super) fn lost_since(&self, number: u64) -> u64 {
-        self.lost_end.saturating_sub(number)
+        self.lost.end.saturating_sub(number.max(self.lost.start))
     }
 
     /// Everybody has the packets before this number.

@@ -504,4 +504,13 @@ fn what_is_in_the_reserve_is_the_turn_of_those_who_hold_slots_alone() {
     room.shard.forward(room.now, &packet(1, 101, -30), &arrived_in(0));
     assert_eq!(turns(&mut room), [(1, 1, 0), (2, 1, 0), (3, 1, 0), (4, 1, 0), (5, 1, 0)]);
     assert_eq!(room.shard.waits_since(), None);
+    // What was only in the reserve was nothing that others missed.
+    for seq in 200..300 {
+        room.shard.forward(room.now, &packet(2, seq, -30), &arrived_in(1));
+        turns(&mut room);
+    }
+    for seq in 300..310 + 2 * WAITING_A_POSITION as u64 {
+        room.shard.forward(room.now, &packet(1, seq, -30), &arrived_in(0));
+    }
+    assert!(turns(&mut room).iter().all(|(_, _, missed)| *missed == 10));
 }
