@@ -44,18 +44,6 @@ impl SrtpProvider for LazyCiphers {
     }
 }
 
-impl SupportedAeadAes128Gcm for LazyCiphers {
-    fn create_cipher(&self, key: [u8; 16], encrypt: bool) -> Box<dyn AeadAes128GcmCipher> {
-        Box::new(Lazy::Key { key, encrypt })
-    }
-}
-
-impl SupportedAeadAes256Gcm for LazyCiphers {
-    fn create_cipher(&self, key: [u8; 32], encrypt: bool) -> Box<dyn AeadAes256GcmCipher> {
-        Box::new(Lazy::Key { key, encrypt })
-    }
-}
-
 /// What a cipher is made of, or the cipher.
 enum Lazy<const KEY_BYTES: usize, Cipher: ?Sized> {
     Key { key: [u8; KEY_BYTES], encrypt: bool },
@@ -84,53 +72,43 @@ impl<const KEY_BYTES: usize, Cipher: ?Sized> fmt::Debug for Lazy<KEY_BYTES, Ciph
     }
 }
 
-impl AeadAes128GcmCipher for Lazy<16, dyn AeadAes128GcmCipher> {
-    fn encrypt(
-        &mut self,
-        iv: &[u8; 12],
-        aad: &[u8],
-        input: &[u8],
-        output: &mut [u8],
-    ) -> Result<(), CryptoError> {
-        self.made(|key, encrypt| eager().aead_aes_128_gcm().create_cipher(key, encrypt))
-            .encrypt(iv, aad, input, output)
-    }
+/// The two lengths of key differ in their names only.
+macro_rules! lazy_cipher {
+    ($supported:ident, $cipher:ident, $eager:ident, $key_bytes:literal) => {
+        impl $supported for LazyCiphers {
+            fn create_cipher(&self, key: [u8; $key_bytes], encrypt: bool) -> Box<dyn $cipher> {
+                Box::new(Lazy::Key { key, encrypt })
+            }
+        }
 
-    fn decrypt(
-        &mut self,
-        iv: &[u8; 12],
-        aads: &[&[u8]],
-        input: &[u8],
-        output: &mut [u8],
-    ) -> Result<usize, CryptoError> {
-        self.made(|key, encrypt| eager().aead_aes_128_gcm().create_cipher(key, encrypt))
-            .decrypt(iv, aads, input, output)
-    }
+        impl $cipher for Lazy<$key_bytes, dyn $cipher> {
+            fn encrypt(
+                &mut self,
+                iv: &[u8; 12],
+                aad: &[u8],
+                input: &[u8],
+                output: &mut [u8],
+            ) -> Result<(), CryptoError> {
+                let cipher = self.made(|key, encrypt| eager().$eager().create_cipher(key, encrypt));
+                cipher.encrypt(iv, aad, input, output)
+            }
+
+            fn decrypt(
+                &mut self,
+                iv: &[u8; 12],
+                aads: &[&[u8]],
+                input: &[u8],
+                output: &mut [u8],
+            ) -> Result<usize, CryptoError> {
+                let cipher = self.made(|key, encrypt| eager().$eager().create_cipher(key, encrypt));
+                cipher.decrypt(iv, aads, input, output)
+            }
+        }
+    };
 }
 
-impl AeadAes256GcmCipher for Lazy<32, dyn AeadAes256GcmCipher> {
-    fn encrypt(
-        &mut self,
-        iv: &[u8; 12],
-        aad: &[u8],
-        input: &[u8],
-        output: &mut [u8],
-    ) -> Result<(), CryptoError> {
-        self.made(|key, encrypt| eager().aead_aes_256_gcm().create_cipher(key, encrypt))
-            .encrypt(iv, aad, input, output)
-    }
-
-    fn decrypt(
-        &mut self,
-        iv: &[u8; 12],
-        aads: &[&[u8]],
-        input: &[u8],
-        output: &mut [u8],
-    ) -> Result<usize, CryptoError> {
-        self.made(|key, encrypt| eager().aead_aes_256_gcm().create_cipher(key, encrypt))
-            .decrypt(iv, aads, input, output)
-    }
-}
+lazy_cipher!(SupportedAeadAes128Gcm, AeadAes128GcmCipher, aead_aes_128_gcm, 16);
+lazy_cipher!(SupportedAeadAes256Gcm, AeadAes256GcmCipher, aead_aes_256_gcm, 32);
 
 #[cfg(test)]
 mod tests {

@@ -1,8 +1,7 @@
 //! The audio m-lines of a connection: what an offer has in, what is what out.
 
 use selector::SLOTS_MAX;
-use str0m::media::{Mid, Pt};
-use tercet_core::{AudioPacket, Encoding};
+use str0m::media::Mid;
 use tercet_protocol::TrackOrigin;
 
 use super::stream::{Numbers, Stream};
@@ -175,25 +174,10 @@ fn join<L: Seated>(lines: &mut Vec<L>, line: &Negotiated, lines_max: usize) {
     }
 }
 
-impl Numbers {
-    /// The packet as this client can read it. Redundant audio passes untouched where the client
-    /// negotiated it with the sender's number for Opus, which stands inside the payload; anybody
-    /// else gets the primary block, which is the sender's Opus, untouched.
-    pub(super) fn encode<'a>(&self, packet: &'a AudioPacket) -> (Pt, &'a [u8]) {
-        match (packet.encoding, self.red_pt) {
-            (Encoding::Opus, _) => (self.opus_pt, &packet.payload),
-            (Encoding::Red { opus_pt, .. }, Some(red_pt)) if opus_pt == *self.opus_pt => {
-                (red_pt, &packet.payload)
-            }
-            (Encoding::Red { primary_at, .. }, _) => {
-                (self.opus_pt, packet.payload.get(primary_at..).unwrap_or_default())
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use str0m::media::Pt;
+
     use super::*;
 
     fn numbers() -> Numbers {
@@ -261,31 +245,5 @@ mod tests {
         seated(&mut lines, &[("a", Way::Down), ("b", Way::Stopped), ("c", Way::Down)]);
         let (last, all) = ssrcs(&lines);
         assert!(all == 4 && last[0] != first[0] && last[1].is_none());
-    }
-
-    #[test]
-    fn redundant_audio_goes_to_those_who_number_opus_as_its_sender_does() {
-        let packet = |encoding| AudioPacket {
-            source: selector::SourceId(1),
-            epoch: tercet_core::StreamEpoch(0),
-            seq: 0,
-            timestamp: 0,
-            marker: false,
-            encoding,
-            level: selector::Level::from_dbov(-30),
-            voice: None,
-            payload: [1, 2, 3].into(),
-        };
-        let red = packet(Encoding::Red { opus_pt: 111, primary_at: 2 });
-        let with_red = Numbers { red_pt: Some(63.into()), ..numbers() };
-        let (other, none) = (Numbers { opus_pt: 96.into(), ..with_red }, numbers());
-        let encoded = |numbers: &Numbers, packet| {
-            let (pt, payload) = numbers.encode(packet);
-            (*pt, payload.to_vec())
-        };
-        assert_eq!(encoded(&with_red, &red), (63, vec![1, 2, 3]));
-        assert_eq!(encoded(&other, &red), (96, vec![3]));
-        assert_eq!(encoded(&none, &red), (111, vec![3]));
-        assert_eq!(encoded(&with_red, &packet(Encoding::Opus)), (111, vec![1, 2, 3]));
     }
 }

@@ -6,6 +6,7 @@ use arrayvec::ArrayVec;
 use rtcp_types::{Compound, RtcpPacketWriter, RtcpPacketWriterExt, Sdes, SdesChunk, SdesItem, SenderReport};
 use selector::Level;
 use str0m::media::{Mid, Pt};
+use tercet_core::{AudioPacket, Encoding};
 
 /// RFC 3550, section 6.2: how far reports are apart; each by half of it more or less (section 6.3.1).
 const REPORT_INTERVAL_MS: u64 = 5_000;
@@ -36,6 +37,23 @@ pub(super) struct Numbers {
     /// Of the header extensions, as far as the client wants them.
     pub(super) level_id: Option<u8>,
     pub(super) mid_id: Option<u8>,
+}
+
+impl Numbers {
+    /// The packet as this client can read it. Redundant audio passes untouched where the client
+    /// negotiated it with the sender's number for Opus, which stands inside the payload; anybody
+    /// else gets the primary block, which is the sender's Opus, untouched.
+    pub(super) fn encode<'a>(&self, packet: &'a AudioPacket) -> (Pt, &'a [u8]) {
+        match (packet.encoding, self.red_pt) {
+            (Encoding::Opus, _) => (self.opus_pt, &packet.payload),
+            (Encoding::Red { opus_pt, .. }, Some(red_pt)) if opus_pt == *self.opus_pt => {
+                (red_pt, &packet.payload)
+            }
+            (Encoding::Red { primary_at, .. }, _) => {
+                (self.opus_pt, packet.payload.get(primary_at..).unwrap_or_default())
+            }
+        }
+    }
 }
 
 /// A stream that a peer receives: an m-line's, as long as the line keeps its place.
@@ -207,11 +225,39 @@ mod tests {
 
     use super::*;
 
-    fn stream() -> Stream {
-        let numbers = Numbers { opus_pt: 111.into(), red_pt: None, level_id: None, mid_id: None };
-        Stream::new(Mid::from("0"), numbers)
+    fn numbers() -> Numbers {
+        Numbers { opus_pt: 111.into(), red_pt: None, level_id: None, mid_id: None }
     }
 
+    fn stream() -> Stream {
+        Stream::new(Mid::from("0"), numbers())
+    }
+
+    #[test]
+    fn redundant_audio_goes_to_those_who_number_opus_as_its_sender_does() {
+        let packet = |encoding| AudioPacket {
+            source: selector::SourceId(1),
+            epoch: tercet_core::StreamEpoch(0),
+            seq: 0,
+            timestamp: 0,
+            marker: false,
+            encoding,
+            level: selector::Level::from_dbov(-30),
+            voice: None,
+            payload: [1, 2, 3].into(),
+        };
+        let red = packet(Encoding::Red { opus_pt: 111, primary_at: 2 });
+        let with_red = Numbers { red_pt: Some(63.into()), ..numbers() };
+        let (other, none) = (Numbers { opus_pt: 96.into(), ..with_red }, numbers());
+        let encoded = |numbers: &Numbers, packet| {
+            let (pt, payload) = numbers.encode(packet);
+            (*pt, payload.to_vec())
+        };
+        assert_eq!(encoded(&with_red, &red), (63, vec![1, 2, 3]));
+        assert_eq!(encoded(&other, &red), (96, vec![3]));
+        assert_eq!(encoded(&none, &red), (111, vec![3]));
+        assert_eq!(encoded(&with_red, &packet(Encoding::Opus)), (111, vec![1, 2, 3]));
+    }
     #[test]
     fn no_index_is_used_twice() {
         let mut used = UsedIndexes::default();
