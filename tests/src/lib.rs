@@ -5,6 +5,7 @@
 //! the default.
 
 pub mod listening;
+pub mod network;
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
