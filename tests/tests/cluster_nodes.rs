@@ -270,7 +270,7 @@ fn what_a_node_carried_is_known_after_its_death() {
             ClusterEvent::Carried { carried, .. } => Some(carried.clone()),
             _ => None,
         });
-        carried.last()
+        carried.collect::<Vec<_>>().pop()
     };
     assert_eq!(carried(node(1, 1)), Some(b"ada moderates".to_vec()));
 }

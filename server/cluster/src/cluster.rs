@@ -8,10 +8,10 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
-use tercet_core::RoomId;
+use tercet_core::{NodeId, RoomId};
 
 use crate::clock::ClusterClock;
-use crate::ids::{BootId, NodeId};
+use crate::ids::{BootId, to_sdn};
 use crate::link::{Farewell, LinkEvent, LinkId, LinkQuality, Links};
 use crate::members::{MemberEvent, Members, NodeInfo, NodeState};
 use crate::noise::Secret;
@@ -338,7 +338,8 @@ impl Cluster {
     /// Something is due.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.links.handle_timeout(now, &self.clock);
-        while let Some((_, link, datagram)) = self.held.pop_front_if(|(at, ..)| *at <= now) {
+        let due = self.held.partition_point(|(at, ..)| *at <= now);
+        for (_, link, datagram) in self.held.drain(..due) {
             self.links.send(link, &datagram);
         }
         self.members.handle_timeout(now);
@@ -456,7 +457,7 @@ impl Cluster {
             }
             SdnEvent::Map { map, key, node, value } => {
                 // A node speaks for itself alone.
-                if key == u64::from(node.to_sdn()) {
+                if key == u64::from(to_sdn(node)) {
                     let parts = (&mut self.sdn, &self.members);
                     self.rooms.map_changed(now, self.clock.ms(now), parts, (map, node), value.as_deref());
                 }

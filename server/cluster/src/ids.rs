@@ -3,34 +3,18 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use tercet_core::NodeId;
 
-/// A node, by the zone that it is in and its number there. It is written `zone.index`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct NodeId {
-    /// The region that it is in.
-    pub zone: u8,
-    /// Its number in the zone, from 1.
-    pub index: u8,
+/// As atm0s-sdn has it: four bytes, of which the first chooses the region.
+pub(crate) fn to_sdn(node: NodeId) -> u32 {
+    u32::from_be_bytes([node.zone, 0, 0, node.index])
 }
 
-impl NodeId {
-    /// As atm0s-sdn has it: four bytes, of which the first chooses the region.
-    pub(crate) fn to_sdn(self) -> u32 {
-        u32::from_be_bytes([self.zone, 0, 0, self.index])
-    }
-
-    /// Reads what [`NodeId::to_sdn`] gives; `None` for what can't be a node of ours.
-    pub(crate) fn from_sdn(id: u32) -> Option<NodeId> {
-        match id.to_be_bytes() {
-            [zone, 0, 0, index] if index > 0 => Some(NodeId { zone, index }),
-            _ => None,
-        }
-    }
-}
-
-impl fmt::Display for NodeId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}", self.zone, self.index)
+/// Reads what [`to_sdn`] gives; `None` for what can't be a node of ours.
+pub(crate) fn from_sdn(id: u32) -> Option<NodeId> {
+    match id.to_be_bytes() {
+        [zone, 0, 0, index] if index > 0 => Some(NodeId { zone, index }),
+        _ => None,
     }
 }
 
@@ -58,9 +42,8 @@ mod tests {
     #[test]
     fn a_node_reads_back_from_the_network_and_nothing_else_does() {
         let node = NodeId { zone: 3, index: 7 };
-        assert_eq!(NodeId::from_sdn(node.to_sdn()), Some(node));
-        assert_eq!(NodeId::from_sdn(0x0300_0100), None);
-        assert_eq!(NodeId::from_sdn(0x0300_0000), None);
-        assert_eq!(node.to_string(), "3.7");
+        assert_eq!(from_sdn(to_sdn(node)), Some(node));
+        assert_eq!(from_sdn(0x0300_0100), None);
+        assert_eq!(from_sdn(0x0300_0000), None);
     }
 }

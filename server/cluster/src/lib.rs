@@ -18,6 +18,7 @@ mod link;
 mod noise;
 mod sdn;
 
+mod heard;
 mod members;
 mod rooms;
 mod routes;
@@ -26,8 +27,10 @@ mod stream;
 mod cluster;
 
 pub use cluster::{Cluster, ClusterConfig, ClusterCounts, ClusterEvent, LinkStatus, Output};
-pub use ids::{BootId, NodeId};
+pub use heard::{BUNDLE_BYTES_MAX, Bundle, Heard, Unbundler};
+pub use ids::BootId;
 pub use link::{DEAD_AFTER, Farewell, LinkQuality};
 pub use members::{NodeInfo, NodeRole, NodeState};
 pub use noise::Secret;
 pub use routes::Route;
+pub use tercet_core::NodeId;

@@ -17,10 +17,10 @@ use std::time::{Duration, Instant};
 
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
-use tercet_core::Allowance;
+use tercet_core::{Allowance, NodeId};
 
 use crate::clock::ClusterClock;
-use crate::ids::{BootId, NodeId};
+use crate::ids::BootId;
 use crate::noise::{Initiation, Seal, Secret, initiate, respond};
 pub use beat::LinkQuality;
 use beat::{Beat, Pulse};

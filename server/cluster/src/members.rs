@@ -19,7 +19,9 @@ use rand::SeedableRng;
 use rand::rngs::SmallRng;
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{BootId, NodeId};
+use tercet_core::NodeId;
+
+use crate::ids::BootId;
 
 /// A message of SWIM and what it carries along: within what the network carries.
 const PACKET_BYTES_MAX: usize = 1100;

@@ -14,9 +14,9 @@ use std::time::{Duration, Instant};
 use aws_lc_rs::digest::{SHA256, digest};
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
-use tercet_core::RoomId;
+use tercet_core::{NodeId, RoomId};
 
-use crate::ids::{BootId, NodeId};
+use crate::ids::{BootId, to_sdn};
 use crate::members::Members;
 use crate::sdn::Sdn;
 
@@ -123,7 +123,7 @@ fn number(room: &RoomId) -> u64 {
 fn channel(room: u64, node: NodeId, epoch: u32) -> u64 {
     let mut text = [0; 16];
     text[..8].copy_from_slice(&room.to_be_bytes());
-    text[8..12].copy_from_slice(&node.to_sdn().to_be_bytes());
+    text[8..12].copy_from_slice(&to_sdn(node).to_be_bytes());
     text[12..].copy_from_slice(&epoch.to_be_bytes());
     let digest = digest(&SHA256, &text);
     u64::from_be_bytes(digest.as_ref()[..8].try_into().expect("SHA-256 has 32 bytes"))
@@ -175,7 +175,7 @@ impl Rooms {
         };
         if let Some(own) = open.own {
             sdn.unpublish(now_ms, channel(number, self.node, own.epoch));
-            sdn.delete(now_ms, number, u64::from(self.node.to_sdn()));
+            sdn.delete(now_ms, number, u64::from(to_sdn(self.node)));
         }
         for (node, source) in open.sources {
             let channel = channel(number, node, source.epoch);
@@ -399,7 +399,7 @@ impl Rooms {
             let (room, epoch, carried) = (open.id.to_string(), own.epoch, own.carried.clone());
             let entry =
                 postcard::to_stdvec(&Entry { room, boot, epoch, carried }).expect("it can be written");
-            sdn.set(now_ms, number, u64::from(node.to_sdn()), entry);
+            sdn.set(now_ms, number, u64::from(to_sdn(node)), entry);
         }
     }
 

@@ -3,7 +3,9 @@
 use atm0s_sdn::features::router_sync;
 use serde::{Deserialize, Serialize};
 
-use crate::ids::NodeId;
+use tercet_core::NodeId;
+
+use crate::ids::from_sdn;
 
 /// A way to somewhere, of several perhaps.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -51,7 +53,7 @@ pub(crate) fn read(own: NodeId, event: &router_sync::Event) -> Vec<Route> {
     let mut routes = Vec::new();
     for (to, ways) in of_zone.chain(others) {
         for (via, way) in ways {
-            let Some(via) = NodeId::from_sdn(via).map(|via| via.to_string()) else {
+            let Some(via) = from_sdn(via).map(|via| via.to_string()) else {
                 continue;
             };
             let hops = way.hops.len();

@@ -25,7 +25,9 @@ use rand08::SeedableRng;
 use rand08::rngs::StdRng;
 use rustc_hash::FxHashMap;
 
-use crate::ids::NodeId;
+use tercet_core::NodeId;
+
+use crate::ids::{from_sdn, to_sdn};
 use crate::link::LinkId;
 
 /// Keys and routes are told again at this pace, and lost messages sent again.
@@ -121,7 +123,7 @@ impl Sdn {
             history: history.clone(),
         };
         let worker = Box::new(SdnWorker::new(SdnWorkerCfg {
-            node_id: node.to_sdn(),
+            node_id: to_sdn(node),
             tick_ms: TICK_MS,
             controller: Some(controller),
             data: DataPlaneCfg { worker_id: 0, services: vec![], history },
@@ -148,7 +150,7 @@ impl Sdn {
     pub(crate) fn link_up(&mut self, now_ms: u64, link: LinkId, node: NodeId, asks: bool) {
         self.connections.insert(link, Connection { node, id: None });
         if asks {
-            let mut address = NodeAddrBuilder::new(node.to_sdn());
+            let mut address = NodeAddrBuilder::new(to_sdn(node));
             address.add_protocol(Protocol::Ip4(Ipv4Addr::from_bits(link.0)));
             address.add_protocol(Protocol::Udp(1));
             let connect = neighbours::Control::ConnectTo(address.addr(), false);
@@ -161,13 +163,13 @@ impl Sdn {
         let Some(Connection { node, id }) = self.connections.remove(&link) else {
             return;
         };
-        self.by_node.remove(&node.to_sdn());
+        self.by_node.remove(&to_sdn(node));
         let Some(id) = id else {
             return;
         };
         let reason = NeighboursDisconnectReason::Other;
         let goodbye = NeighboursControlCmds::DisconnectRequest { session: id.session(), reason };
-        let goodbye = NeighboursControl::build(now_ms, node.to_sdn(), goodbye, &Sealed);
+        let goodbye = NeighboursControl::build(now_ms, to_sdn(node), goodbye, &Sealed);
         if let Ok(datagram) = TryInto::<Vec<u8>>::try_into(&goodbye) {
             self.handle_datagram(now_ms, link, datagram);
         }
@@ -181,7 +183,7 @@ impl Sdn {
     /// Sends to a node, by whatever way there is. It may be lost.
     pub(crate) fn send_message(&mut self, now_ms: u64, to: NodeId, message: Vec<u8>) {
         let meta = NetOutgoingMeta::new(true, HOPS_MAX.into(), 0, false);
-        let rule = RouteRule::ToNode(to.to_sdn());
+        let rule = RouteRule::ToNode(to_sdn(to));
         let send = data::Control::DataSendRule(MESSAGES_PORT, rule, meta, message);
         self.control(now_ms, Actor::Node, FeaturesControl::Data(send));
     }
@@ -203,12 +205,12 @@ impl Sdn {
 
     /// Subscribes to what a node publishes on a channel.
     pub(crate) fn subscribe(&mut self, now_ms: u64, channel: u64, source: NodeId) {
-        self.channel(now_ms, channel, pubsub::ChannelControl::SubSource(source.to_sdn()));
+        self.channel(now_ms, channel, pubsub::ChannelControl::SubSource(to_sdn(source)));
     }
 
     /// Ceases to.
     pub(crate) fn unsubscribe(&mut self, now_ms: u64, channel: u64, source: NodeId) {
-        self.channel(now_ms, channel, pubsub::ChannelControl::UnsubSource(source.to_sdn()));
+        self.channel(now_ms, channel, pubsub::ChannelControl::UnsubSource(to_sdn(source)));
     }
 
     /// Wants to hear of a map's values.
@@ -294,7 +296,7 @@ impl Sdn {
         };
         let event = match (actor, event) {
             (Actor::Node, FeaturesEvent::Neighbours(neighbours::Event::Connected(node, id))) => {
-                let Some(node) = NodeId::from_sdn(node) else {
+                let Some(node) = from_sdn(node) else {
                     return;
                 };
                 // The connection is the newest link's to that node: an older one has ended.
@@ -303,11 +305,11 @@ impl Sdn {
                     return;
                 };
                 connection.id = Some(id);
-                self.by_node.insert(node.to_sdn(), link);
+                self.by_node.insert(to_sdn(node), link);
                 SdnEvent::Neighbour(node)
             }
             (Actor::Node, FeaturesEvent::Data(data::Event::Recv(MESSAGES_PORT, meta, data))) => {
-                let Some(from) = meta.source.and_then(NodeId::from_sdn) else {
+                let Some(from) = meta.source.and_then(from_sdn) else {
                     return;
                 };
                 SdnEvent::Message { from, data }
@@ -317,7 +319,7 @@ impl Sdn {
                 let pubsub::ChannelEvent::SourceData(source, data) = event else {
                     return;
                 };
-                let Some(source) = NodeId::from_sdn(source) else {
+                let Some(source) = from_sdn(source) else {
                     return;
                 };
                 SdnEvent::Channel { channel, source, data }
@@ -328,7 +330,7 @@ impl Sdn {
                     dht_kv::MapEvent::OnDel(key, node) => (key, node, None),
                     dht_kv::MapEvent::OnRelaySelected(_) => return,
                 };
-                let Some(node) = NodeId::from_sdn(node) else {
+                let Some(node) = from_sdn(node) else {
                     return;
                 };
                 SdnEvent::Map { map, key: key.0, node, value }

@@ -21,14 +21,16 @@ mod room;
 mod roster;
 mod shard;
 mod slot;
+mod sources;
 mod view;
 
 pub use allowance::Allowance;
-pub use ids::{EndpointId, ParticipantId, RoomId, SessionId};
+pub use ids::{EndpointId, NodeId, ParticipantId, RoomId, SessionId};
 pub use ingest::{Dropped, Gate, IncomingRtp, Ingest};
 pub use packet::{AudioPacket, Encoding, StreamEpoch};
 pub use pre_roll::{Earlier, PRE_ROLL_DEFAULT, PRE_ROLL_MAX};
-pub use room::{Participant, Publication, Refusal, Room, RoomSettings};
+pub use room::{Moderation, Participant, Publication, Refusal, Room, RoomSettings};
 pub use shard::{Arrival, FORWARDS_MAX, Forward, RoomAudio, RoomShard, SHARE_RELEASE_AFTER, Speaker, Turn};
 pub use slot::{Rewritten, Slot};
+pub use sources::SourceNumbers;
 pub use view::Listening;

@@ -1,12 +1,13 @@
 //! Who is in a room, what they may do and who is told of them: requests in, the changed participant or a refusal out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use selector::SourceId;
+use serde::{Deserialize, Serialize};
 use tercet_protocol::{ByOrigin, Role, Standing, TrackOrigin};
 
 use crate::roster::Roster;
-use crate::{Gate, ParticipantId, RoomId};
+use crate::{Gate, NodeId, ParticipantId, RoomId, SourceNumbers};
 
 /// What a room allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +35,8 @@ pub struct Participant {
     pub hand_raised: bool,
     /// Their audio.
     pub tracks: ByOrigin<Publication>,
+    /// Where they are, if that is another node.
+    pub node: Option<NodeId>,
 }
 
 /// One of the tracks that somebody can publish.
@@ -65,8 +68,21 @@ impl Participant {
     }
 }
 
+/// What a moderator can do to somebody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Moderation {
+    /// Withhold a track of theirs. There is no counterpart: nobody's microphone is opened from afar.
+    Mute(TrackOrigin),
+    /// Lower their hand.
+    LowerHand,
+    /// Promote or demote them. A promotion answers the raised hand.
+    SetRole(Role),
+    /// Let their voice come before others, or not.
+    SetStanding(Standing),
+}
+
 /// Why a request was not carried out: the requester's doing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum Refusal {
     /// As many are in the room as it may have.
     #[error("the room is full")]
@@ -86,14 +102,18 @@ pub struct Room {
     settings: RoomSettings,
     participants: BTreeMap<ParticipantId, Participant>,
     roster: Roster,
-    source_next: u32,
+    numbers: SourceNumbers,
+    sources: BTreeSet<SourceId>,
+    /// How many others are on other nodes, of whom this one knows no more.
+    uncounted: BTreeMap<NodeId, u32>,
 }
 
 impl Room {
     /// An empty room.
-    pub fn new(id: RoomId, settings: RoomSettings) -> Room {
+    pub fn new(id: RoomId, settings: RoomSettings, numbers: SourceNumbers) -> Room {
         let roster = Roster::new(settings.listed_listeners_max);
-        Room { id, settings, participants: BTreeMap::new(), roster, source_next: 1 }
+        let (participants, sources, uncounted) = (BTreeMap::new(), BTreeSet::new(), BTreeMap::new());
+        Room { id, settings, participants, roster, numbers, sources, uncounted }
     }
 
     /// Its name.
@@ -106,9 +126,23 @@ impl Room {
         self.settings
     }
 
-    /// How many are in it.
+    /// How many are in it, on all nodes.
     pub fn participant_count(&self) -> usize {
-        self.participants.len()
+        self.participants.len() + self.uncounted.values().sum::<u32>() as usize
+    }
+
+    /// How many are in it on other nodes, and nothing else is known of them here.
+    pub fn set_uncounted(&mut self, node: NodeId, count: u32) {
+        if count > 0 {
+            self.uncounted.insert(node, count);
+        } else {
+            self.uncounted.remove(&node);
+        }
+    }
+
+    /// All of whom something is known.
+    pub fn participants(&self) -> impl Iterator<Item = &Participant> {
+        self.participants.values()
     }
 
     /// Those whom everybody is told of, in the order of their ids.
@@ -123,7 +157,7 @@ impl Room {
 
     /// Whether everybody is told of everybody.
     pub fn lists_all(&self) -> bool {
-        self.roster.ids().len() == self.participants.len()
+        self.roster.ids().len() == self.participant_count()
     }
 
     /// Somebody in it.
@@ -136,14 +170,17 @@ impl Room {
     /// # Errors
     /// [`Refusal::RoomFull`].
     pub fn enter(&mut self, id: ParticipantId, name: String, role: Role) -> Result<&Participant, Refusal> {
-        if self.participants.len() >= self.settings.participants_max as usize {
+        if self.participant_count() >= self.settings.participants_max as usize {
             return Err(Refusal::RoomFull);
         }
-        let tracks = ByOrigin::each(|_| {
-            let source = SourceId(self.source_next);
-            self.source_next += 1;
-            Publication { source, muted: false, publishing: false }
-        });
+        let mut source = || {
+            let source = self.numbers.take(|source| self.sources.contains(&source))?;
+            self.sources.insert(source);
+            Some(source)
+        };
+        let (microphone, screen) = source().zip(source()).ok_or(Refusal::RoomFull)?;
+        let track = |source| Publication { source, muted: false, publishing: false };
+        let tracks = ByOrigin { microphone: track(microphone), screen: track(screen) };
         let participant = Participant {
             id: id.clone(),
             name,
@@ -151,21 +188,39 @@ impl Room {
             standing: Standing::Ordinary,
             hand_raised: false,
             tracks,
+            node: None,
         };
         let participant = self.participants.entry(id).or_insert(participant);
         self.roster.enter(participant);
         Ok(participant)
     }
 
+    /// Another node says how somebody there is, new or not.
+    pub fn adopt(&mut self, participant: Participant) -> &Participant {
+        let id = participant.id.clone();
+        let is_new = self.participants.insert(id.clone(), participant).is_none();
+        let participant = &self.participants[&id];
+        if is_new {
+            self.roster.enter(participant);
+        } else {
+            self.roster.amend(participant);
+        }
+        participant
+    }
+
     /// Somebody leaves.
     pub fn leave(&mut self, id: &ParticipantId) -> Option<Participant> {
         self.roster.leave(id);
-        self.participants.remove(id)
+        let left = self.participants.remove(id)?;
+        for (_, track) in left.tracks.iter() {
+            self.sources.remove(&track.source);
+        }
+        Some(left)
     }
 
-    /// Whether nobody is left.
+    /// Whether nobody is in it, on any node.
     pub fn is_empty(&self) -> bool {
-        self.participants.is_empty()
+        self.participant_count() == 0
     }
 
     /// Audio of somebody's begins or ends. `None` if nothing changed.
@@ -202,73 +257,30 @@ impl Room {
         self.amend(id, |participant| participant.hand_raised = raised)
     }
 
-    /// A moderator mutes somebody. There is no counterpart: nobody's microphone is opened from afar.
+    /// Whether somebody may do this to others.
     ///
     /// # Errors
-    /// [`Refusal::NotModerator`], [`Refusal::NoSuchParticipant`].
-    pub fn mute_participant(
-        &mut self,
-        actor: &ParticipantId,
-        id: &ParticipantId,
-        origin: TrackOrigin,
-    ) -> Result<&Participant, Refusal> {
-        self.authorize(actor)?;
-        self.set_muted(id, origin, true)
-    }
-
-    /// A moderator lowers somebody's hand.
-    ///
-    /// # Errors
-    /// [`Refusal::NotModerator`], [`Refusal::NoSuchParticipant`].
-    pub fn lower_hand(&mut self, actor: &ParticipantId, id: &ParticipantId) -> Result<&Participant, Refusal> {
-        self.authorize(actor)?;
-        self.raise_hand(id, false)
-    }
-
-    /// A moderator promotes or demotes somebody. A promotion answers the raised hand.
-    ///
-    /// # Errors
-    /// [`Refusal::NotModerator`], [`Refusal::NoSuchParticipant`].
-    pub fn set_role(
-        &mut self,
-        actor: &ParticipantId,
-        id: &ParticipantId,
-        role: Role,
-    ) -> Result<&Participant, Refusal> {
-        self.authorize(actor)?;
-        self.amend(id, |participant| {
-            let promoted = role.may_speak() && !participant.role.may_speak();
-            participant.role = role;
-            participant.hand_raised &= !promoted;
-        })
-    }
-
-    /// A moderator lets somebody's voice come before others, or not.
-    ///
-    /// # Errors
-    /// [`Refusal::NotModerator`], [`Refusal::NoSuchParticipant`].
-    pub fn set_standing(
-        &mut self,
-        actor: &ParticipantId,
-        id: &ParticipantId,
-        standing: Standing,
-    ) -> Result<&Participant, Refusal> {
-        self.authorize(actor)?;
-        self.amend(id, |participant| participant.standing = standing)
-    }
-
-    /// Whether somebody may remove somebody.
-    ///
-    /// # Errors
-    /// [`Refusal::NotModerator`], [`Refusal::NoSuchParticipant`].
-    pub fn may_remove(&self, actor: &ParticipantId, id: &ParticipantId) -> Result<(), Refusal> {
-        self.authorize(actor)?;
-        self.participants.get(id).map(|_| ()).ok_or(Refusal::NoSuchParticipant)
-    }
-
-    fn authorize(&self, actor: &ParticipantId) -> Result<(), Refusal> {
+    /// [`Refusal::NotModerator`].
+    pub fn may_moderate(&self, actor: &ParticipantId) -> Result<(), Refusal> {
         let role = self.participants.get(actor).map(|p| p.role);
         if role == Some(Role::Moderator) { Ok(()) } else { Err(Refusal::NotModerator) }
+    }
+
+    /// A moderator, who [may](Room::may_moderate), does something to somebody.
+    ///
+    /// # Errors
+    /// [`Refusal::NoSuchParticipant`].
+    pub fn moderate(&mut self, id: &ParticipantId, moderation: Moderation) -> Result<&Participant, Refusal> {
+        self.amend(id, |participant| match moderation {
+            Moderation::Mute(origin) => participant.tracks[origin].muted = true,
+            Moderation::LowerHand => participant.hand_raised = false,
+            Moderation::SetRole(role) => {
+                let promoted = role.may_speak() && !participant.role.may_speak();
+                participant.role = role;
+                participant.hand_raised &= !promoted;
+            }
+            Moderation::SetStanding(standing) => participant.standing = standing,
+        })
     }
 
     fn amend(
@@ -287,9 +299,23 @@ impl Room {
 mod tests {
     use super::*;
 
+    #[test]
+    fn those_on_other_nodes_are_listed_and_counted_too() {
+        let (mut room, _, ben) = room();
+        let there = NodeId { zone: 1, index: 2 };
+        let ben = room.leave(&ben).expect("ben was there");
+        let adopted = room.adopt(Participant { node: Some(there), ..ben.clone() });
+        assert_eq!(adopted.node, Some(there));
+        room.set_uncounted(there, 5);
+        assert_eq!((room.participant_count(), room.lists_all(), room.is_listed(&ben.id)), (7, false, true));
+        room.set_uncounted(there, 0);
+        assert!(room.lists_all());
+        assert_eq!(room.leave(&ben.id).and_then(|left| left.node), Some(there));
+    }
+
     fn room() -> (Room, ParticipantId, ParticipantId) {
         let settings = RoomSettings { slots: 3, participants_max: 2, listed_listeners_max: 2 };
-        let mut room = Room::new("town-hall".into(), settings);
+        let mut room = Room::new("town-hall".into(), settings, SourceNumbers::all());
         let (ada, ben) = (ParticipantId::from("ada"), ParticipantId::from("ben"));
         room.enter(ada.clone(), "Ada".into(), Role::Moderator).expect("room is empty");
         room.enter(ben.clone(), "Ben".into(), Role::Listener).expect("room has place for two");
@@ -305,35 +331,32 @@ mod tests {
 
     #[test]
     fn a_promotion_opens_the_gate_and_lowers_the_hand() {
-        let (mut room, ada, ben) = room();
+        let (mut room, _, ben) = room();
         room.raise_hand(&ben, true).expect("ben is there");
         let gates = |ben: &Participant| TrackOrigin::ALL.map(|origin| ben.gate(origin));
         assert_eq!(room.participant(&ben).map(gates), Some([Gate::ListenOnly; 2]));
-        let ben = room.set_role(&ada, &ben, Role::Speaker).expect("ada is a moderator");
+        let ben = room.moderate(&ben, Moderation::SetRole(Role::Speaker)).expect("ben is there");
         assert_eq!((gates(ben), ben.hand_raised), ([Gate::Open; 2], false));
     }
 
     #[test]
     fn only_moderators_moderate() {
         let (mut room, ada, ben) = room();
-        assert_eq!(
-            room.mute_participant(&ben, &ada, TrackOrigin::Screen).map(|_| ()),
-            Err(Refusal::NotModerator)
-        );
-        assert_eq!(room.set_role(&ben, &ben, Role::Speaker).map(|_| ()), Err(Refusal::NotModerator));
-        assert_eq!(room.set_standing(&ben, &ben, Standing::Pinned).map(|_| ()), Err(Refusal::NotModerator));
-        assert_eq!(room.may_remove(&ben, &ada), Err(Refusal::NotModerator));
-        assert_eq!(room.may_remove(&ada, &"cyd".into()), Err(Refusal::NoSuchParticipant));
+        assert_eq!(room.may_moderate(&ada), Ok(()));
+        assert_eq!(room.may_moderate(&ben), Err(Refusal::NotModerator));
+        assert_eq!(room.may_moderate(&"cyd".into()), Err(Refusal::NotModerator));
+        let muted = room.moderate(&"cyd".into(), Moderation::Mute(TrackOrigin::Microphone)).map(|_| ());
+        assert_eq!(muted, Err(Refusal::NoSuchParticipant));
     }
 
     #[test]
     fn whoever_was_muted_by_a_moderator_can_unmute_themselves() {
-        let (mut room, ada, ben) = room();
-        room.set_role(&ada, &ben, Role::Speaker).expect("ada is a moderator");
+        let (mut room, _, ben) = room();
+        room.moderate(&ben, Moderation::SetRole(Role::Speaker)).expect("ben is there");
         for (origin, other) in
             [(TrackOrigin::Microphone, TrackOrigin::Screen), (TrackOrigin::Screen, TrackOrigin::Microphone)]
         {
-            let muted = room.mute_participant(&ada, &ben, origin).expect("ada is a moderator");
+            let muted = room.moderate(&ben, Moderation::Mute(origin)).expect("ben is there");
             assert_eq!((muted.gate(origin), muted.gate(other)), (Gate::Muted, Gate::Open));
             assert_eq!(room.set_muted(&ben, origin, false).map(|ben| ben.gate(origin)), Ok(Gate::Open));
         }
@@ -353,7 +376,7 @@ mod tests {
     /// A moderator and four listeners, of whom two are listed.
     fn audience() -> Room {
         let settings = RoomSettings { slots: 3, participants_max: 10, listed_listeners_max: 2 };
-        let mut room = Room::new("town-hall".into(), settings);
+        let mut room = Room::new("town-hall".into(), settings, SourceNumbers::all());
         for (id, role) in [("mod", Role::Moderator), ("l1", Role::Listener), ("l2", Role::Listener)] {
             room.enter(id.into(), id.into(), role).expect("there is place");
             assert!(room.lists_all(), "{id}");
@@ -379,25 +402,25 @@ mod tests {
 
     #[test]
     fn whoever_does_more_than_listen_is_listed_and_stays_so() {
-        let (moderator, l3) = (ParticipantId::from("mod"), ParticipantId::from("l3"));
-        type Change = fn(&mut Room, &ParticipantId, &ParticipantId, bool) -> bool;
+        let l3 = ParticipantId::from("l3");
+        type Change = fn(&mut Room, &ParticipantId, bool) -> bool;
         let changes: [Change; 4] = [
-            |room, _, l3, on| room.raise_hand(l3, on).is_ok(),
-            |room, _, l3, on| room.set_publishing(l3, TrackOrigin::Screen, on).is_some(),
-            |room, moderator, l3, on| {
+            |room, l3, on| room.raise_hand(l3, on).is_ok(),
+            |room, l3, on| room.set_publishing(l3, TrackOrigin::Screen, on).is_some(),
+            |room, l3, on| {
                 let standing = if on { Standing::Priority } else { Standing::Ordinary };
-                room.set_standing(moderator, l3, standing).is_ok()
+                room.moderate(l3, Moderation::SetStanding(standing)).is_ok()
             },
-            |room, moderator, l3, on| {
+            |room, l3, on| {
                 let role = if on { Role::Speaker } else { Role::Listener };
-                room.set_role(moderator, l3, role).is_ok()
+                room.moderate(l3, Moderation::SetRole(role)).is_ok()
             },
         ];
         for change in changes {
             let mut room = audience();
-            assert!(change(&mut room, &moderator, &l3, true));
+            assert!(change(&mut room, &l3, true));
             assert_eq!(listed(&room), ["l1", "l2", "l3", "mod"]);
-            assert!(change(&mut room, &moderator, &l3, false));
+            assert!(change(&mut room, &l3, false));
             assert!(room.is_listed(&l3) && room.participant(&l3).is_some_and(Participant::only_listens));
         }
     }
@@ -406,7 +429,7 @@ mod tests {
     fn a_mute_or_a_place_that_got_free_lists_nobody_who_is_there() {
         let mut room = audience();
         room.leave(&"l1".into());
-        room.mute_participant(&"mod".into(), &"l3".into(), TrackOrigin::Microphone).expect("mod moderates");
+        room.moderate(&"l3".into(), Moderation::Mute(TrackOrigin::Microphone)).expect("l3 is there");
         assert_eq!(listed(&room), ["l2", "mod"]);
         room.enter("l5".into(), "l5".into(), Role::Listener).expect("there is place");
         assert_eq!(listed(&room), ["l2", "l5", "mod"]);

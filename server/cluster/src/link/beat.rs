@@ -86,7 +86,7 @@ impl Pulse {
             // The session is a new one.
             self.window = (0, 0);
         }
-        if self.beats % WINDOW_BEATS == 0 {
+        if self.beats.is_multiple_of(WINDOW_BEATS) {
             let (came, sent) = (received.0 - self.window.0.min(received.0), received.1 - self.window.1);
             let lost = sent.saturating_sub(came) * 1000 / sent.max(1);
             self.quality.lost_in_permille = lost as u16;

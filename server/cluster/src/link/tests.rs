@@ -46,7 +46,8 @@ impl Pair {
             for side in 0..2 {
                 self.links[side].handle_timeout(self.now, &self.clocks[side]);
             }
-            while let Some((_, to, datagram)) = self.under_way.pop_front_if(|(at, ..)| *at <= self.now) {
+            let due = self.under_way.partition_point(|(at, ..)| *at <= self.now);
+            for (_, to, datagram) in self.under_way.drain(..due).collect::<Vec<_>>() {
                 let clock = &mut self.clocks[to];
                 self.links[to].handle_datagram(self.now, clock, address(1 - to), &datagram);
             }

@@ -1,0 +1,333 @@
+//! What is heard of a room, on its way to its other nodes: packets with what was judged of them, several to a datagram.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustc_hash::FxHashMap;
+use selector::{Candidate, Claim, Heard as HeardAs, Level, SourceId, Standing};
+use serde::{Deserialize, Serialize};
+use tercet_core::{AudioPacket, Earlier, Encoding, StreamEpoch};
+use tercet_protocol::TrackOrigin;
+
+/// A bundle is no longer, so that it leaves in one datagram.
+pub const BUNDLE_BYTES_MAX: usize = 1150;
+
+/// Sources of one node whose pre-roll came before the packet that it belongs to; more than there are positions.
+const ANNOUNCED_MAX: usize = 32;
+
+/// Packets before the first one that everybody hears; more than a pre-roll has.
+const EARLIER_MAX: usize = 16;
+
+/// What it takes to hear a packet on another node as on the one that it came to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Heard {
+    /// A voice, or a screen.
+    pub origin: TrackOrigin,
+    /// The packet.
+    pub packet: AudioPacket,
+    /// What was judged, and which position it has.
+    pub candidate: Candidate,
+    /// What its source sent right before, where it begins to be heard with this packet.
+    pub pre_roll: Vec<Earlier>,
+}
+
+#[derive(Serialize, Deserialize)]
+enum Item<'a> {
+    Heard {
+        origin: TrackOrigin,
+        #[serde(borrow)]
+        packet: WirePacket<'a>,
+        candidate: WireCandidate,
+    },
+    /// It belongs to the next packet of the source.
+    Earlier {
+        #[serde(borrow)]
+        packet: WirePacket<'a>,
+        heard_by: Vec<u32>,
+    },
+}
+
+#[derive(Serialize, Deserialize)]
+struct WirePacket<'a> {
+    source: u32,
+    epoch: u32,
+    seq: u64,
+    timestamp: u32,
+    marker: bool,
+    /// Of RED: the payload type of Opus in it, and where its last block begins.
+    red: Option<(u8, u16)>,
+    level_dbov: i8,
+    voice: Option<bool>,
+    payload: &'a [u8],
+}
+
+#[derive(Serialize, Deserialize)]
+struct WireCandidate {
+    standing: u8,
+    heard: u8,
+    loudness: i32,
+    spurt_age_ms: u32,
+    flags: u8,
+    claim: Option<(u8, u64)>,
+}
+
+const PROVEN: u8 = 1;
+const BANG: u8 = 2;
+const DENIED: u8 = 4;
+const BELIEVED: u8 = 8;
+
+impl WirePacket<'_> {
+    fn of(packet: &AudioPacket) -> WirePacket<'_> {
+        let red = match packet.encoding {
+            Encoding::Opus => None,
+            Encoding::Red { opus_pt, primary_at } => Some((opus_pt, primary_at as u16)),
+        };
+        WirePacket {
+            source: packet.source.0,
+            epoch: packet.epoch.0,
+            seq: packet.seq,
+            timestamp: packet.timestamp,
+            marker: packet.marker,
+            red,
+            level_dbov: packet.level.dbov(),
+            voice: packet.voice,
+            payload: &packet.payload,
+        }
+    }
+
+    /// `None` for one that no node of ours sends.
+    fn read(self) -> Option<AudioPacket> {
+        let encoding = match self.red {
+            None => Encoding::Opus,
+            Some((opus_pt, primary_at)) => Encoding::Red { opus_pt, primary_at: primary_at.into() },
+        };
+        let is_whole =
+            !matches!(encoding, Encoding::Red { primary_at, .. } if primary_at > self.payload.len());
+        is_whole.then(|| AudioPacket {
+            source: SourceId(self.source),
+            epoch: StreamEpoch(self.epoch),
+            seq: self.seq,
+            timestamp: self.timestamp,
+            marker: self.marker,
+            encoding,
+            level: Level::from_dbov(self.level_dbov),
+            voice: self.voice,
+            payload: Arc::from(self.payload),
+        })
+    }
+}
+
+impl WireCandidate {
+    fn of(candidate: &Candidate) -> WireCandidate {
+        let flags = [
+            (candidate.is_proven, PROVEN),
+            (candidate.is_bang, BANG),
+            (candidate.is_denied, DENIED),
+            (candidate.is_believed, BELIEVED),
+        ];
+        WireCandidate {
+            standing: match candidate.standing {
+                Standing::Excluded => 0,
+                Standing::Ordinary => 1,
+                Standing::Priority => 2,
+                Standing::Pinned => 3,
+            },
+            heard: match candidate.heard {
+                HeardAs::Quiet => 0,
+                HeardAs::Steady => 1,
+                HeardAs::Active => 2,
+            },
+            loudness: candidate.loudness,
+            spurt_age_ms: u32::try_from(candidate.spurt_age.as_millis()).unwrap_or(u32::MAX),
+            flags: flags.iter().filter(|(is_so, _)| *is_so).map(|(_, flag)| flag).sum(),
+            claim: candidate.claim.map(|claim| (claim.position as u8, claim.turn)),
+        }
+    }
+
+    fn read(self, source: SourceId) -> Candidate {
+        Candidate {
+            source,
+            standing: match self.standing {
+                0 => Standing::Excluded,
+                2 => Standing::Priority,
+                3 => Standing::Pinned,
+                _ => Standing::Ordinary,
+            },
+            heard: match self.heard {
+                1 => HeardAs::Steady,
+                2 => HeardAs::Active,
+                _ => HeardAs::Quiet,
+            },
+            loudness: self.loudness,
+            spurt_age: Duration::from_millis(self.spurt_age_ms.into()),
+            is_proven: self.flags & PROVEN != 0,
+            is_bang: self.flags & BANG != 0,
+            is_denied: self.flags & DENIED != 0,
+            is_believed: self.flags & BELIEVED != 0,
+            claim: self.claim.map(|(position, turn)| Claim { position: position.into(), turn }),
+        }
+    }
+}
+
+/// Packets of a room that leave together.
+#[derive(Debug, Default)]
+pub struct Bundle(Vec<u8>);
+
+impl Bundle {
+    /// Adds a packet. Returns what has to leave first, for which there was no place.
+    pub fn push(&mut self, heard: &Heard) -> Vec<Vec<u8>> {
+        let earlier = heard.pre_roll.iter().map(|earlier| Item::Earlier {
+            packet: WirePacket::of(&earlier.packet),
+            heard_by: earlier.heard_by.iter().map(|source| source.0).collect(),
+        });
+        let (packet, candidate) = (WirePacket::of(&heard.packet), WireCandidate::of(&heard.candidate));
+        let items = earlier.chain([Item::Heard { origin: heard.origin, packet, candidate }]);
+        let mut full = Vec::new();
+        for item in items {
+            let item = postcard::to_stdvec(&item).expect("it can be written");
+            if !self.0.is_empty() && self.0.len() + item.len() > BUNDLE_BYTES_MAX {
+                full.push(std::mem::take(&mut self.0));
+            }
+            self.0.extend(item);
+        }
+        full
+    }
+
+    /// What there is; empty if there is nothing.
+    pub fn take(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.0)
+    }
+}
+
+/// Reads the bundles of one room from one node.
+#[derive(Debug, Default)]
+pub struct Unbundler {
+    announced: FxHashMap<SourceId, Vec<Earlier>>,
+}
+
+impl Unbundler {
+    /// The packets of a bundle, up to the first that can't be read.
+    pub fn read(&mut self, mut bundle: &[u8]) -> Vec<Heard> {
+        let mut all = Vec::new();
+        while !bundle.is_empty()
+            && let Ok((item, rest)) = postcard::take_from_bytes::<Item<'_>>(bundle)
+        {
+            bundle = rest;
+            match item {
+                Item::Earlier { packet, heard_by } => {
+                    let Some(packet) = packet.read() else {
+                        break;
+                    };
+                    if self.announced.len() >= ANNOUNCED_MAX && !self.announced.contains_key(&packet.source) {
+                        self.announced.clear();
+                    }
+                    let announced = self.announced.entry(packet.source).or_default();
+                    if announced.len() < EARLIER_MAX {
+                        let heard_by = heard_by.into_iter().map(SourceId).collect();
+                        announced.push(Earlier { packet, heard_by });
+                    }
+                }
+                Item::Heard { origin, packet, candidate } => {
+                    let Some(packet) = packet.read() else {
+                        break;
+                    };
+                    let mut pre_roll = self.announced.remove(&packet.source).unwrap_or_default();
+                    let is_before = |earlier: &Earlier| {
+                        let earlier = &earlier.packet;
+                        earlier.epoch == packet.epoch
+                            && earlier.seq < packet.seq
+                            && packet.seq - earlier.seq <= 16
+                    };
+                    pre_roll.retain(is_before);
+                    let candidate = candidate.read(packet.source);
+                    all.push(Heard { origin, packet, candidate, pre_roll });
+                }
+            }
+        }
+        all
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn packet(source: u32, seq: u64, bytes: usize) -> AudioPacket {
+        AudioPacket {
+            source: SourceId(source),
+            epoch: StreamEpoch(3),
+            seq,
+            timestamp: seq as u32 * 960,
+            marker: seq == 7,
+            encoding: Encoding::Red { opus_pt: 111, primary_at: bytes / 2 },
+            level: Level::from_dbov(-23),
+            voice: Some(true),
+            payload: vec![seq as u8; bytes].into(),
+        }
+    }
+
+    fn heard(source: u32, seq: u64, bytes: usize, earlier: u64) -> Heard {
+        let pre_roll = (seq - earlier..seq).map(|seq| Earlier {
+            packet: packet(source, seq, bytes),
+            heard_by: vec![SourceId(1), SourceId(70_000)],
+        });
+        let candidate = Candidate {
+            source: SourceId(source),
+            standing: Standing::Priority,
+            heard: HeardAs::Active,
+            loudness: 104 * 256,
+            spurt_age: Duration::from_millis(140),
+            is_proven: true,
+            is_bang: false,
+            is_denied: false,
+            is_believed: true,
+            claim: Some(Claim { position: 3, turn: 1 << 40 }),
+        };
+        let packet = packet(source, seq, bytes);
+        Heard { origin: TrackOrigin::Microphone, packet, candidate, pre_roll: pre_roll.collect() }
+    }
+
+    #[test]
+    fn what_is_bundled_reads_back_in_datagrams_that_are_short_enough() {
+        let all: Vec<Heard> = (0..20).map(|n| heard(n, 1000 + u64::from(n), 330, u64::from(n) % 6)).collect();
+        let mut bundle = Bundle::default();
+        let mut datagrams: Vec<Vec<u8>> = all.iter().flat_map(|heard| bundle.push(heard)).collect();
+        datagrams.push(bundle.take());
+        assert!(datagrams.iter().all(|datagram| datagram.len() <= BUNDLE_BYTES_MAX));
+        let mut unbundler = Unbundler::default();
+        let read: Vec<Heard> = datagrams.iter().flat_map(|datagram| unbundler.read(datagram)).collect();
+        assert_eq!(read, all);
+        assert!(unbundler.announced.is_empty() && bundle.take().is_empty());
+    }
+
+    #[test]
+    fn a_packet_costs_some_thirty_bytes_besides_its_payload() {
+        let mut bundle = Bundle::default();
+        bundle.push(&heard(1, 1_000_000, 160, 0));
+        let bytes = bundle.take().len();
+        assert!(bytes - 160 < 40, "{bytes}");
+    }
+
+    #[test]
+    fn what_no_node_sends_is_read_up_to_there_and_keeps_nothing() {
+        let mut bundle = Bundle::default();
+        bundle.push(&heard(1, 50, 100, 0));
+        let good = bundle.take();
+        let mut unbundler = Unbundler::default();
+        for cut in 0..good.len() {
+            unbundler.read(&good[..cut]);
+        }
+        for at in 0..good.len() {
+            let mut changed = good.clone();
+            changed[at] ^= 0xff;
+            unbundler.read(&changed);
+        }
+        for source in 0..1000 {
+            let announced = heard(source, 50, 10, 5);
+            let earlier = Heard { packet: packet(source + 5000, 1, 10), ..announced };
+            bundle.push(&earlier);
+            unbundler.read(&bundle.take());
+        }
+        assert!(unbundler.announced.len() <= ANNOUNCED_MAX);
+    }
+}
