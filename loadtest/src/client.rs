@@ -162,7 +162,7 @@ impl Client {
         Ok(Client {
             media: Media::start(session.peer, UdpSocket::from_std(session.socket)?),
             signalling: session.signalling,
-            options,
+            options: JoinOptions { server: session.server, ..options },
             welcome: session.welcome,
         })
     }

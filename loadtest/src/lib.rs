@@ -73,7 +73,7 @@ pub use report::{Outcome, Report};
 pub use run::{RunOptions, run};
 pub use scenario::Scenario;
 pub use session::{JoinError, JoinOptions, Session};
-pub use signalling::{Direction, RecordedFrame, Signalling, SignallingError, reply_id};
+pub use signalling::{Direction, Entrance, RecordedFrame, Signalling, SignallingError, reply_id};
 pub use spells::Spells;
 pub use stamp::{Reading, Stamp};
 pub use target::Target;

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use tercet_protocol::Welcome;
 
-use crate::{Peer, PeerError, PeerOptions, ServerUrl, Signalling, SignallingError};
+use crate::{Entrance, Peer, PeerError, PeerOptions, ServerUrl, Signalling, SignallingError};
 
 /// How to join.
 #[derive(Clone, Debug)]
@@ -51,6 +51,9 @@ pub enum JoinError {
     /// No socket for the media.
     #[error(transparent)]
     Socket(#[from] std::io::Error),
+    /// It was sent to something that is no server.
+    #[error("sent on to {0:?}, which is no URL of a server")]
+    BadRedirect(String),
 }
 
 /// A participant who has joined and negotiated, and whose media connection is still to be made.
@@ -63,20 +66,33 @@ pub struct Session {
     pub peer: Peer,
     /// Its socket on the loopback interface, non-blocking.
     pub socket: UdpSocket,
+    /// The server that serves it: another node, perhaps, than the one that was asked.
+    pub server: ServerUrl,
 }
 
 impl Session {
     /// Joins: `join`, `joined`, `offer`, `answer`.
     pub async fn join(options: &JoinOptions) -> Result<Session, JoinError> {
-        let mut signalling = Signalling::connect(&options.server).await?;
-        if options.record {
-            signalling.record();
-        }
-        let welcome = signalling.join(&options.token, options.name.as_deref()).await?;
+        let mut server = options.server.clone();
+        let mut may_redirect = true;
+        let (mut signalling, welcome) = loop {
+            let mut signalling = Signalling::connect(&server).await?;
+            if options.record {
+                signalling.record();
+            }
+            let (token, name) = (&options.token, options.name.as_deref());
+            match signalling.join_or_redirect(token, name, may_redirect).await? {
+                Entrance::Joined(welcome) => break (signalling, *welcome),
+                Entrance::Redirected(url) => {
+                    let elsewhere = url.parse().map_err(|_| JoinError::BadRedirect(url))?;
+                    // Whoever was sent on is served there, or not at all.
+                    (server, may_redirect) = (elsewhere, false);
+                }
+            }
+        };
         let slots = options.slots.unwrap_or(welcome.room.slots);
-        let (peer, socket) =
-            negotiate(&mut signalling, &options.server, options.peer.clone(), slots, false).await?;
-        Ok(Session { signalling, welcome, peer, socket })
+        let (peer, socket) = negotiate(&mut signalling, &server, options.peer.clone(), slots, false).await?;
+        Ok(Session { signalling, welcome, peer, socket, server })
     }
 }
 

@@ -91,6 +91,15 @@ pub enum SignallingError {
     WebSocket(Box<tungstenite::Error>),
 }
 
+/// What became of a join.
+#[derive(Debug)]
+pub enum Entrance {
+    /// The client is in the room.
+    Joined(Box<Welcome>),
+    /// The node at this base URL serves it.
+    Redirected(String),
+}
+
 impl From<tungstenite::Error> for SignallingError {
     fn from(error: tungstenite::Error) -> Self {
         match error {
@@ -175,15 +184,33 @@ impl Signalling {
         timeout(REPLY_TIMEOUT, reply).await.unwrap_or(Err(SignallingError::TimedOut(REPLY_TIMEOUT)))
     }
 
-    /// Sends `join` and waits for `joined`.
+    /// Sends `join` and waits for `joined`, through this server whichever node serves it.
     pub async fn join(&mut self, token: &str, name: Option<&str>) -> Result<Welcome, SignallingError> {
+        match self.join_or_redirect(token, name, false).await? {
+            Entrance::Joined(welcome) => Ok(*welcome),
+            Entrance::Redirected(url) => {
+                let unasked = ServerMessage::Redirect { re: None, url };
+                Err(SignallingError::Unexpected(Box::new(unasked)))
+            }
+        }
+    }
+
+    /// Sends `join` and waits for `joined`, or, if it `may_redirect`, to be sent to another node.
+    pub async fn join_or_redirect(
+        &mut self,
+        token: &str,
+        name: Option<&str>,
+        may_redirect: bool,
+    ) -> Result<Entrance, SignallingError> {
         let request = Request::Join {
             version: tercet_protocol::VERSION,
             token: token.to_owned(),
             name: name.map(str::to_owned),
+            may_redirect,
         };
         match self.request(request).await? {
-            ServerMessage::Joined(welcome) => Ok(welcome),
+            ServerMessage::Joined(welcome) => Ok(Entrance::Joined(Box::new(welcome))),
+            ServerMessage::Redirect { url, .. } => Ok(Entrance::Redirected(url)),
             other => Err(SignallingError::Unexpected(Box::new(other))),
         }
     }
@@ -194,6 +221,7 @@ impl Signalling {
             version: tercet_protocol::VERSION,
             session: session.to_owned(),
             secret: secret.to_owned(),
+            may_redirect: false,
         };
         match self.request(request).await? {
             ServerMessage::Resumed(welcome) => Ok(welcome),
@@ -308,7 +336,9 @@ fn configuration() -> WebSocketConfig {
 pub fn reply_id(message: &ServerMessage) -> Option<u32> {
     match message {
         ServerMessage::Joined(welcome) | ServerMessage::Resumed(welcome) => welcome.re,
-        ServerMessage::Answer { re, .. } | ServerMessage::Pong { re } => *re,
+        ServerMessage::Answer { re, .. }
+        | ServerMessage::Redirect { re, .. }
+        | ServerMessage::Pong { re } => *re,
         ServerMessage::Ok { re } => Some(*re),
         ServerMessage::Error(error) => error.re,
         _ => None,

@@ -13,7 +13,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 use tercet_protocol::Role;
 
 use crate::access::{Access, Grant, mint_eddsa, mint_hs256};
-use crate::config::{Config, DEV_SECRET, SECRET_BYTES_MIN, check_environment};
+use crate::config::{ClusterRole, Config, DEV_SECRET, SECRET_BYTES_MIN, check_environment};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -76,6 +76,42 @@ pub(crate) struct ServeArgs {
     /// Media threads, 1 to 256 [default: one for each core]
     #[arg(long, value_name = "N", env = "TERCET_WORKERS")]
     workers: Option<usize>,
+
+    /// Secret that the nodes of a cluster share, at least 32 bytes; without it the node is by itself
+    #[arg(long, value_name = "SECRET", env = "TERCET_CLUSTER_SECRET", hide_env_values = true)]
+    cluster_secret: Option<String>,
+
+    /// The number of the node in its zone, 1 to 255 [default: 1]
+    #[arg(long, value_name = "N", env = "TERCET_NODE_ID")]
+    node_id: Option<u8>,
+
+    /// The zone that the node is in, 0 to 255 [default: 0]
+    #[arg(long, value_name = "Z", env = "TERCET_ZONE")]
+    zone: Option<u8>,
+
+    /// Where any other node listens for nodes, by address or name; may be repeated
+    #[arg(long, value_name = "HOST:PORT", env = "TERCET_SEED", value_delimiter = ',')]
+    seed: Option<Vec<String>>,
+
+    /// Where the node listens for others [default: 127.0.0.1:50100]
+    #[arg(long, value_name = "ADDRESS:PORT", env = "TERCET_CLUSTER_UDP", value_parser = address)]
+    cluster_udp: Option<SocketAddr>,
+
+    /// Where others reach it, behind NAT or if it listens on all addresses
+    #[arg(long, value_name = "ADDRESS:PORT", env = "TERCET_CLUSTER_PUBLIC", value_parser = address)]
+    cluster_public: Option<SocketAddr>,
+
+    /// What the node does: have sessions, send people to nodes that do, or both [default: all]
+    #[arg(long, env = "TERCET_ROLE")]
+    role: Option<ClusterRole>,
+
+    /// Where clients and other nodes reach the HTTP of this node, behind a proxy
+    #[arg(long, value_name = "URL", env = "TERCET_HTTP_PUBLIC")]
+    http_public: Option<String>,
+
+    /// Which addresses of clients are in which zone, a TOML file
+    #[arg(long, value_name = "PATH", env = "TERCET_ZONE_MAP")]
+    zone_map: Option<PathBuf>,
 
     /// What is logged: a level, or a list such as info,str0m=debug [default: info]
     #[arg(long, value_name = "FILTER", env = "TERCET_LOG")]
@@ -209,6 +245,15 @@ impl ServeArgs {
         set(&mut config.media_udp, self.media_udp);
         set(&mut config.public_ip, self.public_ip);
         set(&mut config.workers, self.workers.map(Some));
+        set(&mut config.cluster.secret, self.cluster_secret.map(Some));
+        set(&mut config.cluster.node_id, self.node_id);
+        set(&mut config.cluster.zone, self.zone);
+        set(&mut config.cluster.seeds, self.seed);
+        set(&mut config.cluster.udp, self.cluster_udp);
+        set(&mut config.cluster.public, self.cluster_public.map(Some));
+        set(&mut config.cluster.role, self.role);
+        set(&mut config.cluster.http_public, self.http_public.map(Some));
+        set(&mut config.cluster.zone_map, self.zone_map.map(Some));
         set(&mut config.log.filter, self.log);
         set(&mut config.log.json, self.log_json);
         set(&mut config.access.secret, self.secret.map(Some));

@@ -16,6 +16,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::ValueEnum;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tercet_core::{PRE_ROLL_DEFAULT, RoomAudio};
@@ -60,6 +61,8 @@ pub(crate) struct Config {
     pub(crate) allowed_origins: Vec<String>,
     /// How long a stopping server waits for its sessions to leave, in milliseconds.
     pub(crate) shutdown_ms: u64,
+    /// Other nodes: rooms may span them. Without a cluster secret this node is by itself.
+    pub(crate) cluster: ClusterConfig,
     /// What is logged, and how.
     pub(crate) log: LogConfig,
     /// Who may enter: the keys that access tokens (JSON Web Tokens) are checked with. With neither
@@ -74,6 +77,49 @@ pub(crate) struct Config {
     /// Single rooms, by name. What is left out is as in `room`.
     #[schemars(example = example_rooms())]
     pub(crate) rooms: BTreeMap<String, RoomOverride>,
+}
+
+/// What a node does in its cluster.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum ClusterRole {
+    /// Has sessions, and sends whom it can't take to others.
+    #[default]
+    All,
+    /// Has sessions only.
+    Media,
+    /// Has none, and sends everybody to others.
+    Gateway,
+}
+
+/// The other nodes.
+#[derive(Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct ClusterConfig {
+    /// The secret that all nodes share, at least 32 bytes; whoever lacks it can't join, read or add anything. Better given
+    /// as TERCET_CLUSTER_SECRET.
+    #[schemars(example = "<openssl rand -hex 32>")]
+    pub(crate) secret: Option<String>,
+    /// The number of the node in its zone, 1 to 255.
+    pub(crate) node_id: u8,
+    /// The zone: a region whose nodes are near to each other, 0 to 255.
+    pub(crate) zone: u8,
+    /// What the node does: `all`, `media` or `gateway`.
+    pub(crate) role: ClusterRole,
+    /// Nodes to begin with, HOST:PORT: where any others listen for nodes. A name stands for all its addresses.
+    #[schemars(example = ["tercet-1.example.com:50100"])]
+    pub(crate) seeds: Vec<String>,
+    /// Where the node listens for others, ADDRESS:PORT. Port 0 lets the system choose.
+    pub(crate) udp: SocketAddr,
+    /// Where others reach it, if that is elsewhere: behind NAT, or bound to all addresses.
+    #[schemars(example = "203.0.113.7:50100")]
+    pub(crate) public: Option<SocketAddr>,
+    /// Where clients and other nodes reach the HTTP of this node, if that is elsewhere: behind a proxy.
+    #[schemars(example = "https://node-1.example.com")]
+    pub(crate) http_public: Option<String>,
+    /// A TOML file that tells which addresses of clients are in which zone: `[zones]`, and in it `1 = ["10.0.0.0/8"]`.
+    #[schemars(example = "/etc/tercet/zones.toml")]
+    pub(crate) zone_map: Option<PathBuf>,
 }
 
 /// What is logged, and how.
@@ -226,12 +272,29 @@ impl Default for Config {
             demo: None,
             allowed_origins: vec!["*".to_owned()],
             shutdown_ms: 10_000,
+            cluster: ClusterConfig::default(),
             log: LogConfig::default(),
             access: AccessConfig::default(),
             session: SessionConfig::default(),
             limits: LimitsConfig::default(),
             room: RoomDefaults::default(),
             rooms: BTreeMap::new(),
+        }
+    }
+}
+
+impl Default for ClusterConfig {
+    fn default() -> Self {
+        ClusterConfig {
+            secret: None,
+            node_id: 1,
+            zone: 0,
+            role: ClusterRole::All,
+            seeds: Vec::new(),
+            udp: SocketAddr::from((Ipv4Addr::LOCALHOST, 50100)),
+            public: None,
+            http_public: None,
+            zone_map: None,
         }
     }
 }
@@ -274,6 +337,23 @@ impl fmt::Debug for AccessConfig {
         f.debug_struct("AccessConfig")
             .field("secret", &self.secret.as_ref().map(|_| "[redacted]"))
             .field("public_key_file", &self.public_key_file)
+            .finish()
+    }
+}
+
+// As above.
+impl fmt::Debug for ClusterConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ClusterConfig { secret, node_id, zone, role, seeds, udp, public, http_public, zone_map } = self;
+        f.debug_struct("ClusterConfig")
+            .field("secret", &secret.as_ref().map(|_| "[redacted]"))
+            .field("node", &format_args!("{zone}.{node_id}"))
+            .field("role", role)
+            .field("seeds", seeds)
+            .field("udp", udp)
+            .field("public", public)
+            .field("http_public", http_public)
+            .field("zone_map", zone_map)
             .finish()
     }
 }
@@ -330,6 +410,7 @@ mod tests {
     fn a_printed_configuration_does_not_show_the_secret() {
         let mut config = Config::default();
         config.access.secret = Some("0123456789abcdef0123456789abcdef".to_owned());
+        config.cluster.secret = config.access.secret.clone();
         assert!(!format!("{config:?}").contains("0123456789"));
     }
 }

@@ -2,6 +2,7 @@
 
 mod access;
 mod cli;
+mod cluster;
 mod config;
 mod control;
 mod http;

@@ -14,6 +14,7 @@ use tracing::{info, warn};
 use tracing_subscriber::EnvFilter;
 
 use crate::access::Access;
+use crate::cluster::{self, ClusterCommand, ZoneMap};
 use crate::config::Config;
 use crate::control::{self, Control, ControlHandle, ControlInput};
 use crate::http::{self, Node};
@@ -22,6 +23,9 @@ use crate::shutdown::Signals;
 
 /// Worker events under way to the control plane; a worker keeps its own backlog beyond.
 const WORKER_EVENTS_MAX: usize = 8192;
+
+/// Events of the cluster under way to the control plane; its thread keeps its own backlog beyond.
+const CLUSTER_EVENTS_MAX: usize = 8192;
 
 const METRICS_UPKEEP: Duration = Duration::from_secs(5);
 
@@ -41,18 +45,28 @@ async fn run(config: Arc<Config>) -> anyhow::Result<()> {
     let mut signals = Signals::listen()?;
     let metrics = install_metrics()?;
     let access = Arc::new(Access::from_config(&config)?);
+    let zones = config.cluster.zone_map.as_deref().map(ZoneMap::from_file).transpose()?.unwrap_or_default();
     let listener = TcpListener::bind(config.http)
         .await
         .with_context(|| format!("HTTP on {} (choose another with --http)", config.http))?;
     let http_address = listener.local_addr()?;
 
+    let nodes = config.cluster.secret.is_some().then(|| cluster::bind(&config)).transpose()?;
     let (event_sender, worker_events) = mpsc::channel(WORKER_EVENTS_MAX);
-    let pool = WorkerPool::start(&config, &event_sender)?;
+    let inbox = nodes.as_ref().map(|nodes| nodes.inbox.clone());
+    let pool = WorkerPool::start(&config, inbox, &event_sender)?;
     drop(event_sender);
-    announce(&config, http_address, &pool);
+    announce(&config, http_address, &pool, nodes.as_ref().map(|nodes| nodes.address));
 
+    let (cluster_sender, cluster_events) = mpsc::channel(CLUSTER_EVENTS_MAX);
+    let started = nodes.map(|nodes| nodes.start(&config, http_address, pool.inboxes(), cluster_sender));
+    let cluster = started.transpose()?;
+    if let Some(cluster) = &cluster {
+        tokio::spawn(cluster::keep_resolving(cluster.clone(), config.cluster.seeds.clone()));
+    }
     let state = Control::new(config.clone(), pool.len());
-    let (control, control_task) = control::start(state, pool, worker_events);
+    let events = cluster.clone().map(|handle| control::Cluster { handle, events: cluster_events });
+    let (control, control_task) = control::start(state, pool, worker_events, events);
     let draining = Arc::new(AtomicBool::new(false));
     let node = Node {
         config: config.clone(),
@@ -61,6 +75,8 @@ async fn run(config: Arc<Config>) -> anyhow::Result<()> {
         metrics,
         door: http::door(),
         draining: draining.clone(),
+        cluster: cluster.clone(),
+        zones: Arc::new(zones),
     };
     let (stop_http, http_stopped) = oneshot::channel::<()>();
     let mut server = tokio::spawn(http::listen(listener, http::router(node), http_stopped));
@@ -85,6 +101,10 @@ async fn run(config: Arc<Config>) -> anyhow::Result<()> {
     }
     if let Ok(Ok(pool)) = tokio::time::timeout(GOODBYE, control_task).await {
         pool.stop().await;
+    }
+    if let Some(cluster) = cluster {
+        let leave = cluster.ask(|left| ClusterCommand::Leave { left });
+        let _ = tokio::time::timeout(GOODBYE, leave).await;
     }
     info!("stopped");
     Ok(())
@@ -118,9 +138,10 @@ fn start_logging(config: &Config) -> anyhow::Result<()> {
 
 /// What is logged. The libraries below the media workers log what peers send, some of it a line for each
 /// attribute of a stranger's datagram: that is counted, and logged only where it is asked for by name. So is what the
-/// WebSocket's library logs: with `trace`, messages with their tokens.
+/// WebSocket's library logs: with `trace`, messages with their tokens. That of the nodes' network warns of what is usual.
 fn log_filter(directives: &str) -> Result<EnvFilter, tracing_subscriber::filter::ParseError> {
-    const OF_PEERS: &str = "str0m=off,is=off,dimpl=off,sctp_proto=off,tungstenite=off,tokio_tungstenite=off";
+    const OF_PEERS: &str = "str0m=off,is=off,dimpl=off,sctp_proto=off,tungstenite=off,tokio_tungstenite=off,\
+                            atm0s_sdn=off,atm0s_sdn_network=off,atm0s_sdn_router=off";
     EnvFilter::try_new(format!("{OF_PEERS},{directives}"))
 }
 
@@ -154,7 +175,7 @@ fn install_metrics() -> anyhow::Result<PrometheusHandle> {
 }
 
 /// What an operator wants to see, on standard output: where the demo is, and who may enter.
-fn announce(config: &Config, http: SocketAddr, pool: &WorkerPool) {
+fn announce(config: &Config, http: SocketAddr, pool: &WorkerPool, nodes: Option<SocketAddr>) {
     let media: Vec<String> = pool.bound().flatten().map(ToString::to_string).collect();
     let demo = match (http::has_demo(), config.demo_open()) {
         (true, true) => "",
@@ -169,10 +190,13 @@ fn announce(config: &Config, http: SocketAddr, pool: &WorkerPool) {
     } else {
         format!("tokens, {}", tokens.join(" or "))
     };
+    let cluster =
+        nodes.map(|address| format!("  cluster node {} on UDP {address}\n", cluster::own_id(config)));
     let said = format!(
-        "Tercet {}\n  demo    http://{http}/{demo}\n  media   UDP {}\n  access  {access}\n",
+        "Tercet {}\n  demo    http://{http}/{demo}\n  media   UDP {}\n{}  access  {access}\n",
         env!("CARGO_PKG_VERSION"),
         media.join(", "),
+        cluster.unwrap_or_default(),
     );
     // In one piece, and whoever started the server may have closed its end.
     let _ = std::io::stdout().write_all(said.as_bytes());

@@ -4,6 +4,7 @@
 //! process id, when the value is dropped. `TERCET_BIN` names the binary, `target/debug/tercet` is
 //! the default.
 
+pub mod cluster;
 pub mod listening;
 pub mod network;
 
@@ -30,6 +31,8 @@ pub struct Server {
     pub http: SocketAddr,
     /// The media ports, by worker.
     pub media: Vec<SocketAddr>,
+    /// Where it listens for other nodes, if it is in a cluster.
+    pub nodes: Option<SocketAddr>,
 }
 
 impl Server {
@@ -62,7 +65,7 @@ impl Server {
         let mut child =
             command.args(arguments).stdout(Stdio::piped()).spawn().context("starting the server")?;
         match addresses(&mut child) {
-            Ok((http, media)) => Ok(Server { child, http, media }),
+            Ok((http, media, nodes)) => Ok(Server { child, http, media, nodes }),
             Err(error) => {
                 // It may be running all the same.
                 let _ = child.kill();
@@ -220,12 +223,13 @@ impl Server {
     }
 }
 
-/// Where a server that is starting says that it listens: HTTP, and the media ports by worker.
-fn addresses(child: &mut Child) -> anyhow::Result<(SocketAddr, Vec<SocketAddr>)> {
+/// Where a server that is starting says that it listens: HTTP, the media ports by worker, and for other nodes.
+fn addresses(child: &mut Child) -> anyhow::Result<(SocketAddr, Vec<SocketAddr>, Option<SocketAddr>)> {
     let stdout = child.stdout.take().context("standard output is piped above")?;
     let mut lines = BufReader::new(stdout).lines();
-    let (mut http, mut media) = (None, None);
-    while http.is_none() || media.is_none() {
+    let (mut http, mut media, mut nodes) = (None, None, None);
+    let mut is_complete = false;
+    while !is_complete {
         let Some(line) = lines.next() else {
             let status = child.wait()?;
             bail!("the server ended before it was up: {status}");
@@ -235,10 +239,14 @@ fn addresses(child: &mut Child) -> anyhow::Result<(SocketAddr, Vec<SocketAddr>)>
             http = Some(url.trim_end_matches('/').parse()?);
         } else if let Some((_, addresses)) = line.split_once("media   UDP ") {
             media = Some(addresses.split(", ").map(str::parse).collect::<Result<_, _>>()?);
+        } else if let Some((_, address)) = line.split_once(" on UDP ") {
+            nodes = Some(address.parse()?);
         }
+        // The last line that there is in any case, after that of the cluster.
+        is_complete = line.contains("  access  ");
     }
-    let (http, media) = http.zip(media).context("both are set above")?;
-    Ok((http, media))
+    let (http, media) = http.zip(media).context("they stand above the last line")?;
+    Ok((http, media, nodes))
 }
 
 impl Drop for Server {

@@ -16,6 +16,7 @@ pub fn info(node: NodeId) -> NodeInfo {
     NodeInfo {
         cluster: address(node),
         http: format!("http://{node}.test"),
+        inside: None,
         role: NodeRole::All,
         sessions: 0,
         sessions_max: 1000,

@@ -54,7 +54,7 @@ async fn a_used_secret_opens_nothing() -> anyhow::Result<()> {
     // From the first message on, the client is known to have the new secret.
     client.request(Request::Ping).await?;
     let mut thief = tercet_loadtest::Signalling::connect(&server.url()?).await?;
-    let resume = Request::Resume { version: 1, session: used.id, secret: used.secret };
+    let resume = Request::Resume { version: 1, session: used.id, secret: used.secret, may_redirect: false };
     let reply = thief.request(resume).await;
     let refused = matches!(&reply, Err(tercet_loadtest::SignallingError::Refused(error)) if error.code == ErrorCode::NoSuchSession);
     assert!(refused, "{reply:?}");

@@ -22,7 +22,7 @@ async fn a_stopping_node_tells_its_clients_takes_nobody_in_and_ends_the_rest() -
     let mut client = server.join("r", "ada", Role::Speaker).await?;
     server.signal("TERM")?;
     let deadline_ms = client.wait_for(SOON, |message| match message {
-        ServerMessage::Closing { deadline_ms } => Some(*deadline_ms),
+        ServerMessage::Closing { deadline_ms, .. } => Some(*deadline_ms),
         _ => None,
     });
     assert_eq!(deadline_ms.await?, 1500);

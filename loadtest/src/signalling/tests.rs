@@ -33,7 +33,7 @@ async fn asked(socket: &mut ServerEnd) -> ClientMessage {
 }
 
 fn closing(deadline_ms: u64) -> ServerMessage {
-    ServerMessage::Closing { deadline_ms }
+    ServerMessage::Closing { deadline_ms, nodes: Vec::new() }
 }
 
 #[tokio::test]

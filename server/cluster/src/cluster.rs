@@ -218,6 +218,11 @@ impl Cluster {
         self.node
     }
 
+    /// Milliseconds since 1970, as the cluster counts them.
+    pub fn time_ms(&self, now: Instant) -> u64 {
+        self.clock.ms(now)
+    }
+
     /// The addresses to begin with: any nodes of the cluster.
     pub fn set_seeds(&mut self, now: Instant, seeds: impl IntoIterator<Item = SocketAddr>) {
         self.seeds = seeds.into_iter().collect();

@@ -58,8 +58,10 @@ impl NodeRole {
 pub struct NodeInfo {
     /// Where other nodes reach it.
     pub cluster: SocketAddr,
-    /// Where clients and other nodes reach its HTTP: a URL without a path.
+    /// Where clients reach its HTTP: a URL without a path.
     pub http: String,
+    /// Where other nodes reach it, past any proxy; `None` if they can't.
+    pub inside: Option<SocketAddr>,
     /// What it does.
     pub role: NodeRole,
     /// The sessions that it has.

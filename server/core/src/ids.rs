@@ -47,6 +47,18 @@ name! {
 pub struct SessionId(pub u128);
 
 impl SessionId {
+    /// A session of a node, which its first 16 bits name; the others are `random`.
+    pub fn on_node(node: NodeId, random: u128) -> SessionId {
+        let prefix = u128::from(u16::from_be_bytes([node.zone, node.index]));
+        SessionId(prefix << 112 | random >> 16)
+    }
+
+    /// The node that it is on, if it is of one made by [`SessionId::on_node`].
+    pub fn node(self) -> Option<NodeId> {
+        let [zone, index] = ((self.0 >> 112) as u16).to_be_bytes();
+        (index > 0).then_some(NodeId { zone, index })
+    }
+
     /// The id as it stands in messages: 32 hexadecimal digits.
     pub fn to_hex(self) -> String {
         format!("{:032x}", self.0)
@@ -59,10 +71,10 @@ impl SessionId {
     }
 }
 
-/// The beginning only: whoever reads a log must not be able to name the session.
+/// A part only: whoever reads a log must not be able to name the session.
 impl fmt::Display for SessionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "S{:08x}", self.0 >> 96)
+        write!(f, "S{:08x}", self.0 >> 80 & 0xffff_ffff)
     }
 }
 
@@ -107,6 +119,9 @@ mod tests {
         assert_eq!(SessionId::from_hex(&id.to_hex()), Some(id));
         assert_eq!(SessionId::from_hex("+123456789abcdef00112233445566778"), None);
         assert_eq!(SessionId::from_hex("12"), None);
-        assert_eq!(id.to_string(), "S01234567");
+        assert_eq!(id.to_string(), "S456789ab");
+        let node = NodeId { zone: 3, index: 9 };
+        assert_eq!(SessionId::on_node(node, u128::MAX).node(), Some(node));
+        assert_eq!(SessionId(u128::MAX >> 16).node(), None);
     }
 }

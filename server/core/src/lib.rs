@@ -29,7 +29,7 @@ pub use ids::{EndpointId, NodeId, ParticipantId, RoomId, SessionId};
 pub use ingest::{Dropped, Gate, IncomingRtp, Ingest};
 pub use packet::{AudioPacket, Encoding, StreamEpoch};
 pub use pre_roll::{Earlier, PRE_ROLL_DEFAULT, PRE_ROLL_MAX};
-pub use room::{Moderation, Participant, Publication, Refusal, Room, RoomSettings};
+pub use room::{Moderation, Participant, Publication, Refusal, Restored, Room, RoomSettings};
 pub use shard::{Arrival, FORWARDS_MAX, Forward, RoomAudio, RoomShard, SHARE_RELEASE_AFTER, Speaker, Turn};
 pub use slot::{Rewritten, Slot};
 pub use sources::SourceNumbers;

@@ -81,6 +81,19 @@ pub enum Moderation {
     SetStanding(Standing),
 }
 
+/// What somebody was before they came back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Restored {
+    /// What they could do.
+    pub role: Role,
+    /// How their voice stood among the others.
+    pub standing: Standing,
+    /// Whether they asked to speak.
+    pub hand_raised: bool,
+    /// Whether their audio was withheld.
+    pub muted: ByOrigin<bool>,
+}
+
 /// Why a request was not carried out: the requester's doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum Refusal {
@@ -280,6 +293,21 @@ impl Room {
                 participant.hand_raised &= !promoted;
             }
             Moderation::SetStanding(standing) => participant.standing = standing,
+        })
+    }
+
+    /// Somebody who came back is what they were.
+    ///
+    /// # Errors
+    /// [`Refusal::NoSuchParticipant`].
+    pub fn restore(&mut self, id: &ParticipantId, restored: &Restored) -> Result<&Participant, Refusal> {
+        self.amend(id, |participant| {
+            participant.role = restored.role;
+            participant.standing = restored.standing;
+            participant.hand_raised = restored.hand_raised;
+            for origin in TrackOrigin::ALL {
+                participant.tracks[origin].muted = restored.muted[origin];
+            }
         })
     }
 

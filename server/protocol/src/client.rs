@@ -32,6 +32,9 @@ pub enum Request {
         /// The name to show, in place of the token's; at most 64 characters.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         name: Option<String>,
+        /// Whether the client understands `redirect`. One that doesn't is served through the node that it came to.
+        #[serde(default)]
+        may_redirect: bool,
     },
     /// Take a session up again on a new WebSocket. First message after a reconnect.
     Resume {
@@ -41,6 +44,9 @@ pub enum Request {
         session: String,
         /// `session.secret` of the latest welcome.
         secret: String,
+        /// Whether the client understands `redirect`. One that doesn't is served through the node that it came to.
+        #[serde(default)]
+        may_redirect: bool,
     },
     /// A WebRTC session description: an audio m-line to send on and one for the sound of a screen, one
     /// `recvonly` audio m-line a slot and one for the screen slot, and the data channels. Sent again, with the

@@ -13,6 +13,15 @@ pub enum ServerMessage {
     Joined(Welcome),
     /// Reply to `resume`: the session as it is now.
     Resumed(Welcome),
+    /// Reply to `join` or `resume`: another node serves it. The WebSocket closes after it; connect to the other and send the
+    /// same again, without `may_redirect`.
+    Redirect {
+        /// The request's `id`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        re: Option<u32>,
+        /// The base URL of the other node, such as `https://node-2.example.com`.
+        url: String,
+    },
     /// Reply to `offer`.
     Answer {
         /// The request's `id`.
@@ -94,6 +103,10 @@ pub enum ServerMessage {
     Closing {
         /// Time left, in ms.
         deadline_ms: u64,
+        /// Base URLs of other nodes. Whoever joins on one of them, with the same token, goes on hearing and being heard on
+        /// this one until media flows there.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        nodes: Vec<String>,
     },
     /// The receiver's own session is over; the WebSocket closes after it.
     Left {
@@ -127,12 +140,15 @@ pub struct Welcome {
     pub slots: Vec<WireSlot>,
     /// Whose screen is heard now.
     pub screen: Option<String>,
+    /// Base URLs of other nodes by which the room is reached, should this one be gone: join there anew.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub nodes: Vec<String>,
 }
 
 /// How to come back to a session.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SessionInfo {
-    /// 128 random bits in hexadecimal.
+    /// Random bits in hexadecimal, 112 or more.
     pub id: String,
     /// 256 random bits in hexadecimal. Each welcome brings a new one; the old one ends with the client's next message.
     pub secret: String,

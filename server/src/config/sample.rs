@@ -115,7 +115,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::config::AccessConfig;
+    use crate::config::{AccessConfig, ClusterConfig};
 
     /// The sample with every key set; text stays commented.
     fn uncommented() -> String {
@@ -140,6 +140,14 @@ mod tests {
             public_ip: vec!["203.0.113.7".parse().unwrap()],
             workers: Some(4),
             demo: Some(true),
+            cluster: ClusterConfig {
+                secret: Some("<openssl rand -hex 32>".to_owned()),
+                seeds: vec!["tercet-1.example.com:50100".to_owned()],
+                public: Some("203.0.113.7:50100".parse().unwrap()),
+                http_public: Some("https://node-1.example.com".to_owned()),
+                zone_map: Some("/etc/tercet/zones.toml".into()),
+                ..ClusterConfig::default()
+            },
             access: AccessConfig {
                 secret: Some("<openssl rand -hex 32>".to_owned()),
                 public_key_file: Some("/etc/tercet/access.pub.pem".into()),
@@ -153,6 +161,7 @@ mod tests {
             public_ip: Vec::new(),
             workers: None,
             demo: None,
+            cluster: ClusterConfig::default(),
             access: AccessConfig::default(),
             rooms: BTreeMap::new(),
             ..parsed
@@ -164,6 +173,9 @@ mod tests {
     fn the_secret_of_the_sample_is_refused() {
         let mut config = Config::default();
         config.access.secret = Some("<openssl rand -hex 32>".to_owned());
+        config.validate().unwrap_err();
+        let mut config = Config::default();
+        config.cluster.secret = Some("<openssl rand -hex 32>".to_owned());
         config.validate().unwrap_err();
     }
 

@@ -7,7 +7,7 @@ use tracing_subscriber::EnvFilter;
 
 use tercet_core::PRE_ROLL_MAX;
 
-use super::{Config, ConfigError, DEV_SECRET, SECRET_BYTES_MIN, WORKERS_MAX};
+use super::{ClusterRole, Config, ConfigError, DEV_SECRET, SECRET_BYTES_MIN, WORKERS_MAX};
 
 /// Times are added to clocks: a bound keeps that from overflowing, and no longer one makes sense.
 const TIME_MS_MAX: u64 = 24 * 60 * 60 * 1000;
@@ -27,6 +27,7 @@ impl Config {
         self.check_media()?;
         self.check_public_ip()?;
         self.check_origins()?;
+        self.check_cluster()?;
         self.check_log()?;
         self.check_numbers()?;
         self.check_rooms()
@@ -140,6 +141,57 @@ impl Config {
             })?;
             ensure(!ip.is_unspecified() && !ip.is_multicast(), || {
                 format!("public_ip {ip} is no address to send to: set the one that clients reach")
+            })?;
+        }
+        Ok(())
+    }
+
+    fn check_cluster(&self) -> Result<(), ConfigError> {
+        let cluster = &self.cluster;
+        let Some(secret) = &cluster.secret else {
+            let is_alone = cluster.seeds.is_empty() && cluster.role == ClusterRole::All;
+            return ensure(is_alone, || {
+                "cluster.seeds or cluster.role is set, but no cluster secret: set TERCET_CLUSTER_SECRET (at \
+                 least 32 bytes, e.g. `openssl rand -hex 32`), the same on all nodes"
+                    .to_owned()
+            });
+        };
+        ensure(secret.len() >= SECRET_BYTES_MIN, || {
+            format!(
+                "cluster.secret has {} bytes: set TERCET_CLUSTER_SECRET to at least {SECRET_BYTES_MIN} \
+                 (e.g. `openssl rand -hex 32`)",
+                secret.len()
+            )
+        })?;
+        ensure(cluster.node_id > 0, || "cluster.node_id is 0: set 1 to 255, unique in its zone".to_owned())?;
+        ensure(!cluster.udp.ip().is_unspecified() || cluster.public.is_some(), || {
+            format!(
+                "cluster.udp is bound to {}, by which no other node reaches it: set cluster.public (or \
+                 --cluster-public) to the address that they do, or bind to one address",
+                cluster.udp
+            )
+        })?;
+        ensure(!self.http.ip().is_unspecified() || cluster.http_public.is_some(), || {
+            format!(
+                "http is bound to {}, by which nobody is sent to this node: set cluster.http_public (or \
+                 --http-public) to the URL by which clients reach it",
+                self.http
+            )
+        })?;
+        if let Some(url) = &cluster.http_public {
+            let parsed: Option<axum::http::Uri> = url.parse().ok();
+            let is_base = parsed.is_some_and(|uri| {
+                let has_scheme = matches!(uri.scheme_str(), Some("http" | "https"));
+                has_scheme && uri.host().is_some() && uri.path() == "/" && uri.query().is_none()
+            });
+            ensure(is_base && !url.ends_with('/'), || {
+                format!("cluster.http_public {url:?}: write it as https://node-1.example.com, without a path")
+            })?;
+        }
+        for seed in &cluster.seeds {
+            let port = seed.rsplit_once(':').filter(|(host, _)| !host.is_empty());
+            ensure(port.is_some_and(|(_, port)| port.parse::<u16>().is_ok_and(|port| port > 0)), || {
+                format!("cluster.seeds has {seed:?}: write HOST:PORT, such as tercet-1.example.com:50100")
             })?;
         }
         Ok(())

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use tercet_core::{EndpointId, Refusal, Room, RoomId, RoomSettings, SessionId};
+use tercet_core::{EndpointId, Room, RoomId, RoomSettings, SessionId, SourceNumbers};
 use tercet_protocol::{
     ByOrigin, ErrorCode, LeaveReason, ProtocolError, Role, RoomInfo, ServerMessage, SessionInfo, VERSION,
     Welcome,
@@ -14,6 +14,7 @@ use super::live_room::LiveRoom;
 use super::session::{NewSession, Outgoing, Session, Socket, text};
 use super::{Attached, Control, protocol_error};
 use crate::access::Claims;
+use crate::cluster::ClusterCommand;
 use crate::media::{OpenEndpoint, WorkerCommand, WorkerId};
 
 /// RFC 6455, section 7.4.1.
@@ -77,20 +78,34 @@ impl Control {
             self.end(now, former, LeaveReason::Replaced);
         }
         let settings = self.config.room(&claims.room);
-        let live = self.rooms.entry(room_id.clone()).or_insert_with(|| {
+        if !self.rooms.contains_key(&room_id) {
             let settings = RoomSettings {
                 slots: settings.slots,
                 participants_max: settings.participants_max,
                 listed_listeners_max: settings.listed_listeners_max,
             };
-            LiveRoom::new(Room::new(room_id.clone(), settings))
-        });
+            let own_node = self.own_node.as_ref().map(|own| own.id);
+            let numbers =
+                own_node.map_or_else(SourceNumbers::all, |node| SourceNumbers::of_node(node, rand::random()));
+            let live = LiveRoom::new(Room::new(room_id.clone(), settings, numbers));
+            self.rooms.insert(room_id.clone(), live);
+            self.command_cluster(ClusterCommand::OpenRoom(room_id.clone()));
+        }
+        let was = self.enter_from_elsewhere(now, &room_id, &participant_id);
+        let Some(live) = self.rooms.get_mut(&room_id) else {
+            return Err(fatal(ErrorCode::Internal, "the room was there just now"));
+        };
         let is_first = live.room.is_empty();
         let role = if claims.first_moderates && is_first { Role::Moderator } else { claims.role };
         let name = name.or(claims.name).unwrap_or_else(|| claims.identity.clone());
         let entered = live.room.enter(participant_id.clone(), name, role).cloned();
-        let participant = entered
-            .map_err(|refusal: Refusal| protocol_error(re, ErrorCode::RoomFull, refusal.to_string(), true))?;
+        let participant = match entered {
+            Ok(participant) => participant,
+            Err(refusal) => {
+                self.close_empty_room(&room_id);
+                return Err(protocol_error(re, ErrorCode::RoomFull, refusal.to_string(), true));
+            }
+        };
         let endpoint = EndpointId(self.endpoint_next);
         self.endpoint_next += 1;
         let session = Session::new(NewSession {
@@ -100,6 +115,9 @@ impl Control {
             endpoint,
             worker,
             may_send_data: claims.may_send_data,
+            joined_at: now,
+            token_role: role,
+            node: self.own_node.as_ref().map(|own| own.id),
             socket,
         });
         let (session_id, attached) = (session.id, session.attached());
@@ -122,7 +140,15 @@ impl Control {
         }
         self.tell_viewers_of(&room_id, &participant_id);
         info!(room = %room_id, participant = %participant_id, session = %session_id, worker = worker.0, "joined");
-        self.tell_joined(now, &room_id, session_id, &participant);
+        if let Some(was) = was {
+            self.restore(now, &room_id, was);
+        }
+        self.entered_here(now, &room_id, &participant_id);
+        if let Some(participant) =
+            self.rooms.get(&room_id).and_then(|live| live.room.participant(&participant_id)).cloned()
+        {
+            self.tell_joined(now, &room_id, session_id, &participant);
+        }
         if let Some(welcome) = self.welcome(session_id, re) {
             self.send(now, session_id, &ServerMessage::Joined(welcome));
         }
@@ -177,6 +203,7 @@ impl Control {
             participant_count: live.participant_count(),
             slots: live.wire_slots(&session.slots_told, &session.slot_mids),
             screen: live.wire_screen(session.worker),
+            nodes: self.other_nodes(),
         })
     }
 
@@ -211,9 +238,8 @@ impl Control {
         live.wanted_changed |= live.viewers.remove(&id);
         let was_listed = live.room.is_listed(&session.participant);
         let worker_is_gone = live.remove(&session.participant, session.worker);
-        if live.room.is_empty() {
-            self.rooms.remove(&session.room);
-        } else {
+        self.left_here(&session.room, &session.participant, was_listed, reason);
+        if !self.close_empty_room(&session.room) {
             if worker_is_gone {
                 self.tell_room_workers(&session.room);
             }
@@ -227,8 +253,18 @@ impl Control {
         }
     }
 
+    /// Nobody is in the room any more, on this node. Returns whether that is so.
+    fn close_empty_room(&mut self, room: &RoomId) -> bool {
+        let is_empty = self.rooms.get(room).is_none_or(|live| live.sessions.is_empty());
+        if is_empty && self.rooms.remove(room).is_some() {
+            self.command_cluster(ClusterCommand::CloseRoom(room.clone()));
+        }
+        is_empty
+    }
+
     /// Ends the sessions whose clients did not come back in time.
     pub(crate) fn expire(&mut self, now: Instant) {
+        self.expire_elsewhere(now);
         let resume = Duration::from_millis(self.config.session.resume_ms);
         let detached = self.sessions.values().filter(|session| {
             session.detached_at().is_some_and(|at| now.saturating_duration_since(at) >= resume)
@@ -241,8 +277,10 @@ impl Control {
 
     pub(super) fn drain(&mut self, now: Instant, deadline: Duration, drained: oneshot::Sender<()>) {
         self.draining = true;
+        self.tell_load();
         let deadline_ms = u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX);
-        let bytes = text(&ServerMessage::Closing { deadline_ms });
+        let nodes = self.other_nodes();
+        let bytes = text(&ServerMessage::Closing { deadline_ms, nodes });
         for session in self.sessions.values_mut() {
             session.send(now, Outgoing::Text(bytes.clone()));
         }
@@ -266,10 +304,20 @@ impl Control {
     }
 
     /// Tells each worker of a room which others have a part of it.
-    fn tell_room_workers(&mut self, room: &RoomId) {
-        let workers = self.rooms.get(room).map(LiveRoom::workers).unwrap_or_default();
+    pub(super) fn tell_room_workers(&mut self, room: &RoomId) {
+        let Some(live) = self.rooms.get(room) else {
+            return;
+        };
+        let workers = live.workers();
+        let spans_nodes = !live.elsewhere.nodes.is_empty();
+        let cluster = self.own_node.as_ref().map(|own| own.worker);
+        if cluster.is_some() {
+            let (room, workers) = (room.clone(), workers.clone());
+            self.command_cluster(ClusterCommand::SetRoomWorkers { room, workers });
+        }
+        let all: Vec<WorkerId> = workers.iter().copied().chain(cluster.filter(|_| spans_nodes)).collect();
         for &worker in &workers {
-            let others: Vec<WorkerId> = workers.iter().copied().filter(|&other| other != worker).collect();
+            let others: Vec<WorkerId> = all.iter().copied().filter(|&other| other != worker).collect();
             self.command(worker, WorkerCommand::SetRoomWorkers { room: room.clone(), others });
         }
     }

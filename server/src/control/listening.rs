@@ -1,11 +1,11 @@
 //! Clients that choose whom to hear: ids in, sources for the workers out, also when people come and go.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use rustc_hash::FxHashMap;
 use selector::SourceId;
-use tercet_core::{Listening, ParticipantId, RoomId, SessionId};
+use tercet_core::{Listening, NodeId, ParticipantId, RoomId, SessionId};
 use tercet_protocol::{ErrorCode, LISTEN_MAX};
 
 use super::Control;
@@ -113,9 +113,15 @@ impl Control {
         }
         (live.wanted_changed, live.wanted_told_at) = (false, Some(now));
         let live = &*live;
+        let mut wanted_elsewhere: BTreeMap<NodeId, BTreeSet<SourceId>> = BTreeMap::new();
         let mut wanted_by: FxHashMap<WorkerId, FxHashMap<SourceId, Vec<WorkerId>>> = FxHashMap::default();
         for session in live.viewers.iter().filter_map(|id| self.sessions.get(id)) {
             let only = session.wishes.iter().filter_map(|wishes| wishes.only.as_ref()).flatten();
+            for publisher in only.clone().filter_map(|id| live.room.participant(id)) {
+                if let Some(node) = publisher.node {
+                    wanted_elsewhere.entry(node).or_default().insert(publisher.tracks.microphone.source);
+                }
+            }
             let wanted = only.filter_map(|id| self.sessions.get(live.sessions.get(id)?));
             for publisher in wanted.filter(|publisher| publisher.worker != session.worker) {
                 let workers =
@@ -125,9 +131,19 @@ impl Control {
                 }
             }
         }
+        if let Some(own) = &self.own_node {
+            for source in live.wanted_by_nodes() {
+                let session = live.publisher(source).and_then(|id| live.sessions.get(id));
+                if let Some(publisher) = session.and_then(|id| self.sessions.get(id)) {
+                    let of_worker = wanted_by.entry(publisher.worker).or_default();
+                    of_worker.entry(source).or_default().push(own.worker);
+                }
+            }
+        }
         for worker in live.workers() {
             let wanted_by = wanted_by.remove(&worker).unwrap_or_default();
             self.command(worker, WorkerCommand::SetWanted { room: room.clone(), wanted_by });
         }
+        self.tell_nodes_wanted(room, wanted_elsewhere);
     }
 }

@@ -8,6 +8,7 @@ use selector::{Level, SourceId};
 use tercet_core::{Participant, ParticipantId, Publication, Room, SessionId};
 use tercet_protocol::{ByOrigin, SpeakerLevel, TrackKind, TrackOrigin, WireParticipant, WireSlot, WireTrack};
 
+use super::elsewhere::Elsewhere;
 use super::roster::Attendance;
 use super::session::Session;
 use crate::media::{Selection, TraceSender, WorkerId};
@@ -38,6 +39,8 @@ pub(super) struct LiveRoom {
     pub(super) wanted_told_at: Option<Instant>,
     /// Those who look at the levels of the room.
     pub(super) traces: Vec<TraceSender>,
+    /// The room on other nodes.
+    pub(super) elsewhere: Elsewhere,
 }
 
 impl LiveRoom {
@@ -56,6 +59,7 @@ impl LiveRoom {
             wanted_changed: false,
             wanted_told_at: None,
             traces: Vec::new(),
+            elsewhere: Elsewhere::default(),
         }
     }
 
@@ -69,6 +73,35 @@ impl LiveRoom {
         let count = self.workers.entry(worker).or_insert(0);
         *count += 1;
         *count == 1
+    }
+
+    /// Somebody on another node is new, or something about them is.
+    pub(super) fn adopt(&mut self, participant: Participant) {
+        if let Some(former) = self.room.participant(&participant.id) {
+            for (_, track) in former.tracks.iter() {
+                self.by_source.remove(&track.source);
+            }
+        }
+        for (_, track) in participant.tracks.iter() {
+            self.by_source.insert(track.source, participant.id.clone());
+        }
+        self.room.adopt(participant);
+        self.attendance.changes(self.room.lists_all());
+    }
+
+    /// Somebody on another node is there no more.
+    pub(super) fn drop_remote(&mut self, id: &ParticipantId) -> Option<Participant> {
+        let left = self.room.leave(id)?;
+        for (_, track) in left.tracks.iter() {
+            self.by_source.remove(&track.source);
+        }
+        self.attendance.changes(self.room.lists_all());
+        Some(left)
+    }
+
+    /// Who publishes a source.
+    pub(super) fn publisher(&self, source: SourceId) -> Option<&ParticipantId> {
+        self.by_source.get(&source)
     }
 
     /// A session ends; returns whether its worker has no part of the room any more.

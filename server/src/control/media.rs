@@ -16,6 +16,7 @@ use tracing::debug;
 use super::Control;
 use super::live_room::wire_track;
 use super::session::{Outgoing, protocol_error, text};
+use crate::cluster::RoomMessage;
 use crate::media::{Answer, OfferError, Selection, WorkerCommand, WorkerEvent, WorkerId};
 
 /// Of a message to many that isn't the same for all, so many versions are kept: more than there are talkers and kinds of
@@ -227,27 +228,47 @@ impl Control {
         }
         let frame: ForwardedIn<'_> = serde_json::from_slice(frame)
             .map_err(|error| (ErrorCode::BadMessage, format!("not a data frame: {error}")))?;
-        let Some(live) = self.rooms.get(&session.room) else {
-            return Ok(());
+        let out = ForwardedOut { from: session.participant.as_str(), data: frame.data };
+        let bytes = serde_json::to_vec(&out).expect("an object with string keys can be written");
+        let room = session.room.clone();
+        if let Some(live) = self.rooms.get(&room).filter(|live| !live.elsewhere.nodes.is_empty()) {
+            let is_here = |id: &String| live.sessions.contains_key(&id.as_str().into());
+            let is_for_others = frame.to.as_ref().is_none_or(|to| !to.iter().all(is_here));
+            if is_for_others {
+                let (to, frame) = (frame.to.clone(), bytes.clone());
+                self.tell_nodes(&room, &RoomMessage::Data { to, reliable, frame });
+            }
+        }
+        self.deliver_data(&room, Some(from), frame.to.as_deref(), reliable, bytes.into());
+        Ok(())
+    }
+
+    /// Passes a data frame on to those in a room who are on this node, or to those of `to`; not back to whom it is from.
+    pub(super) fn deliver_data(
+        &mut self,
+        room: &RoomId,
+        from: Option<SessionId>,
+        to: Option<&[String]>,
+        reliable: bool,
+        frame: Arc<[u8]>,
+    ) {
+        let Some(live) = self.rooms.get(room) else {
+            return;
         };
         let mut by_worker: BTreeMap<WorkerId, BTreeSet<EndpointId>> = BTreeMap::new();
         let mut add = |id: &SessionId| {
-            if let Some(to) = self.sessions.get(id).filter(|to| to.id != from) {
+            if let Some(to) = self.sessions.get(id).filter(|to| Some(to.id) != from) {
                 by_worker.entry(to.worker).or_default().insert(to.endpoint);
             }
         };
-        match &frame.to {
+        match to {
             None => live.sessions.values().for_each(&mut add),
             Some(to) => to.iter().filter_map(|id| live.sessions.get(&id.as_str().into())).for_each(&mut add),
         }
-        let out = ForwardedOut { from: session.participant.as_str(), data: frame.data };
-        let bytes = serde_json::to_vec(&out).expect("an object with string keys can be written");
-        let bytes: Arc<[u8]> = bytes.into();
         for (worker, endpoints) in by_worker {
             let endpoints = endpoints.into_iter().collect();
-            self.command(worker, WorkerCommand::SendData { endpoints, reliable, frame: bytes.clone() });
+            self.command(worker, WorkerCommand::SendData { endpoints, reliable, frame: frame.clone() });
         }
-        Ok(())
     }
 
     fn data_refused(&mut self, now: Instant, session: SessionId, code: ErrorCode, message: String) {

@@ -4,6 +4,7 @@
 //! clients' sockets, commands to workers. One task owns all of it, so there is no lock; what it
 //! decides is in [`Control`], which does no I/O and is given the time.
 
+mod elsewhere;
 mod lifecycle;
 mod listening;
 mod live_room;
@@ -16,7 +17,7 @@ mod trace;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use selector::Params;
 use tercet_core::SessionId;
@@ -25,9 +26,10 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::MissedTickBehavior;
 
 use crate::access::Claims;
-use crate::media::{TraceReceiver, WorkerEvent, WorkerPool};
+use crate::cluster::{ClusterEvent, ClusterHandle};
+use crate::media::{TraceReceiver, WorkerEvent, WorkerId, WorkerPool};
 
-pub(crate) use lifecycle::{CLOSE_GOING_AWAY, RETRY_AFTER};
+pub(crate) use lifecycle::{CLOSE_GOING_AWAY, CLOSE_NORMAL, RETRY_AFTER};
 pub(crate) use session::{Outgoing, Socket, protocol_error, text};
 pub(crate) use state::Control;
 
@@ -117,11 +119,18 @@ pub(crate) fn start(
     control: Control,
     pool: WorkerPool,
     worker_events: mpsc::Receiver<WorkerEvent>,
+    cluster: Option<Cluster>,
 ) -> (ControlHandle, tokio::task::JoinHandle<WorkerPool>) {
     let (inputs, queue) = mpsc::channel(INPUTS_MAX);
     let at_limit = control.at_limit.clone();
-    let task = tokio::spawn(run(control, pool, queue, worker_events));
+    let task = tokio::spawn(run(control, pool, queue, worker_events, cluster));
     (ControlHandle { inputs, at_limit }, task)
+}
+
+/// The cluster, where the node is in one: what to tell it, and what it tells.
+pub(crate) struct Cluster {
+    pub(crate) handle: ClusterHandle,
+    pub(crate) events: mpsc::Receiver<ClusterEvent>,
 }
 
 async fn run(
@@ -129,7 +138,14 @@ async fn run(
     pool: WorkerPool,
     mut inputs: mpsc::Receiver<ControlInput>,
     mut worker_events: mpsc::Receiver<WorkerEvent>,
+    mut cluster: Option<Cluster>,
 ) -> WorkerPool {
+    if let Some(cluster) = &cluster {
+        // Workers know the cluster as one more of them.
+        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let clock = (Instant::now(), wall.as_millis() as u64);
+        control.join_cluster(cluster.handle.node, WorkerId(pool.len()), clock);
+    }
     let mut upkeep = tokio::time::interval(UPKEEP_INTERVAL);
     upkeep.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let lag = metrics::histogram!("tercet_loop_lag_seconds", "loop" => "control");
@@ -140,15 +156,30 @@ async fn run(
                 None => return pool,
             },
             Some(event) = worker_events.recv() => control.worker_event(Instant::now(), event),
+            Some(event) = next_of(&mut cluster) => control.cluster_event(Instant::now(), event),
             due = upkeep.tick() => {
                 lag.record(due.elapsed().as_secs_f64());
                 control.expire(Instant::now());
                 control.tell_attendance(Instant::now());
+                control.tell_cluster();
+            }
+        }
+        if let Some(cluster) = &cluster {
+            for command in control.take_cluster_commands() {
+                cluster.handle.send(command).await;
             }
         }
         for (worker, command) in control.take_commands() {
             pool.send(worker, command).await;
         }
+    }
+}
+
+/// The next that the cluster tells; never, where there is none.
+async fn next_of(cluster: &mut Option<Cluster>) -> Option<ClusterEvent> {
+    match cluster {
+        Some(cluster) => cluster.events.recv().await,
+        None => std::future::pending().await,
     }
 }
 

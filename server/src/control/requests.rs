@@ -2,11 +2,13 @@
 
 use std::time::Instant;
 
-use tercet_core::{Participant, ParticipantId, Refusal, Room, RoomId};
+use tercet_core::{Moderation, Participant, ParticipantId, Refusal, Room, RoomId, SessionId};
 use tercet_protocol::{ByOrigin, ClientMessage, ErrorCode, LeaveReason, Request, ServerMessage, Standing};
 
+use super::elsewhere::{change, is_elsewhere};
 use super::live_room::wire_participant;
 use super::{Attached, Control};
+use crate::cluster::RemoteModeration;
 use crate::media::WorkerCommand;
 
 impl Control {
@@ -38,31 +40,60 @@ impl Control {
                 self.change(now, &room, &actor, |room| room.raise_hand(&actor, raised))
             }
             Request::MuteParticipant { participant, track } => {
-                let whom = whom(&participant);
-                self.change(now, &room, &whom, |room| room.mute_participant(&actor, &whom, track))
+                return self.moderate(now, (id, re), &participant, change(Moderation::Mute(track)));
             }
             Request::LowerHand { participant } => {
-                let whom = whom(&participant);
-                self.change(now, &room, &whom, |room| room.lower_hand(&actor, &whom))
+                return self.moderate(now, (id, re), &participant, change(Moderation::LowerHand));
             }
             Request::SetRole { participant, role } => {
-                let whom = whom(&participant);
-                self.change(now, &room, &whom, |room| room.set_role(&actor, &whom, role))
+                return self.moderate(now, (id, re), &participant, change(Moderation::SetRole(role)));
             }
             Request::SetStanding { participant, standing } => {
-                let whom = whom(&participant);
-                self.change(now, &room, &whom, |room| room.set_standing(&actor, &whom, standing))
+                return self.moderate(now, (id, re), &participant, change(Moderation::SetStanding(standing)));
             }
             Request::RemoveParticipant { participant } => {
-                self.remove(now, &room, &actor, &whom(&participant))
+                return self.moderate(now, (id, re), &participant, RemoteModeration::Remove);
             }
         };
         self.acknowledge(now, id, re, outcome);
     }
 
+    /// A client wants something done to somebody, who may be on another node: then the answer comes from there.
+    fn moderate(
+        &mut self,
+        now: Instant,
+        (id, re): (SessionId, Option<u32>),
+        whom: &str,
+        what: RemoteModeration,
+    ) {
+        let Some(session) = self.sessions.get(&id) else {
+            return;
+        };
+        let (room, actor, whom) =
+            (session.room.clone(), session.participant.clone(), ParticipantId::from(whom));
+        let Some(live) = self.rooms.get(&room) else {
+            return;
+        };
+        let outcome = if let Err(refusal) = live.room.may_moderate(&actor) {
+            Some(Err(refused(refusal)))
+        } else if is_elsewhere(live, &whom) {
+            self.moderate_elsewhere(now, (id, re), &room, &whom, what)
+        } else if let RemoteModeration::Change(moderation) = what {
+            Some(self.change(now, &room, &whom, |room| room.moderate(&whom, moderation)))
+        } else {
+            if let Some(&session) = live.sessions.get(&whom) {
+                self.end(now, session, LeaveReason::Removed);
+            }
+            Some(Ok(()))
+        };
+        if let Some(outcome) = outcome {
+            self.acknowledge(now, id, re, outcome);
+        }
+    }
+
     /// Changes a participant: the worker learns whether they may be heard, the room what they are now.
     /// Nobody is told of what is as it was.
-    fn change(
+    pub(super) fn change(
         &mut self,
         now: Instant,
         room: &RoomId,
@@ -88,23 +119,6 @@ impl Control {
         self.tell_of(now, room, whom, former, &ServerMessage::ParticipantUpdated { participant });
         Ok(())
     }
-
-    fn remove(
-        &mut self,
-        now: Instant,
-        room: &RoomId,
-        actor: &ParticipantId,
-        participant: &ParticipantId,
-    ) -> Result<(), (ErrorCode, String)> {
-        let Some(live) = self.rooms.get_mut(room) else {
-            return Err(refused(Refusal::NoSuchParticipant));
-        };
-        live.room.may_remove(actor, participant).map_err(refused)?;
-        if let Some(&session) = live.sessions.get(participant) {
-            self.end(now, session, LeaveReason::Removed);
-        }
-        Ok(())
-    }
 }
 
 /// The standing as the selector has it.
@@ -116,11 +130,7 @@ fn rank(standing: Standing) -> selector::Standing {
     }
 }
 
-fn whom(participant: &str) -> ParticipantId {
-    ParticipantId::from(participant)
-}
-
-fn refused(refusal: Refusal) -> (ErrorCode, String) {
+pub(super) fn refused(refusal: Refusal) -> (ErrorCode, String) {
     let code = match refusal {
         Refusal::RoomFull => ErrorCode::RoomFull,
         Refusal::NoSuchParticipant => ErrorCode::NoSuchParticipant,

@@ -98,6 +98,7 @@ impl Control {
         former: Former,
         event: &ServerMessage,
     ) {
+        self.tell_nodes_of(room, whom);
         let Some(live) = self.rooms.get(room) else {
             return;
         };

@@ -5,8 +5,8 @@ use std::time::Instant;
 
 use selector::SourceId;
 use subtle::ConstantTimeEq;
-use tercet_core::{EndpointId, ParticipantId, RoomId, SessionId};
-use tercet_protocol::{ErrorCode, ProtocolError, ServerMessage};
+use tercet_core::{EndpointId, NodeId, ParticipantId, RoomId, SessionId};
+use tercet_protocol::{ErrorCode, ProtocolError, Role, ServerMessage};
 use tokio::sync::mpsc::{self, error::TrySendError};
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
@@ -57,6 +57,11 @@ pub(super) struct Session {
     pub(super) endpoint: EndpointId,
     pub(super) worker: WorkerId,
     pub(super) may_send_data: bool,
+    pub(super) joined_at: Instant,
+    /// What the participant may do, as their token says.
+    pub(super) token_role: Role,
+    /// They are what they were on a node that is gone.
+    pub(super) was_restored: bool,
     /// The m-lines of its slots, once an offer was answered.
     pub(super) slot_mids: Vec<String>,
     /// Who its client was last told to be in its slots.
@@ -78,13 +83,19 @@ pub(super) struct NewSession {
     pub(super) endpoint: EndpointId,
     pub(super) worker: WorkerId,
     pub(super) may_send_data: bool,
+    pub(super) joined_at: Instant,
+    pub(super) token_role: Role,
+    /// The node that it is on, in a cluster.
+    pub(super) node: Option<NodeId>,
     pub(super) socket: Socket,
 }
 
 impl Session {
     pub(super) fn new(new: NewSession) -> Session {
         Session {
-            id: SessionId(rand::random()),
+            id: new
+                .node
+                .map_or_else(|| SessionId(rand::random()), |node| SessionId::on_node(node, rand::random())),
             secret: new_secret(),
             former_secret: None,
             participant: new.participant,
@@ -93,6 +104,9 @@ impl Session {
             endpoint: new.endpoint,
             worker: new.worker,
             may_send_data: new.may_send_data,
+            joined_at: new.joined_at,
+            token_role: new.token_role,
+            was_restored: false,
             slot_mids: Vec::new(),
             slots_told: Vec::new(),
             wishes: None,
@@ -175,6 +189,9 @@ mod tests {
             endpoint: EndpointId(1),
             worker: WorkerId(0),
             may_send_data: true,
+            joined_at: Instant::now(),
+            token_role: Role::Speaker,
+            node: None,
             socket,
         })
     }

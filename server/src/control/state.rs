@@ -11,6 +11,7 @@ use tercet_protocol::{LeaveReason, ServerMessage};
 use tokio::sync::oneshot;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
+use super::elsewhere::OwnNode;
 use super::live_room::LiveRoom;
 use super::session::{Outgoing, Session, text};
 use super::{ControlInput, protocol_error};
@@ -32,6 +33,8 @@ pub(crate) struct Control {
     pub(super) endpoint_next: u64,
     pub(super) drained: Option<oneshot::Sender<()>>,
     pub(super) draining: bool,
+    /// `None` for a node that is by itself.
+    pub(super) own_node: Option<OwnNode>,
     commands: Vec<(WorkerId, WorkerCommand)>,
 }
 
@@ -49,6 +52,7 @@ impl Control {
             endpoint_next: 1,
             drained: None,
             draining: false,
+            own_node: None,
             commands: Vec::new(),
         }
     }

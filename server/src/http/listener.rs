@@ -4,11 +4,15 @@
 //! is closed, so that silent connections don't use up the files that the process may open.
 
 use std::io::ErrorKind;
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::time::Duration;
 
 use axum::Router;
+use axum::http::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
@@ -31,8 +35,8 @@ pub(crate) async fn listen(listener: TcpListener, router: Router, mut stop: ones
             _ = &mut stop => break,
         };
         match accepted {
-            Ok((stream, _)) => {
-                tokio::spawn(serve(stream, router.clone(), stopped.clone()));
+            Ok((stream, from)) => {
+                tokio::spawn(serve(stream, from, router.clone(), stopped.clone()));
             }
             // The client gave up before its turn.
             Err(error) if error.kind() == ErrorKind::ConnectionAborted => {}
@@ -47,15 +51,24 @@ pub(crate) async fn listen(listener: TcpListener, router: Router, mut stop: ones
     stopping.closed().await;
 }
 
-async fn serve(stream: TcpStream, router: Router, mut stopped: watch::Receiver<()>) {
+/// Where a request came from: the client, or the last proxy before this server.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sender(pub(super) SocketAddr);
+
+async fn serve(stream: TcpStream, from: SocketAddr, router: Router, mut stopped: watch::Receiver<()>) {
     // Signalling is small messages, one after the other: none may wait for the acknowledgement of the one before.
     if let Err(error) = stream.set_nodelay(true) {
         debug!(%error, "TCP_NODELAY");
     }
+    let router = TowerToHyperService::new(router);
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(Sender(from));
+        router.call(request)
+    });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router))
+        .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
     let mut connection = pin!(connection);
     let ended = tokio::select! {

@@ -3,6 +3,7 @@
 mod assets;
 mod demo;
 mod listener;
+mod routing;
 mod signalling;
 mod trace;
 mod websocket;
@@ -26,6 +27,7 @@ use tower_http::cors::{AllowOrigin, Any, CorsLayer};
 pub(crate) use self::assets::has_demo;
 pub(crate) use self::listener::listen;
 use crate::access::Access;
+use crate::cluster::{ClusterHandle, ZoneMap};
 use crate::config::Config;
 use crate::control::{ControlHandle, RETRY_AFTER};
 
@@ -40,6 +42,10 @@ pub(crate) struct Node {
     pub(crate) door: Arc<Semaphore>,
     /// Set once the node stops taking anybody in.
     pub(crate) draining: Arc<AtomicBool>,
+    /// The other nodes, if there may be any.
+    pub(crate) cluster: Option<ClusterHandle>,
+    /// Which clients are in which zone.
+    pub(crate) zones: Arc<ZoneMap>,
 }
 
 /// Every route of the node.
@@ -161,8 +167,9 @@ mod tests {
         let loopback = "127.0.0.1:0".parse().expect("an address");
         let config = Arc::new(Config { media_udp: vec![loopback], workers: Some(1), ..Config::default() });
         let (reports, worker_events) = mpsc::channel(1);
-        let pool = WorkerPool::start(&config, &reports).expect("a port is free");
-        let (control, ended) = control::start(Control::new(config.clone(), pool.len()), pool, worker_events);
+        let pool = WorkerPool::start(&config, None, &reports).expect("a port is free");
+        let (control, ended) =
+            control::start(Control::new(config.clone(), pool.len()), pool, worker_events, None);
         let router = router(Node {
             access: Arc::new(Access::from_config(&config).expect("the development secret serves")),
             config,
@@ -170,6 +177,8 @@ mod tests {
             metrics: PrometheusBuilder::new().build_recorder().handle(),
             door: door(),
             draining: Arc::default(),
+            cluster: None,
+            zones: Arc::default(),
         });
         let ready = (StatusCode::OK, None);
         assert_eq!(readiness(&router).await, ready);

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use axum::extract::{Request as HttpRequest, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use futures_util::SinkExt;
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use tercet_core::Allowance;
@@ -23,9 +24,15 @@ use tracing::debug;
 
 use super::Node;
 use super::demo::refuse;
+use super::listener::Sender;
+use super::routing::{self, Caller, FarSocket};
 use super::websocket::{self, WebSocket};
 use crate::access::{AccessError, display_name};
-use crate::control::{Attached, CLOSE_GOING_AWAY, ControlInput, Outgoing, Socket, protocol_error, text};
+use crate::cluster::Placement;
+use crate::control::{
+    Attached, CLOSE_GOING_AWAY, CLOSE_NORMAL, ControlInput, Outgoing, RETRY_AFTER, Socket, protocol_error,
+    text,
+};
 
 /// Messages that wait for a client to read; one that lets more pile up loses its socket.
 const OUTBOX_MAX: usize = 512;
@@ -55,6 +62,7 @@ pub(super) async fn upgrade(State(node): State<Node>, mut request: HttpRequest) 
         Ok(accepted) => accepted,
         Err(error) => return refuse(StatusCode::BAD_REQUEST, ErrorCode::BadMessage, &error.to_string()),
     };
+    let caller = Caller::of(request.headers(), request.extensions().get::<Sender>());
     let Ok(place) = node.door.clone().try_acquire_owned() else {
         let message = "too many connections are waiting to join";
         let refusal = refuse(StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Overloaded, message);
@@ -62,7 +70,7 @@ pub(super) async fn upgrade(State(node): State<Node>, mut request: HttpRequest) 
     };
     tokio::spawn(async move {
         match upgrade.await {
-            Ok(upgraded) => serve(&node, &mut WebSocket::new(TokioIo::new(upgraded)), place).await,
+            Ok(upgraded) => serve(&node, &mut WebSocket::new(TokioIo::new(upgraded)), caller, place).await,
             Err(error) => debug!(%error, "becoming a WebSocket"),
         }
     });
@@ -70,13 +78,14 @@ pub(super) async fn upgrade(State(node): State<Node>, mut request: HttpRequest) 
 }
 
 /// From the first message to the last.
-async fn serve(node: &Node, socket: &mut ClientSocket, place: OwnedSemaphorePermit) {
+async fn serve(node: &Node, socket: &mut ClientSocket, caller: Caller, place: OwnedSemaphorePermit) {
     let (outbox, outgoing) = mpsc::channel(OUTBOX_MAX);
     // What is needed for a moment only is boxed: a task is as large as the largest that it awaits in itself.
-    let entered = Box::pin(enter(node, socket, outbox)).await;
+    let entered = Box::pin(enter(node, socket, caller, outbox)).await;
     drop(place);
     let end = match entered {
-        Ok(attached) => {
+        Ok(Entered::Elsewhere(far)) => Box::pin(converse_with(far, socket)).await,
+        Ok(Entered::Here(attached)) => {
             let end = converse(node, socket, outgoing, attached).await;
             node.control.send(ControlInput::SocketClosed { from: attached }).await;
             end
@@ -86,12 +95,21 @@ async fn serve(node: &Node, socket: &mut ClientSocket, place: OwnedSemaphorePerm
     Box::pin(finish(socket, end)).await;
 }
 
+/// Where somebody has entered.
+enum Entered {
+    Here(Attached),
+    /// On another node, through this one.
+    Elsewhere(Box<FarSocket>),
+}
+
 /// Why a conversation ended.
 enum End {
     /// The client closed, or can't be reached.
     Gone,
     /// The control plane, or this file, closes with a code and perhaps a last word.
     Close { code: u16, error: Option<ProtocolError> },
+    /// Another node serves this, at a URL.
+    Redirect { re: Option<u32>, url: String },
 }
 
 impl End {
@@ -102,7 +120,12 @@ impl End {
 }
 
 /// Reads the first message, which has to be `join` or `resume`.
-async fn enter(node: &Node, socket: &mut ClientSocket, outbox: Socket) -> Result<Attached, End> {
+async fn enter(
+    node: &Node,
+    socket: &mut ClientSocket,
+    caller: Caller,
+    outbox: Socket,
+) -> Result<Entered, End> {
     let deadline = Deadline::now() + Duration::from_millis(node.config.session.join_ms);
     let fatal = |re, code, message: &str| End::error(protocol_error(re, code, message, true));
     let first = loop {
@@ -128,7 +151,7 @@ async fn enter(node: &Node, socket: &mut ClientSocket, outbox: Socket) -> Result
         return Err(fatal(re, ErrorCode::UnsupportedVersion, &message));
     }
     let entered = match message.request {
-        Request::Join { token, name, .. } => {
+        Request::Join { token, name, may_redirect, .. } => {
             let claims = node.access.verify(&token).map_err(|error| {
                 let code = match error {
                     AccessError::Expired => ErrorCode::TokenExpired,
@@ -136,20 +159,88 @@ async fn enter(node: &Node, socket: &mut ClientSocket, outbox: Socket) -> Result
                 };
                 fatal(re, code, &error.to_string())
             })?;
+            let placement = routing::of_room(node, &claims.room, caller).await;
+            if let Some(elsewhere) = send_on(placement, caller, re, may_redirect, first).await {
+                return elsewhere;
+            }
             let name = name.as_deref().and_then(display_name);
             let join = |reply| ControlInput::Join { claims, name, request: re, socket: outbox, reply };
             node.control.ask(join).await
         }
-        Request::Resume { session, secret, .. } => {
+        Request::Resume { session, secret, may_redirect, .. } => {
+            let placement = routing::of_session(node, &session, caller);
+            if let Some(elsewhere) = send_on(placement, caller, re, may_redirect, first).await {
+                return elsewhere;
+            }
             let resume = |reply| ControlInput::Resume { session, secret, request: re, socket: outbox, reply };
             node.control.ask(resume).await
         }
         _ => unreachable!("anything else was refused above"),
     };
     match entered {
-        Some(Ok(attached)) => Ok(attached),
+        Some(Ok(attached)) => Ok(Entered::Here(attached)),
         Some(Err(error)) => Err(End::error(error)),
         None => Err(fatal(re, ErrorCode::ShuttingDown, "the node is stopping")),
+    }
+}
+
+/// Sends a client to the node that serves it, or passes it on there if it can't go by itself. `None` if it is served here.
+async fn send_on(
+    placement: Placement,
+    caller: Caller,
+    re: Option<u32>,
+    may_redirect: bool,
+    first: Utf8Bytes,
+) -> Option<Result<Entered, End>> {
+    let overloaded = |message: &str| {
+        let error = protocol_error(re, ErrorCode::Overloaded, message, true);
+        Some(Err(End::error(ProtocolError { retry_after_ms: Some(RETRY_AFTER.as_millis() as u64), ..error })))
+    };
+    match placement {
+        Placement::Here => None,
+        Placement::There { http: url, .. } if may_redirect => Some(Err(End::Redirect { re, url })),
+        Placement::There { node, inside, .. } => {
+            let far = match inside {
+                Some(to) => routing::pass_on(to, caller, first).await,
+                None => None,
+            };
+            match far {
+                Some(far) => Some(Ok(Entered::Elsewhere(Box::new(far)))),
+                None => {
+                    overloaded(&format!("node {node} serves this, and can't be reached through this one"))
+                }
+            }
+        }
+        Placement::Nowhere => overloaded("all nodes are at their limit: join again later"),
+    }
+}
+
+/// Passes messages both ways between a client and the node that serves it.
+async fn converse_with(mut far: Box<FarSocket>, socket: &mut ClientSocket) -> End {
+    loop {
+        tokio::select! {
+            message = routing::next_from(&mut far) => match message {
+                Some(Message::Close(frame)) => {
+                    let code = frame.map_or(CLOSE_GOING_AWAY, |frame| frame.code.into());
+                    return End::Close { code, error: None };
+                }
+                Some(message) => {
+                    if !send(socket, message).await {
+                        return End::Gone;
+                    }
+                }
+                None => return End::Close { code: CLOSE_GOING_AWAY, error: None },
+            },
+            received = next_frame(socket) => match received {
+                Ok(Some(text)) => {
+                    if !matches!(timeout(SEND_TIMEOUT, far.send(Message::Text(text))).await, Ok(Ok(()))) {
+                        return End::Close { code: CLOSE_GOING_AWAY, error: None };
+                    }
+                }
+                Ok(None) => {}
+                Err(end) => return end,
+            },
+        }
     }
 }
 
@@ -272,8 +363,15 @@ async fn send(socket: &mut ClientSocket, message: Message) -> bool {
 }
 
 async fn finish(socket: &mut ClientSocket, end: End) {
-    let End::Close { code, error } = end else {
-        return;
+    let (code, error) = match end {
+        End::Gone => return,
+        End::Close { code, error } => (code, error),
+        End::Redirect { re, url } => {
+            if !send(socket, Message::Text(text(&ServerMessage::Redirect { re, url }))).await {
+                return;
+            }
+            (CLOSE_NORMAL, None)
+        }
     };
     let reason = error.as_ref().map_or(String::new(), |error| error.message.chars().take(100).collect());
     if let Some(error) = error

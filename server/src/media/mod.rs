@@ -26,6 +26,7 @@ use selector::{Level, SourceId, Standing};
 use tercet_core::{EndpointId, Gate, Listening, RoomAudio, RoomId};
 use tercet_protocol::{ByOrigin, TrackOrigin};
 
+pub(crate) use crossing::{Crossing, CrossingSender, Doorbell, HeardPacket, News, crossing};
 pub(crate) use peer::{Answer, OfferError};
 pub(crate) use pool::WorkerPool;
 pub(crate) use trace::{TraceReceiver, TraceSender, Traced, What, trace};
@@ -49,6 +50,8 @@ pub(crate) enum WorkerCommand {
     SetListening { endpoint: EndpointId, listening: Option<Listening> },
     /// Which sources of the worker clients of other workers want to hear, whether they are speakers of the room or not.
     SetWanted { room: RoomId, wanted_by: FxHashMap<SourceId, Vec<WorkerId>> },
+    /// These sources of other nodes are silent: they left, or their node is gone.
+    Silence { room: RoomId, sources: Vec<SourceId> },
     /// The session is over.
     Close { endpoint: EndpointId },
     /// Which other workers have a part of the room.

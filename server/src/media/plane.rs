@@ -196,6 +196,13 @@ impl Plane {
                     local.wanted_by = wanted_by;
                 }
             }
+            WorkerCommand::Silence { room, sources } => {
+                if let Some(local) = self.rooms.get_mut(&room) {
+                    for (source, origin) in sources.iter().flat_map(|s| TrackOrigin::ALL.map(|o| (*s, o))) {
+                        local.shards[origin].silence(source);
+                    }
+                }
+            }
             WorkerCommand::Close { endpoint } => self.close(now, endpoint),
             WorkerCommand::SetRoomWorkers { room, others } => {
                 let Some(local) = self.rooms.get_mut(&room) else {

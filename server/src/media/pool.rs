@@ -11,7 +11,7 @@ use tercet_dtls::SharedCrypto;
 use tokio::sync::mpsc;
 use tracing::{error, info};
 
-use super::crossing::{Doorbell, crossing};
+use super::crossing::{CrossingSender, Doorbell, crossing};
 use super::metrics::WorkerMetrics;
 use super::plane::Plane;
 use super::socket::MediaSocket;
@@ -28,6 +28,7 @@ const EXIT_WORKER_FAILED: i32 = 70;
 /// The worker threads of a node.
 pub(crate) struct WorkerPool {
     workers: Vec<Handle>,
+    inboxes: Vec<CrossingSender>,
 }
 
 struct Handle {
@@ -38,8 +39,13 @@ struct Handle {
 }
 
 impl WorkerPool {
-    /// Binds all sockets, then starts all threads: a node starts whole or not at all.
-    pub(crate) fn start(config: &Config, events: &mpsc::Sender<WorkerEvent>) -> anyhow::Result<WorkerPool> {
+    /// Binds all sockets, then starts all threads: a node starts whole or not at all. What crosses to other nodes goes to
+    /// `cluster`, as to a worker after all the others.
+    pub(crate) fn start(
+        config: &Config,
+        cluster: Option<CrossingSender>,
+        events: &mpsc::Sender<WorkerEvent>,
+    ) -> anyhow::Result<WorkerPool> {
         let crypto = SharedCrypto::generate().context("making a DTLS certificate")?;
         let count = config.worker_count();
         let mut parts = Vec::with_capacity(count);
@@ -49,7 +55,8 @@ impl WorkerPool {
             let sockets = bind(config, index)?;
             parts.push((poll, doorbell.clone(), sockets, crossing(doorbell)));
         }
-        let inboxes: Vec<_> = parts.iter().map(|(.., (sender, _))| sender.clone()).collect();
+        let own = parts.iter().map(|(.., (sender, _))| sender.clone());
+        let inboxes: Vec<_> = own.chain(cluster).collect();
         let mut workers = Vec::with_capacity(count);
         for (index, (poll, doorbell, sockets, (_, crossings))) in parts.into_iter().enumerate() {
             let id = WorkerId(index);
@@ -79,7 +86,12 @@ impl WorkerPool {
             let thread = thread.context("starting a media worker")?;
             workers.push(Handle { commands, doorbell, thread, bound });
         }
-        Ok(WorkerPool { workers })
+        Ok(WorkerPool { workers, inboxes })
+    }
+
+    /// Where each takes what others pass on.
+    pub(crate) fn inboxes(&self) -> Vec<CrossingSender> {
+        self.inboxes[..self.workers.len()].to_vec()
     }
 
     /// How many there are.

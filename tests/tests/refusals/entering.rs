@@ -180,11 +180,17 @@ async fn a_second_join_or_resume_is_refused_and_the_session_goes_on() -> anyhow:
     let ticket = server.ticket("r", "ada", Role::Speaker)?;
     let mut socket = Signalling::connect(&ticket.server).await?;
     let welcome = socket.join(&ticket.token, None).await?;
-    let join = Request::Join { version: VERSION, token: token("elsewhere", "ben")?, name: None };
+    let join = Request::Join {
+        version: VERSION,
+        token: token("elsewhere", "ben")?,
+        name: None,
+        may_redirect: false,
+    };
     let resume = Request::Resume {
         version: VERSION,
         session: welcome.session.id.clone(),
         secret: welcome.session.secret.clone(),
+        may_redirect: false,
     };
     for request in [join, resume] {
         let error = refusal(&mut socket, request).await?;

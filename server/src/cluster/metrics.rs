@@ -1,0 +1,69 @@
+//! What is counted of the cluster.
+
+use metrics::{Counter, Gauge, counter, gauge};
+use tercet_cluster::{ClusterCounts, LinkStatus};
+use tercet_core::NodeId;
+
+/// The counters of the cluster's thread.
+pub(super) struct ClusterMetrics {
+    pub(super) datagrams_in: Counter,
+    pub(super) datagrams_out: Counter,
+    pub(super) bytes_in: Counter,
+    pub(super) bytes_out: Counter,
+    pub(super) send_refused: Counter,
+    pub(super) packets_in: Counter,
+    pub(super) packets_out: Counter,
+    pub(super) crossing_dropped: Counter,
+    pub(super) clock_moved: Counter,
+    forged: Counter,
+    resubscribed: Counter,
+    replaced: Counter,
+    channels: Gauge,
+    nodes: Gauge,
+}
+
+impl ClusterMetrics {
+    pub(super) fn register() -> ClusterMetrics {
+        ClusterMetrics {
+            datagrams_in: counter!("tercet_cluster_datagrams_total", "direction" => "in"),
+            datagrams_out: counter!("tercet_cluster_datagrams_total", "direction" => "out"),
+            bytes_in: counter!("tercet_cluster_bytes_total", "direction" => "in"),
+            bytes_out: counter!("tercet_cluster_bytes_total", "direction" => "out"),
+            send_refused: counter!("tercet_cluster_send_refused_total"),
+            packets_in: counter!("tercet_cluster_candidates_total", "direction" => "in"),
+            packets_out: counter!("tercet_cluster_candidates_total", "direction" => "out"),
+            crossing_dropped: counter!("tercet_cluster_crossing_dropped_total"),
+            clock_moved: counter!("tercet_cluster_clock_moved_total"),
+            forged: counter!("tercet_cluster_forged_total"),
+            resubscribed: counter!("tercet_cluster_channels_resubscribed_total"),
+            replaced: counter!("tercet_cluster_channels_replaced_total"),
+            channels: gauge!("tercet_cluster_channels"),
+            nodes: gauge!("tercet_cluster_nodes"),
+        }
+    }
+
+    /// What the cluster itself counts.
+    pub(super) fn report(&self, counts: ClusterCounts, nodes: usize, links: &[LinkStatus]) {
+        self.forged.absolute(counts.forged);
+        self.resubscribed.absolute(counts.resubscribed);
+        self.replaced.absolute(counts.replaced);
+        self.channels.set(counts.sources as f64);
+        self.nodes.set(nodes as f64);
+        for LinkStatus { node, quality, .. } in links {
+            let node = node.to_string();
+            let rtt = quality.rtt.unwrap_or_default().as_secs_f64();
+            gauge!("tercet_cluster_link_rtt_seconds", "node" => node.clone()).set(rtt);
+            for (direction, lost) in [("in", quality.lost_in_permille), ("out", quality.lost_out_permille)] {
+                let loss = f64::from(lost) / 1000.0;
+                gauge!("tercet_cluster_link_loss", "node" => node.clone(), "direction" => direction)
+                    .set(loss);
+            }
+            gauge!("tercet_cluster_link_up", "node" => node).set(1.0);
+        }
+    }
+
+    /// A link ended.
+    pub(super) fn link_lost(&self, node: NodeId) {
+        gauge!("tercet_cluster_link_up", "node" => node.to_string()).set(0.0);
+    }
+}

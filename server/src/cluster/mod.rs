@@ -1,0 +1,184 @@
+//! The cluster, as the rest of the node sees it: a handle to its thread, and what is said over it.
+//!
+//! In: commands of the control plane, what workers pass on of rooms that span nodes. Out: [`ClusterEvent`]s for the control plane, and for
+//! workers what is heard elsewhere. All that decides is in the crate `tercet-cluster`.
+
+mod message;
+mod metrics;
+mod placement;
+mod seeds;
+mod thread;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use selector::SourceId;
+use tercet_cluster::{BootId, ClusterCounts, LinkStatus, NodeInfo, NodeRole, NodeState, Route};
+use tercet_core::{NodeId, RoomId};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::config::{ClusterRole, Config};
+use crate::media::{CrossingSender, Doorbell, WorkerId};
+
+pub(crate) use message::{CarriedParticipant, RemoteModeration, RemoteParticipant, RoomMessage};
+pub(crate) use placement::{Placement, ZoneMap, place};
+pub(crate) use seeds::keep_resolving;
+pub(crate) use thread::bind;
+
+/// What the control plane tells the cluster.
+#[derive(Debug)]
+pub(crate) enum ClusterCommand {
+    /// The node has a part of a room from now on.
+    OpenRoom(RoomId),
+    /// It has none any more.
+    CloseRoom(RoomId),
+    /// Which workers hear what is heard of a room elsewhere.
+    SetRoomWorkers { room: RoomId, workers: Vec<WorkerId> },
+    /// Say something of a room to a node.
+    Tell { to: NodeId, room: RoomId, message: RoomMessage },
+    /// What whoever opens a room is to know, also when this node is gone.
+    Carry { room: RoomId, participants: Vec<CarriedParticipant> },
+    /// How much there is to do here.
+    SetLoad(Load),
+    /// Where other nodes are, as their names say now.
+    SetSeeds(Vec<SocketAddr>),
+    /// Which nodes have a part of a room, for one who wants to enter it.
+    Locate { room: RoomId, reply: oneshot::Sender<Located> },
+    /// Tell all that this node is gone, and end.
+    Leave { left: oneshot::Sender<()> },
+}
+
+/// What the cluster tells the control plane.
+#[derive(Debug)]
+pub(crate) enum ClusterEvent {
+    /// The cluster's clock went forward by so much.
+    ClockMoved(Duration),
+    /// Where clients reach other nodes that take people: the nearest few.
+    Others(Vec<String>),
+    /// A node is gone, or can't be reached.
+    NodeDown(NodeId),
+    /// A node has a part of a room that is open here, or no longer.
+    RoomNode { room: RoomId, node: NodeId, is_present: bool },
+    /// What was told a node before may be lost.
+    StreamBegan(NodeId),
+    /// A node says something of a room.
+    Told { from: NodeId, room: RoomId, message: RoomMessage },
+    /// What a node that may be gone wanted known of a room that was opened here.
+    Carried { room: RoomId, node: NodeId, is_alive: bool, participants: Vec<CarriedParticipant> },
+}
+
+/// Where a room is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Located {
+    pub(crate) is_here: bool,
+    pub(crate) elsewhere: Vec<NodeId>,
+}
+
+/// How much there is to do on a node.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Load {
+    pub(crate) sessions: u32,
+    pub(crate) rooms: u32,
+    pub(crate) is_strained: bool,
+    pub(crate) is_draining: bool,
+}
+
+/// The cluster as this node knows it.
+#[derive(Clone, Debug)]
+pub(crate) struct Snapshot {
+    pub(crate) node: NodeId,
+    pub(crate) boot: BootId,
+    pub(crate) since: Instant,
+    pub(crate) own: NodeInfo,
+    pub(crate) others: BTreeMap<NodeId, NodeState>,
+    pub(crate) links: Vec<LinkStatus>,
+    pub(crate) routes: Vec<Route>,
+    /// The nodes with a part of each room that is open here, this one aside.
+    pub(crate) rooms: BTreeMap<RoomId, Vec<NodeId>>,
+    pub(crate) counts: ClusterCounts,
+}
+
+/// How everybody else reaches the cluster's thread.
+#[derive(Clone)]
+pub(crate) struct ClusterHandle {
+    pub(crate) node: NodeId,
+    commands: mpsc::Sender<ClusterCommand>,
+    doorbell: Arc<Doorbell>,
+    snapshot: Arc<RwLock<Snapshot>>,
+}
+
+impl ClusterHandle {
+    /// Passes a command on; waits while there are too many.
+    pub(crate) async fn send(&self, command: ClusterCommand) {
+        // It fails only after the thread has ended: there is nobody left to tell.
+        let _ = self.commands.send(command).await;
+        self.doorbell.ring();
+    }
+
+    /// Passes a command on that has a reply; `None` when the thread has ended.
+    pub(crate) async fn ask<T>(
+        &self,
+        command: impl FnOnce(oneshot::Sender<T>) -> ClusterCommand,
+    ) -> Option<T> {
+        let (reply, answer) = oneshot::channel();
+        self.send(command(reply)).await;
+        answer.await.ok()
+    }
+
+    /// The cluster as it was known within the last second.
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        self.snapshot.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// A socket for other nodes and a place for packets of rooms that span them, before there is a thread.
+pub(crate) struct Bound {
+    pub(crate) address: SocketAddr,
+    /// What workers pass on.
+    pub(crate) inbox: CrossingSender,
+    parts: thread::Parts,
+}
+
+/// The id of this node.
+pub(crate) fn own_id(config: &Config) -> NodeId {
+    NodeId { zone: config.cluster.zone, index: config.cluster.node_id }
+}
+
+/// What the others learn of this node before it has anything to do.
+fn first_info(config: &Config, bound: SocketAddr, http: SocketAddr) -> NodeInfo {
+    let cluster = config.cluster.public.unwrap_or(bound);
+    let url = config.cluster.http_public.clone();
+    NodeInfo {
+        cluster,
+        http: url.unwrap_or_else(|| format!("http://{http}")),
+        inside: inside(cluster, http),
+        role: match config.cluster.role {
+            ClusterRole::All => NodeRole::All,
+            ClusterRole::Media => NodeRole::Media,
+            ClusterRole::Gateway => NodeRole::Gateway,
+        },
+        sessions: 0,
+        sessions_max: config.limits.sessions_max,
+        rooms: 0,
+        busy_percent: 0,
+        is_strained: false,
+        is_draining: false,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        links: Vec::new(),
+    }
+}
+
+/// Where other nodes reach the HTTP of this one: where it listens, or, if that is everywhere, where they reach this node.
+fn inside(cluster: SocketAddr, http: SocketAddr) -> Option<SocketAddr> {
+    let ip = if http.ip().is_unspecified() { cluster.ip() } else { http.ip() };
+    // What listens for this machine alone is reached by nodes of this machine alone.
+    let is_reached = !ip.is_unspecified() && (!ip.is_loopback() || cluster.ip().is_loopback());
+    is_reached.then(|| SocketAddr::new(ip, http.port()))
+}
+
+/// Sources, as they cross.
+pub(crate) fn wire_sources(sources: impl IntoIterator<Item = SourceId>) -> Vec<u32> {
+    sources.into_iter().map(|source| source.0).collect()
+}

@@ -1,0 +1,610 @@
+//! The cluster's thread: datagrams of nodes, commands, and packets of workers in; the same out.
+//!
+//! It waits as a media worker does, and takes what there is. What decides is [`Cluster`].
+
+use std::collections::{BTreeMap, VecDeque};
+use std::io::ErrorKind;
+use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc::Receiver;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use anyhow::Context;
+use mio::net::UdpSocket;
+use mio::{Events, Interest, Poll, Token, Waker};
+use rustc_hash::FxHashMap;
+use selector::SourceId;
+use tercet_cluster::{
+    BootId, Bundle, Cluster, ClusterConfig, ClusterEvent as NetworkEvent, Heard, NodeInfo, NodeState, Output,
+    Secret, Unbundler,
+};
+use tercet_core::{NodeId, RoomId};
+use tokio::sync::{mpsc, oneshot};
+use tracing::{debug, error, info, warn};
+
+use super::message::{Carried, NodeMessage, write_carried};
+use super::metrics::ClusterMetrics;
+use super::{
+    Bound, CarriedParticipant, ClusterCommand, ClusterEvent, ClusterHandle, Load, Located, Snapshot,
+    first_info, own_id,
+};
+use crate::config::Config;
+use crate::media::{Crossing, CrossingSender, Doorbell, HeardPacket, News, WorkerId, crossing};
+
+const DOORBELL: Token = Token(0);
+const SOCKET: Token = Token(1);
+
+/// What other nodes send at once: 4 MB.
+const BUFFER_BYTES: usize = 4 << 20;
+
+/// No node sends a longer datagram.
+const DATAGRAM_BYTES_MAX: usize = 2048;
+
+const COMMANDS_MAX: usize = 4096;
+
+/// What is done of one kind before the others have their turn.
+const DATAGRAMS_A_TURN: usize = 512;
+const CROSSINGS_A_TURN: usize = 4096;
+const COMMANDS_A_TURN: usize = 256;
+
+/// Events that the control plane has yet to take. What is beyond would be the work of minutes.
+const BACKLOG_MAX: usize = 100_000;
+
+const REPORT_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How long the store may take to say where a room is, and how long it is watched then.
+const LOCATE_WITHIN: Duration = Duration::from_millis(150);
+const WATCH_FOR: Duration = Duration::from_secs(60);
+
+/// Rooms that are watched at once, for those who ask.
+const WATCHED_MAX: usize = 4096;
+
+/// What outlives a node is told again so often, and is true for so long.
+const CARRY_INTERVAL: Duration = Duration::from_secs(10);
+const CARRIED_FOR: Duration = Duration::from_secs(30);
+const CARRIED_BYTES_MAX: usize = 900;
+
+/// The tables of atm0s-sdn are made on the stack.
+const STACK_BYTES: usize = 16 << 20;
+
+/// EX_SOFTWARE and EX_CONFIG of sysexits.h: a fault of ours, and the operator's.
+const EXIT_FAILED: i32 = 70;
+const EXIT_ID_TAKEN: i32 = 78;
+
+/// What the thread is made of, before it runs.
+pub(super) struct Parts {
+    poll: Poll,
+    doorbell: Arc<Doorbell>,
+    socket: UdpSocket,
+    crossings: Receiver<Crossing>,
+}
+
+/// Binds the socket for other nodes.
+pub(crate) fn bind(config: &Config) -> anyhow::Result<Bound> {
+    let poll = Poll::new().context("creating a poll")?;
+    let doorbell = Arc::new(Doorbell::new(Waker::new(poll.registry(), DOORBELL)?));
+    let socket = open_socket(config.cluster.udp).with_context(|| {
+        format!("nodes' UDP on {} (choose another with --cluster-udp)", config.cluster.udp)
+    })?;
+    let address = socket.local_addr()?;
+    let (inbox, crossings) = crossing(doorbell.clone());
+    Ok(Bound { address, inbox, parts: Parts { poll, doorbell, socket, crossings } })
+}
+
+fn open_socket(address: SocketAddr) -> anyhow::Result<UdpSocket> {
+    let socket = std::net::UdpSocket::bind(address)?;
+    socket.set_nonblocking(true)?;
+    let options = socket2::SockRef::from(&socket);
+    // The system may grant less: then bursts are lost sooner.
+    let _ = options.set_recv_buffer_size(BUFFER_BYTES);
+    let _ = options.set_send_buffer_size(BUFFER_BYTES);
+    Ok(UdpSocket::from_std(socket))
+}
+
+impl Bound {
+    /// Starts the thread. `workers`: the inboxes of all.
+    pub(crate) fn start(
+        self,
+        config: &Config,
+        http: SocketAddr,
+        workers: Vec<CrossingSender>,
+        events: mpsc::Sender<ClusterEvent>,
+    ) -> anyhow::Result<ClusterHandle> {
+        let secret = config.cluster.secret.as_deref().context("a cluster has a secret")?;
+        let wall = SystemTime::now().duration_since(UNIX_EPOCH).context("the clock is before 1970")?;
+        let wall_ms = wall.as_millis() as u64;
+        let node = own_id(config);
+        let boot = BootId::new(wall_ms, rand::random());
+        let info = first_info(config, self.address, http);
+        let secret = Secret::from_text(secret);
+        let cluster = ClusterConfig { node, boot, secret, info: info.clone(), wall_ms };
+        let snapshot = Snapshot {
+            node,
+            boot,
+            since: Instant::now(),
+            own: info.clone(),
+            others: BTreeMap::new(),
+            links: Vec::new(),
+            routes: Vec::new(),
+            rooms: BTreeMap::new(),
+            counts: Default::default(),
+        };
+        let snapshot = Arc::new(RwLock::new(snapshot));
+        let (commands, command_queue) = mpsc::channel(COMMANDS_MAX);
+        let doorbell = self.parts.doorbell.clone();
+        let handle = ClusterHandle { node, commands, doorbell, snapshot: snapshot.clone() };
+        let thread = std::thread::Builder::new().name("cluster".to_owned()).stack_size(STACK_BYTES);
+        info!(%node, address = %self.address, announced = %info.cluster, http = %info.http, "cluster");
+        let run = move || {
+            // It is made where it stays: atm0s-sdn is of one thread.
+            let thread = Thread {
+                parts: self.parts,
+                commands: command_queue,
+                workers,
+                events,
+                backlog: VecDeque::new(),
+                cluster: Cluster::new(Instant::now(), cluster),
+                info,
+                rooms: FxHashMap::default(),
+                watched: FxHashMap::default(),
+                unbundlers: FxHashMap::default(),
+                metrics: ClusterMetrics::register(),
+                snapshot,
+                others_told: Vec::new(),
+                report_at: Instant::now(),
+                left: None,
+            };
+            let ended = catch_unwind(AssertUnwindSafe(|| thread.run()));
+            if !matches!(ended, Ok(Ok(()))) {
+                error!(?ended, "the cluster's thread failed: the node ends");
+                std::process::exit(EXIT_FAILED);
+            }
+        };
+        thread.spawn(run).context("starting the cluster's thread")?;
+        Ok(handle)
+    }
+}
+
+/// A room that is open here.
+#[derive(Default)]
+struct OpenRoom {
+    workers: Vec<WorkerId>,
+    bundle: Bundle,
+    has_bundle: bool,
+    carried: Vec<CarriedParticipant>,
+    carry_at: Option<Instant>,
+}
+
+/// A room that somebody asked for.
+struct Watched {
+    since: Instant,
+    asked_at: Instant,
+    replies: Vec<oneshot::Sender<Located>>,
+}
+
+struct Thread {
+    parts: Parts,
+    commands: mpsc::Receiver<ClusterCommand>,
+    workers: Vec<CrossingSender>,
+    events: mpsc::Sender<ClusterEvent>,
+    backlog: VecDeque<ClusterEvent>,
+    cluster: Cluster,
+    info: NodeInfo,
+    rooms: FxHashMap<RoomId, OpenRoom>,
+    watched: FxHashMap<RoomId, Watched>,
+    unbundlers: FxHashMap<(RoomId, NodeId), Unbundler>,
+    metrics: ClusterMetrics,
+    snapshot: Arc<RwLock<Snapshot>>,
+    /// Where clients were last said to reach other nodes.
+    others_told: Vec<String>,
+    report_at: Instant,
+    left: Option<oneshot::Sender<()>>,
+}
+
+impl Thread {
+    fn run(mut self) -> anyhow::Result<()> {
+        let Parts { poll, socket, .. } = &mut self.parts;
+        poll.registry().register(socket, SOCKET, Interest::READABLE).context("registering a socket")?;
+        let mut ready = Events::with_capacity(8);
+        let mut readable = true;
+        loop {
+            let wait = if readable { Duration::ZERO } else { self.wait() };
+            match self.parts.poll.poll(&mut ready, Some(wait)) {
+                Ok(()) => {}
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(error) => return Err(error).context("waiting for datagrams"),
+            }
+            for event in &ready {
+                match event.token() {
+                    DOORBELL => self.parts.doorbell.answer(),
+                    _ => readable = true,
+                }
+            }
+            let now = Instant::now();
+            self.take_commands(now);
+            self.take_crossings(now);
+            if readable {
+                readable = self.receive(now);
+            }
+            if self.cluster.next_timeout() <= now {
+                self.cluster.handle_timeout(now);
+            }
+            self.answer_located(now);
+            if self.report_at <= now {
+                self.report_at = now + REPORT_INTERVAL;
+                self.report(now);
+            }
+            self.act(now);
+            self.hand_over_events();
+            if let Some(left) = self.left.take() {
+                let _ = left.send(());
+                return Ok(());
+            }
+        }
+    }
+
+    fn wait(&self) -> Duration {
+        const RETRY: Duration = Duration::from_millis(5);
+        let now = Instant::now();
+        let due = self.cluster.next_timeout().min(self.report_at).saturating_duration_since(now);
+        let is_waiting = !self.backlog.is_empty() || self.watched.values().any(|w| !w.replies.is_empty());
+        if is_waiting { due.min(RETRY) } else { due }
+    }
+
+    /// Does what the cluster wants done.
+    fn act(&mut self, now: Instant) {
+        while let Some(output) = self.cluster.poll_output() {
+            match output {
+                Output::Transmit { to, datagram } => self.transmit(to, &datagram),
+                Output::Event(event) => self.network_event(now, event),
+            }
+        }
+    }
+
+    fn transmit(&mut self, to: SocketAddr, datagram: &[u8]) {
+        match self.parts.socket.send_to(datagram, to) {
+            Ok(_) => {
+                self.metrics.datagrams_out.increment(1);
+                self.metrics.bytes_out.increment(datagram.len() as u64);
+            }
+            Err(error) => {
+                self.metrics.send_refused.increment(1);
+                debug!(%error, %to, "sending to a node");
+            }
+        }
+    }
+
+    /// Reads what there is, up to a turn's worth. Returns whether there may be more.
+    fn receive(&mut self, now: Instant) -> bool {
+        let mut buffer = [0; DATAGRAM_BYTES_MAX];
+        for _ in 0..DATAGRAMS_A_TURN {
+            match self.parts.socket.recv_from(&mut buffer) {
+                Ok((length, from)) => {
+                    self.metrics.datagrams_in.increment(1);
+                    self.metrics.bytes_in.increment(length as u64);
+                    self.cluster.handle_datagram(now, from, &buffer[..length]);
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return false,
+                // An ICMP error of a node that is gone.
+                Err(error) => debug!(%error, "reading the socket of nodes"),
+            }
+        }
+        true
+    }
+
+    fn take_commands(&mut self, now: Instant) {
+        for _ in 0..COMMANDS_A_TURN {
+            match self.commands.try_recv() {
+                Ok(command) => self.command(now, command),
+                Err(_) => return,
+            }
+        }
+        // More may wait: come back after the others had their turn.
+        self.parts.doorbell.ring();
+    }
+
+    fn command(&mut self, now: Instant, command: ClusterCommand) {
+        match command {
+            ClusterCommand::OpenRoom(room) => {
+                self.cluster.open_room(now, &room);
+                self.rooms.entry(room).or_default();
+            }
+            ClusterCommand::CloseRoom(room) => {
+                self.rooms.remove(&room);
+                self.unbundlers.retain(|(of, _), _| *of != room);
+                self.watched.remove(&room);
+                self.cluster.close_room(now, &room);
+            }
+            ClusterCommand::SetRoomWorkers { room, workers } => {
+                if let Some(open) = self.rooms.get_mut(&room) {
+                    open.workers = workers;
+                }
+            }
+            ClusterCommand::Tell { to, room, message } => {
+                let message = NodeMessage::OfRoom { room: room.to_string(), message };
+                self.cluster.send(now, to, &message.write());
+            }
+            ClusterCommand::Carry { room, participants } => {
+                if let Some(open) = self.rooms.get_mut(&room).filter(|open| open.carried != participants) {
+                    open.carried = participants;
+                    self.carry(now, &room);
+                }
+            }
+            ClusterCommand::SetLoad(load) => {
+                let Load { sessions, rooms, is_strained, is_draining } = load;
+                self.info = NodeInfo { sessions, rooms, is_strained, is_draining, ..self.info.clone() };
+                self.cluster.set_info(now, self.info.clone());
+            }
+            ClusterCommand::SetSeeds(seeds) => self.cluster.set_seeds(now, seeds),
+            ClusterCommand::Locate { room, reply } => self.locate(now, room, reply),
+            ClusterCommand::Leave { left } => {
+                self.cluster.leave(now);
+                self.left = Some(left);
+            }
+        }
+    }
+
+    /// Says again what outlives this node, with the time of now.
+    fn carry(&mut self, now: Instant, room: &RoomId) {
+        let Some(open) = self.rooms.get_mut(room) else {
+            return;
+        };
+        open.carry_at = (!open.carried.is_empty()).then(|| now + CARRY_INTERVAL);
+        let carried = write_carried(self.cluster.time_ms(now), &open.carried, CARRIED_BYTES_MAX);
+        self.cluster.carry(now, room, carried);
+    }
+
+    fn locate(&mut self, now: Instant, room: RoomId, reply: oneshot::Sender<Located>) {
+        let is_here = self.rooms.contains_key(&room);
+        let is_new = !self.watched.contains_key(&room);
+        // Whoever asks for too many rooms gets any node.
+        if is_here || (is_new && self.watched.len() >= WATCHED_MAX) {
+            let _ = reply.send(Located { is_here, elsewhere: self.cluster.nodes_of(&room).collect() });
+            return;
+        }
+        if is_new {
+            self.cluster.watch_room(now, &room);
+        }
+        let watched =
+            self.watched.entry(room).or_insert(Watched { since: now, asked_at: now, replies: Vec::new() });
+        watched.asked_at = now;
+        watched.replies.push(reply);
+    }
+
+    /// Answers those who asked where a room is, once it is known or has had its time.
+    fn answer_located(&mut self, now: Instant) {
+        for (room, watched) in &mut self.watched {
+            if watched.replies.is_empty() {
+                continue;
+            }
+            let nodes: Vec<NodeId> = self.cluster.nodes_of(room).collect();
+            if nodes.is_empty() && now < watched.since + LOCATE_WITHIN {
+                continue;
+            }
+            for reply in watched.replies.drain(..) {
+                let _ = reply.send(Located { is_here: false, elsewhere: nodes.clone() });
+            }
+        }
+    }
+
+    fn take_crossings(&mut self, now: Instant) {
+        for turn in 0.. {
+            if turn == CROSSINGS_A_TURN {
+                // More may wait: come back after the others had their turn.
+                self.parts.doorbell.ring();
+                break;
+            }
+            match self.parts.crossings.try_recv() {
+                Ok(crossing) => self.crossing(now, crossing),
+                Err(_) => break,
+            }
+        }
+        for (room, open) in self.rooms.iter_mut().filter(|(_, open)| open.has_bundle) {
+            open.has_bundle = false;
+            self.cluster.publish(now, room, &open.bundle.take());
+        }
+    }
+
+    /// A worker has something for the other nodes of a room.
+    fn crossing(&mut self, now: Instant, crossing: Crossing) {
+        let Crossing { room, origin, news } = crossing;
+        match news {
+            News::Heard(heard) => {
+                let Some(open) = self.rooms.get_mut(&room) else {
+                    return;
+                };
+                let HeardPacket { packet, candidate, pre_roll } = *heard;
+                let full = open.bundle.push(&Heard { origin, packet, candidate, pre_roll });
+                open.has_bundle = true;
+                self.metrics.packets_out.increment(1);
+                for bundle in full {
+                    self.cluster.publish(now, &room, &bundle);
+                }
+            }
+            News::Turn(turn) => {
+                self.tell_all(now, &room, &NodeMessage::Turn { room: room.to_string(), origin, turn });
+            }
+            News::Silenced(source) => {
+                let message = NodeMessage::Silenced { room: room.to_string(), origin, source: source.0 };
+                self.tell_all(now, &room, &message);
+            }
+        }
+    }
+
+    fn tell_all(&mut self, now: Instant, room: &RoomId, message: &NodeMessage) {
+        let message = message.write();
+        let nodes: Vec<NodeId> = self.cluster.nodes_of(room).collect();
+        for node in nodes {
+            self.cluster.send(now, node, &message);
+        }
+    }
+
+    fn network_event(&mut self, now: Instant, event: NetworkEvent) {
+        match event {
+            NetworkEvent::NodeUp(node, boot) => {
+                info!(%node, %boot, "node up");
+                self.report_at = now;
+            }
+            NetworkEvent::NodeDown(node, boot) => {
+                warn!(%node, %boot, "node down");
+                self.unbundlers.retain(|(_, of), _| *of != node);
+                self.report_at = now;
+                self.tell(ClusterEvent::NodeDown(node));
+            }
+            NetworkEvent::NodeChanged(_) => self.report_at = now.min(self.report_at),
+            NetworkEvent::RoomNode { room, node, is_present } => {
+                self.tell(ClusterEvent::RoomNode { room, node, is_present });
+            }
+            NetworkEvent::Carried { room, node, boot, carried } => {
+                self.carried(now, room, node, boot, &carried)
+            }
+            NetworkEvent::Data { room, node, data } => self.heard(room, node, &data),
+            NetworkEvent::StreamBegan(node) => self.tell(ClusterEvent::StreamBegan(node)),
+            NetworkEvent::Message(from, message) => self.message(from, &message),
+            NetworkEvent::ClockMoved(by) => {
+                self.metrics.clock_moved.increment(1);
+                warn!(?by, "another node's clock is ahead: set the clocks by NTP");
+                self.tell(ClusterEvent::ClockMoved(by));
+            }
+            NetworkEvent::IdTaken(at) => {
+                let node = self.cluster.node();
+                error!(%node, %at, "another node has this id: choose another --node-id, or --zone");
+                std::process::exit(EXIT_ID_TAKEN);
+            }
+            NetworkEvent::LinkLost(node, why) => {
+                self.metrics.link_lost(node);
+                warn!(%node, ?why, "link lost");
+            }
+            NetworkEvent::Routes(routes) => {
+                self.snapshot.write().unwrap_or_else(PoisonError::into_inner).routes = routes;
+            }
+        }
+    }
+
+    fn carried(&mut self, now: Instant, room: RoomId, node: NodeId, boot: BootId, carried: &[u8]) {
+        let Ok(Carried { at_ms, participants }) = postcard::from_bytes(carried) else {
+            return;
+        };
+        let age_ms = self.cluster.time_ms(now).saturating_sub(at_ms);
+        if age_ms <= CARRIED_FOR.as_millis() as u64 {
+            let is_alive = self.cluster.nodes().any(|(up, state)| (up, state.boot) == (node, boot));
+            self.tell(ClusterEvent::Carried { room, node, is_alive, participants });
+        }
+    }
+
+    /// What is heard of a room on another node, for the workers that have a part of it.
+    fn heard(&mut self, room: RoomId, node: NodeId, data: &[u8]) {
+        let Some(open) = self.rooms.get(&room) else {
+            return;
+        };
+        let unbundler = self.unbundlers.entry((room.clone(), node)).or_default();
+        for Heard { origin, packet, candidate, pre_roll } in unbundler.read(data) {
+            self.metrics.packets_in.increment(1);
+            let heard = HeardPacket { packet, candidate, pre_roll };
+            for worker in &open.workers {
+                let news = News::Heard(Box::new(heard.clone()));
+                self.cross_to(*worker, Crossing { room: room.clone(), origin, news });
+            }
+        }
+    }
+
+    fn message(&mut self, from: NodeId, message: &[u8]) {
+        let (room, origin, news) = match NodeMessage::read(message) {
+            None => return debug!(node = %from, "a message that can't be read"),
+            Some(NodeMessage::OfRoom { room, message }) => {
+                return self.tell(ClusterEvent::Told { from, room: room.as_str().into(), message });
+            }
+            Some(NodeMessage::Silenced { room, origin, source }) => {
+                (room, origin, News::Silenced(SourceId(source)))
+            }
+            Some(NodeMessage::Turn { room, origin, turn }) => (room, origin, News::Turn(turn)),
+        };
+        let room = RoomId::from(room.as_str());
+        let workers = self.rooms.get(&room).map(|open| open.workers.clone()).unwrap_or_default();
+        for worker in workers {
+            let news = match &news {
+                News::Silenced(source) => News::Silenced(*source),
+                News::Turn(turn) => News::Turn(*turn),
+                News::Heard(heard) => News::Heard(heard.clone()),
+            };
+            self.cross_to(worker, Crossing { room: room.clone(), origin, news });
+        }
+    }
+
+    fn cross_to(&self, worker: WorkerId, crossing: Crossing) {
+        if !self.workers.get(worker.0).is_some_and(|sender| sender.send(crossing)) {
+            self.metrics.crossing_dropped.increment(1);
+        }
+    }
+
+    fn tell(&mut self, event: ClusterEvent) {
+        if self.backlog.len() >= BACKLOG_MAX {
+            // The control plane has not moved for minutes, or ever: a node in that state serves nobody.
+            error!("the control plane takes no events of the cluster: the node ends");
+            std::process::exit(EXIT_FAILED);
+        }
+        self.backlog.push_back(event);
+    }
+
+    fn hand_over_events(&mut self) {
+        while let Some(event) = self.backlog.pop_front() {
+            match self.events.try_send(event) {
+                Ok(()) => {}
+                Err(mpsc::error::TrySendError::Full(event)) => {
+                    self.backlog.push_front(event);
+                    return;
+                }
+                // The control plane is gone, and the node with it.
+                Err(mpsc::error::TrySendError::Closed(_)) => return,
+            }
+        }
+    }
+
+    /// Once a second: what others see of this node, and what people see of the cluster.
+    fn report(&mut self, now: Instant) {
+        let due = self.rooms.iter().filter(|(_, open)| open.carry_at.is_some_and(|at| at <= now));
+        for room in due.map(|(room, _)| room.clone()).collect::<Vec<_>>() {
+            self.carry(now, &room);
+        }
+        let is_over = |watched: &Watched| watched.replies.is_empty() && now >= watched.asked_at + WATCH_FOR;
+        let over = self.watched.iter().filter(|(_, watched)| is_over(watched));
+        for room in over.map(|(room, _)| room.clone()).collect::<Vec<_>>() {
+            self.watched.remove(&room);
+            if !self.rooms.contains_key(&room) {
+                self.cluster.close_room(now, &room);
+            }
+        }
+        self.cluster.set_info(now, self.info.clone());
+        self.cluster.ask_routes(now);
+        let links: Vec<_> = self.cluster.links().collect();
+        let others: BTreeMap<_, _> = self.cluster.nodes().collect();
+        let urls = reached_by_clients(self.cluster.node(), &others);
+        if urls != self.others_told {
+            self.others_told.clone_from(&urls);
+            self.tell(ClusterEvent::Others(urls));
+        }
+        let counts = self.cluster.counts();
+        self.metrics.report(counts, others.len() + 1, &links);
+        let rooms = self.rooms.keys().map(|room| (room.clone(), self.cluster.nodes_of(room).collect()));
+        let mut snapshot = self.snapshot.write().unwrap_or_else(PoisonError::into_inner);
+        *snapshot = Snapshot {
+            own: self.cluster.own_info().clone(),
+            others,
+            links,
+            rooms: rooms.collect(),
+            counts,
+            routes: std::mem::take(&mut snapshot.routes),
+            ..*snapshot
+        };
+    }
+}
+
+/// Where clients reach a few other nodes that take people, those of the own zone first.
+fn reached_by_clients(own: NodeId, others: &BTreeMap<NodeId, NodeState>) -> Vec<String> {
+    const OTHERS_MAX: usize = 4;
+    let infos = others.iter().filter_map(|(node, state)| Some((node, state.info.as_ref()?)));
+    let mut taking: Vec<(&NodeId, &NodeInfo)> = infos.filter(|(_, info)| !info.is_draining).collect();
+    taking.sort_by_key(|(node, _)| (node.zone != own.zone, **node));
+    taking.into_iter().take(OTHERS_MAX).map(|(_, info)| info.http.clone()).collect()
+}

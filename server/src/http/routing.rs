@@ -1,0 +1,115 @@
+//! Which node serves somebody, and how they get there: sent on, or passed on message by message.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use futures_util::{SinkExt, StreamExt};
+use tercet_core::SessionId;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
+use tokio_tungstenite::{WebSocketStream, client_async};
+use tracing::debug;
+
+use super::Node;
+use super::listener::Sender;
+use crate::cluster::{ClusterCommand, Located, Placement, place};
+use crate::config::ClusterRole;
+
+/// RFC 7239 has a better one, which few proxies send.
+const FORWARDED_FOR: &str = "x-forwarded-for";
+
+/// A node that passes a client on says so: the next one serves it, or refuses.
+const PASSED_ON: HeaderName = HeaderName::from_static("tercet-passed-on");
+
+const CONNECT_WITHIN: Duration = Duration::from_secs(3);
+
+/// What is known of a client before it says anything.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Caller {
+    /// Where it is, for the choice of its zone: what it says itself is believed, and gets it nothing else.
+    pub(super) address: Option<IpAddr>,
+    /// Another node passes it on.
+    pub(super) is_passed_on: bool,
+}
+
+impl Caller {
+    /// Reads the head of a request.
+    pub(super) fn of(headers: &HeaderMap, sender: Option<&Sender>) -> Caller {
+        let forwarded = headers.get(FORWARDED_FOR).and_then(|value| value.to_str().ok());
+        let forwarded = forwarded.and_then(|list| list.split(',').next()?.trim().parse().ok());
+        let sender = sender.map(|sender| sender.0.ip());
+        Caller { address: forwarded.or(sender), is_passed_on: headers.contains_key(PASSED_ON) }
+    }
+}
+
+/// Which node serves a room to somebody.
+pub(super) async fn of_room(node: &Node, room: &str, caller: Caller) -> Placement {
+    let Some(cluster) = &node.cluster else {
+        return Placement::Here;
+    };
+    let is_draining = node.draining.load(std::sync::atomic::Ordering::Relaxed);
+    let has_sessions_only = node.config.cluster.role == ClusterRole::Media;
+    if caller.is_passed_on || (has_sessions_only && !is_draining) {
+        return Placement::Here;
+    }
+    let located = cluster.ask(|reply| ClusterCommand::Locate { room: room.into(), reply }).await;
+    let Located { is_here, elsewhere } = located.unwrap_or_default();
+    let zone = caller.address.and_then(|address| node.zones.zone_of(address));
+    let mut snapshot = cluster.snapshot();
+    // What this node knows of itself is newer than what it told.
+    snapshot.own.is_draining = is_draining;
+    snapshot.own.is_strained = node.control.is_at_limit();
+    place(&snapshot, &elsewhere, is_here, zone)
+}
+
+/// Which node has a session, by its id: this one, if it is not another's that is there.
+pub(super) fn of_session(node: &Node, session: &str, caller: Caller) -> Placement {
+    let (Some(cluster), Some(id)) = (&node.cluster, SessionId::from_hex(session)) else {
+        return Placement::Here;
+    };
+    let there = id.node().filter(|there| *there != cluster.node && !caller.is_passed_on);
+    let snapshot = cluster.snapshot();
+    let info = there.and_then(|there| Some((there, snapshot.others.get(&there)?.info.as_ref()?)));
+    info.map_or(Placement::Here, |(node, info)| Placement::There {
+        node,
+        http: info.http.clone(),
+        inside: info.inside,
+    })
+}
+
+/// A WebSocket of another node, on which a client's first message was said.
+pub(super) type FarSocket = WebSocketStream<TcpStream>;
+
+/// Connects to another node for a client, and passes its first message on.
+pub(super) async fn pass_on(to: SocketAddr, caller: Caller, first: Utf8Bytes) -> Option<FarSocket> {
+    let connected = async {
+        let stream = TcpStream::connect(to).await.ok()?;
+        stream.set_nodelay(true).ok()?;
+        let mut request = format!("ws://{to}/v1/ws").into_client_request().ok()?;
+        request.headers_mut().insert(PASSED_ON, HeaderValue::from_static("1"));
+        if let Some(address) = caller.address.and_then(|ip| HeaderValue::from_str(&ip.to_string()).ok()) {
+            request.headers_mut().insert(FORWARDED_FOR, address);
+        }
+        let (mut far, _) = client_async(request, stream).await.ok()?;
+        far.send(Message::Text(first)).await.ok()?;
+        Some(far)
+    };
+    let far = timeout(CONNECT_WITHIN, connected).await.ok().flatten();
+    if far.is_none() {
+        debug!(%to, "another node's HTTP can't be reached");
+    }
+    far
+}
+
+/// The next message of the other node that is for the client; `None` when it has hung up.
+pub(super) async fn next_from(far: &mut FarSocket) -> Option<Message> {
+    while let Some(Ok(message)) = far.next().await {
+        if matches!(message, Message::Text(_) | Message::Close(_)) {
+            return Some(message);
+        }
+    }
+    None
+}
