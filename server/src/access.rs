@@ -143,6 +143,7 @@ struct RawClaims {
 /// something, and would believe to have done so.
 const GRANT_DATA: &str = "data";
 const GRANT_FIRST_MODERATES: &str = "first_moderates";
+const GRANT_ADMIN: &str = "admin";
 
 /// A role by its name, and by nothing else.
 fn role<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Role>, D::Error> {
@@ -163,6 +164,15 @@ impl Access {
 
     /// Checks a token: signature, time, and that every claim is there and within its limits.
     pub(crate) fn verify(&self, token: &str) -> Result<Claims, AccessError> {
+        self.read(token)?.try_into()
+    }
+
+    /// Checks a token as [`Access::verify`] does, and whether it lets its bearer look into the server.
+    pub(crate) fn is_admin(&self, token: &str) -> Result<bool, AccessError> {
+        Ok(self.read(token)?.grants.get(GRANT_ADMIN) == Some(&true))
+    }
+
+    fn read(&self, token: &str) -> Result<RawClaims, AccessError> {
         // Before anything is decoded: what an unknown peer sends costs nothing yet.
         if token.len() > TOKEN_BYTES_MAX {
             return Err(invalid(&format!("it is longer than {TOKEN_BYTES_MAX} bytes")));
@@ -183,7 +193,7 @@ impl Access {
             return Err(invalid("its header has critical extensions"));
         }
         let token = decode::<RawClaims>(token, &verifier.key, &verifier.validation)?;
-        token.claims.try_into()
+        Ok(token.claims)
     }
 
     /// A token signed with the access secret, valid from now on for `ttl`.
@@ -205,6 +215,37 @@ impl Access {
 /// A token signed with `secret` (HS256), valid from now on for `ttl`.
 pub(crate) fn mint_hs256(secret: &str, grant: &Grant, ttl: Duration) -> Result<String, MintError> {
     sign(grant, ttl, Algorithm::HS256, &EncodingKey::from_secret(secret.as_bytes()))
+}
+
+/// A token that lets its bearer look into the server, signed with `secret` (HS256), or with an Ed25519 private key.
+pub(crate) fn mint_admin(identity: &str, signer: Signer<'_>, ttl: Duration) -> Result<String, MintError> {
+    if !is_name(identity) {
+        return Err(MintError::BadName { field: "identity" });
+    }
+    let claims = RawClaims {
+        sub: Some(identity.to_owned()),
+        exp: Some(get_current_timestamp().saturating_add(ttl.as_secs()).into()),
+        grants: [(GRANT_ADMIN.to_owned(), true)].into(),
+        ..RawClaims::default()
+    };
+    match signer {
+        Signer::Secret(secret) => {
+            write(&claims, Algorithm::HS256, &EncodingKey::from_secret(secret.as_bytes()))
+        }
+        Signer::PrivateKey(pem) => {
+            let key = EncodingKey::from_ed_pem(pem).map_err(|_| MintError::BadKey)?;
+            write(&claims, Algorithm::EdDSA, &key)
+        }
+    }
+}
+
+/// What a token is signed with.
+#[derive(Clone, Copy)]
+pub(crate) enum Signer<'a> {
+    /// HS256.
+    Secret(&'a str),
+    /// EdDSA: PKCS #8 in PEM.
+    PrivateKey(&'a [u8]),
 }
 
 /// A token signed with an Ed25519 private key (PKCS #8 in PEM), valid from now on for `ttl`.
@@ -230,7 +271,11 @@ fn sign(grant: &Grant, ttl: Duration, algorithm: Algorithm, key: &EncodingKey) -
         exp: Some(get_current_timestamp().saturating_add(ttl.as_secs()).into()),
         grants: grants.collect(),
     };
-    encode(&Header::new(algorithm), &claims, key).map_err(|error| match error.into_kind() {
+    write(&claims, algorithm, key)
+}
+
+fn write(claims: &RawClaims, algorithm: Algorithm, key: &EncodingKey) -> Result<String, MintError> {
+    encode(&Header::new(algorithm), claims, key).map_err(|error| match error.into_kind() {
         ErrorKind::InvalidEddsaKey => MintError::BadKey,
         kind => MintError::Signing(JwtError::from(kind).to_string()),
     })
@@ -280,7 +325,7 @@ impl TryFrom<RawClaims> for Claims {
     fn try_from(raw: RawClaims) -> Result<Self, AccessError> {
         // RFC 7519, section 2: a NumericDate may have a fraction.
         let seconds = |exp: serde_json::Number| exp.as_u64().or(exp.as_f64().map(|s| s as u64));
-        let known = [GRANT_DATA, GRANT_FIRST_MODERATES];
+        let known = [GRANT_DATA, GRANT_FIRST_MODERATES, GRANT_ADMIN];
         if let Some(unknown) = raw.grants.keys().find(|grant| !known.contains(&grant.as_str())) {
             return Err(invalid(&format!(
                 "unknown grant {unknown:?}: this server knows {}",

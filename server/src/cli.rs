@@ -12,7 +12,7 @@ use clap::builder::{BoolishValueParser, PossibleValuesParser, TypedValueParser};
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use tercet_protocol::Role;
 
-use crate::access::{Access, Grant, mint_eddsa, mint_hs256};
+use crate::access::{Access, Grant, Signer, mint_admin, mint_eddsa, mint_hs256};
 use crate::config::{ClusterRole, Config, DEV_SECRET, SECRET_BYTES_MIN, check_environment};
 
 const EXAMPLES: &str = "\
@@ -176,8 +176,12 @@ pub(crate) struct ServeArgs {
 #[command(next_line_help = true)]
 pub(crate) struct TokenArgs {
     /// The room, 1 to 128 characters
-    #[arg(long)]
-    room: String,
+    #[arg(long, required_unless_present = "admin")]
+    room: Option<String>,
+
+    /// A token to look into the server with, in place of one to enter a room: `GET /v1/cluster`
+    #[arg(long, conflicts_with_all = ["room", "role", "name", "no_data"])]
+    admin: bool,
 
     /// The participant, 1 to 128 characters; a second one of the same identity replaces the first
     #[arg(long)]
@@ -287,8 +291,11 @@ impl TokenArgs {
 
     fn mint(self) -> anyhow::Result<MintedToken> {
         ensure!(self.ttl >= Duration::from_secs(1), "--ttl must be 1s or more");
+        if self.admin {
+            return self.mint_admin();
+        }
         let grant = Grant {
-            room: self.room,
+            room: self.room.context("a token that isn't an admin's names a room")?,
             identity: self.identity,
             name: self.name,
             role: self.role,
@@ -304,6 +311,20 @@ impl TokenArgs {
         }
         let secret = secret_to_sign_with(self.secret, self.config)?;
         let token = mint_hs256(&secret, &grant, self.ttl)?;
+        Ok(MintedToken { token, with_dev_secret: secret == DEV_SECRET })
+    }
+}
+
+impl TokenArgs {
+    fn mint_admin(self) -> anyhow::Result<MintedToken> {
+        if let Some(path) = self.private_key_file {
+            let pem = std::fs::read(&path)
+                .with_context(|| format!("cannot read --private-key-file {}", path.display()))?;
+            let token = mint_admin(&self.identity, Signer::PrivateKey(&pem), self.ttl)?;
+            return Ok(MintedToken { token, with_dev_secret: false });
+        }
+        let secret = secret_to_sign_with(self.secret, self.config)?;
+        let token = mint_admin(&self.identity, Signer::Secret(&secret), self.ttl)?;
         Ok(MintedToken { token, with_dev_secret: secret == DEV_SECRET })
     }
 }

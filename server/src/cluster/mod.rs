@@ -12,10 +12,10 @@ mod thread;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use selector::SourceId;
-use tercet_cluster::{BootId, ClusterCounts, LinkStatus, NodeInfo, NodeRole, NodeState, Route};
+use tercet_cluster::{BootId, LinkStatus, NodeInfo, NodeRole, NodeState, Route};
 use tercet_core::{NodeId, RoomId};
 use tokio::sync::{mpsc, oneshot};
 
@@ -90,14 +90,12 @@ pub(crate) struct Load {
 pub(crate) struct Snapshot {
     pub(crate) node: NodeId,
     pub(crate) boot: BootId,
-    pub(crate) since: Instant,
     pub(crate) own: NodeInfo,
     pub(crate) others: BTreeMap<NodeId, NodeState>,
     pub(crate) links: Vec<LinkStatus>,
     pub(crate) routes: Vec<Route>,
     /// The nodes with a part of each room that is open here, this one aside.
     pub(crate) rooms: BTreeMap<RoomId, Vec<NodeId>>,
-    pub(crate) counts: ClusterCounts,
 }
 
 /// How everybody else reaches the cluster's thread.

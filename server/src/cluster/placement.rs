@@ -111,8 +111,6 @@ pub(crate) fn place(
 
 #[cfg(test)]
 mod tests {
-    use std::time::Instant;
-
     use tercet_cluster::{BootId, NodeRole, NodeState};
 
     use super::*;
@@ -146,13 +144,11 @@ mod tests {
         Snapshot {
             node: node(1, 1),
             boot: BootId(1),
-            since: Instant::now(),
             own: info(node(1, 1), own),
             others: others.iter().map(state).collect(),
             links: Vec::new(),
             routes: Vec::new(),
             rooms: BTreeMap::new(),
-            counts: Default::default(),
         }
     }
 

@@ -122,13 +122,11 @@ impl Bound {
         let snapshot = Snapshot {
             node,
             boot,
-            since: Instant::now(),
             own: info.clone(),
             others: BTreeMap::new(),
             links: Vec::new(),
             routes: Vec::new(),
             rooms: BTreeMap::new(),
-            counts: Default::default(),
         };
         let snapshot = Arc::new(RwLock::new(snapshot));
         let (commands, command_queue) = mpsc::channel(COMMANDS_MAX);
@@ -593,7 +591,6 @@ impl Thread {
             others,
             links,
             rooms: rooms.collect(),
-            counts,
             routes: std::mem::take(&mut snapshot.routes),
             ..*snapshot
         };

@@ -26,6 +26,9 @@ const LOST_FOR: Duration = Duration::from_secs(10);
 /// How long another node may take to do what a moderator wants.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 
+/// How long a session goes on whose client has joined on another node: two connections' worth.
+const HAND_OVER_WITHIN: Duration = Duration::from_secs(5);
+
 /// Participants told of in one message, and identities.
 const PARTICIPANTS_A_MESSAGE: usize = 100;
 const ENTERED_A_MESSAGE: usize = 500;
@@ -316,12 +319,23 @@ impl Control {
         };
         let own_turn = live.elsewhere.turn_of(id);
         if (own_turn, own) < (turn, from) {
-            self.end(now, session, LeaveReason::Replaced);
+            if self.draining {
+                self.hand_over(now, session);
+            } else {
+                self.end(now, session, LeaveReason::Replaced);
+            }
             // That may have been the last one here.
             self.rooms.contains_key(room)
         } else {
             self.tell_node(from, room, RoomMessage::Entered(vec![(id.to_string(), own_turn)]));
             false
+        }
+    }
+
+    /// The client of a node that stops has joined on another: until its media flows there it goes on here.
+    fn hand_over(&mut self, now: Instant, session: SessionId) {
+        if let Some(session) = self.sessions.get_mut(&session).filter(|session| session.ends_at.is_none()) {
+            session.ends_at = Some(now + HAND_OVER_WITHIN);
         }
     }
 
@@ -516,8 +530,10 @@ impl Control {
         reason: LeaveReason,
     ) {
         if let Some(live) = self.rooms.get_mut(room) {
-            live.elsewhere.turns.remove(id);
-            live.elsewhere.replaced.remove(id);
+            if live.room.participant(id).is_none() {
+                live.elsewhere.turns.remove(id);
+                live.elsewhere.replaced.remove(id);
+            }
             if was_listed {
                 self.tell_nodes(room, &RoomMessage::Left { id: id.to_string(), reason });
             }

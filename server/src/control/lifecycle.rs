@@ -236,7 +236,8 @@ impl Control {
             return;
         };
         live.wanted_changed |= live.viewers.remove(&id);
-        let was_listed = live.room.is_listed(&session.participant);
+        let is_here = live.room.participant(&session.participant).is_some_and(|it| it.node.is_none());
+        let was_listed = is_here && live.room.is_listed(&session.participant);
         let worker_is_gone = live.remove(&session.participant, session.worker);
         self.left_here(&session.room, &session.participant, was_listed, reason);
         if !self.close_empty_room(&session.room) {
@@ -272,6 +273,10 @@ impl Control {
         let expired: Vec<SessionId> = detached.map(|session| session.id).collect();
         for id in expired {
             self.end(now, id, LeaveReason::TimedOut);
+        }
+        let moved = self.sessions.values().filter(|session| session.ends_at.is_some_and(|at| at <= now));
+        for id in moved.map(|session| session.id).collect::<Vec<_>>() {
+            self.end(now, id, LeaveReason::Replaced);
         }
     }
 

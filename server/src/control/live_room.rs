@@ -8,6 +8,7 @@ use selector::{Level, SourceId};
 use tercet_core::{Participant, ParticipantId, Publication, Room, SessionId};
 use tercet_protocol::{ByOrigin, SpeakerLevel, TrackKind, TrackOrigin, WireParticipant, WireSlot, WireTrack};
 
+use super::RoomSummary;
 use super::elsewhere::Elsewhere;
 use super::roster::Attendance;
 use super::session::Session;
@@ -99,6 +100,17 @@ impl LiveRoom {
         Some(left)
     }
 
+    /// The room in numbers.
+    pub(super) fn summary(&self) -> RoomSummary {
+        let tracks = self.room.participants().flat_map(|participant| participant.tracks.iter());
+        RoomSummary {
+            room: self.room.id().clone(),
+            participants: self.room.participant_count(),
+            sessions: self.sessions.len(),
+            tracks: tracks.filter(|(_, track)| track.publishing).count(),
+        }
+    }
+
     /// Who publishes a source.
     pub(super) fn publisher(&self, source: SourceId) -> Option<&ParticipantId> {
         self.by_source.get(&source)
@@ -108,7 +120,9 @@ impl LiveRoom {
     pub(super) fn remove(&mut self, participant: &ParticipantId, worker: WorkerId) -> bool {
         self.sessions.remove(participant);
         self.attendance.changes(self.room.lists_all());
-        if let Some(left) = self.room.leave(participant) {
+        // Whose client has moved to another node is there now.
+        let is_here = self.room.participant(participant).is_some_and(|it| it.node.is_none());
+        if is_here && let Some(left) = self.room.leave(participant) {
             for (_, track) in left.tracks.iter() {
                 self.by_source.remove(&track.source);
             }

@@ -20,7 +20,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use selector::Params;
-use tercet_core::SessionId;
+use tercet_core::{RoomId, SessionId};
 use tercet_protocol::{ClientMessage, ProtocolError};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::MissedTickBehavior;
@@ -71,6 +71,10 @@ pub(crate) enum ControlInput {
         claims: Claims,
         reply: oneshot::Sender<Result<(Params, TraceReceiver), ProtocolError>>,
     },
+    /// Which rooms are open here.
+    Rooms {
+        reply: oneshot::Sender<Vec<RoomSummary>>,
+    },
     SocketClosed {
         from: Attached,
     },
@@ -83,6 +87,18 @@ pub(crate) enum ControlInput {
     EndAll {
         ended: oneshot::Sender<()>,
     },
+}
+
+/// A room that is open here, in numbers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct RoomSummary {
+    pub(crate) room: RoomId,
+    /// On all nodes.
+    pub(crate) participants: usize,
+    /// On this one.
+    pub(crate) sessions: usize,
+    /// Tracks that are published, on all nodes.
+    pub(crate) tracks: usize,
 }
 
 /// How everybody else reaches the control plane.

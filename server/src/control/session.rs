@@ -62,6 +62,8 @@ pub(super) struct Session {
     pub(super) token_role: Role,
     /// They are what they were on a node that is gone.
     pub(super) was_restored: bool,
+    /// The participant is on another node by now; this session ends then, or when its client leaves it.
+    pub(super) ends_at: Option<Instant>,
     /// The m-lines of its slots, once an offer was answered.
     pub(super) slot_mids: Vec<String>,
     /// Who its client was last told to be in its slots.
@@ -107,6 +109,7 @@ impl Session {
             joined_at: new.joined_at,
             token_role: new.token_role,
             was_restored: false,
+            ends_at: None,
             slot_mids: Vec::new(),
             slots_told: Vec::new(),
             wishes: None,

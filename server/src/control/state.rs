@@ -71,6 +71,9 @@ impl Control {
             ControlInput::Trace { claims, reply } => {
                 let _ = reply.send(self.trace(&claims));
             }
+            ControlInput::Rooms { reply } => {
+                let _ = reply.send(self.rooms.values().map(LiveRoom::summary).collect());
+            }
             ControlInput::SocketClosed { from } => {
                 let session = self.sessions.get_mut(&from.session);
                 if let Some(session) = session.filter(|s| s.attached() == from) {

@@ -1,6 +1,7 @@
 //! HTTP: the demo and the SDK, signalling, health, metrics.
 
 mod assets;
+mod cluster;
 mod demo;
 mod listener;
 mod routing;
@@ -58,6 +59,7 @@ pub(crate) fn router(node: Node) -> Router {
     let signalling = Router::new()
         .route("/v1/ws", get(signalling::upgrade))
         .route("/v1/rooms/{room}/trace", get(trace::trace))
+        .route("/v1/cluster", get(cluster::describe))
         .route("/v1/demo", get(demo::describe))
         .route("/v1/demo/token", post(demo::token))
         .route_layer(from_fn_with_state(node.clone(), from_this_machine));
