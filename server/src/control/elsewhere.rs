@@ -78,6 +78,15 @@ pub(super) struct Elsewhere {
     uncounted_told: u32,
 }
 
+/// What somebody was who enters here.
+#[derive(Default)]
+pub(super) struct Former {
+    /// What they were on a node that is gone.
+    pub(super) was_on_dead_node: Option<CarriedParticipant>,
+    /// Clients here know them.
+    pub(super) was_listed: bool,
+}
+
 impl Elsewhere {
     /// Somebody enters here, at a time: their turn.
     fn enter(&mut self, id: &ParticipantId, time_ms: u64) -> u64 {
@@ -488,27 +497,27 @@ impl Control {
         let _ = self.change(now, room, &id, |room| room.restore(&id, &carried_state(&carried)));
     }
 
-    /// Somebody enters whom other nodes may know. Returns what they were on a node that is gone.
-    pub(super) fn enter_from_elsewhere(
-        &mut self,
-        now: Instant,
-        room: &RoomId,
-        id: &ParticipantId,
-    ) -> Option<CarriedParticipant> {
-        let live = self.rooms.get_mut(room)?;
+    /// Somebody enters whom other nodes may know: from here on they are there no more.
+    pub(super) fn enter_from_elsewhere(&mut self, now: Instant, room: &RoomId, id: &ParticipantId) -> Former {
+        let Some(live) = self.rooms.get_mut(room) else {
+            return Former::default();
+        };
         let of_dead = live.elsewhere.carried.values().filter(|(is_dead, _)| *is_dead);
         let carried = of_dead.flat_map(|(_, all)| all).find(|it| it.id == id.as_str()).cloned();
         let there = live.room.participant(id).filter(|it| it.node.is_some()).cloned();
         let Some(there) = there else {
-            return carried;
+            return Former { was_on_dead_node: carried, was_listed: false };
         };
         let was = CarriedParticipant::of(&there);
         let is_lost = live.elsewhere.lost.contains_key(id);
         if let Some(node) = there.node.filter(|_| !is_lost) {
             live.elsewhere.replaced.insert(id.clone(), (node, was.clone(), now));
         }
-        self.depart(now, room, id, LeaveReason::Replaced);
-        if is_lost { Some(was) } else { carried }
+        let was_listed = live.room.is_listed(id);
+        live.elsewhere.lost.remove(id);
+        live.drop_remote(id);
+        self.silence(room, sources_of(&there));
+        Former { was_on_dead_node: if is_lost { Some(was) } else { carried }, was_listed }
     }
 
     /// Somebody has entered here.

@@ -91,7 +91,7 @@ impl Control {
             self.rooms.insert(room_id.clone(), live);
             self.command_cluster(ClusterCommand::OpenRoom(room_id.clone()));
         }
-        let was = self.enter_from_elsewhere(now, &room_id, &participant_id);
+        let former_self = self.enter_from_elsewhere(now, &room_id, &participant_id);
         let Some(live) = self.rooms.get_mut(&room_id) else {
             return Err(fatal(ErrorCode::Internal, "the room was there just now"));
         };
@@ -140,15 +140,11 @@ impl Control {
         }
         self.tell_viewers_of(&room_id, &participant_id);
         info!(room = %room_id, participant = %participant_id, session = %session_id, worker = worker.0, "joined");
-        if let Some(was) = was {
+        if let Some(was) = former_self.was_on_dead_node {
             self.restore(now, &room_id, was);
         }
         self.entered_here(now, &room_id, &participant_id);
-        if let Some(participant) =
-            self.rooms.get(&room_id).and_then(|live| live.room.participant(&participant_id)).cloned()
-        {
-            self.tell_joined(now, &room_id, session_id, &participant);
-        }
+        self.tell_joined(now, &room_id, session_id, former_self.was_listed);
         if let Some(welcome) = self.welcome(session_id, re) {
             self.send(now, session_id, &ServerMessage::Joined(welcome));
         }

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use tercet_core::{Participant, ParticipantId, RoomId, SessionId};
+use tercet_core::{ParticipantId, RoomId, SessionId};
 use tercet_protocol::{LeaveReason, ServerMessage, WireParticipant};
 
 use super::Control;
@@ -63,16 +63,21 @@ impl LiveRoom {
 }
 
 impl Control {
-    /// Somebody came.
-    pub(super) fn tell_joined(
-        &mut self,
-        now: Instant,
-        room: &RoomId,
-        id: SessionId,
-        participant: &Participant,
-    ) {
-        if self.rooms.get(room).is_some_and(|live| live.room.is_listed(&participant.id)) {
-            self.introduce(now, room, id, wire_participant(participant));
+    /// Somebody came; `is_known`: clients here know them from another node.
+    pub(super) fn tell_joined(&mut self, now: Instant, room: &RoomId, own: SessionId, is_known: bool) {
+        let Some((session, live)) = self.sessions.get(&own).zip(self.rooms.get(room)) else {
+            return;
+        };
+        let participant = live.room.participant(&session.participant).map(wire_participant);
+        let Some(participant) = participant.filter(|_| is_known || live.room.is_listed(&session.participant))
+        else {
+            return;
+        };
+        if is_known {
+            let updated = text(&ServerMessage::ParticipantUpdated { participant });
+            self.broadcast_text(now, room, &updated, |other| other.id != own);
+        } else {
+            self.introduce(now, room, own, participant);
         }
     }
 
