@@ -22,6 +22,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{sleep_until, timeout};
 
 use crate::session::{media_socket, negotiate};
+use crate::url::is_on_this_machine;
 use crate::{
     Audio, Channel, JoinError, JoinOptions, MediaStream, Peer, PeerError, PeerEvent, PeerOutput,
     ReceivedPacket, Session, Signalling, SignallingError, SyntheticFrame,
@@ -541,7 +542,9 @@ impl MediaTask {
                 PeerOutput::Timeout(at) => return Ok(at),
                 PeerOutput::Event(event) => self.tell(event),
                 PeerOutput::Transmit { destination, contents } => {
-                    if destination.ip().is_loopback() && !self.shared.network_cut.load(Ordering::Relaxed) {
+                    if is_on_this_machine(destination.ip())
+                        && !self.shared.network_cut.load(Ordering::Relaxed)
+                    {
                         // A datagram that isn't sent is a lost one: the protocols above cope.
                         let _ = self.socket.send_to(&contents, destination).await;
                     }

@@ -1,7 +1,7 @@
 //! A URL and a token in, a joined participant out: WebSocket, welcome, negotiated peer and its
 //! socket. Whoever gets it moves the datagrams: [`crate::Client`] or [`crate::Driver`].
 
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::time::Instant;
 
 use tercet_protocol::Welcome;
@@ -111,10 +111,16 @@ pub(crate) async fn negotiate(
     Ok((peer, socket))
 }
 
-/// A non-blocking UDP socket on the loopback address of the server's kind. The kernel refuses to
-/// send from it to any other network.
+/// A non-blocking UDP socket on the address by which this machine reaches the server. Of a server on loopback that is loopback,
+/// from which the kernel refuses to send to any other network.
 pub(crate) fn media_socket(server: &ServerUrl) -> std::io::Result<UdpSocket> {
-    let socket = UdpSocket::bind(SocketAddr::new(server.address().ip(), 0))?;
+    let server = server.address();
+    let any =
+        if server.is_ipv4() { IpAddr::V4(Ipv4Addr::UNSPECIFIED) } else { IpAddr::V6(Ipv6Addr::UNSPECIFIED) };
+    let probe = UdpSocket::bind(SocketAddr::new(any, 0))?;
+    // Nothing is sent: the system only chooses the way.
+    probe.connect(server)?;
+    let socket = UdpSocket::bind(SocketAddr::new(probe.local_addr()?.ip(), 0))?;
     socket.set_nonblocking(true)?;
     Ok(socket)
 }

@@ -1,16 +1,17 @@
 //! A URL comes in, the address of a server on this machine goes out, or a refusal.
 //!
 //! A load tester pointed at somebody else's server is an attack, so [`ServerUrl`] holds loopback
-//! addresses only.
+//! addresses only; and private ones in a network namespace from which there is no way out, such as a test makes.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::str::FromStr;
+use std::sync::OnceLock;
 
 /// The port of `tercet serve` where the URL names none.
 const PORT_DEFAULT: u16 = 8080;
 
-/// A server on the loopback interface of this machine.
+/// A server on this machine: on loopback, or in a namespace without a way out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ServerUrl(SocketAddr);
 
@@ -26,9 +27,9 @@ pub enum UrlError {
 }
 
 impl ServerUrl {
-    /// The server at a loopback address.
+    /// The server at an address of this machine.
     pub fn new(address: SocketAddr) -> Result<Self, UrlError> {
-        if !address.ip().is_loopback() {
+        if !is_on_this_machine(address.ip()) {
             return Err(UrlError::NotLoopback(address.ip().to_string()));
         }
         Ok(ServerUrl(address))
@@ -48,6 +49,25 @@ impl ServerUrl {
     pub fn http(&self, path: &str) -> String {
         format!("http://{}{path}", self.0)
     }
+}
+
+/// Whether what is sent to an address stays on this machine.
+pub(crate) fn is_on_this_machine(ip: IpAddr) -> bool {
+    let is_private = matches!(ip, IpAddr::V4(ip) if ip.is_private());
+    ip.is_loopback() || (is_private && is_enclosed())
+}
+
+/// Whether this network namespace has interfaces, and no default route.
+fn is_enclosed() -> bool {
+    static IS_ENCLOSED: OnceLock<bool> = OnceLock::new();
+    *IS_ENCLOSED.get_or_init(|| {
+        let Ok(routes) = std::fs::read_to_string("/proc/net/route") else {
+            return false;
+        };
+        // Each line: interface, destination, gateway, ... in hexadecimal.
+        let mut destinations = routes.lines().skip(1).filter_map(|line| line.split_whitespace().nth(1));
+        !routes.is_empty() && destinations.all(|destination| destination != "00000000")
+    })
 }
 
 impl FromStr for ServerUrl {

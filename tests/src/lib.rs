@@ -6,6 +6,7 @@
 
 pub mod cluster;
 pub mod listening;
+pub mod namespace;
 pub mod network;
 
 use std::io::{BufRead, BufReader};
@@ -49,7 +50,14 @@ impl Server {
     /// # Errors
     /// The binary is missing, or did not come up.
     pub fn start_with(arguments: &[&str]) -> anyhow::Result<Server> {
-        let mut command = server_command()?;
+        Server::start_as(server_command()?, arguments)
+    }
+
+    /// Starts a server by a command of its own, such as one that enters a network namespace first.
+    ///
+    /// # Errors
+    /// It did not come up.
+    pub fn start_as(mut command: Command, arguments: &[&str]) -> anyhow::Result<Server> {
         command.args(["serve", "--secret", SECRET]);
         for (flag, value) in [
             ("--http", "127.0.0.1:0"),
@@ -262,6 +270,14 @@ impl Drop for Server {
 /// # Errors
 /// The binary is missing.
 pub fn server_command() -> anyhow::Result<Command> {
+    Ok(without_settings(Command::new(server_binary()?)))
+}
+
+/// The server's binary.
+///
+/// # Errors
+/// It is missing.
+pub fn server_binary() -> anyhow::Result<PathBuf> {
     let binary = match std::env::var_os("TERCET_BIN") {
         Some(path) => PathBuf::from(path),
         None => {
@@ -273,13 +289,17 @@ pub fn server_command() -> anyhow::Result<Command> {
         }
     };
     anyhow::ensure!(binary.exists(), "{} is missing: run `cargo build -p tercet` first", binary.display());
-    let mut command = Command::new(binary);
+    Ok(binary)
+}
+
+/// A command without the `TERCET_*` variables of whoever runs the tests.
+pub fn without_settings(mut command: Command) -> Command {
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("TERCET_") {
             command.env_remove(name);
         }
     }
-    Ok(command)
+    command
 }
 
 /// An HTTP client for which an error status is an answer like any other.
