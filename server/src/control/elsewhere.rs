@@ -322,7 +322,9 @@ impl Control {
             return false;
         };
         live.elsewhere.turn = live.elsewhere.turn.max(turn);
-        let Some(&session) = live.sessions.get(id) else {
+        // A session that was handed over is as good as gone.
+        let is_handed_over = |id: &SessionId| self.sessions.get(id).is_none_or(|it| it.ends_at.is_some());
+        let Some(&session) = live.sessions.get(id).filter(|id| !is_handed_over(id)) else {
             let known = live.room.participant(id).and_then(|it| it.node);
             return known.is_none_or(|node| node == from || live.elsewhere.turn_of(id) <= turn);
         };
