@@ -246,6 +246,8 @@ async fn strangers_and_forged_datagrams_get_nowhere() -> anyhow::Result<()> {
     }
     assert_eq!(stranger.metric("tercet_cluster_nodes", "").await?, 1.0);
     assert!(cluster.nodes[0].metric("tercet_cluster_forged_total", "").await? > 1000.0);
+    assert_eq!(stranger.get("/readyz").await?.0, 503, "it has yet to find the cluster");
+    assert_eq!(cluster.nodes[0].get("/readyz").await?.0, 200);
     assert!(stranger.is_running());
     drop(ben);
     Ok(())

@@ -193,6 +193,11 @@ impl Bundle {
         full
     }
 
+    /// Whether there is nothing to leave.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// What there is; empty if there is nothing.
     pub fn take(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.0)

@@ -12,7 +12,7 @@ mod thread;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use selector::SourceId;
 use tercet_cluster::{BootId, LinkStatus, NodeInfo, NodeRole, NodeState, Route};
@@ -98,10 +98,15 @@ pub(crate) struct Snapshot {
     pub(crate) rooms: BTreeMap<RoomId, Vec<NodeId>>,
 }
 
+/// A node that finds none of the others serves people all the same after so long: they may be gone.
+const ALONE_FOR: Duration = Duration::from_secs(30);
+
 /// How everybody else reaches the cluster's thread.
 #[derive(Clone)]
 pub(crate) struct ClusterHandle {
     pub(crate) node: NodeId,
+    started: Instant,
+    has_seeds: bool,
     commands: mpsc::Sender<ClusterCommand>,
     doorbell: Arc<Doorbell>,
     snapshot: Arc<RwLock<Snapshot>>,
@@ -123,6 +128,18 @@ impl ClusterHandle {
         let (reply, answer) = oneshot::channel();
         self.send(command(reply)).await;
         answer.await.ok()
+    }
+
+    /// Why nobody should be sent to this node yet.
+    pub(crate) fn not_ready(&self) -> Option<&'static str> {
+        let snapshot = self.snapshot.read().unwrap_or_else(PoisonError::into_inner);
+        let mut infos = snapshot.others.values().filter_map(|state| state.info.as_ref());
+        if snapshot.own.role == NodeRole::Gateway && !infos.any(|info| info.role.has_media()) {
+            return Some("a gateway without a node to send anybody to");
+        }
+        let is_alone = self.has_seeds && snapshot.others.is_empty();
+        let is_new = self.started.elapsed() < ALONE_FOR;
+        (is_alone && is_new).then_some("looking for the other nodes")
     }
 
     /// The cluster as it was known within the last second.

@@ -131,7 +131,14 @@ impl Bound {
         let snapshot = Arc::new(RwLock::new(snapshot));
         let (commands, command_queue) = mpsc::channel(COMMANDS_MAX);
         let doorbell = self.parts.doorbell.clone();
-        let handle = ClusterHandle { node, commands, doorbell, snapshot: snapshot.clone() };
+        let handle = ClusterHandle {
+            node,
+            started: Instant::now(),
+            has_seeds: !config.cluster.seeds.is_empty(),
+            commands,
+            doorbell,
+            snapshot: snapshot.clone(),
+        };
         let thread = std::thread::Builder::new().name("cluster".to_owned()).stack_size(STACK_BYTES);
         info!(%node, address = %self.address, announced = %info.cluster, http = %info.http, "cluster");
         let run = move || {
@@ -145,7 +152,9 @@ impl Bound {
                 cluster: Cluster::new(Instant::now(), cluster),
                 info,
                 rooms: FxHashMap::default(),
+                bundled: Vec::new(),
                 watched: FxHashMap::default(),
+                asked: Vec::new(),
                 unbundlers: FxHashMap::default(),
                 metrics: ClusterMetrics::register(),
                 snapshot,
@@ -169,7 +178,6 @@ impl Bound {
 struct OpenRoom {
     workers: Vec<WorkerId>,
     bundle: Bundle,
-    has_bundle: bool,
     carried: Vec<CarriedParticipant>,
     carry_at: Option<Instant>,
 }
@@ -190,7 +198,11 @@ struct Thread {
     cluster: Cluster,
     info: NodeInfo,
     rooms: FxHashMap<RoomId, OpenRoom>,
+    /// Rooms with packets that have yet to leave, each once.
+    bundled: Vec<RoomId>,
     watched: FxHashMap<RoomId, Watched>,
+    /// Those of the watched whom somebody waits for.
+    asked: Vec<RoomId>,
     unbundlers: FxHashMap<(RoomId, NodeId), Unbundler>,
     metrics: ClusterMetrics,
     snapshot: Arc<RwLock<Snapshot>>,
@@ -246,7 +258,7 @@ impl Thread {
         const RETRY: Duration = Duration::from_millis(5);
         let now = Instant::now();
         let due = self.cluster.next_timeout().min(self.report_at).saturating_duration_since(now);
-        let is_waiting = !self.backlog.is_empty() || self.watched.values().any(|w| !w.replies.is_empty());
+        let is_waiting = !self.backlog.is_empty() || !self.asked.is_empty();
         if is_waiting { due.min(RETRY) } else { due }
     }
 
@@ -364,26 +376,33 @@ impl Thread {
         if is_new {
             self.cluster.watch_room(now, &room);
         }
-        let watched =
-            self.watched.entry(room).or_insert(Watched { since: now, asked_at: now, replies: Vec::new() });
+        let watched = self.watched.entry(room.clone()).or_insert(Watched {
+            since: now,
+            asked_at: now,
+            replies: Vec::new(),
+        });
         watched.asked_at = now;
+        if watched.replies.is_empty() {
+            self.asked.push(room);
+        }
         watched.replies.push(reply);
     }
 
     /// Answers those who asked where a room is, once it is known or has had its time.
     fn answer_located(&mut self, now: Instant) {
-        for (room, watched) in &mut self.watched {
-            if watched.replies.is_empty() {
-                continue;
-            }
-            let nodes: Vec<NodeId> = self.cluster.nodes_of(room).collect();
-            if nodes.is_empty() && now < watched.since + LOCATE_WITHIN {
-                continue;
+        self.asked.retain(|room| {
+            let Some(watched) = self.watched.get_mut(room) else {
+                return false;
+            };
+            let elsewhere: Vec<NodeId> = self.cluster.nodes_of(room).collect();
+            if elsewhere.is_empty() && now < watched.since + LOCATE_WITHIN {
+                return true;
             }
             for reply in watched.replies.drain(..) {
-                let _ = reply.send(Located { is_here: false, elsewhere: nodes.clone() });
+                let _ = reply.send(Located { is_here: false, elsewhere: elsewhere.clone() });
             }
-        }
+            false
+        });
     }
 
     fn take_crossings(&mut self, now: Instant) {
@@ -398,9 +417,10 @@ impl Thread {
                 Err(_) => break,
             }
         }
-        for (room, open) in self.rooms.iter_mut().filter(|(_, open)| open.has_bundle) {
-            open.has_bundle = false;
-            self.cluster.publish(now, room, &open.bundle.take());
+        for room in self.bundled.drain(..) {
+            if let Some(open) = self.rooms.get_mut(&room) {
+                self.cluster.publish(now, &room, &open.bundle.take());
+            }
         }
     }
 
@@ -413,8 +433,10 @@ impl Thread {
                     return;
                 };
                 let HeardPacket { packet, candidate, pre_roll } = *heard;
+                if open.bundle.is_empty() {
+                    self.bundled.push(room.clone());
+                }
                 let full = open.bundle.push(&Heard { origin, packet, candidate, pre_roll });
-                open.has_bundle = true;
                 self.metrics.packets_out.increment(1);
                 for bundle in full {
                     self.cluster.publish(now, &room, &bundle);

@@ -76,6 +76,7 @@ pub(super) struct Elsewhere {
     wanted_by: BTreeMap<NodeId, BTreeSet<SourceId>>,
     wanted_told: BTreeMap<NodeId, BTreeSet<SourceId>>,
     uncounted_told: u32,
+    carried_told: Vec<CarriedParticipant>,
 }
 
 /// What somebody was who enters here.
@@ -658,10 +659,14 @@ impl Control {
                 (!is_as_said).then(|| CarriedParticipant::of(participant))
             });
             let participants: Vec<CarriedParticipant> = amended.collect();
+            let is_news = live.elsewhere.carried_told != participants;
+            live.elsewhere.carried_told.clone_from(&participants);
             if !is_told {
                 self.tell_nodes(&room, &RoomMessage::Uncounted(uncounted));
             }
-            self.command_cluster(ClusterCommand::Carry { room, participants });
+            if is_news {
+                self.command_cluster(ClusterCommand::Carry { room, participants });
+            }
         }
         self.tell_load();
     }

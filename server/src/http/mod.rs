@@ -119,6 +119,8 @@ async fn readyz(State(node): State<Node>) -> Response {
     } else if node.control.is_at_limit() {
         let retry_after = [(header::RETRY_AFTER, RETRY_AFTER.as_secs().to_string())];
         (StatusCode::SERVICE_UNAVAILABLE, retry_after, "at its limit\n").into_response()
+    } else if let Some(reason) = node.cluster.as_ref().and_then(ClusterHandle::not_ready) {
+        (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")).into_response()
     } else {
         (StatusCode::OK, "ready\n").into_response()
     }

@@ -50,9 +50,12 @@ pub(super) async fn of_room(node: &Node, room: &str, caller: Caller) -> Placemen
     let Some(cluster) = &node.cluster else {
         return Placement::Here;
     };
+    let role = node.config.cluster.role;
+    if caller.is_passed_on && role == ClusterRole::Gateway {
+        return Placement::Nowhere;
+    }
     let is_draining = node.draining.load(std::sync::atomic::Ordering::Relaxed);
-    let has_sessions_only = node.config.cluster.role == ClusterRole::Media;
-    if caller.is_passed_on || (has_sessions_only && !is_draining) {
+    if caller.is_passed_on || (role == ClusterRole::Media && !is_draining) {
         return Placement::Here;
     }
     let located = cluster.ask(|reply| ClusterCommand::Locate { room: room.into(), reply }).await;
