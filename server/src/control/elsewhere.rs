@@ -4,21 +4,21 @@
 //! who of two of one identity came later: each entering has a turn, the time by the cluster's clock, or one more than the
 //! highest that was heard of (Lamport).
 
+mod moderation;
+mod returning;
+mod rosters;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use selector::SourceId;
 use tercet_core::{Moderation, NodeId, Participant, ParticipantId, Refusal, RoomId, SessionId};
-use tercet_protocol::{ErrorCode, LeaveReason, ServerMessage, WireParticipant};
-use tracing::info;
+use tercet_protocol::{ErrorCode, LeaveReason};
 
 use super::Control;
-use super::live_room::{LiveRoom, wire_participant, wire_track};
-use super::requests::refused;
-use crate::cluster::{
-    CarriedParticipant, ClusterCommand, ClusterEvent, Load, RemoteModeration, RemoteParticipant, RoomMessage,
-};
-use crate::media::{WorkerCommand, WorkerId};
+use super::live_room::LiveRoom;
+use crate::cluster::{CarriedParticipant, ClusterCommand, ClusterEvent, Load, RemoteModeration, RoomMessage};
+use crate::media::WorkerId;
 
 /// Those whose node is gone stay in the room for so long: their clients come back through another.
 const LOST_FOR: Duration = Duration::from_secs(10);
@@ -150,18 +150,6 @@ impl Control {
         self.command_cluster(ClusterCommand::Tell { to, room: room.clone(), message });
     }
 
-    /// Somebody here is new to the others, or something about them is.
-    pub(super) fn tell_nodes_of(&mut self, room: &RoomId, id: &ParticipantId) {
-        let Some(live) = self.rooms.get(room).filter(|live| !live.elsewhere.nodes.is_empty()) else {
-            return;
-        };
-        let own = live.room.participant(id).filter(|it| it.node.is_none() && live.room.is_listed(id));
-        if let Some(participant) = own {
-            let participant = RemoteParticipant::of(participant, live.elsewhere.turn_of(id));
-            self.tell_nodes(room, &RoomMessage::Participants(vec![participant]));
-        }
-    }
-
     /// Something happened elsewhere.
     pub(crate) fn cluster_event(&mut self, now: Instant, event: ClusterEvent) {
         match event {
@@ -213,36 +201,6 @@ impl Control {
             }
         }
         self.tell_room_workers(room);
-    }
-
-    /// Tells a node all of those who are here.
-    fn tell_roster(&mut self, room: &RoomId, to: NodeId, wants_yours: bool) {
-        let Some(live) = self.rooms.get_mut(room) else {
-            return;
-        };
-        let uncounted = live.uncounted_here();
-        live.elsewhere.uncounted_told = uncounted;
-        let elsewhere = &live.elsewhere;
-        let here = || live.room.participants().filter(|it| it.node.is_none());
-        let listed = here().filter(|it| live.room.is_listed(&it.id));
-        let listed: Vec<RemoteParticipant> =
-            listed.map(|it| RemoteParticipant::of(it, elsewhere.turn_of(&it.id))).collect();
-        let others = here().filter(|it| !live.room.is_listed(&it.id));
-        let others: Vec<(String, u64)> =
-            others.map(|it| (it.id.to_string(), elsewhere.turn_of(&it.id))).collect();
-        let wanted = elsewhere.wanted_told.get(&to).cloned().unwrap_or_default();
-        self.tell_node(to, room, RoomMessage::Roster { uncounted, wants_yours });
-        for participants in listed.chunks(PARTICIPANTS_A_MESSAGE) {
-            self.tell_node(to, room, RoomMessage::Participants(participants.to_vec()));
-        }
-        self.tell_node(to, room, RoomMessage::RosterEnd);
-        for entered in others.chunks(ENTERED_A_MESSAGE) {
-            self.tell_node(to, room, RoomMessage::Entered(entered.to_vec()));
-        }
-        if !wanted.is_empty() {
-            let wanted = crate::cluster::wire_sources(wanted);
-            self.tell_node(to, room, RoomMessage::Wanted(wanted));
-        }
     }
 
     fn told(&mut self, now: Instant, from: NodeId, room: &RoomId, message: RoomMessage) {
@@ -310,130 +268,6 @@ impl Control {
         }
     }
 
-    /// Somebody entered elsewhere: who has their identity here, from before, is replaced. Returns whether they may be adopted.
-    fn yield_identity(
-        &mut self,
-        now: Instant,
-        room: &RoomId,
-        id: &ParticipantId,
-        from: NodeId,
-        turn: u64,
-    ) -> bool {
-        let Some((own, live)) = self.own_node.as_ref().map(|own| own.id).zip(self.rooms.get_mut(room)) else {
-            return false;
-        };
-        live.elsewhere.turn = live.elsewhere.turn.max(turn);
-        // A session that was handed over is as good as gone.
-        let is_handed_over = |id: &SessionId| self.sessions.get(id).is_none_or(|it| it.ends_at.is_some());
-        let Some(&session) = live.sessions.get(id).filter(|id| !is_handed_over(id)) else {
-            let known = live.room.participant(id).and_then(|it| it.node);
-            return known.is_none_or(|node| node == from || live.elsewhere.turn_of(id) <= turn);
-        };
-        let own_turn = live.elsewhere.turn_of(id);
-        if (own_turn, own) < (turn, from) {
-            if self.draining {
-                self.hand_over(now, session);
-            } else {
-                self.end(now, session, LeaveReason::Replaced);
-            }
-            // That may have been the last one here.
-            self.rooms.contains_key(room)
-        } else {
-            self.tell_node(from, room, RoomMessage::Entered(vec![(id.to_string(), own_turn)]));
-            false
-        }
-    }
-
-    /// The client of a node that stops has joined on another: until its media flows there it goes on here.
-    fn hand_over(&mut self, now: Instant, session: SessionId) {
-        if let Some(session) = self.sessions.get_mut(&session).filter(|session| session.ends_at.is_none()) {
-            session.ends_at = Some(now + HAND_OVER_WITHIN);
-        }
-    }
-
-    /// A node says how somebody there is.
-    fn adopt(&mut self, now: Instant, room: &RoomId, from: NodeId, remote: RemoteParticipant) {
-        let turn = remote.turn;
-        let participant = remote.on(from);
-        let id = participant.id.clone();
-        if !self.yield_identity(now, room, &id, from, turn) {
-            return;
-        }
-        let Some(live) = self.rooms.get_mut(room) else {
-            return;
-        };
-        if let Some(unnamed) = live.elsewhere.unnamed.get_mut(&from) {
-            unnamed.remove(&id);
-        }
-        live.elsewhere.lost.remove(&id);
-        live.elsewhere.turns.insert(id.clone(), turn);
-        let former = live.room.participant(&id).map(|it| (wire_participant(it), live.room.is_listed(&id)));
-        let former_sources = live.room.participant(&id).map(sources_of);
-        let sources = sources_of(&participant);
-        live.adopt(participant);
-        let is_listed = live.room.is_listed(&id);
-        let Some(adopted) = live.room.participant(&id) else {
-            return;
-        };
-        let is_new = former_sources.is_none_or(|former| former != sources);
-        let now_so = wire_participant(adopted);
-        let messages = match former {
-            Some((former, true)) => changes(&former, adopted, now_so),
-            _ if is_listed => vec![ServerMessage::ParticipantJoined { participant: now_so }],
-            _ => Vec::new(),
-        };
-        for message in messages {
-            self.broadcast(now, room, &message);
-        }
-        if is_new {
-            self.name_slots_again(room, sources);
-            self.tell_viewers_of(room, &id);
-        }
-    }
-
-    /// Packets of somebody may come before their name: who was told of a nameless speaker is told again.
-    fn name_slots_again(&mut self, room: &RoomId, sources: [SourceId; 2]) {
-        let Some(live) = self.rooms.get_mut(room) else {
-            return;
-        };
-        for id in live.sessions.values() {
-            let Some(session) = self.sessions.get_mut(id) else {
-                continue;
-            };
-            if session.slots_told.iter().flatten().any(|source| sources.contains(source)) {
-                session.slots_told.clear();
-                live.slots_changed.insert(session.worker);
-            }
-        }
-    }
-
-    /// Somebody elsewhere is there no more.
-    fn depart(&mut self, now: Instant, room: &RoomId, id: &ParticipantId, reason: LeaveReason) {
-        let Some(live) = self.rooms.get_mut(room) else {
-            return;
-        };
-        let was_listed = live.room.is_listed(id);
-        live.elsewhere.turns.remove(id);
-        live.elsewhere.lost.remove(id);
-        let Some(left) = live.drop_remote(id) else {
-            return;
-        };
-        if was_listed {
-            self.tell_left(now, room, id, reason);
-        }
-        self.silence(room, sources_of(&left));
-    }
-
-    /// Sources of other nodes are silent: nobody there says so any more.
-    fn silence(&mut self, room: &RoomId, sources: impl IntoIterator<Item = SourceId>) {
-        let sources: Vec<SourceId> = sources.into_iter().collect();
-        let workers = self.rooms.get(room).map(LiveRoom::workers).unwrap_or_default();
-        for worker in workers {
-            let (room, sources) = (room.clone(), sources.clone());
-            self.command(worker, WorkerCommand::Silence { room, sources });
-        }
-    }
-
     fn node_down(&mut self, now: Instant, node: NodeId) {
         let rooms: Vec<RoomId> = self.rooms.keys().cloned().collect();
         for room in rooms {
@@ -455,163 +289,6 @@ impl Control {
         let answered: Vec<u64> = self.own_node.iter().flat_map(|own| own.asked.keys().copied()).collect();
         for request in answered {
             self.moderated(now, node, request, Err(Refusal::NoSuchParticipant));
-        }
-    }
-
-    /// Those who came here from a node that is dead are what they were there.
-    fn restore_carried(&mut self, now: Instant, room: &RoomId, node: NodeId) {
-        let Some(live) = self.rooms.get(room) else {
-            return;
-        };
-        let Some((true, carried)) = live.elsewhere.carried.get(&node) else {
-            return;
-        };
-        for carried in carried.clone() {
-            self.restore(now, room, carried);
-        }
-    }
-
-    fn restore_replaced(&mut self, now: Instant, room: &RoomId, node: NodeId) {
-        let Some(live) = self.rooms.get_mut(room) else {
-            return;
-        };
-        let from_there = live.elsewhere.replaced.extract_if(.., |_, (from, ..)| *from == node);
-        let from_there: Vec<CarriedParticipant> = from_there.map(|(_, (_, carried, _))| carried).collect();
-        for carried in from_there {
-            self.restore(now, room, carried);
-        }
-    }
-
-    /// Somebody who has just come, and is as their token says, is as they were.
-    pub(super) fn restore(&mut self, now: Instant, room: &RoomId, carried: CarriedParticipant) {
-        let id = ParticipantId::from(carried.id.as_str());
-        let session = self.rooms.get(room).and_then(|live| live.sessions.get(&id));
-        let session = session.and_then(|id| self.sessions.get(id));
-        let is_new = |at: Instant| now.saturating_duration_since(at) <= LOST_FOR;
-        if !session.is_some_and(|session| is_new(session.joined_at) && !session.was_restored) {
-            return;
-        }
-        if let Some(session) = self.rooms.get(room).and_then(|live| live.sessions.get(&id)).copied()
-            && let Some(session) = self.sessions.get_mut(&session)
-        {
-            session.was_restored = true;
-        }
-        info!(%room, participant = %id, role = ?carried.role, "is what they were on a node that is gone");
-        let _ = self.change(now, room, &id, |room| room.restore(&id, &carried_state(&carried)));
-    }
-
-    /// Somebody enters whom other nodes may know: from here on they are there no more.
-    pub(super) fn enter_from_elsewhere(&mut self, now: Instant, room: &RoomId, id: &ParticipantId) -> Former {
-        let Some(live) = self.rooms.get_mut(room) else {
-            return Former::default();
-        };
-        let of_dead = live.elsewhere.carried.values().filter(|(is_dead, _)| *is_dead);
-        let carried = of_dead.flat_map(|(_, all)| all).find(|it| it.id == id.as_str()).cloned();
-        let there = live.room.participant(id).filter(|it| it.node.is_some()).cloned();
-        let Some(there) = there else {
-            return Former { was_on_dead_node: carried, was_listed: false };
-        };
-        let was = CarriedParticipant::of(&there);
-        let is_lost = live.elsewhere.lost.contains_key(id);
-        if let Some(node) = there.node.filter(|_| !is_lost) {
-            live.elsewhere.replaced.insert(id.clone(), (node, was.clone(), now));
-        }
-        let was_listed = live.room.is_listed(id);
-        live.elsewhere.lost.remove(id);
-        live.drop_remote(id);
-        self.silence(room, sources_of(&there));
-        Former { was_on_dead_node: if is_lost { Some(was) } else { carried }, was_listed }
-    }
-
-    /// Somebody has entered here.
-    pub(super) fn entered_here(&mut self, now: Instant, room: &RoomId, id: &ParticipantId) {
-        let Some((own, live)) = self.own_node.as_ref().zip(self.rooms.get_mut(room)) else {
-            return;
-        };
-        let turn = live.elsewhere.enter(id, own.time_ms(now));
-        self.tell_nodes(room, &RoomMessage::Entered(vec![(id.to_string(), turn)]));
-        self.tell_nodes_of(room, id);
-    }
-
-    /// Somebody has left who was here.
-    pub(super) fn left_here(
-        &mut self,
-        room: &RoomId,
-        id: &ParticipantId,
-        was_listed: bool,
-        reason: LeaveReason,
-    ) {
-        if let Some(live) = self.rooms.get_mut(room) {
-            if live.room.participant(id).is_none() {
-                live.elsewhere.turns.remove(id);
-                live.elsewhere.replaced.remove(id);
-            }
-            if was_listed {
-                self.tell_nodes(room, &RoomMessage::Left { id: id.to_string(), reason });
-            }
-        }
-    }
-
-    /// A moderator here wants something done to somebody who is on another node, or on one that isn't known. `None` where the
-    /// answer will come.
-    pub(super) fn moderate_elsewhere(
-        &mut self,
-        now: Instant,
-        (session, re): (SessionId, Option<u32>),
-        room: &RoomId,
-        whom: &ParticipantId,
-        what: RemoteModeration,
-    ) -> Option<Result<(), (ErrorCode, String)>> {
-        let no_such = Some(Err(refused(Refusal::NoSuchParticipant)));
-        let (Some(own), Some(live)) = (self.own_node.as_mut(), self.rooms.get(room)) else {
-            return no_such;
-        };
-        let there = live.room.participant(whom).and_then(|it| it.node);
-        let nodes = there.map_or_else(|| live.elsewhere.nodes.clone(), |node| BTreeSet::from([node]));
-        if nodes.is_empty() {
-            return no_such;
-        }
-        let request = own.request_next;
-        own.request_next += 1;
-        own.asked.insert(request, Asked { session, re, nodes: nodes.clone(), since: now });
-        for node in nodes {
-            let message = RoomMessage::Moderate { request, whom: whom.to_string(), what };
-            self.tell_node(node, room, message);
-        }
-        None
-    }
-
-    /// A moderator elsewhere, who may, does something to somebody here.
-    fn moderate_here(
-        &mut self,
-        now: Instant,
-        room: &RoomId,
-        whom: &ParticipantId,
-        what: RemoteModeration,
-    ) -> Result<(), Refusal> {
-        let session = self.rooms.get(room).and_then(|live| live.sessions.get(whom)).copied();
-        let session = session.ok_or(Refusal::NoSuchParticipant)?;
-        match what {
-            RemoteModeration::Remove => self.end(now, session, LeaveReason::Removed),
-            RemoteModeration::Change(moderation) => {
-                let _ = self.change(now, room, whom, |room| room.moderate(whom, moderation));
-            }
-        }
-        Ok(())
-    }
-
-    fn moderated(&mut self, now: Instant, from: NodeId, request: u64, outcome: Result<(), Refusal>) {
-        let Some(own) = self.own_node.as_mut() else {
-            return;
-        };
-        let Some(asked) = own.asked.get_mut(&request) else {
-            return;
-        };
-        if !asked.nodes.remove(&from) || (outcome.is_err() && !asked.nodes.is_empty()) {
-            return;
-        }
-        if let Some(Asked { session, re, .. }) = own.asked.remove(&request) {
-            self.acknowledge(now, session, re, outcome.map_err(refused));
         }
     }
 
@@ -714,40 +391,6 @@ impl LiveRoom {
 
 fn sources_of(participant: &Participant) -> [SourceId; 2] {
     [participant.tracks.microphone.source, participant.tracks.screen.source]
-}
-
-fn carried_state(carried: &CarriedParticipant) -> tercet_core::Restored {
-    tercet_core::Restored {
-        role: carried.role,
-        standing: carried.standing,
-        hand_raised: carried.hand_raised,
-        muted: tercet_protocol::ByOrigin { microphone: carried.muted, screen: carried.screen_muted },
-    }
-}
-
-/// What clients are told of somebody elsewhere who was so, and is now so.
-fn changes(
-    former: &WireParticipant,
-    participant: &Participant,
-    now_so: WireParticipant,
-) -> Vec<ServerMessage> {
-    let mut messages = Vec::new();
-    let had = |id: &str| former.tracks.iter().any(|track| track.id == id);
-    for track in former.tracks.iter().filter(|track| !now_so.tracks.contains(track)) {
-        let participant = now_so.id.clone();
-        messages.push(ServerMessage::TrackUnpublished { participant, track: track.id.clone() });
-    }
-    for (origin, track) in participant.tracks.iter().filter(|(_, track)| track.publishing) {
-        let track = wire_track(origin, track);
-        if !had(&track.id) {
-            messages.push(ServerMessage::TrackPublished { participant: now_so.id.clone(), track });
-        }
-    }
-    let without_tracks = |it: &WireParticipant| WireParticipant { tracks: Vec::new(), ..it.clone() };
-    if without_tracks(former) != without_tracks(&now_so) {
-        messages.push(ServerMessage::ParticipantUpdated { participant: now_so });
-    }
-    messages
 }
 
 /// Whom a moderator's request is about is on another node, or not known here.

@@ -1,0 +1,99 @@
+//! Those who come here from another node: because theirs stops, or died, or because they chose to.
+
+use std::time::Instant;
+
+use tercet_core::{NodeId, ParticipantId, Restored, RoomId, SessionId};
+use tercet_protocol::ByOrigin;
+use tracing::info;
+
+use super::{Former, HAND_OVER_WITHIN, LOST_FOR, sources_of};
+use crate::cluster::CarriedParticipant;
+use crate::control::Control;
+
+impl Control {
+    /// The client of a node that stops has joined on another: until its media flows there it goes on here.
+    pub(super) fn hand_over(&mut self, now: Instant, session: SessionId) {
+        if let Some(session) = self.sessions.get_mut(&session).filter(|session| session.ends_at.is_none()) {
+            session.ends_at = Some(now + HAND_OVER_WITHIN);
+        }
+    }
+
+    /// Those who came here from a node that is dead are what they were there.
+    pub(super) fn restore_carried(&mut self, now: Instant, room: &RoomId, node: NodeId) {
+        let Some(live) = self.rooms.get(room) else {
+            return;
+        };
+        let Some((true, carried)) = live.elsewhere.carried.get(&node) else {
+            return;
+        };
+        for carried in carried.clone() {
+            self.restore(now, room, carried);
+        }
+    }
+
+    pub(super) fn restore_replaced(&mut self, now: Instant, room: &RoomId, node: NodeId) {
+        let Some(live) = self.rooms.get_mut(room) else {
+            return;
+        };
+        let from_there = live.elsewhere.replaced.extract_if(.., |_, (from, ..)| *from == node);
+        let from_there: Vec<CarriedParticipant> = from_there.map(|(_, (_, carried, _))| carried).collect();
+        for carried in from_there {
+            self.restore(now, room, carried);
+        }
+    }
+
+    /// Somebody who has just come, and is as their token says, is as they were.
+    pub(in crate::control) fn restore(&mut self, now: Instant, room: &RoomId, carried: CarriedParticipant) {
+        let id = ParticipantId::from(carried.id.as_str());
+        let session = self.rooms.get(room).and_then(|live| live.sessions.get(&id));
+        let session = session.and_then(|id| self.sessions.get(id));
+        let is_new = |at: Instant| now.saturating_duration_since(at) <= LOST_FOR;
+        if !session.is_some_and(|session| is_new(session.joined_at) && !session.was_restored) {
+            return;
+        }
+        if let Some(session) = self.rooms.get(room).and_then(|live| live.sessions.get(&id)).copied()
+            && let Some(session) = self.sessions.get_mut(&session)
+        {
+            session.was_restored = true;
+        }
+        info!(%room, participant = %id, role = ?carried.role, "is what they were on a node that is gone");
+        let _ = self.change(now, room, &id, |room| room.restore(&id, &carried_state(&carried)));
+    }
+
+    /// Somebody enters whom other nodes may know: from here on they are there no more.
+    pub(in crate::control) fn enter_from_elsewhere(
+        &mut self,
+        now: Instant,
+        room: &RoomId,
+        id: &ParticipantId,
+    ) -> Former {
+        let Some(live) = self.rooms.get_mut(room) else {
+            return Former::default();
+        };
+        let of_dead = live.elsewhere.carried.values().filter(|(is_dead, _)| *is_dead);
+        let carried = of_dead.flat_map(|(_, all)| all).find(|it| it.id == id.as_str()).cloned();
+        let there = live.room.participant(id).filter(|it| it.node.is_some()).cloned();
+        let Some(there) = there else {
+            return Former { was_on_dead_node: carried, was_listed: false };
+        };
+        let was = CarriedParticipant::of(&there);
+        let is_lost = live.elsewhere.lost.contains_key(id);
+        if let Some(node) = there.node.filter(|_| !is_lost) {
+            live.elsewhere.replaced.insert(id.clone(), (node, was.clone(), now));
+        }
+        let was_listed = live.room.is_listed(id);
+        live.elsewhere.lost.remove(id);
+        live.drop_remote(id);
+        self.silence(room, sources_of(&there));
+        Former { was_on_dead_node: if is_lost { Some(was) } else { carried }, was_listed }
+    }
+}
+
+fn carried_state(carried: &CarriedParticipant) -> Restored {
+    Restored {
+        role: carried.role,
+        standing: carried.standing,
+        hand_raised: carried.hand_raised,
+        muted: ByOrigin { microphone: carried.muted, screen: carried.screen_muted },
+    }
+}
