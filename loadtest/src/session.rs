@@ -73,7 +73,7 @@ pub struct Session {
 impl Session {
     /// Joins: `join`, `joined`, `offer`, `answer`.
     pub async fn join(options: &JoinOptions) -> Result<Session, JoinError> {
-        let mut server = options.server.clone();
+        let mut server = options.server;
         let mut may_redirect = true;
         let (mut signalling, welcome) = loop {
             let mut signalling = Signalling::connect(&server).await?;

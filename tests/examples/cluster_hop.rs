@@ -1,21 +1,22 @@
 //! What a hop from one node to another costs: the latency of packets heard on the speaker's node and on another one, in one run,
 //! beside the link's round trip; and how soon a speaker who begins is heard there.
 //!
-//! `TERCET_BIN=target/release/tercet cargo run --release -p tercet-tests --example cluster_hop -- [SECONDS]`
+//! `TERCET_BIN=target/release/tercet cargo run --release -p tercet-tests --example cluster_hop -- [SECONDS]`: 20 of them
+//! unless told otherwise.
 
 use std::time::{Duration, Instant};
 
 use tercet_loadtest::{Client, SyntheticFrame, Voice, epoch};
-use tercet_protocol::Role;
+use tercet_protocol::{Request, Role};
 use tercet_tests::cluster::Cluster;
 
-const SPURTS: u32 = 40;
+const SPURTS: u32 = 20;
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let seconds: u64 = std::env::args().nth(1).map_or(Ok(30), |seconds| seconds.parse())?;
+    let seconds: u64 = std::env::args().nth(1).map_or(Ok(20), |seconds| seconds.parse())?;
     let cluster = Cluster::start_with(2, &["--role", "media"]).await?;
-    let speaker = cluster.nodes[0].join("r", "speaker", Role::Speaker).await?;
+    let mut speaker = cluster.nodes[0].join("r", "speaker", Role::Speaker).await?;
     let mut near = cluster.nodes[0].join("r", "near", Role::Listener).await?;
     let mut far = cluster.nodes[1].join("r", "far", Role::Listener).await?;
     speaker.speak(Voice::new(1, -20)).await?;
@@ -38,6 +39,10 @@ async fn main() -> anyhow::Result<()> {
     for _ in 0..SPURTS {
         speaker.speak(Voice::new(1, -127)).await?;
         tokio::time::sleep(Duration::from_millis(3000)).await;
+        // Who says nothing on the WebSocket for half a minute is taken for gone.
+        for client in [&mut speaker, &mut near, &mut far] {
+            client.request(Request::Ping).await?;
+        }
         far.skip_packets();
         let began = Instant::now();
         speaker.speak(Voice::new(1, -20)).await?;

@@ -2,7 +2,7 @@
 
 use selector::SourceId;
 use serde::{Deserialize, Serialize};
-use tercet_core::{Moderation, NodeId, Participant, Publication, Refusal};
+use tercet_core::{Moderation, NodeId, Participant, Publication, Refusal, Restored};
 use tercet_protocol::{ByOrigin, LeaveReason, Role, Standing, TrackOrigin};
 
 /// What one node tells another.
@@ -145,6 +145,16 @@ pub(crate) struct CarriedParticipant {
 }
 
 impl CarriedParticipant {
+    /// What they are again when they come back.
+    pub(crate) fn state(&self) -> Restored {
+        Restored {
+            role: self.role,
+            standing: self.standing,
+            hand_raised: self.hand_raised,
+            muted: ByOrigin { microphone: self.muted, screen: self.screen_muted },
+        }
+    }
+
     pub(crate) fn of(participant: &Participant) -> CarriedParticipant {
         CarriedParticipant {
             id: participant.id.to_string(),

@@ -17,7 +17,9 @@ use tercet_protocol::{ErrorCode, LeaveReason};
 
 use super::Control;
 use super::live_room::LiveRoom;
-use crate::cluster::{CarriedParticipant, ClusterCommand, ClusterEvent, Load, RemoteModeration, RoomMessage};
+use crate::cluster::{
+    CarriedParticipant, ClusterCommand, ClusterEvent, Load, RemoteModeration, RemoteParticipant, RoomMessage,
+};
 use crate::media::WorkerId;
 
 /// Those whose node is gone stay in the room for so long: their clients come back through another.
@@ -67,6 +69,8 @@ pub(super) struct Elsewhere {
     turns: BTreeMap<ParticipantId, u64>,
     /// Those whose node is gone, since when.
     lost: BTreeMap<ParticipantId, Instant>,
+    /// Those whom a node named while a later one of their identity was elsewhere: that one may go.
+    shadowed: BTreeMap<(ParticipantId, NodeId), RemoteParticipant>,
     /// Those whom a node has yet to name in the roster that it tells.
     unnamed: BTreeMap<NodeId, BTreeSet<ParticipantId>>,
     /// What nodes wanted known after their death, and which of these are dead.
@@ -192,6 +196,7 @@ impl Control {
             live.elsewhere.nodes.remove(&node);
             live.elsewhere.wanted_by.remove(&node);
             live.elsewhere.wanted_told.remove(&node);
+            live.elsewhere.shadowed.retain(|(_, of), _| *of != node);
             live.room.set_uncounted(node, 0);
             live.wanted_changed = true;
             let of_node = live.room.participants().filter(|it| it.node == Some(node));
@@ -216,6 +221,7 @@ impl Control {
             RoomMessage::Roster { uncounted, wants_yours } => {
                 live.room.set_uncounted(from, uncounted);
                 live.attendance.changes(live.room.lists_all());
+                live.elsewhere.shadowed.retain(|(_, of), _| *of != from);
                 let known = live.room.participants().filter(|it| it.node == Some(from));
                 let known = known.map(|it| it.id.clone()).collect();
                 live.elsewhere.unnamed.insert(from, known);
@@ -239,6 +245,7 @@ impl Control {
             }
             RoomMessage::Left { id, reason } => {
                 let id = ParticipantId::from(id.as_str());
+                live.elsewhere.shadowed.remove(&(id.clone(), from));
                 if live.room.participant(&id).is_some_and(|it| it.node == Some(from)) {
                     self.depart(now, room, &id, reason);
                 }
@@ -402,3 +409,6 @@ pub(super) fn is_elsewhere(live: &LiveRoom, whom: &ParticipantId) -> bool {
 pub(super) fn change(moderation: Moderation) -> RemoteModeration {
     RemoteModeration::Change(moderation)
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,6 +11,7 @@ use tokio::sync::oneshot;
 use tracing::info;
 
 use super::live_room::LiveRoom;
+use super::requests::rank;
 use super::session::{NewSession, Outgoing, Session, Socket, text};
 use super::{Attached, Control, protocol_error};
 use crate::access::Claims;
@@ -75,7 +76,9 @@ impl Control {
             return Err(ProtocolError { retry_after_ms: Some(RETRY_AFTER.as_millis() as u64), ..error });
         };
         if let Some(former) = former {
+            self.entering = Some(room_id.clone());
             self.end(now, former, LeaveReason::Replaced);
+            self.entering = None;
         }
         let settings = self.config.room(&claims.room);
         if !self.rooms.contains_key(&room_id) {
@@ -106,6 +109,10 @@ impl Control {
                 return Err(protocol_error(re, ErrorCode::RoomFull, refusal.to_string(), true));
             }
         };
+        let participant = match &former_self.was_on_dead_node {
+            Some(was) => live.room.restore(&participant_id, &was.state()).cloned().unwrap_or(participant),
+            None => participant,
+        };
         let endpoint = EndpointId(self.endpoint_next);
         self.endpoint_next += 1;
         let session = Session::new(NewSession {
@@ -134,15 +141,16 @@ impl Control {
             red: settings.red,
         };
         self.command(worker, WorkerCommand::Open(open));
+        let standing = rank(participant.standing);
+        if standing != selector::Standing::Ordinary {
+            self.command(worker, WorkerCommand::SetStanding { endpoint, standing });
+        }
         if worker_is_new {
             self.tell_room_workers(&room_id);
             self.trace_on(&room_id, worker);
         }
         self.tell_viewers_of(&room_id, &participant_id);
         info!(room = %room_id, participant = %participant_id, session = %session_id, worker = worker.0, "joined");
-        if let Some(was) = former_self.was_on_dead_node {
-            self.restore(now, &room_id, was);
-        }
         self.entered_here(now, &room_id, &participant_id);
         self.tell_joined(now, &room_id, session_id, former_self.was_listed);
         if let Some(welcome) = self.welcome(session_id, re) {
@@ -243,6 +251,9 @@ impl Control {
             if was_listed {
                 self.tell_left(now, &session.room, &session.participant, reason);
             }
+            if is_here {
+                self.unshadow(now, &session.room, &session.participant);
+            }
         }
         self.report();
         if self.sessions.is_empty() {
@@ -252,7 +263,8 @@ impl Control {
 
     /// Nobody is in the room any more, on this node. Returns whether that is so.
     fn close_empty_room(&mut self, room: &RoomId) -> bool {
-        let is_empty = self.rooms.get(room).is_none_or(|live| live.sessions.is_empty());
+        let is_empty = self.rooms.get(room).is_none_or(|live| live.sessions.is_empty())
+            && self.entering.as_ref() != Some(room);
         if is_empty && self.rooms.remove(room).is_some() {
             self.command_cluster(ClusterCommand::CloseRoom(room.clone()));
         }

@@ -122,7 +122,7 @@ impl Control {
 }
 
 /// The standing as the selector has it.
-fn rank(standing: Standing) -> selector::Standing {
+pub(super) fn rank(standing: Standing) -> selector::Standing {
     match standing {
         Standing::Ordinary => selector::Standing::Ordinary,
         Standing::Priority => selector::Standing::Priority,

@@ -33,6 +33,8 @@ pub(crate) struct Control {
     pub(super) endpoint_next: u64,
     pub(super) drained: Option<oneshot::Sender<()>>,
     pub(super) draining: bool,
+    /// The room that somebody is about to enter in place of themselves: it stays open though it may be empty.
+    pub(super) entering: Option<RoomId>,
     /// `None` for a node that is by itself.
     pub(super) own_node: Option<OwnNode>,
     commands: Vec<(WorkerId, WorkerCommand)>,
@@ -52,6 +54,7 @@ impl Control {
             endpoint_next: 1,
             drained: None,
             draining: false,
+            entering: None,
             own_node: None,
             commands: Vec::new(),
         }

@@ -2,8 +2,7 @@
 
 use std::time::Instant;
 
-use tercet_core::{NodeId, ParticipantId, Restored, RoomId, SessionId};
-use tercet_protocol::ByOrigin;
+use tercet_core::{NodeId, ParticipantId, RoomId, SessionId};
 use tracing::info;
 
 use super::{Former, HAND_OVER_WITHIN, LOST_FOR, sources_of};
@@ -57,7 +56,7 @@ impl Control {
             session.was_restored = true;
         }
         info!(%room, participant = %id, role = ?carried.role, "is what they were on a node that is gone");
-        let _ = self.change(now, room, &id, |room| room.restore(&id, &carried_state(&carried)));
+        let _ = self.change(now, room, &id, |room| room.restore(&id, &carried.state()));
     }
 
     /// Somebody enters whom other nodes may know: from here on they are there no more.
@@ -86,14 +85,5 @@ impl Control {
         live.drop_remote(id);
         self.silence(room, sources_of(&there));
         Former { was_on_dead_node: if is_lost { Some(was) } else { carried }, was_listed }
-    }
-}
-
-fn carried_state(carried: &CarriedParticipant) -> Restored {
-    Restored {
-        role: carried.role,
-        standing: carried.standing,
-        hand_raised: carried.hand_raised,
-        muted: ByOrigin { microphone: carried.muted, screen: carried.screen_muted },
     }
 }

@@ -60,7 +60,8 @@ impl Control {
         let is_handed_over = |id: &SessionId| self.sessions.get(id).is_none_or(|it| it.ends_at.is_some());
         let Some(&session) = live.sessions.get(id).filter(|id| !is_handed_over(id)) else {
             let known = live.room.participant(id).and_then(|it| it.node);
-            return known.is_none_or(|node| node == from || live.elsewhere.turn_of(id) <= turn);
+            return known
+                .is_none_or(|node| (live.elsewhere.turn_of(id), node) <= (turn, from) || node == from);
         };
         let own_turn = live.elsewhere.turn_of(id);
         if (own_turn, own) < (turn, from) {
@@ -80,9 +81,12 @@ impl Control {
     /// A node says how somebody there is.
     pub(super) fn adopt(&mut self, now: Instant, room: &RoomId, from: NodeId, remote: RemoteParticipant) {
         let turn = remote.turn;
-        let participant = remote.on(from);
+        let participant = remote.clone().on(from);
         let id = participant.id.clone();
         if !self.yield_identity(now, room, &id, from, turn) {
+            if let Some(live) = self.rooms.get_mut(room) {
+                live.elsewhere.shadowed.insert((id, from), remote);
+            }
             return;
         }
         let Some(live) = self.rooms.get_mut(room) else {
@@ -90,6 +94,15 @@ impl Control {
         };
         if let Some(unnamed) = live.elsewhere.unnamed.get_mut(&from) {
             unnamed.remove(&id);
+        }
+        live.elsewhere.shadowed.remove(&(id.clone(), from));
+        if let Some(former) = live.room.participant(&id)
+            && let Some(other) =
+                former.node.filter(|node| *node != from && live.elsewhere.nodes.contains(node))
+        {
+            // It ends there, or this one does: whichever goes last is told.
+            let former = RemoteParticipant::of(former, live.elsewhere.turn_of(&id));
+            live.elsewhere.shadowed.insert((id.clone(), other), former);
         }
         live.elsewhere.lost.remove(&id);
         live.elsewhere.turns.insert(id.clone(), turn);
@@ -148,6 +161,19 @@ impl Control {
             self.tell_left(now, room, id, reason);
         }
         self.silence(room, sources_of(&left));
+        self.unshadow(now, room, id);
+    }
+
+    /// Somebody went: another of their identity may be there still.
+    pub(in crate::control) fn unshadow(&mut self, now: Instant, room: &RoomId, id: &ParticipantId) {
+        let Some(live) = self.rooms.get_mut(room) else {
+            return;
+        };
+        let shadowed = live.elsewhere.shadowed.iter().filter(|((of, _), _)| of == id);
+        let latest = shadowed.max_by_key(|((_, node), it)| (it.turn, *node)).map(|(key, _)| key.clone());
+        if let Some((key, remote)) = latest.and_then(|key| live.elsewhere.shadowed.remove_entry(&key)) {
+            self.adopt(now, room, key.1, remote);
+        }
     }
 
     /// Sources of other nodes are silent: nobody there says so any more.
