@@ -59,6 +59,14 @@ pub(crate) enum RoomMessage {
     Wanted(Vec<u32>),
 }
 
+impl RoomMessage {
+    /// Whether it is of who is there, which a roster tells too.
+    pub(crate) fn is_of_roster(&self) -> bool {
+        use RoomMessage::{Entered, Left, Participants, Roster, RosterEnd, Uncounted};
+        matches!(self, Roster { .. } | RosterEnd | Participants(_) | Left { .. } | Uncounted(_) | Entered(_))
+    }
+}
+
 /// What a moderator does to somebody on another node.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) enum RemoteModeration {

@@ -217,6 +217,10 @@ impl Control {
             }
             return;
         };
+        if message.is_of_roster() && !live.elsewhere.nodes.contains(&from) {
+            // Of a room that it has closed since, or that we have yet to hear is there: then all is told once more.
+            return;
+        }
         match message {
             RoomMessage::Roster { uncounted, wants_yours } => {
                 live.room.set_uncounted(from, uncounted);

@@ -243,7 +243,9 @@ impl Control {
         let is_here = live.room.participant(&session.participant).is_some_and(|it| it.node.is_none());
         let was_listed = is_here && live.room.is_listed(&session.participant);
         let worker_is_gone = live.remove(&session.participant, session.worker);
-        self.left_here(&session.room, &session.participant, was_listed, reason);
+        // Other nodes may keep one who was handed over in mind, until they hear that that session is over too.
+        let is_news = was_listed || session.ends_at.is_some();
+        self.left_here(&session.room, &session.participant, is_news, reason);
         if !self.close_empty_room(&session.room) {
             if worker_is_gone {
                 self.tell_room_workers(&session.room);

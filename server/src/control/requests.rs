@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use tercet_core::{Moderation, Participant, ParticipantId, Refusal, Room, RoomId, SessionId};
+use tercet_core::{Gate, Moderation, Participant, ParticipantId, Refusal, Room, RoomId, SessionId};
 use tercet_protocol::{ByOrigin, ClientMessage, ErrorCode, LeaveReason, Request, ServerMessage, Standing};
 
 use super::elsewhere::{change, is_elsewhere};
@@ -22,6 +22,7 @@ impl Control {
         let (id, re) = (session.id, message.id);
         let (room, actor, endpoint, worker) =
             (session.room.clone(), session.participant.clone(), session.endpoint, session.worker);
+        let has_moved = session.ends_at.is_some();
         let outcome = match message.request {
             Request::Join { .. } | Request::Resume { .. } => {
                 Err((ErrorCode::AlreadyJoined, "this connection has a session already".to_owned()))
@@ -32,6 +33,17 @@ impl Control {
             }
             Request::Ping => return self.send(now, id, &ServerMessage::Pong { re }),
             Request::Leave => return self.end_by_request(now, id, LeaveReason::Left, re),
+            // What they say of themselves they say to the node that they are on by now; but nobody is heard who wants not to be.
+            Request::Mute { muted, .. } if has_moved => {
+                if muted {
+                    let gates = ByOrigin::each(|_| Gate::Muted);
+                    self.command(worker, WorkerCommand::SetGates { endpoint, gates });
+                }
+                Ok(())
+            }
+            _ if has_moved => {
+                Err((ErrorCode::NoSuchSession, "the participant is on another node by now".to_owned()))
+            }
             Request::Mute { muted, track } => {
                 self.change(now, &room, &actor, |room| room.set_muted(&actor, track, muted))
             }

@@ -161,6 +161,10 @@ impl Control {
             self.tell_left(now, room, id, reason);
         }
         self.silence(room, sources_of(&left));
+        // Who was handed over and left there has left altogether.
+        if let Some(session) = self.rooms.get(room).and_then(|live| live.sessions.get(id)).copied() {
+            self.end(now, session, LeaveReason::Replaced);
+        }
         self.unshadow(now, room, id);
     }
 
@@ -213,7 +217,7 @@ impl Control {
         &mut self,
         room: &RoomId,
         id: &ParticipantId,
-        was_listed: bool,
+        is_news: bool,
         reason: LeaveReason,
     ) {
         if let Some(live) = self.rooms.get_mut(room) {
@@ -221,7 +225,7 @@ impl Control {
                 live.elsewhere.turns.remove(id);
                 live.elsewhere.replaced.remove(id);
             }
-            if was_listed {
+            if is_news {
                 self.tell_nodes(room, &RoomMessage::Left { id: id.to_string(), reason });
             }
         }

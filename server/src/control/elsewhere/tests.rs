@@ -1,4 +1,6 @@
 //! Control planes of several nodes and what they tell each other, in virtual time: whatever happens, they come to agree with what is so.
+//!
+//! `RUNS=6000 cargo test -p tercet elsewhere` for more of it; with `TRACE=1` each event and message is printed.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -161,7 +163,10 @@ impl Nodes {
         let (socket, outbox) = mpsc::channel(1024);
         let (reply, mut attached) = oneshot::channel();
         control.input(self.now, ControlInput::Join { claims, name: None, request: None, socket, reply });
-        let attached = attached.try_recv().expect("answered at once").expect("there is place");
+        let Ok(attached) = attached.try_recv().expect("answered at once") else {
+            // The node stops.
+            return;
+        };
         let seen = BTreeMap::new();
         self.clients.push(Client { at, identity: who, attached, outbox, seen, is_over: None });
         self.settle(at);
@@ -213,6 +218,15 @@ impl Nodes {
         for other in others {
             self.miss(other, index);
         }
+    }
+
+    /// A node stops: it takes nobody new, and its people go elsewhere in their own time.
+    fn drain(&mut self, index: usize) {
+        if let Some(control) = &mut self.controls[index] {
+            let (drained, _) = oneshot::channel();
+            control.input(self.now, ControlInput::Drain { deadline: Duration::from_secs(10), drained });
+        }
+        self.settle(index);
     }
 
     fn pass(&mut self, time: Duration) {
@@ -345,7 +359,8 @@ fn happen(nodes: &mut Nodes, rng: &mut SmallRng) {
         (80..84, _) => nodes.part(a, b),
         (84..90, _) => nodes.meet(a, b),
         (90..93, _) => nodes.kill(a),
-        (93..97, _) if nodes.controls[a].is_none() => nodes.start(a),
+        (93..94, _) => nodes.drain(a),
+        (94..97, _) if nodes.controls[a].is_none() => nodes.start(a),
         _ => nodes.pass(Duration::from_millis(rng.random_range(0..3000))),
     }
 }
