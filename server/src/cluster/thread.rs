@@ -2,6 +2,9 @@
 //!
 //! It waits as a media worker does, and takes what there is. What decides is [`Cluster`].
 
+mod rooms;
+mod view;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::io::ErrorKind;
 use std::net::SocketAddr;
@@ -14,23 +17,21 @@ use anyhow::Context;
 use mio::net::UdpSocket;
 use mio::{Events, Interest, Poll, Token, Waker};
 use rustc_hash::FxHashMap;
-use selector::SourceId;
 use tercet_cluster::{
-    BootId, Bundle, Cluster, ClusterConfig, ClusterEvent as NetworkEvent, Heard, NodeInfo, NodeState, Output,
-    Secret, Unbundler,
+    BootId, Bundle, Cluster, ClusterConfig, ClusterEvent as NetworkEvent, NodeInfo, Output, Secret, Unbundler,
 };
 use tercet_core::{NodeId, RoomId};
 use tokio::sync::{mpsc, oneshot};
 use tracing::{debug, error, info, warn};
 
-use super::message::{Carried, NodeMessage, write_carried};
+use super::message::NodeMessage;
 use super::metrics::ClusterMetrics;
 use super::{
     Bound, CarriedParticipant, ClusterCommand, ClusterEvent, ClusterHandle, Load, Located, Snapshot,
     first_info, own_id,
 };
 use crate::config::Config;
-use crate::media::{Crossing, CrossingSender, Doorbell, HeardPacket, News, WorkerId, crossing};
+use crate::media::{Crossing, CrossingSender, Doorbell, WorkerId, crossing};
 
 const DOORBELL: Token = Token(0);
 const SOCKET: Token = Token(1);
@@ -52,18 +53,6 @@ const COMMANDS_A_TURN: usize = 256;
 const BACKLOG_MAX: usize = 100_000;
 
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
-
-/// How long the store may take to say where a room is, and how long it is watched then.
-const LOCATE_WITHIN: Duration = Duration::from_millis(150);
-const WATCH_FOR: Duration = Duration::from_secs(60);
-
-/// Rooms that are watched at once, for those who ask.
-const WATCHED_MAX: usize = 4096;
-
-/// What outlives a node is told again so often, and is true for so long.
-const CARRY_INTERVAL: Duration = Duration::from_secs(10);
-const CARRIED_FOR: Duration = Duration::from_secs(30);
-const CARRIED_BYTES_MAX: usize = 900;
 
 /// The tables of atm0s-sdn are made on the stack.
 const STACK_BYTES: usize = 16 << 20;
@@ -355,111 +344,6 @@ impl Thread {
         }
     }
 
-    /// Says again what outlives this node, with the time of now.
-    fn carry(&mut self, now: Instant, room: &RoomId) {
-        let Some(open) = self.rooms.get_mut(room) else {
-            return;
-        };
-        open.carry_at = (!open.carried.is_empty()).then(|| now + CARRY_INTERVAL);
-        let carried = write_carried(self.cluster.time_ms(now), &open.carried, CARRIED_BYTES_MAX);
-        self.cluster.carry(now, room, carried);
-    }
-
-    fn locate(&mut self, now: Instant, room: RoomId, reply: oneshot::Sender<Located>) {
-        let is_here = self.rooms.contains_key(&room);
-        let is_new = !self.watched.contains_key(&room);
-        // Whoever asks for too many rooms gets any node.
-        if is_here || (is_new && self.watched.len() >= WATCHED_MAX) {
-            let _ = reply.send(Located { is_here, elsewhere: self.cluster.nodes_of(&room).collect() });
-            return;
-        }
-        if is_new {
-            self.cluster.watch_room(now, &room);
-        }
-        let watched = self.watched.entry(room.clone()).or_insert(Watched {
-            since: now,
-            asked_at: now,
-            replies: Vec::new(),
-        });
-        watched.asked_at = now;
-        if watched.replies.is_empty() {
-            self.asked.push(room);
-        }
-        watched.replies.push(reply);
-    }
-
-    /// Answers those who asked where a room is, once it is known or has had its time.
-    fn answer_located(&mut self, now: Instant) {
-        self.asked.retain(|room| {
-            let Some(watched) = self.watched.get_mut(room) else {
-                return false;
-            };
-            let elsewhere: Vec<NodeId> = self.cluster.nodes_of(room).collect();
-            if elsewhere.is_empty() && now < watched.since + LOCATE_WITHIN {
-                return true;
-            }
-            for reply in watched.replies.drain(..) {
-                let _ = reply.send(Located { is_here: false, elsewhere: elsewhere.clone() });
-            }
-            false
-        });
-    }
-
-    fn take_crossings(&mut self, now: Instant) {
-        for turn in 0.. {
-            if turn == CROSSINGS_A_TURN {
-                // More may wait: come back after the others had their turn.
-                self.parts.doorbell.ring();
-                break;
-            }
-            match self.parts.crossings.try_recv() {
-                Ok(crossing) => self.crossing(now, crossing),
-                Err(_) => break,
-            }
-        }
-        for room in self.bundled.drain(..) {
-            if let Some(open) = self.rooms.get_mut(&room) {
-                self.cluster.publish(now, &room, &open.bundle.take());
-            }
-        }
-    }
-
-    /// A worker has something for the other nodes of a room.
-    fn crossing(&mut self, now: Instant, crossing: Crossing) {
-        let Crossing { room, origin, news } = crossing;
-        match news {
-            News::Heard(heard) => {
-                let Some(open) = self.rooms.get_mut(&room) else {
-                    return;
-                };
-                let HeardPacket { packet, candidate, pre_roll } = *heard;
-                if open.bundle.is_empty() {
-                    self.bundled.push(room.clone());
-                }
-                let full = open.bundle.push(&Heard { origin, packet, candidate, pre_roll });
-                self.metrics.packets_out.increment(1);
-                for bundle in full {
-                    self.cluster.publish(now, &room, &bundle);
-                }
-            }
-            News::Turn(turn) => {
-                self.tell_all(now, &room, &NodeMessage::Turn { room: room.to_string(), origin, turn });
-            }
-            News::Silenced(source) => {
-                let message = NodeMessage::Silenced { room: room.to_string(), origin, source: source.0 };
-                self.tell_all(now, &room, &message);
-            }
-        }
-    }
-
-    fn tell_all(&mut self, now: Instant, room: &RoomId, message: &NodeMessage) {
-        let message = message.write();
-        let nodes: Vec<NodeId> = self.cluster.nodes_of(room).collect();
-        for node in nodes {
-            self.cluster.send(now, node, &message);
-        }
-    }
-
     fn network_event(&mut self, now: Instant, event: NetworkEvent) {
         match event {
             NetworkEvent::NodeUp(node, boot) => {
@@ -502,62 +386,6 @@ impl Thread {
         }
     }
 
-    fn carried(&mut self, now: Instant, room: RoomId, node: NodeId, boot: BootId, carried: &[u8]) {
-        let Ok(Carried { at_ms, participants }) = postcard::from_bytes(carried) else {
-            return;
-        };
-        let age_ms = self.cluster.time_ms(now).saturating_sub(at_ms);
-        if age_ms <= CARRIED_FOR.as_millis() as u64 {
-            let is_alive = self.cluster.nodes().any(|(up, state)| (up, state.boot) == (node, boot));
-            self.tell(ClusterEvent::Carried { room, node, is_alive, participants });
-        }
-    }
-
-    /// What is heard of a room on another node, for the workers that have a part of it.
-    fn heard(&mut self, room: RoomId, node: NodeId, data: &[u8]) {
-        let Some(open) = self.rooms.get(&room) else {
-            return;
-        };
-        let unbundler = self.unbundlers.entry((room.clone(), node)).or_default();
-        for Heard { origin, packet, candidate, pre_roll } in unbundler.read(data) {
-            self.metrics.packets_in.increment(1);
-            let heard = HeardPacket { packet, candidate, pre_roll };
-            for worker in &open.workers {
-                let news = News::Heard(Box::new(heard.clone()));
-                self.cross_to(*worker, Crossing { room: room.clone(), origin, news });
-            }
-        }
-    }
-
-    fn message(&mut self, from: NodeId, message: &[u8]) {
-        let (room, origin, news) = match NodeMessage::read(message) {
-            None => return debug!(node = %from, "a message that can't be read"),
-            Some(NodeMessage::OfRoom { room, message }) => {
-                return self.tell(ClusterEvent::Told { from, room: room.as_str().into(), message });
-            }
-            Some(NodeMessage::Silenced { room, origin, source }) => {
-                (room, origin, News::Silenced(SourceId(source)))
-            }
-            Some(NodeMessage::Turn { room, origin, turn }) => (room, origin, News::Turn(turn)),
-        };
-        let room = RoomId::from(room.as_str());
-        let workers = self.rooms.get(&room).map(|open| open.workers.clone()).unwrap_or_default();
-        for worker in workers {
-            let news = match &news {
-                News::Silenced(source) => News::Silenced(*source),
-                News::Turn(turn) => News::Turn(*turn),
-                News::Heard(heard) => News::Heard(heard.clone()),
-            };
-            self.cross_to(worker, Crossing { room: room.clone(), origin, news });
-        }
-    }
-
-    fn cross_to(&self, worker: WorkerId, crossing: Crossing) {
-        if !self.workers.get(worker.0).is_some_and(|sender| sender.send(crossing)) {
-            self.metrics.crossing_dropped.increment(1);
-        }
-    }
-
     fn tell(&mut self, event: ClusterEvent) {
         if self.backlog.len() >= BACKLOG_MAX {
             // The control plane has not moved for minutes, or ever: a node in that state serves nobody.
@@ -580,50 +408,4 @@ impl Thread {
             }
         }
     }
-
-    /// Once a second: what others see of this node, and what people see of the cluster.
-    fn report(&mut self, now: Instant) {
-        let due = self.rooms.iter().filter(|(_, open)| open.carry_at.is_some_and(|at| at <= now));
-        for room in due.map(|(room, _)| room.clone()).collect::<Vec<_>>() {
-            self.carry(now, &room);
-        }
-        let is_over = |watched: &Watched| watched.replies.is_empty() && now >= watched.asked_at + WATCH_FOR;
-        let over = self.watched.iter().filter(|(_, watched)| is_over(watched));
-        for room in over.map(|(room, _)| room.clone()).collect::<Vec<_>>() {
-            self.watched.remove(&room);
-            if !self.rooms.contains_key(&room) {
-                self.cluster.close_room(now, &room);
-            }
-        }
-        self.cluster.set_info(now, self.info.clone());
-        self.cluster.ask_routes(now);
-        let links: Vec<_> = self.cluster.links().collect();
-        let others: BTreeMap<_, _> = self.cluster.nodes().collect();
-        let urls = reached_by_clients(self.cluster.node(), &others);
-        if urls != self.others_told {
-            self.others_told.clone_from(&urls);
-            self.tell(ClusterEvent::Others(urls));
-        }
-        let counts = self.cluster.counts();
-        self.metrics.report(counts, others.len() + 1, &links);
-        let rooms = self.rooms.keys().map(|room| (room.clone(), self.cluster.nodes_of(room).collect()));
-        let mut snapshot = self.snapshot.write().unwrap_or_else(PoisonError::into_inner);
-        *snapshot = Snapshot {
-            own: self.cluster.own_info().clone(),
-            others,
-            links,
-            rooms: rooms.collect(),
-            routes: std::mem::take(&mut snapshot.routes),
-            ..*snapshot
-        };
-    }
-}
-
-/// Where clients reach a few other nodes that take people, those of the own zone first.
-fn reached_by_clients(own: NodeId, others: &BTreeMap<NodeId, NodeState>) -> Vec<String> {
-    const OTHERS_MAX: usize = 4;
-    let infos = others.iter().filter_map(|(node, state)| Some((node, state.info.as_ref()?)));
-    let mut taking: Vec<(&NodeId, &NodeInfo)> = infos.filter(|(_, info)| !info.is_draining).collect();
-    taking.sort_by_key(|(node, _)| (node.zone != own.zone, **node));
-    taking.into_iter().take(OTHERS_MAX).map(|(_, info)| info.http.clone()).collect()
 }

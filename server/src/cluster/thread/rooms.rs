@@ -1,0 +1,141 @@
+//! Rooms that span nodes: what workers pass on, out; what is heard elsewhere, in; and what outlives this node.
+
+use std::time::{Duration, Instant};
+
+use selector::SourceId;
+use tercet_cluster::{BootId, Heard};
+use tercet_core::{NodeId, RoomId};
+use tracing::debug;
+
+use super::{CROSSINGS_A_TURN, Thread};
+use crate::cluster::ClusterEvent;
+use crate::cluster::message::{Carried, NodeMessage, write_carried};
+use crate::media::{Crossing, HeardPacket, News, WorkerId};
+
+/// What outlives a node is told again so often, and is true for so long.
+const CARRY_INTERVAL: Duration = Duration::from_secs(10);
+const CARRIED_FOR: Duration = Duration::from_secs(30);
+const CARRIED_BYTES_MAX: usize = 900;
+
+impl Thread {
+    pub(super) fn take_crossings(&mut self, now: Instant) {
+        for turn in 0.. {
+            if turn == CROSSINGS_A_TURN {
+                // More may wait: come back after the others had their turn.
+                self.parts.doorbell.ring();
+                break;
+            }
+            match self.parts.crossings.try_recv() {
+                Ok(crossing) => self.crossing(now, crossing),
+                Err(_) => break,
+            }
+        }
+        for room in self.bundled.drain(..) {
+            if let Some(open) = self.rooms.get_mut(&room) {
+                self.cluster.publish(now, &room, &open.bundle.take());
+            }
+        }
+    }
+
+    /// A worker has something for the other nodes of a room.
+    pub(super) fn crossing(&mut self, now: Instant, crossing: Crossing) {
+        let Crossing { room, origin, news } = crossing;
+        match news {
+            News::Heard(heard) => {
+                let Some(open) = self.rooms.get_mut(&room) else {
+                    return;
+                };
+                let HeardPacket { packet, candidate, pre_roll } = *heard;
+                if open.bundle.is_empty() {
+                    self.bundled.push(room.clone());
+                }
+                let full = open.bundle.push(&Heard { origin, packet, candidate, pre_roll });
+                self.metrics.packets_out.increment(1);
+                for bundle in full {
+                    self.cluster.publish(now, &room, &bundle);
+                }
+            }
+            News::Turn(turn) => {
+                self.tell_all(now, &room, &NodeMessage::Turn { room: room.to_string(), origin, turn });
+            }
+            News::Silenced(source) => {
+                let message = NodeMessage::Silenced { room: room.to_string(), origin, source: source.0 };
+                self.tell_all(now, &room, &message);
+            }
+        }
+    }
+
+    pub(super) fn tell_all(&mut self, now: Instant, room: &RoomId, message: &NodeMessage) {
+        let message = message.write();
+        let nodes: Vec<NodeId> = self.cluster.nodes_of(room).collect();
+        for node in nodes {
+            self.cluster.send(now, node, &message);
+        }
+    }
+
+    /// What is heard of a room on another node, for the workers that have a part of it.
+    pub(super) fn heard(&mut self, room: RoomId, node: NodeId, data: &[u8]) {
+        let Some(open) = self.rooms.get(&room) else {
+            return;
+        };
+        let unbundler = self.unbundlers.entry((room.clone(), node)).or_default();
+        for Heard { origin, packet, candidate, pre_roll } in unbundler.read(data) {
+            self.metrics.packets_in.increment(1);
+            let heard = HeardPacket { packet, candidate, pre_roll };
+            for worker in &open.workers {
+                let news = News::Heard(Box::new(heard.clone()));
+                self.cross_to(*worker, Crossing { room: room.clone(), origin, news });
+            }
+        }
+    }
+
+    pub(super) fn message(&mut self, from: NodeId, message: &[u8]) {
+        let (room, origin, news) = match NodeMessage::read(message) {
+            None => return debug!(node = %from, "a message that can't be read"),
+            Some(NodeMessage::OfRoom { room, message }) => {
+                return self.tell(ClusterEvent::Told { from, room: room.as_str().into(), message });
+            }
+            Some(NodeMessage::Silenced { room, origin, source }) => {
+                (room, origin, News::Silenced(SourceId(source)))
+            }
+            Some(NodeMessage::Turn { room, origin, turn }) => (room, origin, News::Turn(turn)),
+        };
+        let room = RoomId::from(room.as_str());
+        let workers = self.rooms.get(&room).map(|open| open.workers.clone()).unwrap_or_default();
+        for worker in workers {
+            let news = match &news {
+                News::Silenced(source) => News::Silenced(*source),
+                News::Turn(turn) => News::Turn(*turn),
+                News::Heard(heard) => News::Heard(heard.clone()),
+            };
+            self.cross_to(worker, Crossing { room: room.clone(), origin, news });
+        }
+    }
+
+    pub(super) fn cross_to(&self, worker: WorkerId, crossing: Crossing) {
+        if !self.workers.get(worker.0).is_some_and(|sender| sender.send(crossing)) {
+            self.metrics.crossing_dropped.increment(1);
+        }
+    }
+
+    /// Says again what outlives this node, with the time of now.
+    pub(super) fn carry(&mut self, now: Instant, room: &RoomId) {
+        let Some(open) = self.rooms.get_mut(room) else {
+            return;
+        };
+        open.carry_at = (!open.carried.is_empty()).then(|| now + CARRY_INTERVAL);
+        let carried = write_carried(self.cluster.time_ms(now), &open.carried, CARRIED_BYTES_MAX);
+        self.cluster.carry(now, room, carried);
+    }
+
+    pub(super) fn carried(&mut self, now: Instant, room: RoomId, node: NodeId, boot: BootId, carried: &[u8]) {
+        let Ok(Carried { at_ms, participants }) = postcard::from_bytes(carried) else {
+            return;
+        };
+        let age_ms = self.cluster.time_ms(now).saturating_sub(at_ms);
+        if age_ms <= CARRIED_FOR.as_millis() as u64 {
+            let is_alive = self.cluster.nodes().any(|(up, state)| (up, state.boot) == (node, boot));
+            self.tell(ClusterEvent::Carried { room, node, is_alive, participants });
+        }
+    }
+}
