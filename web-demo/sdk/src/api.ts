@@ -127,10 +127,18 @@ export interface RoomStats {
 }
 
 export interface ConnectOptions {
-  /** The server's base URL: `https://host`, or `wss://host`; the WebSocket is `${url}/v1/ws`. */
-  url: string;
+  /**
+   * The server's base URL: `https://host`, or `wss://host`; the WebSocket is `${url}/v1/ws`. Of several, which are nodes of
+   * one cluster, each is tried in turn.
+   */
+  url: string | string[];
   /** The access token (JWT). */
   token: string;
+  /**
+   * Asked for a fresh token of the same room and identity when the server says that the one in hand has expired: on
+   * entering, and when the room is entered again through another node.
+   */
+  getToken?: () => Promise<string>;
   /** What to send: a microphone, a WebAudio destination, ... Can be set and replaced later. */
   audioTrack?: MediaStreamTrack | null;
   /** Reserved for a later version of the server, which this one's clients can name already; ignored with a warning. */
@@ -176,7 +184,7 @@ export interface RoomEvents {
   speakers: [levels: readonly SpeakerLevel[]];
   data: [message: DataMessage];
   statechange: [state: RoomState, reason: CloseReason | null];
-  /** The server is going to stop; the session ends after so many milliseconds. */
+  /** The server is going to stop, and no other node takes the session; it ends after so many milliseconds. */
   closing: [deadlineMs: number];
   /** The session is over. */
   left: [reason: CloseReason];
@@ -188,6 +196,8 @@ export interface RoomEvents {
 export interface Room {
   /** The room's name. */
   readonly id: string;
+  /** The base URL of the node through which one is in the room now. */
+  readonly url: string;
   readonly state: RoomState;
   /** Why the state is `closed`. */
   readonly closeReason: CloseReason | null;

@@ -29,8 +29,10 @@ export class Backoff {
     if (performance.now() - this.#openedAt >= STEADY_MS) this.#attempt = 0;
   }
 
+  /** The first attempt is made at once. */
   nextMs(): number {
-    return backoffMs(this.#attempt++);
+    const attempt = this.#attempt++;
+    return attempt === 0 ? 0 : backoffMs(attempt - 1);
   }
 }
 

@@ -36,7 +36,7 @@ export class Media {
   readonly #options: PeerOptions;
   readonly #handlers: MediaHandlers;
   readonly #pause = new Pause();
-  readonly #outbox = new Outbox();
+  #outbox = new Outbox();
   readonly #watch: ReturnType<typeof setInterval>;
   #peer: Peer;
   #grace: ReturnType<typeof setTimeout> | undefined;
@@ -69,6 +69,29 @@ export class Media {
       this.#replacePeer();
     }
     this.#startGrace(CONNECT_MS);
+  }
+
+  /** As `start`, of a session in place of one whose media is lost: tracks and health are told as after any repair. */
+  restore(): void {
+    void this.#repair(true);
+  }
+
+  /**
+   * From here on this one sends, and the media of another session doesn't: tracks, and messages that it didn't get rid of.
+   * Tracks that both sent would be heard twice.
+   */
+  takeOver(former: Media): void {
+    const { audioTrack, sharedAudio } = former.#options;
+    // A connection that was closed from outside refuses, and is replaced by one that has the tracks.
+    const refused = () => {};
+    this.setAudioTrack(audioTrack).catch(refused);
+    this.setSharedAudio(sharedAudio).catch(refused);
+    former.#peer.setAudioTrack(null).catch(refused);
+    former.#peer.setSharedAudio(null).catch(refused);
+    former.#outbox.takeBack(former.#peer);
+    this.#outbox = former.#outbox;
+    former.#outbox = new Outbox();
+    this.#outbox.flush(this.#peer);
   }
 
   async setAudioTrack(track: MediaStreamTrack | null): Promise<void> {
@@ -131,12 +154,12 @@ export class Media {
     }, ms);
   }
 
-  async #repair(): Promise<void> {
+  async #repair(isNew = false): Promise<void> {
     if (this.#repairing || this.#closed) return;
     this.#repairing = true;
     clearTimeout(this.#grace);
     this.#handlers.healthChanged(false);
-    let fresh = this.#peer.state === "closed";
+    let fresh = isNew || this.#peer.state === "closed";
     // What never connected is not worth another 15 s of hope before a word is said.
     if (!this.#stood && !fresh) this.#reportUnreachable();
     for (let attempt = 0; !this.#closed; attempt++) {
@@ -155,7 +178,7 @@ export class Media {
 
   async #attempt(fresh: boolean): Promise<"connected" | "failed" | "unasked"> {
     try {
-      if (fresh) this.#replacePeer();
+      if (fresh && this.#isUsed()) this.#replacePeer();
       await this.#negotiate({ iceRestart: !fresh, fresh });
       if (await this.#peer.connects(fresh ? CONNECT_MS : RESTART_MS)) return "connected";
       if (fresh) this.#reportUnreachable();
@@ -176,6 +199,10 @@ export class Media {
       if (!this.#closed && error instanceof TercetError && error.code === "connection_lost") return false;
       throw error;
     }
+  }
+
+  #isUsed(): boolean {
+    return this.#peer.isOffered || this.#peer.state === "closed";
   }
 
   #replacePeer(): void {

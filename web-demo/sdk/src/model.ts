@@ -52,8 +52,8 @@ export class RoomModel {
     this.#show(welcome.screen);
   }
 
-  /** The whole state again, after a reconnect: the events are the difference. */
-  reload(welcome: Welcome): Change[] {
+  /** The whole state again, after a reconnect: the events are the difference. Other tracks may come with it. */
+  reload(welcome: Welcome, tracks?: ReceivedTracks): Change[] {
     const changes: Change[] = [];
     const present = new Set(welcome.participants.map(({ id }) => id));
     for (const id of [...this.participants.keys()]) {
@@ -63,7 +63,9 @@ export class RoomModel {
       const known = this.participants.get(wire.id);
       changes.push(...(known ? [...update(known, wire), ...retrack(known, wire.tracks)] : this.#join(wire)));
     }
-    changes.push(...this.#seat(welcome.slots), ...this.#show(welcome.screen));
+    const seated = [...this.#seat(welcome.slots), ...this.#show(welcome.screen)];
+    // Tracks and those who are heard in them change at once.
+    changes.push(...(tracks ? this.setTracks(tracks) : seated));
     return [...changes, ...this.silence(), ...this.#count(welcome.participant_count)];
   }
 
@@ -209,7 +211,49 @@ function person(wire: WireParticipant): Person {
   };
 }
 
+/** What a welcome would say after a change. */
+export function welcomeAfter(welcome: Welcome, change: RoomChange): Welcome {
+  const of = (id: string, now: (it: WireParticipant) => WireParticipant) => ({
+    ...welcome,
+    participants: welcome.participants.map((it) => (it.id === id ? now(it) : it)),
+  });
+  const listed = (participants: WireParticipant[]) => {
+    const listsAll = welcome.participant_count <= welcome.participants.length;
+    const count = listsAll ? participants.length : Math.max(participants.length, welcome.participant_count);
+    return { ...welcome, participants, participant_count: count };
+  };
+  const without = (id: string) => welcome.participants.filter((it) => it.id !== id);
+  switch (change.type) {
+    case "participant_joined":
+    case "participant_updated":
+      return listed([...without(change.participant.id), change.participant]);
+    case "participant_left":
+      return listed(without(change.participant));
+    case "attendance":
+      return { ...welcome, participant_count: change.participant_count };
+    case "track_published":
+      return of(change.participant, (it) => ({
+        ...it,
+        tracks: [...it.tracks.filter(({ id }) => id !== change.track.id), change.track],
+      }));
+    case "track_unpublished":
+      return of(change.participant, (it) => ({
+        ...it,
+        tracks: it.tracks.filter(({ id }) => id !== change.track),
+      }));
+    case "slots":
+      return { ...welcome, slots: change.slots };
+    case "screen":
+      return { ...welcome, screen: change.participant };
+    default:
+      return welcome;
+  }
+}
+
 function update(known: Person, wire: WireParticipant): Change[] {
+  // Another node gives its own numbers.
+  known.source = wire.source;
+  known.screenSource = wire.screen_source;
   return amend(known, {
     name: wire.name,
     role: wire.role,

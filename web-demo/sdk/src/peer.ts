@@ -46,6 +46,7 @@ export class Peer implements Outlet {
   readonly #screen: RTCRtpTransceiver;
   readonly #reliable: RTCDataChannel;
   readonly #lossy: RTCDataChannel;
+  #isOffered = false;
 
   constructor({ slotCount, audioTrack, sharedAudio, red, dtx }: PeerOptions, handlers: PeerHandlers) {
     this.#dtx = dtx ?? false;
@@ -74,6 +75,11 @@ export class Peer implements Outlet {
     return this.connection.connectionState;
   }
 
+  /** An offer of it was made, and may have been taken. */
+  get isOffered(): boolean {
+    return this.#isOffered;
+  }
+
   get tracks(): ReceivedTracks {
     return {
       slots: this.#receiving.map(({ receiver }) => receiver.track),
@@ -83,6 +89,7 @@ export class Peer implements Outlet {
 
   /** The candidates aren't waited for: the server, ICE-lite, learns them from the checks (RFC 8445, 7.3.1.3). */
   async offer(iceRestart: boolean): Promise<string> {
+    this.#isOffered = true;
     const offer = await this.connection.createOffer({ iceRestart });
     await this.connection.setLocalDescription(offer);
     return this.connection.localDescription?.sdp ?? offer.sdp ?? "";
@@ -140,6 +147,8 @@ export class Peer implements Outlet {
     this.#reliable.onopen = this.#reliable.onbufferedamountlow = null;
     this.#reliable.onmessage = this.#lossy.onmessage = null;
     this.connection.close();
+    // The browser doesn't say so itself, and somebody may wait for it to connect.
+    this.connection.dispatchEvent(new Event("connectionstatechange"));
   }
 
   /** A channel stays open for as long as its connection may come back, and what it is given meanwhile may be lost. */

@@ -1,5 +1,5 @@
-// A session in a room: signalling, media and the model, put together. It decides what is done when one of them
-// breaks; how they work is in their own files.
+// A room as an application has it: the model, what one asks for, and the session in which it is asked. What is done when
+// that one breaks is decided by `presence.ts`.
 
 import {
   type Choice,
@@ -19,49 +19,35 @@ import {
   TercetError,
   type TrackOrigin,
 } from "./api.js";
-import { Backoff, Pause } from "./backoff.js";
 import { Deferred } from "./deferred.js";
 import { Emitter } from "./emitter.js";
-import { Media } from "./media.js";
+import { codeOf, type Entered, Entrance } from "./entrance.js";
 import { type Change, RoomModel } from "./model.js";
 import { isUnmuteDue, Muting } from "./muting.js";
 import { onPageHide, onWake } from "./page.js";
-import { refusal, Signalling, socketUrl } from "./signalling.js";
-import {
-  type Answer,
-  DATA_BYTES_MAX,
-  type Request,
-  type ServerEvent,
-  VERSION,
-  type Welcome,
-} from "./wire.js";
+import { Presence } from "./presence.js";
+import type { Session } from "./session.js";
+import { refusal, type Signalling } from "./signalling.js";
+import { DATA_BYTES_MAX, type Request, type RoomChange, type WireError } from "./wire.js";
 
-/** After these a session can't be taken up again, however often it is tried. */
-const REFUSED_FOR_GOOD = new Set(["unauthorized", "token_expired", "unsupported_version", "bad_message"]);
-
+/** How long one URL is tried at first, if there is no other, and if there is. */
+const OPEN_MS = 10_000;
+const OPEN_ONE_MS = 5_000;
 const LEAVE_MS = 500;
 
 export class LiveRoom implements Room {
-  readonly #url: string;
   readonly #model: RoomModel;
-  readonly #media: Media;
+  readonly #presence: Presence;
   readonly #emitter = new Emitter<RoomEvents>();
-  readonly #backoff = new Backoff();
-  readonly #pause = new Pause();
   readonly #muting = { microphone: new Muting(), screen: new Muting() };
   readonly #unsubscribe: (() => void)[];
-  #session: Welcome["session"];
-  #signalling: Signalling | null = null;
-  /** Settled by the next WebSocket that works, or by the end. */
-  #up = new Deferred<Signalling>();
   /** Rejected by the end of the session, for whoever is connecting still. */
   readonly #ended = new Deferred<never>();
-  /** When a reconnect has no purpose any more. */
-  #giveUpAt = 0;
+  /** Whom to hear, as it was granted. */
+  #choice: Choice = {};
   #leaving = false;
   #state: RoomState = "connected";
   #closeReason: CloseReason | null = null;
-  #mediaHealthy = true;
   #audioTrack: MediaStreamTrack | null;
   #sharedAudio: MediaStreamTrack | null = null;
 
@@ -70,29 +56,17 @@ export class LiveRoom implements Room {
       throw new TercetError("unsupported", "this browser has no WebRTC");
     }
     if (options.videoTrack) console.warn("tercet: this version sends no video, videoTrack is ignored");
-    const url = socketUrl(options.url);
-    let room: LiveRoom | null = null;
-    const { signalling, welcome } = await Signalling.enter(
-      url,
-      { type: "join", version: VERSION, token: options.token, name: options.name },
-      {
-        event: (event) => {
-          if (room) room.#event(event);
-        },
-        lost: () => {
-          if (room) room.#lost();
-        },
-      },
-    );
-    room = new LiveRoom(url, options, welcome, signalling);
+    const entrance = new Entrance(options);
+    const withinMs = entrance.urls.length > 1 ? OPEN_ONE_MS : OPEN_MS;
+    const room = new LiveRoom(options, entrance, await entrance.join(entrance.urls, withinMs));
     try {
       // The mute overtakes the offer: the server knows of it before it could forward anything.
-      const started = Promise.all([options.muted ? room.mute(true) : null, room.#media.start()]);
+      const started = Promise.all([options.muted ? room.mute(true) : null, room.#presence.start()]);
       // A session that ends meanwhile isn't waited for: the browser may never answer for a connection that was closed.
-      await Promise.race([started, room.#ended.promise]);
-      room.#model.setTracks(room.#media.peer.tracks);
+      const [, tracks] = await Promise.race([started, room.#ended.promise]);
+      room.#model.setTracks(tracks);
     } catch (error) {
-      room.#signalling?.sayLeave();
+      room.#session.signalling?.sayLeave();
       room.#close("failed");
       if (error instanceof TercetError) throw error;
       throw new TercetError("media_failed", String(error), { cause: error });
@@ -100,36 +74,39 @@ export class LiveRoom implements Room {
     return room;
   }
 
-  private constructor(url: string, options: ConnectOptions, welcome: Welcome, signalling: Signalling) {
-    this.#url = url;
-    this.#session = welcome.session;
+  private constructor(options: ConnectOptions, entrance: Entrance, entered: Entered) {
     this.#audioTrack = options.audioTrack ?? null;
     // Closed from the start; the request follows.
     if (options.muted) this.#muting.microphone.ask(true);
-    this.#model = new RoomModel(welcome);
-    this.#media = new Media(
-      {
-        slotCount: welcome.room.slots,
-        audioTrack: this.#audioTrack,
-        sharedAudio: null,
-        red: options.red,
-        dtx: options.dtx,
-      },
-      {
-        offer: (sdp, fresh) => this.#offer(sdp, fresh),
-        healthChanged: (healthy) => this.#mediaChanged(healthy),
-        tracksReplaced: (tracks) => this.#emit(this.#model.setTracks(tracks)),
-        frame: (text, reliable) => this.#frame(text, reliable),
-        failed: (error) => this.#emitter.emit("error", error),
-      },
-    );
+    this.#model = new RoomModel(entered.welcome);
+    const { audioTrack = null, red, dtx } = options;
+    const peer = { slotCount: this.#model.slots.length, audioTrack, sharedAudio: null, red, dtx };
+    this.#presence = new Presence(entrance, entered, peer, {
+      carryOver: (session) => this.#carryOver(session),
+      reloaded: ({ welcome }, tracks) => this.#emit(this.#model.reload(welcome, tracks)),
+      event: (event) => this.#event(event),
+      closing: (deadlineMs) => this.#emitter.emit("closing", deadlineMs),
+      lost: () => this.#lost(),
+      tracksReplaced: (tracks) => this.#emit(this.#model.setTracks(tracks)),
+      frame: (text, reliable) => this.#frame(text, reliable),
+      failed: (error) => this.#emitter.emit("error", error),
+      changed: () => this.#showState(),
+      ended: (reason, cause) => this.#close(reason, cause),
+    });
     this.#applyMute();
-    this.#useSignalling(signalling);
-    this.#unsubscribe = [onWake(() => this.#woke()), onPageHide(() => this.#pageHidden())];
+    this.#unsubscribe = [onWake(() => this.#presence.wake()), onPageHide(() => this.#pageHidden())];
+  }
+
+  get #session(): Session {
+    return this.#presence.session;
   }
 
   get id(): string {
     return this.#model.id;
+  }
+
+  get url(): string {
+    return this.#session.url;
   }
 
   get state(): RoomState {
@@ -169,11 +146,11 @@ export class LiveRoom implements Room {
   }
 
   get peerConnection(): RTCPeerConnection {
-    return this.#media.peer.connection;
+    return this.#session.media.peer.connection;
   }
 
   get webSocket(): WebSocket | null {
-    return this.#signalling?.socket ?? null;
+    return (this.#state !== "closed" && this.#session.signalling?.socket) || null;
   }
 
   on<E extends keyof RoomEvents>(event: E, handler: (...args: RoomEvents[E]) => void): () => void {
@@ -184,13 +161,13 @@ export class LiveRoom implements Room {
     this.#audioTrack = track;
     // Before it is sent, so that not a packet of a muted participant's new microphone gets out.
     this.#applyMute();
-    if (this.#state !== "closed") await this.#media.setAudioTrack(track);
+    if (this.#state !== "closed") await this.#session.media.setAudioTrack(track);
   }
 
   async shareAudio(track: MediaStreamTrack | null): Promise<void> {
     this.#sharedAudio = track;
     this.#applyMute();
-    if (this.#state !== "closed") await this.#media.setSharedAudio(track);
+    if (this.#state !== "closed") await this.#session.media.setSharedAudio(track);
   }
 
   async mute(muted: boolean): Promise<void> {
@@ -208,6 +185,7 @@ export class LiveRoom implements Room {
 
   async listen({ only, except }: Choice): Promise<void> {
     await this.#request({ type: "listen", only, except });
+    this.#choice = { only, except };
   }
 
   send(data: unknown, { reliable = true, to }: SendOptions = {}): boolean {
@@ -216,15 +194,16 @@ export class LiveRoom implements Room {
     if (new TextEncoder().encode(frame).length > DATA_BYTES_MAX) {
       throw new TercetError("too_large", `a message has at most ${DATA_BYTES_MAX} bytes`);
     }
-    return this.#media.send(frame, reliable);
+    return this.#session.media.send(frame, reliable);
   }
 
   async leave(): Promise<void> {
     if (this.#state === "closed") return;
     this.#leaving = true;
-    if (this.#signalling) {
+    const { signalling } = this.#session;
+    if (signalling) {
       const left = new Promise<void>((resolve) => this.on("left", () => resolve()));
-      this.#signalling.sayLeave();
+      signalling.sayLeave();
       await Promise.race([left, new Promise((resolve) => setTimeout(resolve, LEAVE_MS))]);
     }
     this.#close("left");
@@ -251,17 +230,11 @@ export class LiveRoom implements Room {
   }
 
   async stats(): Promise<RoomStats> {
-    const { connection, meter } = this.#media.peer;
+    const { connection, meter } = this.#session.media.peer;
     return meter.measure(await connection.getStats(), this.slots, this.screen);
   }
 
-  // --- signalling ---
-
-  #useSignalling(signalling: Signalling): void {
-    this.#signalling = signalling;
-    this.#backoff.opened();
-    this.#up.resolve(signalling);
-  }
+  // --- requests ---
 
   /**
    * What is asked for oneself means a state, so that a request whose reply was lost with its WebSocket is sent again,
@@ -269,13 +242,13 @@ export class LiveRoom implements Room {
    */
   async #request(request: Request, isDue: () => boolean = () => true): Promise<void> {
     for (;;) {
-      const signalling = await this.#up.promise;
-      if (!isDue()) return;
       try {
+        const signalling = await this.#session.up;
+        if (!isDue()) return;
         await signalling.request(request);
         return;
       } catch (error) {
-        if (!(error instanceof TercetError) || error.code !== "connection_lost") throw error;
+        if (codeOf(error) !== "connection_lost") throw error;
         if (this.#state === "closed") throw closed();
       }
     }
@@ -283,11 +256,11 @@ export class LiveRoom implements Room {
 
   /** Not repeated: it would undo what the others, or another moderator, did meanwhile. */
   async #moderate(request: Request): Promise<void> {
-    const signalling = await this.#up.promise;
+    const signalling = await this.#signallingUp();
     try {
       await signalling.request(request);
     } catch (error) {
-      if (!(error instanceof TercetError) || error.code !== "connection_lost") throw error;
+      if (codeOf(error) !== "connection_lost") throw error;
       if (this.#state === "closed") throw closed();
       throw new TercetError(
         "connection_lost",
@@ -296,96 +269,44 @@ export class LiveRoom implements Room {
     }
   }
 
-  /** Not repeated: what was true of the network when it was made may be wrong after a reconnect. */
-  async #offer(sdp: string, fresh: boolean): Promise<Answer> {
-    const signalling = await this.#up.promise;
-    return signalling.request({ type: "offer", sdp, fresh });
-  }
-
-  #event(event: ServerEvent): void {
-    if (this.#state === "closed") return;
-    switch (event.type) {
-      case "error":
-        // The WebSocket closes after it, which is answered as any other loss.
-        if (event.code !== "idle_timeout") this.#emitter.emit("error", refusal(event));
-        return;
-      case "closing":
-        this.#emitter.emit("closing", event.deadline_ms);
-        return;
-      case "left":
-        this.#close(event.reason);
-        return;
-      default:
-        this.#emit(this.#model.apply(event));
+  /** The next WebSocket that works, of whatever session. */
+  async #signallingUp(): Promise<Signalling> {
+    for (;;) {
+      try {
+        return await this.#session.up;
+      } catch {
+        if (this.#state === "closed") throw closed();
+      }
     }
   }
 
+  /** What one is, and isn't in that session yet: who was muted isn't heard by surprise. */
+  #carryOver(session: Session): void {
+    const { muted, screenMuted, handRaised } = this.me;
+    session.make("muted", muted, { type: "mute", muted, track: "microphone" });
+    session.make("screen_muted", screenMuted, { type: "mute", muted: screenMuted, track: "screen" });
+    session.make("hand_raised", handRaised, { type: "raise_hand", raised: handRaised });
+    session.choose(this.#choice);
+  }
+
+  // --- the session ---
+
+  #event(event: RoomChange | WireError): void {
+    if (event.type !== "error") this.#emit(this.#model.apply(event));
+    // The WebSocket closes after it, which is answered as any other loss.
+    else if (event.code !== "idle_timeout") this.#emitter.emit("error", refusal(event));
+  }
+
   #lost(): void {
-    if (this.#state === "closed") return;
-    this.#signalling = null;
-    this.#up = new Deferred();
-    this.#backoff.broke();
     this.#emit(this.#model.silence());
-    void this.#reconnect();
     // Whether the server heard it is unknown: the reconnect finds out.
     if (this.#leaving) this.#close("left");
     else this.#showState();
   }
 
-  async #reconnect(): Promise<void> {
-    // The server may notice the loss as late as a silence is allowed to be, and keeps the session from then on.
-    this.#giveUpAt = performance.now() + this.#session.idle_ms + this.#session.resume_ms;
-    for (;;) {
-      await this.#pause.wait(this.#backoff.nextMs());
-      if (performance.now() > this.#giveUpAt) return this.#close("timed_out");
-      try {
-        return await this.#resume();
-      } catch (error) {
-        const code = error instanceof TercetError ? error.code : "";
-        if (code === "no_such_session") return this.#close("timed_out");
-        if (REFUSED_FOR_GOOD.has(code)) {
-          if (this.#state !== "closed") this.#emitter.emit("error", error as TercetError);
-          return this.#close("failed", error as TercetError);
-        }
-      }
-    }
-  }
-
-  async #resume(): Promise<void> {
-    const { id, secret } = this.#session;
-    const { signalling, welcome } = await Signalling.enter(
-      this.#url,
-      { type: "resume", version: VERSION, session: id, secret },
-      { event: (event) => this.#event(event), lost: () => this.#lost() },
-    );
-    if (this.#state === "closed") {
-      signalling.sayLeave();
-      signalling.close();
-      return;
-    }
-    this.#session = welcome.session;
-    this.#useSignalling(signalling);
-    this.#emit(this.#model.reload(welcome));
-    this.#media.nudge();
-    this.#showState();
-  }
-
-  #woke(): void {
-    this.#pause.cut();
-    this.#signalling?.probe();
-    this.#media.nudge();
-  }
-
   #pageHidden(): void {
-    this.#signalling?.sayLeave();
+    this.#session.signalling?.sayLeave();
     this.#close("left");
-  }
-
-  // --- media ---
-
-  #mediaChanged(healthy: boolean): void {
-    this.#mediaHealthy = healthy;
-    this.#showState();
   }
 
   #frame(text: string, reliable: boolean): void {
@@ -431,7 +352,8 @@ export class LiveRoom implements Room {
 
   #showState(): void {
     if (this.#state === "closed") return;
-    const state = this.#signalling && this.#mediaHealthy ? "connected" : "reconnecting";
+    const { signalling, healthy } = this.#session;
+    const state = signalling && healthy ? "connected" : "reconnecting";
     if (state === this.#state) return;
     this.#state = state;
     this.#emitter.emit("statechange", state, null);
@@ -444,16 +366,8 @@ export class LiveRoom implements Room {
     this.#closeReason = reason;
     // First: what is closed below fails too, and the reason is what counts.
     this.#ended.reject(cause);
-    // Without a WebSocket the server can't be told yet: the reconnect goes on in the background until it is, or until
-    // the server has given up the session by itself.
-    if (!this.#signalling)
-      this.#giveUpAt = Math.min(this.#giveUpAt, performance.now() + this.#session.resume_ms);
     for (const unsubscribe of this.#unsubscribe) unsubscribe();
-    this.#up.reject(closed());
-    this.#signalling?.close();
-    this.#signalling = null;
-    this.#media.close();
-    this.#pause.cut();
+    this.#presence.close();
     this.#emitter.emit("statechange", "closed", reason);
     this.#emitter.emit("left", reason);
   }

@@ -2,9 +2,8 @@
 // server tells unasked goes to the handlers. It never reconnects: `room.ts` opens another one.
 
 import { TercetError } from "./api.js";
-import type { Answer, Hello, Request, ServerEvent, Welcome, WireError } from "./wire.js";
+import type { Answer, Hello, Redirect, Request, ServerEvent, Welcome, WireError } from "./wire.js";
 
-const OPEN_MS = 10_000;
 const PONG_MS = 5_000;
 
 export interface SignallingHandlers {
@@ -17,31 +16,36 @@ interface Pending {
   reject(error: TercetError): void;
 }
 
+/** What a hello leads to. */
+export type Greeted = { signalling: Signalling; welcome: Welcome } | { redirect: string };
+
 export class Signalling {
   readonly socket: WebSocket;
-  readonly #handlers: SignallingHandlers;
+  #handlers: SignallingHandlers = { event: () => {}, lost: () => {} };
   readonly #pending = new Map<number, Pending>();
   #lastId = 0;
   #heartbeat: ReturnType<typeof setInterval> | undefined;
   #over = false;
 
-  private constructor(url: string, handlers: SignallingHandlers) {
+  private constructor(url: string) {
     this.socket = new WebSocket(url);
-    this.#handlers = handlers;
   }
 
-  /** Opens a WebSocket and says hello. Rejects with the server's refusal, or with `unreachable`. */
-  static async enter(
-    url: string,
-    hello: Hello,
-    handlers: SignallingHandlers,
-  ): Promise<{ signalling: Signalling; welcome: Welcome }> {
-    const signalling = new Signalling(url, handlers);
-    const late = setTimeout(() => signalling.#lose(), OPEN_MS);
+  /**
+   * Opens a WebSocket and says hello. Rejects with the server's refusal, or with `unreachable` if there is no answer in
+   * time. Whoever gets it has to `attend` to it before the next task, in which something may arrive.
+   */
+  static async enter(url: string, hello: Hello, withinMs: number): Promise<Greeted> {
+    const signalling = new Signalling(url);
+    const late = setTimeout(() => signalling.#lose(), withinMs);
     try {
-      const welcome = (await signalling.#greet(hello)) as Welcome;
-      signalling.#heartbeat = setInterval(() => signalling.probe(), welcome.session.idle_ms / 3);
-      return { signalling, welcome };
+      const reply = await signalling.#greet(hello);
+      if (reply.type === "redirect") {
+        signalling.close();
+        return { redirect: reply.url };
+      }
+      signalling.#heartbeat = setInterval(() => signalling.probe(), reply.session.idle_ms / 3);
+      return { signalling, welcome: reply };
     } catch (error) {
       signalling.close();
       const lost = error instanceof TercetError && error.code === "connection_lost";
@@ -49,6 +53,10 @@ export class Signalling {
     } finally {
       clearTimeout(late);
     }
+  }
+
+  attend(handlers: SignallingHandlers): void {
+    this.#handlers = handlers;
   }
 
   request(request: Request & { type: "offer" }): Promise<Answer>;
@@ -82,10 +90,10 @@ export class Signalling {
     this.#pending.clear();
   }
 
-  #greet(hello: Hello): Promise<unknown> {
+  #greet(hello: Hello): Promise<Welcome | Redirect> {
     return new Promise((resolve, reject) => {
       const id = ++this.#lastId;
-      this.#pending.set(id, { resolve, reject });
+      this.#pending.set(id, { resolve: (reply) => resolve(reply as Welcome | Redirect), reject });
       this.socket.onopen = () => this.socket.send(JSON.stringify({ ...hello, id }));
       this.socket.onmessage = ({ data }) => this.#receive(data);
       this.socket.onclose = () => this.#lose();

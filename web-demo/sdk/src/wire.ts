@@ -43,6 +43,14 @@ export interface Welcome {
   participant_count: number;
   slots: WireSlot[];
   screen: string | null;
+  /** Base URLs of other nodes, should this one be gone. */
+  nodes?: string[];
+}
+
+/** Another node serves it. */
+export interface Redirect {
+  type: "redirect";
+  url: string;
 }
 
 export interface Answer {
@@ -75,12 +83,13 @@ export type RoomChange =
 export type ServerEvent =
   | RoomChange
   | WireError
-  | { type: "closing"; deadline_ms: number }
+  | { type: "closing"; deadline_ms: number; nodes?: string[] }
   | { type: "left"; reason: LeaveReason };
 
-export type Hello =
-  | { type: "join"; version: number; token: string; name?: string }
-  | { type: "resume"; version: number; session: string; secret: string };
+export type Hello = { version: number; may_redirect: boolean } & (
+  | { type: "join"; token: string; name?: string }
+  | { type: "resume"; session: string; secret: string }
+);
 
 export type Request =
   | { type: "offer"; sdp: string; fresh: boolean }

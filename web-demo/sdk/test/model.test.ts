@@ -1,8 +1,8 @@
 // What each message does to the room, and which events it means.
 
 import { expect, test } from "vitest";
-import { RoomModel } from "../src/model.js";
-import type { Welcome, WireParticipant } from "../src/wire.js";
+import { RoomModel, welcomeAfter } from "../src/model.js";
+import type { RoomChange, Welcome, WireParticipant } from "../src/wire.js";
 import { welcome, wireParticipant } from "./fakes.js";
 
 function model(): RoomModel {
@@ -151,6 +151,42 @@ test("a reload counts anew", () => {
   const changes = room.reload(welcome({ participant_count: 7 }) as unknown as Welcome);
   expect(changes).toEqual([["participantcount", 7]]);
   expect(room.participantCount).toBe(7);
+});
+
+test("a welcome that was kept up to date says what a room that heard the same became", () => {
+  const track = (id: string) => ({ id, kind: "audio", origin: "microphone" as const });
+  const story: RoomChange[] = [
+    { type: "participant_joined", participant: wire("bob") },
+    { type: "track_published", participant: "bob", track: track("b") },
+    { type: "track_published", participant: "ann", track: track("a") },
+    { type: "track_unpublished", participant: "ann", track: "a" },
+    { type: "slots", slots: seats("bob", "ann", null) },
+    { type: "speakers", levels: [{ participant: "ghost", level_dbov: -3 }] },
+    { type: "screen", participant: "ann" },
+    { type: "participant_updated", participant: wire("ann", { muted: true, source: 9 }) },
+    { type: "participant_joined", participant: wire("cyd") },
+    { type: "participant_left", participant: "bob", reason: "left" },
+    { type: "slots", slots: seats(null, "ann", null) },
+    { type: "attendance", participant_count: 7 },
+    { type: "participant_left", participant: "cyd", reason: "left" },
+  ];
+  for (const count of [2, 9]) {
+    const first = welcome({ participant_count: count }) as unknown as Welcome;
+    const followed = new RoomModel(first);
+    let kept = first;
+    for (const change of story) {
+      followed.apply(change);
+      kept = welcomeAfter(kept, change);
+      const reloaded = new RoomModel(first);
+      reloaded.reload(kept);
+      const state = ({ participants, slots, screen, participantCount }: RoomModel) => ({
+        participants: new Map([...participants].map(([id, it]) => [id, { ...it }]).sort() as never),
+        seated: [...slots, screen].map(({ participant }) => participant?.id),
+        participantCount,
+      });
+      expect(state(reloaded), change.type).toEqual(state(followed));
+    }
+  }
 });
 
 test("events of people who are unknown are left out", () => {
