@@ -163,7 +163,7 @@ test("in a large room those who only listen are a number, until they raise a han
   }
 });
 
-test("a restart brings everybody back by themselves, muted who was muted, each by their name", async () => {
+test("after a crash everybody is back in the same room by themselves, muted who was muted", async () => {
   const own = await startServer();
   const { port } = new URL(own.url);
   const enter = (name) => join("hall", name, { at: own.url });
@@ -176,7 +176,10 @@ test("a restart brings everybody back by themselves, muted who was muted, each b
   await screenshot(ada, "restart");
   const again = await startServer("--http", `127.0.0.1:${port}`);
   try {
-    for (const page of [ada, ben]) await notice(page, "rejoined").waitFor({ timeout: 30_000 });
+    for (const page of [ada, ben]) {
+      await page.waitForFunction(() => window.tercetRoom.state === "connected", undefined, { timeout: 30_000 });
+      await by(page, "banner").waitFor({ state: "hidden", ...SOON });
+    }
     const me = (page) => page.evaluate(() => ({ name: window.tercetRoom.me.name, muted: window.tercetRoom.me.muted }));
     assert.deepEqual(await me(ada), { name: "Ada", muted: true });
     assert.equal(await ada.evaluate(() => window.tercetRoom.audioTrack.enabled), false);
@@ -190,6 +193,22 @@ test("a restart brings everybody back by themselves, muted who was muted, each b
     await screenshot(ada, "join-muted");
     await by(ada, "join-button").click();
     await ada.waitForFunction(() => window.tercetRoom?.me.muted, undefined, SOON);
+  } finally {
+    await again.stop();
+  }
+});
+
+test("a server that stops says so, and a page joins again when it is back", async () => {
+  const own = await startServer();
+  const { port } = new URL(own.url);
+  const ada = await join("hall", "Ada", { at: own.url });
+  const stopped = own.drain();
+  await by(ada, "banner").filter({ hasText: "The server is going to stop" }).waitFor(SOON);
+  await stopped;
+  const again = await startServer("--http", `127.0.0.1:${port}`);
+  try {
+    await notice(ada, "rejoined").filter({ hasText: "The server stopped. You are back in the room." }).waitFor({ timeout: 30_000 });
+    assert.equal(await ada.evaluate(() => window.tercetRoom.me.name), "Ada");
   } finally {
     await again.stop();
   }

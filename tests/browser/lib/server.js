@@ -19,14 +19,20 @@ export async function startServer(...args) {
   server.on("error", (error) => {
     throw new Error(`${binary} can't be started (\`cargo build -p tercet\` builds it): ${error.message}`);
   });
+  const said = [];
   for await (const line of createInterface({ input: server.stdout })) {
-    const url = line.match(/http:\/\/\S+/)?.[0];
-    if (url) {
+    said.push(line);
+    if (/^ +access/.test(line)) {
+      const [, url] = said.join("\n").match(/(http:\/\/\S+?)\/?\s/);
       return {
-        url: url.replace(/\/$/, ""),
+        url,
+        /** Where it listens for other nodes, if it may have any. */
+        nodes: said.join("\n").match(/cluster node .* on UDP (\S+)/)?.[1],
         /** Stands still, as if the network were gone, until `thaw`. */
         freeze: () => server.kill("SIGSTOP"),
         thaw: () => server.kill("SIGCONT"),
+        /** Ends by itself, once those who are on it have left. Resolves to its exit code. */
+        drain: () => drain(server),
         stop: () => stop(server),
       };
     }
@@ -34,8 +40,14 @@ export async function startServer(...args) {
   throw new Error("the server ended before it was up");
 }
 
+async function drain(server) {
+  server.kill("SIGTERM");
+  const [code] = await once(server, "exit");
+  return code;
+}
+
 async function stop(server) {
-  if (server.exitCode === null) {
+  if (server.exitCode === null && server.signalCode === null) {
     server.kill("SIGKILL");
     await once(server, "exit");
   }

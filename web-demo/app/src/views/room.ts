@@ -50,7 +50,7 @@ export class RoomView {
   readonly #asked = new Set<ParticipantField>();
   #role: Role;
   #mediaStood = false;
-  #closesAt: number | null = null;
+  #closing: { url: string; at: number } | null = null;
   #lapse: ReturnType<typeof setTimeout> | undefined;
 
   constructor(room: Room, voice: Voice) {
@@ -166,7 +166,7 @@ export class RoomView {
       room.on("data", (message) => this.#chat.receive(message)),
       room.on("statechange", (state) => this.#stateChanged(state)),
       room.on("closing", (deadlineMs) => {
-        this.#closesAt = performance.now() + deadlineMs;
+        this.#closing = { url: room.url, at: performance.now() + deadlineMs };
         this.#showConnection();
       }),
       room.on("error", (error) => this.#complain(error)),
@@ -229,15 +229,17 @@ export class RoomView {
   }
 
   #showConnection(): void {
-    const { state, webSocket, peerConnection } = this.#room;
+    const { state, webSocket, peerConnection, url } = this.#room;
     const media = peerConnection.connectionState === "connected";
     this.#mediaStood ||= media;
+    // Another node has the room by now.
+    if (this.#closing?.url !== url) this.#closing = null;
     const { banner, countdown, notice } = said({
       state,
       signalling: webSocket !== null,
       media,
       mediaStood: this.#mediaStood,
-      closesInMs: this.#closesAt === null ? null : this.#closesAt - performance.now(),
+      closesInMs: this.#closing && this.#closing.at - performance.now(),
     });
     this.#header.setBanner(banner, countdown);
     if (notice === null) this.#notices.clear("media");
