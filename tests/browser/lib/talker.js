@@ -1,5 +1,12 @@
 // A page that is in a room through the SDK, publishes a tone, and listens to each slot through an FFT.
 
+/** What is quieter than this part of the usual is a gap. */
+const GAP_BELOW = 0.1;
+/** What is louder than this many times the usual is heard twice. */
+const LOUD_ABOVE = 1.3;
+/** A tone of an amplitude below this, of 1, is none. */
+const AUDIBLE = 0.02;
+
 /** Opens a page and joins. `gain` 0 to 1 sets the tone's loudness; without `toneHz` nothing is published. */
 export async function joinAs(browser, server, { room, name, role = "speaker", toneHz, gain = 0.5, sdk = {} }) {
   const page = await browser.newPage();
@@ -44,6 +51,20 @@ class Talker {
   /** Shares a tone as the sound of a screen, or nothing. */
   share(toneHz) {
     return this.page.evaluate((hz) => window.share(hz), toneHz);
+  }
+
+  /** Begins to write down how loud these tones are, multiples of 100 Hz, in what all slots play together, each 10 ms. */
+  record(tonesHz) {
+    return this.page.evaluate((tones) => window.record(tones), tonesHz);
+  }
+
+  /**
+   * What was written down since the last time, for each tone: how long it was heard, the longest gap in it, and how long it
+   * was louder than usual.
+   */
+  async recorded() {
+    const { blockMs, levels } = await this.page.evaluate(() => window.recorded());
+    return levels[0].map((_, tone) => summary(levels.map((block) => block[tone]), blockMs));
   }
 
   /** Inbound statistics, summed over the slots. */
@@ -120,10 +141,69 @@ async function enterRoom({ room, name, role, toneHz, gain, sdk }) {
     }
     return bins[loudest] < SILENCE_DB ? null : loudest * hzPerBin;
   };
+  const levels = [];
+  window.recorded = () => ({ blockMs: 10, levels: levels.splice(0) });
+  window.record = async (tonesHz) => {
+    const { port, meter } = await openMeter(tonesHz);
+    port.onmessage = ({ data }) => levels.push(data);
+    let sources = new Map();
+    // As an application does: it plays the tracks that the slots have now, and no others.
+    const follow = () => {
+      const now = new Map();
+      for (const { track } of window.room.slots) {
+        analyserOf(track);
+        const source = sources.get(track) ?? audio.createMediaStreamSource(new MediaStream([track]));
+        if (!sources.has(track)) source.connect(meter);
+        now.set(track, source);
+      }
+      for (const [track, source] of sources) if (!now.has(track)) source.disconnect();
+      sources = now;
+    };
+    window.room.on("slots", follow);
+    follow();
+  };
+  const openMeter = async (tonesHz) => {
+    // Of each tone the part that is in a block: 10 ms hold whole periods of multiples of 100 Hz.
+    const processor = `registerProcessor("meter", class extends AudioWorkletProcessor {
+      samples = [];
+      process([[channel]]) {
+        for (let n = 0; n < 128; n++) {
+          this.samples.push(channel?.[n] ?? 0);
+          if (this.samples.length < sampleRate / 100) continue;
+          this.port.postMessage(${JSON.stringify(tonesHz)}.map((hz) => this.amplitude(hz)));
+          this.samples = [];
+        }
+        return true;
+      }
+      amplitude(hz) {
+        let [re, im] = [0, 0];
+        for (const [n, sample] of this.samples.entries()) {
+          re += sample * Math.cos((2 * Math.PI * hz * n) / sampleRate);
+          im += sample * Math.sin((2 * Math.PI * hz * n) / sampleRate);
+        }
+        return (2 * Math.hypot(re, im)) / this.samples.length;
+      }
+    })`;
+    await audio.audioWorklet.addModule(URL.createObjectURL(new Blob([processor], { type: "text/javascript" })));
+    const meter = new AudioWorkletNode(audio, "meter", { channelCount: 1, channelCountMode: "explicit" });
+    return { port: meter.port, meter };
+  };
   window.listen = () => window.room.slots.map((slot) => loudestHz(analyserOf(slot.track)));
   window.listenToScreen = () => loudestHz(analyserOf(window.room.screen.track));
   window.listen();
   window.listenToScreen();
+}
+
+function summary(levels, blockMs) {
+  const heard = levels.filter((level) => level > AUDIBLE);
+  const usual = heard.sort((a, b) => a - b)[Math.floor(heard.length / 2)] ?? 0;
+  let [gap, gapMs] = [0, 0];
+  for (const level of levels) {
+    gap = level < Math.max(AUDIBLE, GAP_BELOW * usual) ? gap + blockMs : 0;
+    gapMs = Math.max(gapMs, gap);
+  }
+  const loud = heard.filter((level) => level > LOUD_ABOVE * usual);
+  return { ms: levels.length * blockMs, heardMs: heard.length * blockMs, gapMs, loudMs: loud.length * blockMs };
 }
 
 /** Which of the known tones are heard, in ascending order; a tone that nobody sends is an error. */
