@@ -1,8 +1,8 @@
-//! The demo at `/` and the SDK at `/sdk/`, from inside the binary.
+//! The demo at `/`, the console at `/console` and the SDK at `/sdk/`, from inside the binary.
 
 use axum::extract::Path;
-use axum::http::{StatusCode, Uri, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::{HeaderValue, StatusCode, Uri, header};
+use axum::response::{IntoResponse, Redirect, Response};
 use rust_embed::{EmbeddedFile, RustEmbed};
 
 #[derive(RustEmbed)]
@@ -15,19 +15,33 @@ struct App;
 #[allow_missing = true]
 struct Sdk;
 
-/// What `/` shows when the server was built without node: how to get the demo.
+/// What pages show when the server was built without node: how to get them.
 const NOT_BUILT: &str = include_str!("not_built.html");
 
+/// The console holds an operator's token while it is open: it runs nothing, and asks nobody, but what the server itself
+/// serves, and is in no other page's frame.
+const CONSOLE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
+                              img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
 pub(super) async fn demo(uri: Uri) -> Response {
-    let path = uri.path().trim_start_matches('/');
-    let path = if path.is_empty() { "index.html" } else { path };
-    match App::get(path) {
-        Some(file) => serve(path, file),
-        None if path == "index.html" => {
-            ([(header::CONTENT_TYPE, "text/html; charset=utf-8")], NOT_BUILT).into_response()
-        }
-        None => not_found(),
+    match uri.path().trim_start_matches('/') {
+        "" | "index.html" => page("index.html"),
+        "console.html" => console().await,
+        path => App::get(path).map_or_else(not_found, |file| serve(path, file)),
     }
+}
+
+pub(super) async fn console() -> Response {
+    let mut response = page("console.html");
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(CONSOLE_POLICY));
+    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    response
+}
+
+/// Its assets are beside the page, whose address ends without a slash. Relative, for a server below a prefix.
+pub(super) async fn console_without_slash() -> Redirect {
+    Redirect::permanent("../console")
 }
 
 pub(super) async fn sdk(Path(path): Path<String>) -> Response {
@@ -43,6 +57,11 @@ pub(super) async fn sdk(Path(path): Path<String>) -> Response {
 /// Whether the demo is in the binary.
 pub(crate) fn has_demo() -> bool {
     App::get("index.html").is_some()
+}
+
+fn page(name: &str) -> Response {
+    let not_built = || ([(header::CONTENT_TYPE, "text/html; charset=utf-8")], NOT_BUILT).into_response();
+    App::get(name).map_or_else(not_built, |file| serve(name, file))
 }
 
 fn serve(path: &str, file: EmbeddedFile) -> Response {
@@ -61,4 +80,28 @@ fn serve(path: &str, file: EmbeddedFile) -> Response {
 
 fn not_found() -> Response {
     (StatusCode::NOT_FOUND, "nothing is served at this path\n").into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_console_runs_only_what_the_server_serves_by_either_name() {
+        for response in [console().await, demo(Uri::from_static("/console.html")).await] {
+            assert_eq!(response.status(), StatusCode::OK);
+            let text = |name| response.headers()[name].to_str().expect("it is text").to_owned();
+            assert!(text(header::CONTENT_TYPE).starts_with("text/html"));
+            assert!(text(header::CONTENT_SECURITY_POLICY).contains("script-src 'self';"));
+            assert_eq!(text(header::REFERRER_POLICY), "no-referrer");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_path_that_nothing_is_at_is_not_found() {
+        for path in ["/consoles", "/console.htm", "/../Cargo.toml"] {
+            let response = demo(Uri::from_static(path)).await;
+            assert_eq!(response.status(), StatusCode::NOT_FOUND, "{path}");
+        }
+    }
 }

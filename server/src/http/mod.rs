@@ -1,4 +1,4 @@
-//! HTTP: the demo and the SDK, signalling, health, metrics.
+//! HTTP: the demo, the console and the SDK, signalling, health, metrics.
 
 mod assets;
 mod cluster;
@@ -67,6 +67,8 @@ pub(crate) fn router(node: Node) -> Router {
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
+        .route("/console", get(assets::console))
+        .route("/console/", get(assets::console_without_slash))
         .merge(signalling)
         .merge(sdk)
         .fallback(get(assets::demo))
