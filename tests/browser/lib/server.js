@@ -1,17 +1,28 @@
 // Starts the real server on loopback, with ports of the system's choice, and ends it by its process id.
 // TERCET_BIN names the binary; target/debug/tercet is the default.
 
-import { spawn } from "node:child_process";
+import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
 
 const root = fileURLToPath(new URL("../../../", import.meta.url));
 const binary = process.env.TERCET_BIN ?? `${root}target/debug/tercet`;
 
-/** Starts a server with two workers, on both of which its rooms are. Returns its base URL, and how to end it. */
+const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("TERCET_")));
+
+/** A token to look into a server with. */
+export async function adminToken(secret) {
+  const args = ["token", "--admin", "--identity", "ops", "--secret", secret];
+  return (await promisify(execFile)(binary, args, { env })).stdout.trim();
+}
+
+/**
+ * Starts a server with two workers, on both of which its rooms are. Returns its base URL, where other nodes reach it if
+ * it is one of a cluster, and how to end it.
+ */
 export async function startServer(...args) {
-  const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("TERCET_")));
   const media = args.includes("--media-udp") ? [] : ["--media-udp", "127.0.0.1:0"];
   const http = args.includes("--http") ? [] : ["--http", "127.0.0.1:0"];
   const usual = ["serve", "--workers", "2", "--together-max", "0", "--log", "warn", ...http, ...media];
