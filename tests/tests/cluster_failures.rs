@@ -136,6 +136,36 @@ async fn a_node_that_stops_hands_its_people_over_without_a_gap() -> anyhow::Resu
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn whoever_moves_is_what_they_were_and_is_heard_once_and_not_by_themselves() -> anyhow::Result<()> {
+    let cluster = Cluster::start_with(2, &MEDIA).await?;
+    let mut ada = cluster.nodes[0].join("r", "ada", Role::Listener).await?;
+    let mut ben = cluster.nodes[1].join("r", "ben", Role::Moderator).await?;
+    ben.wait_for(SOON, |message| matches!(message, ServerMessage::ParticipantJoined { .. }).then_some(()))
+        .await?;
+    ben.request(Request::SetRole { participant: "ada".to_owned(), role: Role::Speaker }).await?;
+    ada.speak(Voice::new(5, -20)).await?;
+    assert_settles_on(&mut ben, [5]).await;
+    cluster.nodes[0].signal("TERM")?;
+    let nodes = ada.wait_for(SOON, |message| match message {
+        ServerMessage::Closing { nodes, .. } => Some(nodes.clone()),
+        _ => None,
+    });
+    let mut moved = join_by(&nodes.await?, "ada", Role::Listener).await?;
+    let began = Instant::now();
+    assert_eq!(moved.wait_for(SOON, updated("ada")).await?, Role::Speaker);
+    assert!(began.elapsed() < Duration::from_secs(1), "while the former node is still there");
+    // For a moment they speak on both: the former is not heard any more once the new one is.
+    moved.speak(Voice::new(6, -20)).await?;
+    assert_settles_on(&mut ben, [6]).await;
+    let own: Vec<_> =
+        [&mut ada, &mut moved].into_iter().map(|it| it.packets_for(Duration::from_millis(100))).collect();
+    for packets in own {
+        assert_eq!(voices(&packets.await), [].into(), "nobody hears themselves");
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_node_that_is_started_again_with_its_id_takes_part_again() -> anyhow::Result<()> {
     let mut cluster = Cluster::start_with(2, &MEDIA).await?;
     let address = seed(&cluster.nodes[1])?;

@@ -146,8 +146,18 @@ impl RoomShard {
     pub fn add_endpoint(&mut self, id: EndpointId, own: SourceId, slots: impl IntoIterator<Item = Slot>) {
         let slots = slots.into_iter().take(self.selector.slots()).collect();
         // What a listener wants to hear outlasts the connection.
-        let view = self.remove_listener(id).and_then(|former| former.view);
-        self.add_listener(Listener { id, own, reachable: false, slots, view, chose_at: None, next: 0 });
+        let former = self.remove_listener(id);
+        let own_elsewhere = former.as_ref().and_then(|former| former.own_elsewhere);
+        let view = former.and_then(|former| former.view);
+        let (reachable, chose_at, next) = (false, None, 0);
+        self.add_listener(Listener { id, own, own_elsewhere, reachable, slots, view, chose_at, next });
+    }
+
+    /// Sets what a listener publishes on another node, while they move from one to the other: nobody hears themselves.
+    pub fn set_own_elsewhere(&mut self, id: EndpointId, source: SourceId) {
+        if let Some(listener) = self.listeners.get_mut(id).or_else(|| self.viewers.get_mut(id)) {
+            listener.own_elsewhere = Some(source);
+        }
     }
 
     /// Sets whom a listener wants to hear: their slots carry the speakers among these. `None` for those of the room.

@@ -38,6 +38,12 @@ pub(crate) enum RoomMessage {
     Uncounted(u32),
     /// These entered, told of or not, each with their turn: whoever has their identity elsewhere, from before, is replaced.
     Entered(Vec<(String, u64)>),
+    /// Somebody who was on the sender, which stops, has joined on the receiver: what they were, and what they publish
+    /// on the sender until they leave it, as microphone and as screen.
+    HandedOver {
+        was: CarriedParticipant,
+        sources: (u32, u32),
+    },
     /// A moderator on the sender does something to somebody on the receiver.
     Moderate {
         request: u64,

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use selector::SourceId;
 use tercet_core::{Moderation, NodeId, Participant, ParticipantId, Refusal, RoomId, SessionId};
-use tercet_protocol::{ErrorCode, LeaveReason};
+use tercet_protocol::{ByOrigin, ErrorCode, LeaveReason};
 
 use super::Control;
 use super::live_room::LiveRoom;
@@ -262,6 +262,14 @@ impl Control {
                 for (id, turn) in entered {
                     self.yield_identity(now, room, &id.as_str().into(), from, turn);
                 }
+            }
+            RoomMessage::HandedOver { was, sources } => {
+                self.handed_over(
+                    now,
+                    room,
+                    was,
+                    ByOrigin { microphone: SourceId(sources.0), screen: SourceId(sources.1) },
+                );
             }
             RoomMessage::Moderate { request, whom, what } => {
                 let whom = ParticipantId::from(whom.as_str());

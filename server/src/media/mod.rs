@@ -50,6 +50,8 @@ pub(crate) enum WorkerCommand {
     SetListening { endpoint: EndpointId, listening: Option<Listening> },
     /// Which sources of the worker clients of other workers want to hear, whether they are speakers of the room or not.
     SetWanted { room: RoomId, wanted_by: FxHashMap<SourceId, Vec<WorkerId>> },
+    /// What the endpoint's client publishes on another node, while it moves from one to the other.
+    SetOwnElsewhere { endpoint: EndpointId, sources: ByOrigin<SourceId> },
     /// These sources of other nodes are silent: they left, or their node is gone.
     Silence { room: RoomId, sources: Vec<SourceId> },
     /// The session is over.

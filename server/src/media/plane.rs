@@ -196,6 +196,13 @@ impl Plane {
                     local.wanted_by = wanted_by;
                 }
             }
+            WorkerCommand::SetOwnElsewhere { endpoint, sources } => {
+                if let Some(local) = self.local_room_of(endpoint) {
+                    for (origin, source) in sources.iter() {
+                        local.shards[origin].set_own_elsewhere(endpoint, *source);
+                    }
+                }
+            }
             WorkerCommand::Silence { room, sources } => {
                 if let Some(local) = self.rooms.get_mut(&room) {
                     for (source, origin) in sources.iter().flat_map(|s| TrackOrigin::ALL.map(|o| (*s, o))) {

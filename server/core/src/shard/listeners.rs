@@ -15,6 +15,8 @@ use crate::{AudioPacket, EndpointId};
 pub(super) struct Listener {
     pub(super) id: EndpointId,
     pub(super) own: SourceId,
+    /// What they publish on another node, while they move from one to the other.
+    pub(super) own_elsewhere: Option<SourceId>,
     /// Whether anything that is sent can arrive: numbers that nobody gets are not used up.
     pub(super) reachable: bool,
     /// On the heap, since there are fewer than there could be.
@@ -30,7 +32,7 @@ impl Listener {
     /// The slot in which this listener hears a packet, and its numbers there.
     pub(super) fn hear(&mut self, entry: &Entry) -> Option<(usize, Rewritten)> {
         let Entry { packet, at, position, heard_by } = entry;
-        if self.own == packet.source {
+        if self.own == packet.source || self.own_elsewhere == Some(packet.source) {
             return None;
         }
         let (slot, tenure) = match (&self.view, position) {

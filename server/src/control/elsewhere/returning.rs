@@ -2,19 +2,68 @@
 
 use std::time::Instant;
 
-use tercet_core::{NodeId, ParticipantId, RoomId, SessionId};
+use selector::SourceId;
+use tercet_core::{Gate, NodeId, ParticipantId, RoomId, SessionId};
+use tercet_protocol::ByOrigin;
 use tracing::info;
 
 use super::{Former, HAND_OVER_WITHIN, LOST_FOR, sources_of};
-use crate::cluster::CarriedParticipant;
+use crate::cluster::{CarriedParticipant, RoomMessage};
 use crate::control::Control;
+use crate::media::WorkerCommand;
 
 impl Control {
     /// The client of a node that stops has joined on another: until its media flows there it goes on here.
-    pub(super) fn hand_over(&mut self, now: Instant, session: SessionId) {
-        if let Some(session) = self.sessions.get_mut(&session).filter(|session| session.ends_at.is_none()) {
-            session.ends_at = Some(now + HAND_OVER_WITHIN);
+    pub(super) fn hand_over(&mut self, now: Instant, room: &RoomId, id: SessionId, to: NodeId) {
+        let Some(session) = self.sessions.get_mut(&id).filter(|session| session.ends_at.is_none()) else {
+            return;
+        };
+        session.ends_at = Some(now + HAND_OVER_WITHIN);
+        let live = self.rooms.get(room);
+        let participant = live.and_then(|live| live.room.participant(&session.participant));
+        if let Some(participant) = participant.filter(|it| it.node.is_none()) {
+            let [microphone, screen] = sources_of(participant);
+            let (was, sources) = (CarriedParticipant::of(participant), (microphone.0, screen.0));
+            self.tell_node(to, room, RoomMessage::HandedOver { was, sources });
         }
+    }
+
+    /// Somebody who has come here from a node that stops is what they were there, and doesn't hear what they still say there.
+    pub(super) fn handed_over(
+        &mut self,
+        now: Instant,
+        room: &RoomId,
+        was: CarriedParticipant,
+        sources: ByOrigin<SourceId>,
+    ) {
+        let id = ParticipantId::from(was.id.as_str());
+        let session = self.rooms.get(room).and_then(|live| live.sessions.get(&id));
+        if let Some(session) = session.and_then(|id| self.sessions.get(id)) {
+            let (worker, endpoint) = (session.worker, session.endpoint);
+            self.command(worker, WorkerCommand::SetOwnElsewhere { endpoint, sources });
+        }
+        self.restore(now, room, was);
+    }
+
+    /// Somebody who went from here to another node, and has a session here still: they don't hear themselves in it, and
+    /// aren't heard by it once they are heard there.
+    pub(super) fn follow_handed_over(&mut self, room: &RoomId, id: &ParticipantId) {
+        let Some(live) = self.rooms.get(room) else {
+            return;
+        };
+        let session = live.sessions.get(id).and_then(|id| self.sessions.get(id));
+        let there = live.room.participant(id).filter(|it| it.node.is_some());
+        let Some((session, there)) = session.zip(there) else {
+            return;
+        };
+        let (worker, endpoint) = (session.worker, session.endpoint);
+        let sources = ByOrigin::each(|origin| there.tracks[origin].source);
+        let gates = ByOrigin::each(|origin| match there.tracks[origin].publishing {
+            true => Gate::Muted,
+            false => there.gate(origin),
+        });
+        self.command(worker, WorkerCommand::SetOwnElsewhere { endpoint, sources });
+        self.command(worker, WorkerCommand::SetGates { endpoint, gates });
     }
 
     /// Those who came here from a node that is dead are what they were there.

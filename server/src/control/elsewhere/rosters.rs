@@ -66,7 +66,7 @@ impl Control {
         let own_turn = live.elsewhere.turn_of(id);
         if (own_turn, own) < (turn, from) {
             if self.draining {
-                self.hand_over(now, session);
+                self.hand_over(now, room, session, from);
             } else {
                 self.end(now, session, LeaveReason::Replaced);
             }
@@ -124,6 +124,7 @@ impl Control {
         for message in messages {
             self.broadcast(now, room, &message);
         }
+        self.follow_handed_over(room, &id);
         if is_new {
             self.name_slots_again(room, sources);
             self.tell_viewers_of(room, &id);
