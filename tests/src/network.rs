@@ -21,7 +21,6 @@ pub fn info(node: NodeId) -> NodeInfo {
         sessions: 0,
         sessions_max: 1000,
         rooms: 0,
-        busy_percent: 0,
         is_strained: false,
         is_draining: false,
         version: "test".to_owned(),

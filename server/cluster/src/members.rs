@@ -70,8 +70,6 @@ pub struct NodeInfo {
     pub sessions_max: u32,
     /// Rooms that are open there.
     pub rooms: u32,
-    /// How busy the busiest of its workers is, in percent.
-    pub busy_percent: u8,
     /// It can't take more for now.
     pub is_strained: bool,
     /// It is about to stop, and takes nobody new.

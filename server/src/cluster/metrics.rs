@@ -64,6 +64,13 @@ impl ClusterMetrics {
 
     /// A link ended.
     pub(super) fn link_lost(&self, node: NodeId) {
-        gauge!("tercet_cluster_link_up", "node" => node.to_string()).set(0.0);
+        let node = node.to_string();
+        gauge!("tercet_cluster_link_up", "node" => node.clone()).set(0.0);
+        // What was measured last says nothing of a link that isn't there.
+        gauge!("tercet_cluster_link_rtt_seconds", "node" => node.clone()).set(f64::NAN);
+        for direction in ["in", "out"] {
+            gauge!("tercet_cluster_link_loss", "node" => node.clone(), "direction" => direction)
+                .set(f64::NAN);
+        }
     }
 }

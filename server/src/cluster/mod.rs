@@ -175,9 +175,12 @@ fn first_info(config: &Config, bound: SocketAddr, http: SocketAddr) -> NodeInfo 
             ClusterRole::Gateway => NodeRole::Gateway,
         },
         sessions: 0,
-        sessions_max: config.limits.sessions_max,
+        sessions_max: if config.cluster.role == ClusterRole::Gateway {
+            0
+        } else {
+            config.limits.sessions_max
+        },
         rooms: 0,
-        busy_percent: 0,
         is_strained: false,
         is_draining: false,
         version: env!("CARGO_PKG_VERSION").to_owned(),

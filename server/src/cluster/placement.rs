@@ -128,7 +128,6 @@ mod tests {
             sessions,
             sessions_max: 1000,
             rooms: 0,
-            busy_percent: 0,
             is_strained: false,
             is_draining: false,
             version: String::new(),

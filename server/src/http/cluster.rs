@@ -19,6 +19,9 @@ use crate::access::AccessError;
 use crate::cluster::Snapshot;
 use crate::control::{ControlInput, RoomSummary};
 
+/// No more are listed: a console asks every two seconds.
+const ROOMS_MAX: usize = 500;
+
 /// The cluster as one node knows it.
 #[derive(Serialize)]
 struct ClusterView {
@@ -29,7 +32,9 @@ struct ClusterView {
     links: Vec<LinkView>,
     /// The routing table of this node.
     routes: Vec<Route>,
-    /// The rooms that have a part on this node.
+    /// How many rooms have a part on this node.
+    room_count: usize,
+    /// The largest of them.
     rooms: Vec<RoomView>,
 }
 
@@ -87,16 +92,20 @@ pub(super) async fn describe(State(node): State<Node>, headers: HeaderMap) -> Re
     if let Some(refusal) = refuse_stranger(&node, &headers) {
         return refusal;
     }
-    let rooms = node.control.ask(|reply| ControlInput::Rooms { reply }).await.unwrap_or_default();
+    let mut rooms = node.control.ask(|reply| ControlInput::Rooms { reply }).await.unwrap_or_default();
+    let room_count = rooms.len();
+    rooms.sort_by_key(|room| std::cmp::Reverse(room.participants));
+    rooms.truncate(ROOMS_MAX);
     let snapshot = node.cluster.as_ref().map(|cluster| cluster.snapshot());
     let view = match &snapshot {
-        Some(snapshot) => of_cluster(snapshot, rooms),
+        Some(snapshot) => of_cluster(snapshot, room_count, rooms),
         None => ClusterView {
             node: None,
             nodes: Vec::new(),
             zones: Vec::new(),
             links: Vec::new(),
             routes: Vec::new(),
+            room_count,
             rooms: rooms.into_iter().map(|room| of_room(room, None)).collect(),
         },
     };
@@ -127,12 +136,12 @@ fn refuse_stranger(node: &Node, headers: &HeaderMap) -> Option<Response> {
     }
 }
 
-fn of_cluster(snapshot: &Snapshot, rooms: Vec<RoomSummary>) -> ClusterView {
-    let own = of_node(snapshot.node, Some(&snapshot.own), snapshot.boot.to_string());
-    let others = snapshot.others.iter();
-    let others = others.map(|(node, state)| of_node(*node, state.info.as_ref(), state.boot.to_string()));
-    let mut nodes: Vec<NodeView> = std::iter::once(own).chain(others).collect();
-    nodes.sort_by(|a, b| a.id.cmp(&b.id));
+fn of_cluster(snapshot: &Snapshot, room_count: usize, rooms: Vec<RoomSummary>) -> ClusterView {
+    let mut nodes = vec![(snapshot.node, Some(&snapshot.own), snapshot.boot)];
+    nodes.extend(snapshot.others.iter().map(|(node, state)| (*node, state.info.as_ref(), state.boot)));
+    nodes.sort_by_key(|(node, ..)| *node);
+    let nodes = nodes.into_iter().map(|(node, info, boot)| of_node(node, info, boot.to_string()));
+    let nodes: Vec<NodeView> = nodes.collect();
     let mut zones: BTreeMap<u8, ZoneView> = BTreeMap::new();
     for node in &nodes {
         let zone = zones.entry(node.zone).or_insert(ZoneView { zone: node.zone, nodes: 0, sessions: 0 });
@@ -147,6 +156,7 @@ fn of_cluster(snapshot: &Snapshot, rooms: Vec<RoomSummary>) -> ClusterView {
         links: links.collect(),
         zones: zones.into_values().collect(),
         routes: snapshot.routes.clone(),
+        room_count,
         rooms: rooms.into_iter().map(|room| of_room(room, Some(snapshot))).collect(),
         nodes,
     }

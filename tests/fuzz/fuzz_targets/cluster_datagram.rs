@@ -19,7 +19,6 @@ fuzz_target!(|data: &[u8]| {
         sessions: 0,
         sessions_max: 1,
         rooms: 0,
-        busy_percent: 0,
         is_strained: false,
         is_draining: false,
         version: String::new(),
