@@ -26,17 +26,17 @@ const ACKNOWLEDGEMENT_S: Range<f64> = 0.25..0.5;
 
 /// What kind of talk it is.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Talk {
+pub struct Talk {
     /// How many take part.
-    pub(crate) talkers: u32,
+    pub talkers: u32,
     /// At most so many speak at once; more are cut short before they begin.
-    pub(crate) at_once_max: usize,
+    pub at_once_max: usize,
     /// "mm"s a minute.
-    pub(crate) acknowledgements_a_minute: f64,
+    pub acknowledgements_a_minute: f64,
 }
 
 /// The spurts of a conversation, in the order of their beginnings.
-pub(crate) fn turns(rng: &mut StdRng, talk: Talk, length_ms: u32) -> Vec<Spurt> {
+pub fn turns(rng: &mut StdRng, talk: Talk, length_ms: u32) -> Vec<Spurt> {
     let length_s = f64::from(length_ms) / 1000.0;
     let mut planned = Vec::new();
     let (mut at_s, mut talker) = (0.5, 0);
@@ -65,7 +65,7 @@ pub(crate) fn turns(rng: &mut StdRng, talk: Talk, length_ms: u32) -> Vec<Spurt> 
 }
 
 /// Everybody speaks all the time, with the pauses of their own breath: a quarrel.
-pub(crate) fn quarrel(rng: &mut StdRng, talkers: u32, length_ms: u32) -> Vec<Spurt> {
+pub fn quarrel(rng: &mut StdRng, talkers: u32, length_ms: u32) -> Vec<Spurt> {
     let length_s = f64::from(length_ms) / 1000.0;
     let mut planned = Vec::new();
     for talker in 0..talkers {
@@ -99,6 +99,6 @@ fn admit(planned: Vec<(u32, f64, f64)>, at_once_max: usize, length_ms: u32) -> V
 }
 
 /// Seconds, exponentially distributed.
-pub(crate) fn exponential(rng: &mut StdRng, mean: f64) -> f64 {
+pub fn exponential(rng: &mut StdRng, mean: f64) -> f64 {
     Exp::new(1.0 / mean).expect("means are positive").sample(rng)
 }

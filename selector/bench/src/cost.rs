@@ -11,9 +11,9 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 
 use crate::conversation::quarrel;
+use crate::document::table;
 use crate::measure::Contender;
 use crate::room::{Microphone, Network, Noise, VoiceBit, trace};
-use crate::tables::table;
 use crate::trace::Packet;
 use crate::voice::{FRAME_MS, Voice};
 

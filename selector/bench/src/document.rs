@@ -1,4 +1,4 @@
-//! A document in, the same with its generated blocks written anew out.
+//! A document in, the same with its generated blocks written anew out; and tables for them.
 //!
 //! A block begins with `<!-- begin NAME: ... -->` and ends with `<!-- end NAME -->`, each on a line of its own.
 
@@ -8,12 +8,24 @@ use anyhow::Context;
 ///
 /// # Errors
 /// The document has no such block.
-pub(crate) fn with_block(document: &str, name: &str, text: &str) -> anyhow::Result<String> {
+pub fn with_block(document: &str, name: &str, text: &str) -> anyhow::Result<String> {
     let missing = || format!("the document has no block \"{name}\"");
     let begin = document.find(&format!("<!-- begin {name}:")).with_context(missing)?;
     let begin = begin + document[begin..].find('\n').with_context(missing)?;
     let end = begin + document[begin..].find(&format!("<!-- end {name} -->")).with_context(missing)?;
     Ok(format!("{}\n{}\n{}", &document[..begin], text.trim_end(), &document[end..]))
+}
+
+/// A table; a heading that begins with `>` is that of a column of figures.
+pub fn table(headings: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
+    let names: Vec<&str> = headings.iter().map(|heading| heading.trim_start_matches('>')).collect();
+    let rule = |heading: &&str| if heading.starts_with('>') { "--:" } else { "---" };
+    let rules: Vec<&str> = headings.iter().map(rule).collect();
+    let mut text = format!("| {} |\n| {} |\n", names.join(" | "), rules.join(" | "));
+    for row in rows {
+        text += &format!("| {} |\n", row.join(" | "));
+    }
+    text
 }
 
 #[cfg(test)]

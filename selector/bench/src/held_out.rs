@@ -1,9 +1,10 @@
 //! The promises on seeds that no parameter was chosen by.
 
 use crate::bars::BARS;
+use crate::document::table;
 use crate::measure::{Contender, Plan};
 use crate::scenarios::Scenario;
-use crate::tables::{Results, table};
+use crate::tables::Results;
 
 /// The first of each set of seeds.
 const SEEDS: [u64; 3] = [100, 200, 300];

@@ -6,9 +6,9 @@ use std::process::Command;
 use anyhow::Context;
 
 use crate::cost::{SIZES, packets};
+use crate::document::table;
 use crate::measure::in_parallel;
 use crate::rules::{Rule, Tercet};
-use crate::tables::table;
 use crate::trace::Packet;
 
 /// As many seconds as make some ten thousand packets or more: valgrind is fifty times slower than the machine.

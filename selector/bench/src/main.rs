@@ -3,28 +3,25 @@
 //! `./dev bench selection` writes it to `docs/selection.md`; `cargo run --release -p tercet-selector-bench` prints it.
 
 mod bars;
-mod conversation;
 mod cost;
-mod document;
 mod held_out;
 mod instructions;
 mod measure;
 mod pair;
 mod pre_roll;
-mod room;
 mod rules;
 mod scenarios;
 mod score;
 mod sweep;
 mod tables;
 mod timeline;
-mod trace;
-mod voice;
 
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clap::Parser;
+
+use tercet_selector_bench::{conversation, document, room, trace, voice};
 
 use measure::{Contender, Plan};
 use rules::{ActiveWindows, LastDominant, LoudestOfAll, PinnedSlots, Tercet};

@@ -9,7 +9,7 @@ use crate::voice::{FRAME_MS, Voice};
 
 /// RFC 6464's V bit, as senders set it.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum VoiceBit {
+pub enum VoiceBit {
     /// On every packet: Chromium without DTX.
     Always,
     /// Where there is speech, and 100 ms on.
@@ -21,8 +21,9 @@ pub(crate) enum VoiceBit {
 }
 
 /// What a microphone picks up besides its talker.
+#[expect(missing_docs, reason = "each field is the level of what its variant describes")]
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Noise {
+pub enum Noise {
     /// A room: hiss around this level.
     Quiet { dbov: f64 },
     /// A fan: steady.
@@ -39,30 +40,30 @@ pub(crate) enum Noise {
 
 /// One participant's sending side.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Microphone {
+pub struct Microphone {
     /// Who.
-    pub(crate) source: u32,
+    pub source: u32,
     /// The loudness of their voice.
-    pub(crate) speech_dbov: f64,
+    pub speech_dbov: f64,
     /// The rest.
-    pub(crate) noise: Noise,
+    pub noise: Noise,
     /// How the V bit is set.
-    pub(crate) voice_bit: VoiceBit,
+    pub voice_bit: VoiceBit,
     /// Whether silence is sent as one packet each 400 ms (Opus DTX).
-    pub(crate) dtx: bool,
+    pub dtx: bool,
 }
 
 /// The way from microphones to the selector.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Network {
+pub struct Network {
     /// Share of packets lost.
-    pub(crate) loss: f64,
+    pub loss: f64,
     /// Mean of the exponentially distributed delay, beyond the least.
-    pub(crate) jitter_ms: f64,
+    pub jitter_ms: f64,
 }
 
 /// Everybody's packets, in the order of their arrival.
-pub(crate) fn trace(
+pub fn trace(
     rng: &mut StdRng,
     microphones: &[Microphone],
     voice: &Voice,

@@ -3,11 +3,11 @@
 use selector::{Params, Tunable};
 
 use crate::SLOTS;
+use crate::document::table;
 use crate::measure::{Contender, Plan, merged, scores};
 use crate::rules::Tercet;
 use crate::scenarios::{Kind, Scenario};
 use crate::score::Score;
-use crate::tables::table;
 
 /// The defaults with one parameter at another value.
 struct Variant {

@@ -2,21 +2,10 @@
 
 use crate::bars::{BARS, Worst, missed};
 use crate::cost::SIZES;
+use crate::document::table;
 use crate::measure::{Contender, Plan, merged, scores};
 use crate::scenarios::{Kind, Scenario};
 use crate::score::Score;
-
-/// A table; a heading that begins with `>` is that of a column of figures.
-pub(crate) fn table(headings: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
-    let names: Vec<&str> = headings.iter().map(|heading| heading.trim_start_matches('>')).collect();
-    let rule = |heading: &&str| if heading.starts_with('>') { "--:" } else { "---" };
-    let rules: Vec<&str> = headings.iter().map(rule).collect();
-    let mut text = format!("| {} |\n| {} |\n", names.join(" | "), rules.join(" | "));
-    for row in rows {
-        text += &format!("| {} |\n", row.join(" | "));
-    }
-    text
-}
 
 /// What was measured of all rooms and rules.
 pub(crate) struct Results<'a> {

@@ -4,40 +4,40 @@ use std::ops::Range;
 
 /// A packet as it arrives.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Packet {
+pub struct Packet {
     /// Arrival, microseconds from the start.
-    pub(crate) at_us: u64,
+    pub at_us: u64,
     /// Who sent it.
-    pub(crate) source: u32,
+    pub source: u32,
     /// RFC 6464.
-    pub(crate) level_dbov: i8,
+    pub level_dbov: i8,
     /// RFC 6464's V bit, where the sender gives it.
-    pub(crate) voice: Option<bool>,
+    pub voice: Option<bool>,
     /// Which spurt it belongs to, if it was spoken.
-    pub(crate) spurt: Option<u32>,
+    pub spurt: Option<u32>,
 }
 
 /// An uninterrupted utterance.
 #[derive(Clone, Debug)]
-pub(crate) struct Spurt {
+pub struct Spurt {
     /// Who speaks.
-    pub(crate) source: u32,
+    pub source: u32,
     /// From when to when, milliseconds from the start.
-    pub(crate) ms: Range<u32>,
+    pub ms: Range<u32>,
 }
 
 /// One room for some minutes.
 #[derive(Clone, Debug)]
-pub(crate) struct Trace {
+pub struct Trace {
     /// In the order of arrival.
-    pub(crate) packets: Vec<Packet>,
+    pub packets: Vec<Packet>,
     /// Milliseconds.
-    pub(crate) length_ms: u32,
+    pub length_ms: u32,
 }
 
 impl Trace {
     /// The CSV that the `trace` example of `selector` replays.
-    pub(crate) fn to_csv(&self) -> String {
+    pub fn to_csv(&self) -> String {
         let mut csv = String::from("t_ms,source,level_dbov,vad\n");
         for packet in &self.packets {
             let voice = packet.voice.map_or("", |voice| if voice { "1" } else { "0" });

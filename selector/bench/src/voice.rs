@@ -8,11 +8,11 @@ use rand::rngs::StdRng;
 use rand_distr::{Distribution, Normal};
 
 /// One packet a frame.
-pub(crate) const FRAME_MS: u32 = 20;
+pub const FRAME_MS: u32 = 20;
 
 /// Frames of utterances, in dB relative to the loudest stretch of the voice.
 #[derive(Clone, Debug)]
-pub(crate) enum Voice {
+pub enum Voice {
     /// Syllables with consonants between them.
     Synthetic,
     /// Levels of recordings, one after the other.
@@ -21,7 +21,7 @@ pub(crate) enum Voice {
 
 impl Voice {
     /// So many frames of one utterance, in dB relative to the voice's loudness.
-    pub(crate) fn utter(&self, rng: &mut StdRng, frames: usize) -> Vec<f64> {
+    pub fn utter(&self, rng: &mut StdRng, frames: usize) -> Vec<f64> {
         match self {
             Voice::Synthetic => syllables(rng, frames),
             Voice::Recorded(recordings) => {
@@ -62,7 +62,7 @@ fn syllables(rng: &mut StdRng, frames: usize) -> Vec<f64> {
 ///
 /// # Errors
 /// The folder, or a recording in it, can't be read.
-pub(crate) fn recordings(folder: &Path) -> anyhow::Result<Vec<Vec<i8>>> {
+pub fn recordings(folder: &Path) -> anyhow::Result<Vec<Vec<i8>>> {
     let mut utterances = Vec::new();
     let mut paths: Vec<_> = std::fs::read_dir(folder)
         .with_context(|| format!("{}: is asterisk-core-sounds-en-wav installed?", folder.display()))?
