@@ -13,7 +13,7 @@ use tercet_core::{NodeId, RoomId};
 use crate::clock::ClusterClock;
 use crate::ids::{BootId, to_sdn};
 use crate::link::{Farewell, LinkEvent, LinkId, LinkQuality, Links};
-use crate::members::{MemberEvent, Members, NodeInfo, NodeState};
+use crate::members::{MemberEvent, Members, NodeInfo, NodeState, Reach};
 use crate::noise::Secret;
 use crate::rooms::{RoomEvent, Rooms};
 use crate::routes::{self, Route};
@@ -33,6 +33,9 @@ const BORDERS: usize = 2;
 /// Where nodes were that are gone is tried for so long: a cut may end.
 const REMEMBER_FOR: Duration = Duration::from_secs(600);
 const REMEMBERED_MAX: usize = 64;
+
+/// Which links there are to be is looked at when somebody comes, goes or moves; and so often, for what is no longer remembered.
+const LINKS_INTERVAL: Duration = Duration::from_secs(2);
 
 /// A link's control messages are held back so long for each percent that it loses, so that its round trip, by which
 /// routes are chosen, tells of the loss too.
@@ -178,6 +181,8 @@ pub struct Cluster {
     members: Members,
     rooms: Rooms,
     streams: BTreeMap<NodeId, Stream>,
+    /// Those of them that have something to be taken, or will.
+    busy_streams: BTreeSet<NodeId>,
     seeds: BTreeSet<SocketAddr>,
     /// Where neighbours were that are gone, and until when that is tried.
     remembered: BTreeMap<SocketAddr, Instant>,
@@ -185,6 +190,7 @@ pub struct Cluster {
     /// Datagrams of links that lose some, until they are sent.
     held: VecDeque<(Instant, LinkId, Vec<u8>)>,
     tick_at: Instant,
+    links_at: Instant,
     media_sent: u64,
     events: VecDeque<ClusterEvent>,
 }
@@ -203,11 +209,13 @@ impl Cluster {
             rooms: Rooms::new(node, boot),
             clock,
             streams: BTreeMap::new(),
+            busy_streams: BTreeSet::new(),
             seeds: BTreeSet::new(),
             remembered: BTreeMap::new(),
             asked: BTreeMap::new(),
             held: VecDeque::new(),
             tick_at: now,
+            links_at: now + LINKS_INTERVAL,
             media_sent: 0,
             events: VecDeque::new(),
         }
@@ -317,6 +325,7 @@ impl Cluster {
     pub fn send(&mut self, now: Instant, to: NodeId, message: &[u8]) {
         if let Some(stream) = self.streams.get_mut(&to) {
             stream.send(now, message);
+            self.busy_streams.insert(to);
             self.settle(now);
         }
     }
@@ -348,8 +357,10 @@ impl Cluster {
             self.links.send(link, &datagram);
         }
         self.members.handle_timeout(now);
-        for stream in self.streams.values_mut() {
-            stream.handle_timeout(now);
+        for node in &self.busy_streams {
+            if let Some(stream) = self.streams.get_mut(node) {
+                stream.handle_timeout(now);
+            }
         }
         if self.tick_at <= now {
             self.tick_at = now + TICK;
@@ -357,13 +368,16 @@ impl Cluster {
             self.sdn.handle_timeout(now_ms);
             self.rooms.handle_timeout(now, now_ms, &mut self.sdn);
             self.ask(now);
+            if self.links_at <= now {
+                self.want_links(now);
+            }
         }
         self.settle(now);
     }
 
     /// When [`Cluster::handle_timeout`] is due at the latest.
     pub fn next_timeout(&self) -> Instant {
-        let streams = self.streams.values().filter_map(Stream::next_timeout);
+        let streams = self.busy_streams.iter().filter_map(|node| self.streams.get(node)?.next_timeout());
         let below = self.links.next_timeout().into_iter().chain(self.members.next_timeout());
         let held = self.held.front().map(|(at, ..)| *at);
         below.chain(streams).chain(held).min().map_or(self.tick_at, |at| at.min(self.tick_at))
@@ -410,7 +424,11 @@ impl Cluster {
     fn settle_streams(&mut self, now: Instant) -> bool {
         let mut segments = Vec::new();
         let mut is_quiet = true;
-        for (&node, stream) in &mut self.streams {
+        let streams = &mut self.streams;
+        self.busy_streams.retain(|&node| {
+            let Some(stream) = streams.get_mut(&node) else {
+                return false;
+            };
             segments.extend(std::iter::from_fn(|| stream.poll_transmit()).map(|segment| (node, segment)));
             while let Some(event) = stream.poll_event() {
                 is_quiet = false;
@@ -419,7 +437,8 @@ impl Cluster {
                     StreamEvent::Message(message) => ClusterEvent::Message(node, message),
                 });
             }
-        }
+            stream.next_timeout().is_some()
+        });
         is_quiet &= segments.is_empty();
         for (node, segment) in segments {
             self.send_message(now, node, STREAM, &segment);
@@ -504,6 +523,7 @@ impl Cluster {
             STREAM => {
                 if let Some(stream) = self.streams.get_mut(&from) {
                     stream.handle_segment(now, inside);
+                    self.busy_streams.insert(from);
                 }
             }
             ASK => self.send_message(now, from, HERE, &self.boot.0.to_be_bytes()),
@@ -540,6 +560,7 @@ impl Cluster {
                 self.events.push_back(ClusterEvent::NodeUp(node, boot));
                 if self.streams.get(&node).is_none_or(|stream| stream.theirs() != boot) {
                     self.streams.insert(node, Stream::new(now, self.boot, boot));
+                    self.busy_streams.insert(node);
                 }
                 self.node_changed(now, node);
             }
@@ -549,7 +570,12 @@ impl Cluster {
                 self.streams.remove(&node);
                 self.node_changed(now, node);
             }
-            MemberEvent::Changed(node) => self.events.push_back(ClusterEvent::NodeChanged(node)),
+            MemberEvent::Changed { node, is_reached_otherwise } => {
+                self.events.push_back(ClusterEvent::NodeChanged(node));
+                if !is_reached_otherwise {
+                    return;
+                }
+            }
         }
         self.want_links(now);
     }
@@ -599,14 +625,13 @@ impl Cluster {
     /// To all nodes of the zone; and from the first gateways of each zone to those of every other. Seeds, and where neighbours
     /// were, are tried while nobody is known to be there.
     fn want_links(&mut self, now: Instant) {
-        let own = (self.node, self.members.own_info().clone());
-        let others = self.members.up().filter_map(|(node, state)| Some((node, state.info?)));
-        let nodes: BTreeMap<NodeId, NodeInfo> = others.chain([own]).collect();
+        self.links_at = now + LINKS_INTERVAL;
+        let nodes = self.members.reach();
         let mut by_zone: BTreeMap<u8, Vec<NodeId>> = BTreeMap::new();
         for gateways_first in [true, false] {
-            for (node, info) in &nodes {
+            for Reach { node, role, .. } in &nodes {
                 let borders = by_zone.entry(node.zone).or_default();
-                if info.role.is_gateway() == gateways_first && borders.len() < BORDERS {
+                if role.is_gateway() == gateways_first && borders.len() < BORDERS {
                     borders.push(*node);
                 }
             }
@@ -614,9 +639,9 @@ impl Cluster {
         let is_border = |node: &NodeId| by_zone.get(&node.zone).is_some_and(|borders| borders.contains(node));
         let is_near =
             |node: &NodeId| node.zone == self.node.zone || (is_border(node) && is_border(&self.node));
-        let near = nodes.iter().filter(|(node, _)| **node != self.node && is_near(node));
-        let near: BTreeSet<SocketAddr> = near.map(|(_, info)| info.cluster).collect();
-        let known: BTreeSet<SocketAddr> = nodes.values().map(|info| info.cluster).collect();
+        let near = nodes.iter().filter(|reach| reach.node != self.node && is_near(&reach.node));
+        let near: BTreeSet<SocketAddr> = near.map(|reach| reach.address).collect();
+        let known: BTreeSet<SocketAddr> = nodes.iter().map(|reach| reach.address).collect();
         self.remembered.retain(|address, until| *until > now && !known.contains(address));
         let tried =
             self.seeds.iter().chain(self.remembered.keys()).filter(|address| !known.contains(address));

@@ -94,7 +94,19 @@ pub struct NodeState {
 pub(crate) enum MemberEvent {
     Up(NodeId, BootId),
     Down(NodeId, BootId),
-    Changed(NodeId),
+    /// It said something else of itself; perhaps of where it is, and what it does.
+    Changed {
+        node: NodeId,
+        is_reached_otherwise: bool,
+    },
+}
+
+/// What decides who has links to whom.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reach {
+    pub(crate) node: NodeId,
+    pub(crate) address: SocketAddr,
+    pub(crate) role: NodeRole,
 }
 
 /// A node as SWIM knows it. Whoever was taken for dead, and isn't, comes back under the next number.
@@ -146,7 +158,7 @@ impl Invalidates for ToldKey {
 #[derive(Default)]
 struct Sayings {
     by_node: BTreeMap<NodeId, Told>,
-    changed: Vec<NodeId>,
+    changed: Vec<MemberEvent>,
 }
 
 #[derive(Debug)]
@@ -175,8 +187,10 @@ impl BroadcastHandler<Life> for Board {
         if sayings.by_node.get(&node).is_some_and(|known| (known.boot, known.version) >= newness) {
             return Ok(None);
         }
-        sayings.by_node.insert(node, told);
-        sayings.changed.push(node);
+        let reach = |told: &Told| (told.boot, told.info.cluster, told.info.role);
+        let new = reach(&told);
+        let is_reached_otherwise = sayings.by_node.insert(node, told).is_none_or(|old| reach(&old) != new);
+        sayings.changed.push(MemberEvent::Changed { node, is_reached_otherwise });
         Ok(Some(ToldKey { node, newness }))
     }
 }
@@ -249,6 +263,19 @@ impl Members {
     /// The others that are up.
     pub(crate) fn up(&self) -> impl Iterator<Item = (NodeId, NodeState)> {
         self.up.iter().map(|(&node, &boot)| (node, NodeState { boot, info: self.info_of(node, boot) }))
+    }
+
+    /// Where all are that are up, this node included, as far as they have said so.
+    pub(crate) fn reach(&self) -> Vec<Reach> {
+        let reach = |node, info: &NodeInfo| Reach { node, address: info.cluster, role: info.role };
+        let sayings = self.board.0.borrow();
+        let others = self.up.iter().filter_map(|(node, boot)| {
+            let told = sayings.by_node.get(node).filter(|told| told.boot == *boot)?;
+            Some(reach(*node, &told.info))
+        });
+        let mut all: Vec<Reach> = others.chain([reach(self.own.node, &self.info)]).collect();
+        all.sort_by_key(|reach| reach.node);
+        all
     }
 
     pub(crate) fn boot_of(&self, node: NodeId) -> Option<BootId> {
@@ -368,7 +395,7 @@ impl Members {
             self.events.push_back(event);
         }
         let changed = std::mem::take(&mut self.board.0.borrow_mut().changed);
-        self.events.extend(changed.into_iter().map(MemberEvent::Changed));
+        self.events.extend(changed);
         if is_new {
             // Who is new has not heard us.
             self.tell_at = now;
