@@ -7,7 +7,6 @@
 pub mod cluster;
 pub mod listening;
 pub mod namespace;
-pub mod network;
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
@@ -16,6 +15,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+pub use tercet_cluster_sim::network;
 use tercet_loadtest::{Client, JoinOptions, ServerUrl, SyntheticFrame, Voice, token::Claims};
 use tercet_protocol::Role;
 

@@ -1,4 +1,7 @@
 //! Nodes of a cluster in virtual time: real [`Cluster`]s, and a network between them that delays, loses and is cut, as a seed says.
+//!
+//! Whatever a node sends because of media is media: what it publishes, and what it passes on of what others published. So what crosses a
+//! link is told apart though it is sealed.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
@@ -7,9 +10,17 @@ use std::time::{Duration, Instant};
 
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
+use rustc_hash::FxHashMap;
 use tercet_cluster::{
     BootId, Cluster, ClusterConfig, ClusterEvent, NodeId, NodeInfo, NodeRole, Output, Secret,
 };
+use tercet_core::RoomId;
+
+/// As the server has it: what is longer arrives cut off, and is nothing.
+const DATAGRAM_BYTES_MAX: usize = 2048;
+
+/// What IPv4 and UDP add to a datagram.
+pub const HEADER_BYTES: usize = 28;
 
 /// What a node of a test says of itself.
 pub fn info(node: NodeId) -> NodeInfo {
@@ -38,28 +49,65 @@ pub fn node(zone: u8, index: u8) -> NodeId {
     NodeId { zone, index }
 }
 
-/// A datagram under way.
-type UnderWay = (Instant, u64, NodeId, NodeId, Vec<u8>);
+/// What a datagram is sent for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Purpose {
+    Media,
+    Control,
+}
+
+/// Datagrams that were sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// How many.
+    pub datagrams: u64,
+    /// Their length, [`HEADER_BYTES`] each included.
+    pub bytes: u64,
+}
+
+/// What was sent over a link, in one direction.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Crossed {
+    /// What is heard in rooms.
+    pub media: Traffic,
+    /// Everything else.
+    pub control: Traffic,
+}
+
+/// A datagram under way: when it arrives, in which order it was sent, from whom to whom, what for.
+type UnderWay = (Instant, u64, NodeId, NodeId, Purpose, Vec<u8>);
+
+struct Running {
+    cluster: Cluster,
+    /// When it is due, or earlier: it is asked again then.
+    due: Instant,
+}
 
 /// Nodes and what is between them.
 pub struct Network {
     /// The time.
     pub now: Instant,
     began: Instant,
-    nodes: BTreeMap<NodeId, Cluster>,
+    nodes: BTreeMap<NodeId, Running>,
+    /// When nodes are due; what isn't what the node has is out of date.
+    due: BinaryHeap<Reverse<(Instant, NodeId)>>,
     boots: u64,
     under_way: BinaryHeap<Reverse<UnderWay>>,
     sent: u64,
     rng: SmallRng,
     delay: Duration,
+    delay_between_zones: Duration,
     delays: BTreeMap<(NodeId, NodeId), Duration>,
     loss: f64,
     losses: BTreeMap<(NodeId, NodeId), f64>,
     cut: BTreeSet<(NodeId, NodeId)>,
+    cut_zones: BTreeSet<(u8, u8)>,
     /// What happened, to whom and when.
     pub events: Vec<(Duration, NodeId, ClusterEvent)>,
-    /// How many datagrams of each length were sent from one node to another.
-    pub crossed: BTreeMap<(NodeId, NodeId), BTreeMap<usize, u64>>,
+    /// What was sent from one node to another.
+    pub crossed: FxHashMap<(NodeId, NodeId), Crossed>,
+    /// Datagrams that were too long to arrive.
+    pub oversized: u64,
     /// The loudest of the clocks is ahead of the others by so much.
     pub skew_ms: BTreeMap<NodeId, u64>,
 }
@@ -72,17 +120,21 @@ impl Network {
             now,
             began: now,
             nodes: BTreeMap::new(),
+            due: BinaryHeap::new(),
             boots: 0,
             under_way: BinaryHeap::new(),
             sent: 0,
             rng: SmallRng::seed_from_u64(seed),
             delay: Duration::from_millis(5),
+            delay_between_zones: Duration::from_millis(5),
             delays: BTreeMap::new(),
             loss: 0.0,
             losses: BTreeMap::new(),
             cut: BTreeSet::new(),
+            cut_zones: BTreeSet::new(),
             events: Vec::new(),
-            crossed: BTreeMap::new(),
+            crossed: FxHashMap::default(),
+            oversized: 0,
             skew_ms: BTreeMap::new(),
         }
     }
@@ -120,13 +172,19 @@ impl Network {
         };
         let mut cluster = Cluster::new(self.now, config);
         cluster.set_seeds(self.now, seeds.iter().map(|seed| address(*seed)));
-        self.nodes.insert(place, cluster);
-        self.collect(place);
+        self.nodes.insert(place, Running { cluster, due: self.now });
+        self.due.push(Reverse((self.now, place)));
+        self.collect(place, Purpose::Control);
     }
 
     /// Ends a node without a word.
     pub fn kill(&mut self, node: NodeId) {
         self.nodes.remove(&node);
+    }
+
+    /// Within a zone, and between zones, a datagram takes so long.
+    pub fn set_delays(&mut self, within_zone: Duration, between_zones: Duration) {
+        (self.delay, self.delay_between_zones) = (within_zone, between_zones);
     }
 
     /// Between two nodes a datagram takes so long.
@@ -146,9 +204,12 @@ impl Network {
 
     /// Whether datagrams between nodes of two zones get through.
     pub fn cut_zones(&mut self, a: u8, b: u8, is_cut: bool) {
-        let zone = |zone: u8| (1..=u8::MAX).map(move |index| NodeId { zone, index });
-        for (x, y) in zone(a).flat_map(|x| zone(b).map(move |y| (x, y))) {
-            self.cut(x, y, is_cut);
+        for way in [(a, b), (b, a)] {
+            if is_cut {
+                self.cut_zones.insert(way);
+            } else {
+                self.cut_zones.remove(&way);
+            }
         }
     }
 
@@ -168,12 +229,12 @@ impl Network {
     /// # Panics
     /// It isn't running.
     pub fn node(&self, node: NodeId) -> &Cluster {
-        self.nodes.get(&node).expect("the node runs")
+        &self.nodes.get(&node).expect("the node runs").cluster
     }
 
     /// The nodes that run.
     pub fn nodes(&self) -> impl Iterator<Item = (NodeId, &Cluster)> {
-        self.nodes.iter().map(|(id, cluster)| (*id, cluster))
+        self.nodes.iter().map(|(id, running)| (*id, &running.cluster))
     }
 
     /// Does something with a node.
@@ -181,35 +242,80 @@ impl Network {
     /// # Panics
     /// It isn't running.
     pub fn with<T>(&mut self, node: NodeId, what: impl FnOnce(Instant, &mut Cluster) -> T) -> T {
-        let result = what(self.now, self.nodes.get_mut(&node).expect("the node runs"));
-        self.collect(node);
+        self.with_purpose(node, Purpose::Control, what)
+    }
+
+    /// Publishes what is heard in a room on a node.
+    ///
+    /// # Panics
+    /// It isn't running.
+    pub fn publish(&mut self, node: NodeId, room: &RoomId, data: &[u8]) {
+        self.with_purpose(node, Purpose::Media, |now, cluster| cluster.publish(now, room, data));
+    }
+
+    fn with_purpose<T>(
+        &mut self,
+        node: NodeId,
+        purpose: Purpose,
+        what: impl FnOnce(Instant, &mut Cluster) -> T,
+    ) -> T {
+        let result = what(self.now, &mut self.nodes.get_mut(&node).expect("the node runs").cluster);
+        self.collect(node, purpose);
         result
     }
 
     /// Lets so much time pass.
     pub fn run(&mut self, time: Duration) {
         let end = self.now + time;
+        while self.step(end) {}
+    }
+
+    /// Lets time pass until something happened to a node, or until the end. Returns whether something did.
+    pub fn step(&mut self, end: Instant) -> bool {
         loop {
-            let datagram = self.under_way.peek().map(|Reverse((at, ..))| *at);
-            let due =
-                self.nodes.iter().map(|(id, cluster)| (cluster.next_timeout().max(self.now), *id)).min();
-            let Some(at) = datagram.into_iter().chain(due.map(|(at, _)| at)).min().filter(|at| *at <= end)
-            else {
-                break;
+            let arrival = self.under_way.peek().map(|Reverse((at, ..))| *at);
+            let due = self.due.peek().map(|Reverse((at, _))| *at);
+            let Some(at) = arrival.into_iter().chain(due).min().filter(|at| *at <= end) else {
+                self.now = end;
+                return false;
             };
-            self.now = at;
-            if datagram == Some(at)
-                && let Some(Reverse((.., from, to, datagram))) = self.under_way.pop()
-            {
-                if let Some(cluster) = self.nodes.get_mut(&to) {
-                    cluster.handle_datagram(self.now, address(from), &datagram);
-                    self.collect(to);
-                }
-            } else if let Some((_, id)) = due {
-                self.with(id, |now, cluster| cluster.handle_timeout(now));
+            self.now = self.now.max(at);
+            let happened = if arrival == Some(at) { self.arrive() } else { self.time_out() };
+            if happened {
+                return true;
             }
         }
-        self.now = end;
+    }
+
+    /// The first of the datagrams under way arrives.
+    fn arrive(&mut self) -> bool {
+        let Some(Reverse((.., from, to, purpose, datagram))) = self.under_way.pop() else {
+            return false;
+        };
+        let Some(running) = self.nodes.get_mut(&to) else {
+            return false;
+        };
+        running.cluster.handle_datagram(self.now, address(from), &datagram);
+        self.collect(to, purpose);
+        true
+    }
+
+    /// The node that is due first has its turn, unless it isn't due yet.
+    fn time_out(&mut self) -> bool {
+        let Some(Reverse((at, node))) = self.due.pop() else {
+            return false;
+        };
+        let Some(running) = self.nodes.get_mut(&node).filter(|running| running.due == at) else {
+            return false;
+        };
+        let is_due = running.cluster.next_timeout() <= self.now;
+        if is_due {
+            running.cluster.handle_timeout(self.now);
+        }
+        running.due = running.cluster.next_timeout().max(self.now);
+        self.due.push(Reverse((running.due, node)));
+        self.collect(node, Purpose::Control);
+        is_due
     }
 
     /// Lets time pass until something is so, at most so long; returns how long it took.
@@ -229,31 +335,52 @@ impl Network {
         let all = self.nodes.len() - 1;
         self.nodes
             .values()
-            .all(|cluster| cluster.nodes().filter(|(_, state)| state.info.is_some()).count() == all)
+            .all(|running| running.cluster.nodes().filter(|(_, state)| state.info.is_some()).count() == all)
     }
 
-    fn collect(&mut self, node: NodeId) {
-        while let Some(output) = self.nodes.get_mut(&node).and_then(Cluster::poll_output) {
+    fn collect(&mut self, node: NodeId, purpose: Purpose) {
+        let Some(mut running) = self.nodes.remove(&node) else {
+            return;
+        };
+        while let Some(output) = running.cluster.poll_output() {
             match output {
                 Output::Event(event) => self.events.push((self.time(), node, event)),
-                Output::Transmit { to, datagram } => self.send(node, to, datagram),
+                Output::Transmit { to, datagram } => self.send(node, to, purpose, datagram),
             }
         }
+        let due = running.cluster.next_timeout().max(self.now);
+        if due < running.due {
+            running.due = due;
+            self.due.push(Reverse((due, node)));
+        }
+        self.nodes.insert(node, running);
     }
 
-    fn send(&mut self, from: NodeId, to: SocketAddr, datagram: Vec<u8>) {
+    fn send(&mut self, from: NodeId, to: SocketAddr, purpose: Purpose, datagram: Vec<u8>) {
         let SocketAddr::V4(to) = to else {
             return;
         };
         let [_, zone, _, index] = to.ip().octets();
         let to = NodeId { zone, index };
-        *self.crossed.entry((from, to)).or_default().entry(datagram.len()).or_default() += 1;
-        let loss = self.losses.get(&(from, to)).copied().unwrap_or(self.loss);
-        if self.cut.contains(&(from, to)) || self.rng.random_bool(loss) {
+        let crossed = self.crossed.entry((from, to)).or_default();
+        let traffic = match purpose {
+            Purpose::Media => &mut crossed.media,
+            Purpose::Control => &mut crossed.control,
+        };
+        traffic.datagrams += 1;
+        traffic.bytes += (HEADER_BYTES + datagram.len()) as u64;
+        if datagram.len() > DATAGRAM_BYTES_MAX {
+            self.oversized += 1;
             return;
         }
-        let delay = self.delays.get(&(from, to)).copied().unwrap_or(self.delay);
+        let loss = self.losses.get(&(from, to)).copied().unwrap_or(self.loss);
+        let is_cut = self.cut.contains(&(from, to)) || self.cut_zones.contains(&(from.zone, to.zone));
+        if is_cut || self.rng.random_bool(loss) {
+            return;
+        }
+        let usual = if from.zone == to.zone { self.delay } else { self.delay_between_zones };
+        let delay = self.delays.get(&(from, to)).copied().unwrap_or(usual);
         self.sent += 1;
-        self.under_way.push(Reverse((self.now + delay, self.sent, from, to, datagram)));
+        self.under_way.push(Reverse((self.now + delay, self.sent, from, to, purpose, datagram)));
     }
 }
