@@ -27,6 +27,9 @@ const TICK: Duration = Duration::from_millis(50);
 const ASK_INTERVAL: Duration = Duration::from_millis(200);
 const ASK_FOR: Duration = Duration::from_millis(800);
 
+/// How often neighbours are greeted that don't know this node.
+const MEET_INTERVAL: Duration = Duration::from_secs(1);
+
 /// So many nodes of a zone speak with other zones.
 const BORDERS: usize = 2;
 
@@ -181,6 +184,8 @@ pub struct Cluster {
     members: Members,
     rooms: Rooms,
     streams: BTreeMap<NodeId, Stream>,
+    /// Which stream to which life of a node was given up last: the other side may have it still.
+    given_up: BTreeMap<NodeId, (BootId, u32)>,
     /// Those of them that have something to be taken, or will.
     busy_streams: BTreeSet<NodeId>,
     seeds: BTreeSet<SocketAddr>,
@@ -190,6 +195,7 @@ pub struct Cluster {
     /// Datagrams of links that lose some, until they are sent.
     held: VecDeque<(Instant, LinkId, Vec<u8>)>,
     tick_at: Instant,
+    meet_at: Instant,
     links_at: Instant,
     media_sent: u64,
     events: VecDeque<ClusterEvent>,
@@ -209,12 +215,14 @@ impl Cluster {
             rooms: Rooms::new(node, boot),
             clock,
             streams: BTreeMap::new(),
+            given_up: BTreeMap::new(),
             busy_streams: BTreeSet::new(),
             seeds: BTreeSet::new(),
             remembered: BTreeMap::new(),
             asked: BTreeMap::new(),
             held: VecDeque::new(),
             tick_at: now,
+            meet_at: now + MEET_INTERVAL,
             links_at: now + LINKS_INTERVAL,
             media_sent: 0,
             events: VecDeque::new(),
@@ -300,7 +308,7 @@ impl Cluster {
 
     /// No part of a room is here any more, and nobody asks for it.
     pub fn close_room(&mut self, now: Instant, room: &RoomId) {
-        self.rooms.close(self.clock.ms(now), &mut self.sdn, room);
+        self.rooms.close(now, self.clock.ms(now), &mut self.sdn, room);
         self.settle(now);
     }
 
@@ -368,6 +376,10 @@ impl Cluster {
             self.sdn.handle_timeout(now_ms);
             self.rooms.handle_timeout(now, now_ms, &mut self.sdn);
             self.ask(now);
+            if self.meet_at <= now {
+                self.meet_at = now + MEET_INTERVAL;
+                self.meet(now);
+            }
             if self.links_at <= now {
                 self.want_links(now);
             }
@@ -450,7 +462,10 @@ impl Cluster {
         let now_ms = self.clock.ms(now);
         match event {
             // One of the two connects over it: both at once would be in each other's way.
-            LinkEvent::Up { link, node } => self.sdn.link_up(now_ms, link, node, self.node < node),
+            LinkEvent::Up { link, node } => {
+                self.asked.remove(&node);
+                self.sdn.link_up(now_ms, link, node, self.node < node);
+            }
             LinkEvent::Down { link, node, boot, address, why } => {
                 self.sdn.link_down(now_ms, link);
                 if why == Farewell::Silent && self.remembered.len() < REMEMBERED_MAX {
@@ -463,7 +478,7 @@ impl Cluster {
                     Farewell::Silent => {
                         self.asked.insert(node, Asked { boot, next: now, until: now + ASK_FOR });
                     }
-                    Farewell::IdTaken | Farewell::Unneeded => {}
+                    Farewell::IdTaken | Farewell::Unneeded | Farewell::Superseded => {}
                 }
             }
             LinkEvent::Message { from, message } => self.message(now, from, &message),
@@ -559,7 +574,9 @@ impl Cluster {
             MemberEvent::Up(node, boot) => {
                 self.events.push_back(ClusterEvent::NodeUp(node, boot));
                 if self.streams.get(&node).is_none_or(|stream| stream.theirs() != boot) {
-                    self.streams.insert(node, Stream::new(now, self.boot, boot));
+                    let former = self.given_up.remove(&node).filter(|(former, _)| *former == boot);
+                    let generation = former.map_or(0, |(_, generation)| generation + 1);
+                    self.streams.insert(node, Stream::new(now, self.boot, boot, generation));
                     self.busy_streams.insert(node);
                 }
                 self.node_changed(now, node);
@@ -567,7 +584,9 @@ impl Cluster {
             MemberEvent::Down(node, boot) => {
                 self.asked.remove(&node);
                 self.events.push_back(ClusterEvent::NodeDown(node, boot));
-                self.streams.remove(&node);
+                if let Some(stream) = self.streams.remove(&node) {
+                    self.given_up.insert(node, (stream.theirs(), stream.generation()));
+                }
                 self.node_changed(now, node);
             }
             MemberEvent::Changed { node, is_reached_otherwise } => {
@@ -600,6 +619,18 @@ impl Cluster {
             }
         };
         self.events.push_back(event);
+    }
+
+    /// A neighbour that isn't a member, though the link to it is up, took this node for dead, or was taken for it; and a link
+    /// may have lost its connection above.
+    fn meet(&mut self, now: Instant) {
+        let unknown = self.links.iter().map(|link| (link.node, link.boot));
+        let unknown = unknown.filter(|(node, boot)| self.members.boot_of(*node) != Some(*boot));
+        for (node, boot) in unknown.collect::<Vec<_>>() {
+            self.members.meet(now, node, boot);
+        }
+        let own = self.node;
+        self.sdn.connect_again(self.clock.ms(now), |node| own < node);
     }
 
     /// Asks those whose links ended whether they are there.

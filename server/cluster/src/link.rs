@@ -31,11 +31,14 @@ pub const DEAD_AFTER: Duration = Duration::from_millis(2000);
 /// A link that neither side has needed for so long is given up.
 const UNNEEDED_AFTER: Duration = Duration::from_secs(10);
 
+/// Handshakes that are closer are of the same beginning: a link is given up after twice that, or later.
+const SUPERSEDED_AFTER_MS: u64 = 1000;
+
 /// How long an answer is waited for, at first, and at most.
 const RETRY_FIRST: Duration = Duration::from_millis(250);
 const RETRY_MAX: Duration = Duration::from_secs(2);
 
-/// Handshakes of strangers that are looked at: each costs as much as a hundred datagrams.
+/// Handshakes that are answered: each costs as much as a hundred datagrams.
 const HANDSHAKES_PER_S: u32 = 200;
 
 /// Addresses that answered a handshake of theirs, and have yet to say something.
@@ -77,6 +80,8 @@ pub enum Farewell {
     IdTaken,
     /// Neither side needs it: there are other ways.
     Unneeded,
+    /// The other side had given it up, and began a new one.
+    Superseded,
 }
 
 /// What became of the links.
@@ -131,6 +136,8 @@ impl Link {
 }
 
 struct Session {
+    /// When its handshake was, by the cluster's clock: both sides have the same.
+    at_ms: u64,
     /// By which number the other side names it, and we.
     own: u32,
     theirs: u32,
@@ -154,6 +161,7 @@ struct Peer {
 
 struct Initiating {
     own: u32,
+    at_ms: u64,
     initiation: Initiation,
 }
 
@@ -169,6 +177,8 @@ pub(crate) struct Links {
     session_next: u32,
     link_next: u32,
     handshakes: Allowance,
+    /// The last handshake of each node, so that a recorded one isn't answered.
+    last_hellos: FxHashMap<NodeId, (BootId, u64)>,
     out: VecDeque<(SocketAddr, Vec<u8>)>,
     events: VecDeque<LinkEvent>,
     /// Datagrams that nobody with the secret can have sent.
@@ -188,6 +198,7 @@ impl Links {
             session_next: boot.0 as u32,
             link_next: 1,
             handshakes: Allowance::new(HANDSHAKES_PER_S, HANDSHAKES_PER_S, now),
+            last_hellos: FxHashMap::default(),
             out: VecDeque::new(),
             events: VecDeque::new(),
             forged: 0,
@@ -287,14 +298,22 @@ impl Links {
         rest: &[u8],
     ) -> Option<()> {
         let (theirs, message) = rest.split_first_chunk::<4>()?;
-        if !self.handshakes.take(now) {
-            return None;
-        }
-        let hello = self.hello(now, clock);
-        let (seal, said, answer) = respond(&self.secret, message, &hello)?;
+        let (at_ms, own_hello) = self.hello(now, clock);
+        let Links { handshakes, last_hellos, .. } = self;
+        let is_new = |said: &[u8]| {
+            let hello = postcard::from_bytes::<Hello>(said).ok();
+            hello.is_some_and(|hello| {
+                let last = last_hellos.get(&hello.node);
+                last.is_none_or(|(boot, ms)| *boot != hello.boot || *ms < hello.time_ms)
+                    && handshakes.take(now)
+            })
+        };
+        let (seal, said, answer) = respond(&self.secret, message, &own_hello, is_new)?;
         let hello: Hello = postcard::from_bytes(&said).ok()?;
+        self.last_hellos.insert(hello.node, (hello.boot, hello.time_ms));
         let own = self.number_session(from);
-        let session = Session { own, theirs: u32::from_be_bytes(*theirs), seal, hello };
+        let at_ms = at_ms.max(hello.time_ms);
+        let session = Session { at_ms, own, theirs: u32::from_be_bytes(*theirs), seal, hello };
         let mut datagram = vec![ANSWER];
         datagram.extend(session.theirs.to_be_bytes());
         datagram.extend(own.to_be_bytes());
@@ -334,10 +353,15 @@ impl Links {
         let (theirs, answer) = rest.split_first_chunk::<4>()?;
         let own = u32::from_be_bytes(*own);
         let peer = self.peers.get_mut(&from)?;
+        // Whoever forges an answer, and guesses the number, costs one of the attempts.
         let initiating = peer.initiating.take_if(|initiating| initiating.own == own)?;
-        let (seal, said) = initiating.initiation.finish(answer)?;
+        let Some((seal, said)) = initiating.initiation.finish(answer) else {
+            self.sessions.remove(&own);
+            return None;
+        };
         let hello: Hello = postcard::from_bytes(&said).ok()?;
-        let session = Session { own, theirs: u32::from_be_bytes(*theirs), seal, hello };
+        let at_ms = initiating.at_ms.max(hello.time_ms);
+        let session = Session { at_ms, own, theirs: u32::from_be_bytes(*theirs), seal, hello };
         self.establish(now, clock, from, session);
         Some(())
     }
@@ -423,9 +447,14 @@ impl Links {
         }
         let peer = self.peers.entry(from).or_default();
         (peer.retry_at, peer.is_alias) = (None, false);
-        let is_another = peer.link.as_ref().is_some_and(|link| (link.node, link.boot) != (node, boot));
+        let link = peer.link.as_ref();
+        let is_another = link.is_some_and(|link| (link.node, link.boot) != (node, boot));
+        // Of two handshakes at once either serves. A later one means that the other side knows of no link any more.
+        let is_later = link.is_some_and(|link| session.at_ms > link.session.at_ms + SUPERSEDED_AFTER_MS);
         if is_another {
             self.end(now, from, Farewell::Restarted);
+        } else if is_later {
+            self.end(now, from, Farewell::Superseded);
         }
         let peer = self.peers.entry(from).or_default();
         if let Some(link) = peer.link.as_mut() {
@@ -535,13 +564,13 @@ impl Links {
     }
 
     fn initiate(&mut self, now: Instant, clock: &ClusterClock, address: SocketAddr) {
-        let hello = self.hello(now, clock);
+        let (at_ms, hello) = self.hello(now, clock);
         let Some((initiation, message)) = initiate(&self.secret, &hello) else {
             return;
         };
         let own = self.number_session(address);
         let peer = self.peers.entry(address).or_default();
-        if let Some(unanswered) = peer.initiating.replace(Initiating { own, initiation }) {
+        if let Some(unanswered) = peer.initiating.replace(Initiating { own, at_ms, initiation }) {
             self.sessions.remove(&unanswered.own);
         }
         peer.retry_at = Some(now + peer.retry_after);
@@ -570,9 +599,11 @@ impl Links {
         }
     }
 
-    fn hello(&self, now: Instant, clock: &ClusterClock) -> Vec<u8> {
-        let hello = Hello { node: self.node, boot: self.boot, time_ms: clock.ms(now) };
-        postcard::to_stdvec(&hello).expect("it can be written")
+    /// What this node says of itself, and when.
+    fn hello(&self, now: Instant, clock: &ClusterClock) -> (u64, Vec<u8>) {
+        let time_ms = clock.ms(now);
+        let hello = Hello { node: self.node, boot: self.boot, time_ms };
+        (time_ms, postcard::to_stdvec(&hello).expect("it can be written"))
     }
 
     fn number_session(&mut self, address: SocketAddr) -> u32 {

@@ -29,6 +29,9 @@ const PACKET_BYTES_MAX: usize = 1100;
 /// How often a node tells again what it says of itself, for those who missed it.
 const TELL_INTERVAL: Duration = Duration::from_secs(2);
 
+/// What so many former lives of nodes said of themselves is kept: it may come once more.
+const FORMER_LIVES_MAX: usize = 64;
+
 /// What a node does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum NodeRole {
@@ -157,7 +160,8 @@ impl Invalidates for ToldKey {
 /// What was said last, by whom.
 #[derive(Default)]
 struct Sayings {
-    by_node: BTreeMap<NodeId, Told>,
+    /// Each life of a node speaks for itself: the clock that tells a later one may have been set back.
+    by_life: BTreeMap<(NodeId, BootId), Told>,
     changed: Vec<MemberEvent>,
 }
 
@@ -184,12 +188,13 @@ impl BroadcastHandler<Life> for Board {
         let told: Told = postcard::from_bytes(data).map_err(|_| Unreadable)?;
         let (node, newness) = (told.node, (told.boot, told.version));
         let mut sayings = self.0.borrow_mut();
-        if sayings.by_node.get(&node).is_some_and(|known| (known.boot, known.version) >= newness) {
+        let life = (node, told.boot);
+        if sayings.by_life.get(&life).is_some_and(|known| known.version >= told.version) {
             return Ok(None);
         }
         let reach = |told: &Told| (told.boot, told.info.cluster, told.info.role);
         let new = reach(&told);
-        let is_reached_otherwise = sayings.by_node.insert(node, told).is_none_or(|old| reach(&old) != new);
+        let is_reached_otherwise = sayings.by_life.insert(life, told).is_none_or(|old| reach(&old) != new);
         sayings.changed.push(MemberEvent::Changed { node, is_reached_otherwise });
         Ok(Some(ToldKey { node, newness }))
     }
@@ -270,7 +275,7 @@ impl Members {
         let reach = |node, info: &NodeInfo| Reach { node, address: info.cluster, role: info.role };
         let sayings = self.board.0.borrow();
         let others = self.up.iter().filter_map(|(node, boot)| {
-            let told = sayings.by_node.get(node).filter(|told| told.boot == *boot)?;
+            let told = sayings.by_life.get(&(*node, *boot))?;
             Some(reach(*node, &told.info))
         });
         let mut all: Vec<Reach> = others.chain([reach(self.own.node, &self.info)]).collect();
@@ -284,7 +289,7 @@ impl Members {
 
     fn info_of(&self, node: NodeId, boot: BootId) -> Option<NodeInfo> {
         let sayings = self.board.0.borrow();
-        sayings.by_node.get(&node).filter(|told| told.boot == boot).map(|told| told.info.clone())
+        sayings.by_life.get(&(node, boot)).map(|told| told.info.clone())
     }
 
     /// What we say of ourselves.
@@ -394,7 +399,13 @@ impl Members {
             }
             self.events.push_back(event);
         }
-        let changed = std::mem::take(&mut self.board.0.borrow_mut().changed);
+        let mut sayings = self.board.0.borrow_mut();
+        let changed = std::mem::take(&mut sayings.changed);
+        if sayings.by_life.len() > 2 * self.up.len() + FORMER_LIVES_MAX {
+            let up = &self.up;
+            sayings.by_life.retain(|(node, boot), _| up.get(node) == Some(boot));
+        }
+        drop(sayings);
         self.events.extend(changed);
         if is_new {
             // Who is new has not heard us.
@@ -415,7 +426,8 @@ fn config() -> Config {
         num_indirect_probes: few(3),
         max_transmissions: NonZeroU8::new(12).expect("it isn't zero"),
         suspect_to_down_after: Duration::from_millis(2500),
-        remove_down_after: Some(Duration::from_secs(120)),
+        // A node whose clock was set back is let in once its former life is forgotten.
+        remove_down_after: Some(Duration::from_secs(30)),
         max_packet_size: few(PACKET_BYTES_MAX),
         notify_down_members: true,
         periodic_announce: periodic(10, 1),

@@ -47,10 +47,18 @@ pub(crate) fn initiate(secret: &Secret, hello: &[u8]) -> Option<(Initiation, Vec
 }
 
 /// Answers a handshake: the session, what its initiator says, and what to send. `None` for one of somebody who lacks the
-/// secret.
-pub(crate) fn respond(secret: &Secret, message: &[u8], hello: &[u8]) -> Option<(Seal, Vec<u8>, Vec<u8>)> {
+/// secret, which costs a hash and a tag; or if it is not to be answered, by what it says: an answer costs a hundred times as much.
+pub(crate) fn respond(
+    secret: &Secret,
+    message: &[u8],
+    hello: &[u8],
+    may_answer: impl FnOnce(&[u8]) -> bool,
+) -> Option<(Seal, Vec<u8>, Vec<u8>)> {
     let mut state = secret.builder().build_responder().ok()?;
     let theirs = read(&mut state, message)?;
+    if !may_answer(&theirs) {
+        return None;
+    }
     let answer = write(&mut state, hello)?;
     Some((Seal::new(state)?, theirs, answer))
 }
@@ -161,7 +169,7 @@ mod tests {
 
     fn pair(one: &Secret, other: &Secret) -> Option<(Seal, Seal)> {
         let (initiation, message) = initiate(one, b"hello").expect("snow has the pattern");
-        let (responder, hello, answer) = respond(other, &message, b"answer")?;
+        let (responder, hello, answer) = respond(other, &message, b"answer", |_| true)?;
         assert_eq!(hello, b"hello");
         let (initiator, answer) = initiation.finish(&answer)?;
         assert_eq!(answer, b"answer");

@@ -29,6 +29,12 @@ const SILENCE_MAX: Duration = Duration::from_millis(2500);
 /// Two values of one key in one millisecond are one to the store: they are set no faster than this.
 const SET_INTERVAL: Duration = Duration::from_millis(50);
 
+/// A room that was closed is forgotten then: whoever comes back at once finds it as it was.
+const FORGET_AFTER: Duration = Duration::from_millis(500);
+
+/// So many lives of a node are remembered in a room: the last isn't always the one with the latest clock.
+const LIVES_MAX: usize = 3;
+
 /// The longest value that the store can hand on in one datagram, what is around it aside.
 pub(crate) const CARRIED_BYTES_MAX: usize = 1000;
 
@@ -81,7 +87,11 @@ struct OpenRoom {
     id: RoomId,
     /// What we say of it, and when it may be set next; `None` for one that is only watched.
     own: Option<Own>,
-    entries: BTreeMap<NodeId, Entry>,
+    /// When it was closed last: unless it is wanted again, it is forgotten a little later.
+    closed_at: Option<Instant>,
+    is_wanted: bool,
+    /// What each life of a node says of its part.
+    entries: BTreeMap<(NodeId, BootId), Entry>,
     sources: BTreeMap<NodeId, Source>,
 }
 
@@ -108,6 +118,8 @@ pub(crate) struct Rooms {
     rooms: FxHashMap<u64, OpenRoom>,
     by_channel: FxHashMap<u64, (u64, NodeId)>,
     events: VecDeque<RoomEvent>,
+    /// Counts the channels that this life of the node has published on: none twice.
+    epoch_next: u32,
     /// Channels that had to be subscribed to anew, and those that were given up.
     pub(crate) resubscribed: u64,
     pub(crate) replaced: u64,
@@ -137,6 +149,8 @@ impl Rooms {
             rooms: FxHashMap::default(),
             by_channel: FxHashMap::default(),
             events: VecDeque::new(),
+            // Another life of ours may have published on the first channels: relays may still think of it.
+            epoch_next: boot.0 as u32,
             resubscribed: 0,
             replaced: 0,
         }
@@ -146,14 +160,24 @@ impl Rooms {
     pub(crate) fn open(&mut self, now: Instant, now_ms: u64, sdn: &mut Sdn, room: &RoomId) {
         self.watch(now_ms, sdn, room);
         let number = number(room);
-        let (node, boot) = (self.node, self.boot);
+        let node = self.node;
         let Some(open) = self.rooms.get_mut(&number).filter(|open| open.own.is_none()) else {
             return;
         };
-        // Another life of ours may have published on the first channels: relays may still think of it.
-        let epoch = boot.0 as u32;
-        let (carried, is_changed, set_at, pulse_at) = (Vec::new(), true, None, now);
+        self.epoch_next = self.epoch_next.wrapping_add(1);
+        let epoch = self.epoch_next;
+        // What the store was told when it was closed and what it is told now have to be apart.
+        let set_at = open.closed_at;
+        let (carried, is_changed, pulse_at) = (Vec::new(), true, now);
         open.own = Some(Own { epoch, carried, is_changed, set_at, pulse_at });
+        // Of what was known before it was open, nobody has been told who could do anything about it.
+        for (&(node, boot), Entry { carried, .. }) in &open.entries {
+            let (room, carried) = (room.clone(), carried.clone());
+            self.events.push_back(RoomEvent::Carried { room, node, boot, carried });
+        }
+        for &node in open.sources.keys() {
+            self.events.push_back(RoomEvent::Present { room: room.clone(), node, is_present: true });
+        }
         sdn.publish(now_ms, channel(number, node, epoch));
         self.set_due(now, now_ms, sdn);
     }
@@ -161,22 +185,33 @@ impl Rooms {
     /// Somebody wants to know where a room is.
     pub(crate) fn watch(&mut self, now_ms: u64, sdn: &mut Sdn, room: &RoomId) {
         let number = number(room);
-        self.rooms.entry(number).or_insert_with(|| {
+        let watched = self.rooms.entry(number).or_insert_with(|| {
             sdn.watch(now_ms, number);
-            OpenRoom { id: room.clone(), own: None, entries: BTreeMap::new(), sources: BTreeMap::new() }
+            let (entries, sources) = (BTreeMap::new(), BTreeMap::new());
+            OpenRoom { id: room.clone(), own: None, closed_at: None, is_wanted: true, entries, sources }
         });
+        // It is of use when it was closed, for the store, but it is not forgotten.
+        watched.is_wanted = true;
     }
 
     /// No part of a room is here any more, and nobody asks for it.
-    pub(crate) fn close(&mut self, now_ms: u64, sdn: &mut Sdn, room: &RoomId) {
+    pub(crate) fn close(&mut self, now: Instant, now_ms: u64, sdn: &mut Sdn, room: &RoomId) {
         let number = number(room);
-        let Some(open) = self.rooms.remove(&number) else {
+        let Some(open) = self.rooms.get_mut(&number) else {
             return;
         };
-        if let Some(own) = open.own {
+        if let Some(own) = open.own.take() {
             sdn.unpublish(now_ms, channel(number, self.node, own.epoch));
             sdn.delete(now_ms, number, u64::from(to_sdn(self.node)));
         }
+        (open.closed_at, open.is_wanted) = (Some(now), false);
+    }
+
+    /// A room that was closed, and not opened again.
+    fn forget(&mut self, now_ms: u64, sdn: &mut Sdn, number: u64) {
+        let Some(open) = self.rooms.remove(&number) else {
+            return;
+        };
         for (node, source) in open.sources {
             let channel = channel(number, node, source.epoch);
             self.by_channel.remove(&channel);
@@ -243,19 +278,23 @@ impl Rooms {
         };
         let entry: Option<Entry> = value.and_then(|value| postcard::from_bytes(value).ok());
         let entry = entry.filter(|entry| entry.room == open.id.as_str());
-        match entry {
-            // What a former life wrote says nothing of this one.
-            Some(entry) if open.entries.get(&node).is_some_and(|known| known.boot > entry.boot) => return,
-            Some(entry) => {
-                let known = open.entries.insert(node, entry.clone());
-                if known.is_none_or(|known| (known.boot, &known.carried) != (entry.boot, &entry.carried)) {
-                    let (room, Entry { boot, carried, .. }) = (open.id.clone(), entry);
-                    self.events.push_back(RoomEvent::Carried { room, node, boot, carried });
-                }
+        if let Some(entry) = entry {
+            let (life, carried) = ((node, entry.boot), entry.carried.clone());
+            let known = open.entries.insert(life, entry);
+            if known.is_none_or(|known| known.carried != carried) {
+                let (room, boot) = (open.id.clone(), life.1);
+                self.events.push_back(RoomEvent::Carried { room, node, boot, carried });
             }
-            None => {
-                open.entries.remove(&node);
+            // Of former lives there may be values for ever.
+            let lives: Vec<BootId> =
+                open.entries.keys().filter(|(of, _)| *of == node).map(|(_, boot)| *boot).collect();
+            let former =
+                lives.iter().filter(|boot| **boot != life.1 && members.boot_of(node) != Some(**boot));
+            for boot in former.take(lives.len().saturating_sub(LIVES_MAX)) {
+                open.entries.remove(&(node, *boot));
             }
+        } else {
+            open.entries.retain(|(of, _), _| *of != node);
         }
         self.settle(now, now_ms, sdn, members, number, node);
     }
@@ -269,8 +308,9 @@ impl Rooms {
         members: &Members,
         node: NodeId,
     ) {
-        let concerned =
-            |open: &OpenRoom| open.entries.contains_key(&node) || open.sources.contains_key(&node);
+        let concerned = |open: &OpenRoom| {
+            open.entries.keys().any(|(of, _)| *of == node) || open.sources.contains_key(&node)
+        };
         let rooms: Vec<u64> =
             self.rooms.iter().filter(|(_, o)| concerned(o)).map(|(number, _)| *number).collect();
         for number in rooms {
@@ -291,7 +331,7 @@ impl Rooms {
         let Some(open) = self.rooms.get_mut(&number) else {
             return;
         };
-        let entry = open.entries.get(&node).filter(|entry| members.boot_of(node) == Some(entry.boot));
+        let entry = members.boot_of(node).and_then(|boot| open.entries.get(&(node, boot)));
         let wanted = entry.map(|entry| entry.epoch);
         let had = open.sources.get(&node).map(|source| source.epoch);
         if wanted == had {
@@ -351,7 +391,8 @@ impl Rooms {
             return;
         };
         sdn.unpublish(now_ms, channel(number, self.node, own.epoch));
-        own.epoch = own.epoch.wrapping_add(1);
+        self.epoch_next = self.epoch_next.wrapping_add(1);
+        own.epoch = self.epoch_next;
         own.is_changed = true;
         own.pulse_at = now;
         sdn.publish(now_ms, channel(number, self.node, own.epoch));
@@ -362,6 +403,12 @@ impl Rooms {
     /// Pulses, silent channels, and what is yet to be set.
     pub(crate) fn handle_timeout(&mut self, now: Instant, now_ms: u64, sdn: &mut Sdn) {
         self.set_due(now, now_ms, sdn);
+        let is_over =
+            |open: &OpenRoom| !open.is_wanted && open.closed_at.is_some_and(|at| now >= at + FORGET_AFTER);
+        let over = self.rooms.iter().filter(|(_, open)| is_over(open)).map(|(number, _)| *number);
+        for number in over.collect::<Vec<_>>() {
+            self.forget(now_ms, sdn, number);
+        }
         for (&number, open) in &mut self.rooms {
             let has_others = !open.sources.is_empty();
             if let Some(own) = open.own.as_mut().filter(|own| has_others && own.pulse_at <= now) {

@@ -150,12 +150,27 @@ impl Sdn {
     pub(crate) fn link_up(&mut self, now_ms: u64, link: LinkId, node: NodeId, asks: bool) {
         self.connections.insert(link, Connection { node, id: None });
         if asks {
-            let mut address = NodeAddrBuilder::new(to_sdn(node));
-            address.add_protocol(Protocol::Ip4(Ipv4Addr::from_bits(link.0)));
-            address.add_protocol(Protocol::Udp(1));
-            let connect = neighbours::Control::ConnectTo(address.addr(), false);
-            self.control(now_ms, Actor::Node, FeaturesControl::Neighbours(connect));
+            self.connect(now_ms, link, node);
         }
+    }
+
+    /// Asks again over those links on which a connection was asked for, and isn't there.
+    pub(crate) fn connect_again(&mut self, now_ms: u64, asks: impl Fn(NodeId) -> bool) {
+        let missing = self
+            .connections
+            .iter()
+            .filter(|(_, connection)| connection.id.is_none() && asks(connection.node));
+        for (link, node) in missing.map(|(link, connection)| (*link, connection.node)).collect::<Vec<_>>() {
+            self.connect(now_ms, link, node);
+        }
+    }
+
+    fn connect(&mut self, now_ms: u64, link: LinkId, node: NodeId) {
+        let mut address = NodeAddrBuilder::new(to_sdn(node));
+        address.add_protocol(Protocol::Ip4(Ipv4Addr::from_bits(link.0)));
+        address.add_protocol(Protocol::Udp(1));
+        let connect = neighbours::Control::ConnectTo(address.addr(), false);
+        self.control(now_ms, Actor::Node, FeaturesControl::Neighbours(connect));
     }
 
     /// A link is down: its connection ends now, not when it would notice.
@@ -294,6 +309,12 @@ impl Sdn {
         let SdnExtOut::FeaturesEvent(actor, event) = event else {
             return;
         };
+        if let FeaturesEvent::Neighbours(neighbours::Event::Disconnected(_, id)) = &event {
+            // The link is there: see `connect_again`.
+            for connection in self.connections.values_mut().filter(|connection| connection.id == Some(*id)) {
+                connection.id = None;
+            }
+        }
         let event = match (actor, event) {
             (Actor::Node, FeaturesEvent::Neighbours(neighbours::Event::Connected(node, id))) => {
                 let Some(node) = from_sdn(node) else {

@@ -20,8 +20,13 @@ const SEGMENT_BYTES_MAX: usize = 1100;
 /// Segments under way at once: 140 kB a round trip.
 const WINDOW: u16 = 128;
 
-/// Segments that wait: some 4 MB. More is more than the other side takes, and it needs the newest state, not all that led to it.
-const WAITING_MAX: usize = 4096;
+/// What waits, in bytes and in segments, of which a small message is one. More is more than the other side takes, and it needs the
+/// newest state, not all that led to it.
+const WAITING_BYTES_MAX: usize = 4 << 20;
+const WAITING_MAX: usize = 1 << 16;
+
+/// The longest message: KCP counts the segments of one up to 127.
+pub(crate) const MESSAGE_BYTES_MAX: usize = 100 * 1024;
 
 /// Looked at so often while something is under way.
 const INTERVAL_MS: i32 = 10;
@@ -50,6 +55,8 @@ pub(crate) struct Stream {
     segments: Segments,
     origin: Instant,
     update_at: Option<Instant>,
+    /// Bytes that were sent since nothing waited.
+    sent_bytes: usize,
     out: VecDeque<Vec<u8>>,
     events: VecDeque<StreamEvent>,
 }
@@ -69,32 +76,49 @@ impl io::Write for Segments {
 }
 
 impl Stream {
-    pub(crate) fn new(now: Instant, own: BootId, theirs: BootId) -> Stream {
+    /// The stream of that generation: 0, or one more than that of the one which was given up.
+    pub(crate) fn new(now: Instant, own: BootId, theirs: BootId, generation: u32) -> Stream {
         let segments = Segments::default();
-        Stream {
+        let mut stream = Stream {
             own,
             theirs,
-            generation: 0,
-            kcp: new_kcp(0, &segments),
+            generation,
+            kcp: new_kcp(generation, &segments),
             segments,
             origin: now,
             update_at: None,
+            sent_bytes: 0,
             out: VecDeque::new(),
             events: VecDeque::from([StreamEvent::Began]),
+        };
+        if generation > 0 {
+            // The other side may have the former one still.
+            stream.out.push_back(stream.with_header(&[]));
         }
+        stream
+    }
+
+    pub(crate) fn generation(&self) -> u32 {
+        self.generation
     }
 
     pub(crate) fn theirs(&self) -> BootId {
         self.theirs
     }
 
-    /// Sends a message of at most 100 kB: KCP counts its segments in a byte. If too much waits already, all that waits is given up and the
-    /// stream begins anew.
+    /// Sends a message of at most [`MESSAGE_BYTES_MAX`]. If too much waits already, all that waits is given up and the stream begins
+    /// anew.
     pub(crate) fn send(&mut self, now: Instant, message: &[u8]) {
-        if self.kcp.wait_snd() > WAITING_MAX {
+        if self.kcp.wait_snd() == 0 {
+            self.sent_bytes = 0;
+        }
+        self.sent_bytes += message.len();
+        let is_too_much = self.kcp.wait_snd() > WAITING_MAX
+            || (self.sent_bytes > WAITING_BYTES_MAX
+                && self.kcp.wait_snd() * SEGMENT_BYTES_MAX > WAITING_BYTES_MAX);
+        if is_too_much || message.len() > MESSAGE_BYTES_MAX || self.kcp.send(message).is_err() {
             return self.restart(self.generation + 1);
         }
-        self.kcp.send(message).expect("a message has fewer segments than a byte counts");
         // Now, and not with the next update: KCP sends what is new only then.
         self.update(now);
         let _ = self.kcp.flush();
@@ -162,6 +186,7 @@ impl Stream {
         self.segments.0.borrow_mut().clear();
         self.kcp = new_kcp(generation, &self.segments);
         self.update_at = None;
+        self.sent_bytes = 0;
         self.out.clear();
         self.out.push_back(self.with_header(&[]));
         self.events.push_back(StreamEvent::Began);
@@ -225,7 +250,7 @@ mod tests {
     impl Pair {
         fn new(seed: u64) -> Pair {
             let now = Instant::now();
-            let stream = |own, theirs| Stream::new(now, BootId(own), BootId(theirs));
+            let stream = |own, theirs| Stream::new(now, BootId(own), BootId(theirs), 0);
             Pair {
                 now,
                 streams: [stream(1, 2), stream(2, 1)],
@@ -321,20 +346,37 @@ mod tests {
     #[test]
     fn a_side_that_does_not_take_makes_no_queue_without_end() {
         let mut pair = Pair::new(3);
-        for _ in 0..3 * WAITING_MAX {
+        for _ in 0..20_000 {
             pair.streams[0].send(pair.now, &[0; 1000]);
         }
-        assert!(pair.streams[0].kcp.wait_snd() <= WAITING_MAX + 1);
+        assert!(pair.streams[0].kcp.wait_snd() <= WAITING_BYTES_MAX / 1000 + 1);
         let began = pair.streams[0].events.iter().filter(|event| **event == StreamEvent::Began).count();
         assert!(began > 2);
     }
 
     #[test]
+    fn thousands_of_small_messages_and_one_that_is_too_long_end_nothing() {
+        let mut pair = Pair::new(4);
+        pair.run(10);
+        for _ in 0..10_000 {
+            pair.streams[0].send(pair.now, &[7; 40]);
+        }
+        pair.run(5000);
+        assert_eq!(pair.messages(1).len(), 10_000);
+        pair.streams[0].send(pair.now, &vec![0; MESSAGE_BYTES_MAX]);
+        pair.run(1000);
+        assert_eq!(pair.messages(1).len(), 10_001);
+        pair.streams[0].send(pair.now, &vec![0; MESSAGE_BYTES_MAX + 1]);
+        pair.run(1000);
+        assert_eq!(pair.events[1].last(), Some(&StreamEvent::Began));
+    }
+
+    #[test]
     fn what_another_life_sent_is_for_nobody() {
         let now = Instant::now();
-        let mut former = Stream::new(now, BootId(7), BootId(1));
+        let mut former = Stream::new(now, BootId(7), BootId(1), 0);
         former.send(now, b"from before");
-        let mut stream = Stream::new(now, BootId(1), BootId(8));
+        let mut stream = Stream::new(now, BootId(1), BootId(8), 0);
         while let Some(segment) = former.poll_transmit() {
             stream.handle_segment(now, &segment);
             for cut in 0..segment.len() {

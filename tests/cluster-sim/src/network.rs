@@ -224,6 +224,20 @@ impl Network {
         }
     }
 
+    /// Whether datagrams from one node to another get through; those the other way do as before.
+    pub fn cut_way(&mut self, from: NodeId, to: NodeId, is_cut: bool) {
+        if is_cut {
+            self.cut.insert((from, to));
+        } else {
+            self.cut.remove(&(from, to));
+        }
+    }
+
+    /// The clocks of nodes that start from now on are before those of all that started so far.
+    pub fn set_clocks_back(&mut self) {
+        self.boots = 0;
+    }
+
     /// A node.
     ///
     /// # Panics
