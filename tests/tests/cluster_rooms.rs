@@ -171,3 +171,23 @@ async fn a_room_of_one_node_reaches_no_other_room() -> anyhow::Result<()> {
     assert_eq!(hears(&mut ben).await, [].into());
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_room_too_large_for_its_node_goes_on_on_another() -> anyhow::Result<()> {
+    // Of role `all`, which look where a room is before they open it.
+    let cluster = Cluster::start_with(2, &["--sessions-max", "2"]).await?;
+    let mut clients = Vec::new();
+    for number in 0..4 {
+        clients.push(speaker(&cluster.nodes[0], number, -20).await?);
+        // What a node says of its sessions is two seconds old at most.
+        tokio::time::sleep(Duration::from_millis(2500)).await;
+    }
+    for node in &cluster.nodes {
+        assert_eq!(node.metric("tercet_participants", "").await?, 2.0);
+    }
+    let heard = [[1, 2, 3], [0, 2, 3], [0, 1, 3], [0, 1, 2]];
+    for (client, heard) in clients.iter_mut().zip(heard) {
+        assert_settles_on(client, heard).await;
+    }
+    Ok(())
+}

@@ -178,6 +178,12 @@ impl Room {
         self.participants.get(id)
     }
 
+    /// Whether there is no place for somebody, who may have one already on another node.
+    pub fn is_full_for(&self, id: &ParticipantId) -> bool {
+        let others = self.participant_count() - usize::from(self.participants.contains_key(id));
+        others >= self.settings.participants_max as usize
+    }
+
     /// Somebody comes in. Whoever had the id before has to leave first.
     ///
     /// # Errors

@@ -196,7 +196,8 @@ fn inside(cluster: SocketAddr, http: SocketAddr) -> Option<SocketAddr> {
     is_reached.then(|| SocketAddr::new(ip, http.port()))
 }
 
-/// Sources, as they cross.
+/// Sources, as they cross: as many as a message holds, which is more than listeners choose.
 pub(crate) fn wire_sources(sources: impl IntoIterator<Item = SourceId>) -> Vec<u32> {
-    sources.into_iter().map(|source| source.0).collect()
+    const SOURCES_MAX: usize = 10_000;
+    sources.into_iter().map(|source| source.0).take(SOURCES_MAX).collect()
 }

@@ -164,6 +164,9 @@ impl Config {
             )
         })?;
         ensure(cluster.node_id > 0, || "cluster.node_id is 0: set 1 to 255, unique in its zone".to_owned())?;
+        ensure(cluster.udp.ip() != std::net::Ipv6Addr::UNSPECIFIED, || {
+            format!("cluster.udp is {}: bind to one address, or to 0.0.0.0 for IPv4", cluster.udp)
+        })?;
         ensure(!cluster.udp.ip().is_unspecified() || cluster.public.is_some(), || {
             format!(
                 "cluster.udp is bound to {}, by which no other node reaches it: set cluster.public (or \

@@ -25,6 +25,9 @@ use crate::media::WorkerId;
 /// Those whose node is gone stay in the room for so long: their clients come back through another.
 const LOST_FOR: Duration = Duration::from_secs(10);
 
+/// What a dead node wanted known is of no use any more after so long.
+const CARRIED_FOR: Duration = Duration::from_secs(30);
+
 /// How long another node may take to do what a moderator wants.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 
@@ -33,7 +36,7 @@ const HAND_OVER_WITHIN: Duration = Duration::from_secs(5);
 
 /// Participants told of in one message, and identities.
 const PARTICIPANTS_A_MESSAGE: usize = 100;
-const ENTERED_A_MESSAGE: usize = 500;
+const ENTERED_A_MESSAGE: usize = 100;
 
 /// This node in its cluster.
 pub(super) struct OwnNode {
@@ -74,13 +77,21 @@ pub(super) struct Elsewhere {
     /// Those whom a node has yet to name in the roster that it tells.
     unnamed: BTreeMap<NodeId, BTreeSet<ParticipantId>>,
     /// What nodes wanted known after their death, and which of these are dead.
-    carried: BTreeMap<NodeId, (bool, Vec<CarriedParticipant>)>,
+    carried: BTreeMap<NodeId, CarriedBy>,
     /// What those were, and where, who came here in place of themselves: if it is because their node died, they still are.
     replaced: BTreeMap<ParticipantId, (NodeId, CarriedParticipant, Instant)>,
     wanted_by: BTreeMap<NodeId, BTreeSet<SourceId>>,
     wanted_told: BTreeMap<NodeId, BTreeSet<SourceId>>,
     uncounted_told: u32,
     carried_told: Vec<CarriedParticipant>,
+}
+
+/// What a node wanted known after its death.
+struct CarriedBy {
+    is_dead: bool,
+    /// When it was heard: it is of no use for long.
+    heard_at: Instant,
+    participants: Vec<CarriedParticipant>,
 }
 
 /// What somebody was who enters here.
@@ -178,7 +189,8 @@ impl Control {
             ClusterEvent::Told { from, room, message } => self.told(now, from, &room, message),
             ClusterEvent::Carried { room, node, is_alive, participants } => {
                 if let Some(live) = self.rooms.get_mut(&room) {
-                    live.elsewhere.carried.insert(node, (!is_alive, participants));
+                    let carried = CarriedBy { is_dead: !is_alive, heard_at: now, participants };
+                    live.elsewhere.carried.insert(node, carried);
                     self.restore_carried(now, &room, node);
                 }
             }
@@ -191,6 +203,10 @@ impl Control {
         };
         if is_present {
             live.elsewhere.nodes.insert(node);
+            if let Some(carried) = live.elsewhere.carried.get_mut(&node) {
+                // It was only out of reach.
+                carried.is_dead = false;
+            }
             self.tell_roster(room, node, true);
         } else {
             live.elsewhere.nodes.remove(&node);
@@ -298,8 +314,8 @@ impl Control {
                 of_node.map(|it| (it.id.clone(), sources_of(it))).collect();
             live.elsewhere.lost.extend(lost.iter().map(|(id, _)| (id.clone(), now)));
             live.elsewhere.unnamed.remove(&node);
-            if let Some((is_dead, _)) = live.elsewhere.carried.get_mut(&node) {
-                *is_dead = true;
+            if let Some(carried) = live.elsewhere.carried.get_mut(&node) {
+                carried.is_dead = true;
             }
             self.silence(&room, lost.iter().flat_map(|(_, sources)| *sources));
             self.restore_carried(now, &room, node);
@@ -319,6 +335,9 @@ impl Control {
             let lost = live.elsewhere.lost.iter().filter(|(_, at)| since(at) >= LOST_FOR);
             over.extend(lost.map(|(id, _)| (room.clone(), id.clone())));
             live.elsewhere.replaced.retain(|_, (.., at)| since(at) < LOST_FOR);
+            live.elsewhere
+                .carried
+                .retain(|_, carried| !carried.is_dead || since(&carried.heard_at) < CARRIED_FOR);
         }
         for (room, id) in over {
             self.depart(now, &room, &id, LeaveReason::TimedOut);
@@ -354,7 +373,14 @@ impl Control {
                     && !participant.tracks.iter().any(|(_, track)| track.muted);
                 (!is_as_said).then(|| CarriedParticipant::of(participant))
             });
-            let participants: Vec<CarriedParticipant> = amended.collect();
+            let mut participants: Vec<CarriedParticipant> = amended.collect();
+            // What there is no room for is what weighs least: a hand, or that somebody muted themselves.
+            let token_role = |it: &CarriedParticipant| {
+                let session = live.sessions.get(&it.id.as_str().into()).and_then(|id| self.sessions.get(id));
+                session.map(|session| session.token_role)
+            };
+            participants
+                .sort_by_key(|it| (token_role(it) == Some(it.role), it.standing == Default::default()));
             let is_news = live.elsewhere.carried_told != participants;
             live.elsewhere.carried_told.clone_from(&participants);
             if !is_told {

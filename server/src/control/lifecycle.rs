@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use tercet_core::{EndpointId, Room, RoomId, RoomSettings, SessionId, SourceNumbers};
+use tercet_core::{EndpointId, Refusal, Room, RoomId, RoomSettings, SessionId, SourceNumbers};
 use tercet_protocol::{
     ByOrigin, ErrorCode, LeaveReason, ProtocolError, Role, RoomInfo, ServerMessage, SessionInfo, VERSION,
     Welcome,
@@ -94,6 +94,11 @@ impl Control {
             self.rooms.insert(room_id.clone(), live);
             self.command_cluster(ClusterCommand::OpenRoom(room_id.clone()));
         }
+        let is_full = self.rooms.get(&room_id).is_some_and(|live| live.room.is_full_for(&participant_id));
+        if is_full {
+            self.close_empty_room(&room_id);
+            return Err(fatal(ErrorCode::RoomFull, &Refusal::RoomFull.to_string()));
+        }
         let former_self = self.enter_from_elsewhere(now, &room_id, &participant_id);
         let Some(live) = self.rooms.get_mut(&room_id) else {
             return Err(fatal(ErrorCode::Internal, "the room was there just now"));
@@ -123,7 +128,7 @@ impl Control {
             worker,
             may_send_data: claims.may_send_data,
             joined_at: now,
-            token_role: role,
+            token_role: claims.role,
             node: self.own_node.as_ref().map(|own| own.id),
             socket,
         });

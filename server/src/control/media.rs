@@ -142,6 +142,10 @@ impl Control {
         let Some(live) = self.rooms.get_mut(&room) else {
             return;
         };
+        if live.room.participant(&participant).is_none_or(|it| it.node.is_some()) {
+            // They are on another node by now, which says what they publish.
+            return;
+        }
         let former = live.former(&participant);
         let changed = live.room.set_publishing(&participant, origin, publishing);
         let Some((former, track)) = former.zip(changed.map(|track| wire_track(origin, track))) else {

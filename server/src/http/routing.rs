@@ -68,17 +68,28 @@ pub(super) async fn of_room(node: &Node, room: &str, caller: Caller) -> Placemen
     place(&snapshot, &elsewhere, is_here, zone)
 }
 
+/// Whether a room is open on another node.
+pub(super) async fn is_elsewhere(node: &Node, room: &str) -> bool {
+    let Some(cluster) = &node.cluster else {
+        return false;
+    };
+    let located = cluster.ask(|reply| ClusterCommand::Locate { room: room.into(), reply }).await;
+    located.is_some_and(|located| !located.elsewhere.is_empty())
+}
+
 /// Which node has a session, by its id: this one, if it is not another's that is there.
 pub(super) fn of_session(node: &Node, session: &str, caller: Caller) -> Placement {
     let (Some(cluster), Some(id)) = (&node.cluster, SessionId::from_hex(session)) else {
         return Placement::Here;
     };
     let there = id.node().filter(|there| *there != cluster.node && !caller.is_passed_on);
-    let snapshot = cluster.snapshot();
-    let info = there.and_then(|there| Some((there, snapshot.others.get(&there)?.info.as_ref()?)));
-    info.map_or(Placement::Here, |(node, info)| Placement::There {
-        node,
-        http: info.http.clone(),
+    let Some(there) = there else {
+        return Placement::Here;
+    };
+    let info = cluster.snapshot().others.remove(&there).and_then(|state| state.info);
+    info.map_or(Placement::Here, |info| Placement::There {
+        node: there,
+        http: info.http,
         inside: info.inside,
     })
 }

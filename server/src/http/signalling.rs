@@ -27,7 +27,7 @@ use super::demo::refuse;
 use super::listener::Sender;
 use super::routing::{self, Caller, FarSocket};
 use super::websocket::{self, WebSocket};
-use crate::access::{AccessError, display_name};
+use crate::access::{AccessError, Claims, display_name};
 use crate::cluster::Placement;
 use crate::control::{
     Attached, CLOSE_GOING_AWAY, CLOSE_NORMAL, ControlInput, Outgoing, RETRY_AFTER, Socket, protocol_error,
@@ -163,6 +163,9 @@ async fn enter(
             if let Some(elsewhere) = send_on(placement, caller, re, may_redirect, first).await {
                 return elsewhere;
             }
+            // Whoever is first on this node may not be the first in the room.
+            let first_moderates = claims.first_moderates && !routing::is_elsewhere(node, &claims.room).await;
+            let claims = Claims { first_moderates, ..claims };
             let name = name.as_deref().and_then(display_name);
             let join = |reply| ControlInput::Join { claims, name, request: re, socket: outbox, reply };
             node.control.ask(join).await
@@ -237,7 +240,12 @@ async fn converse_with(mut far: Box<FarSocket>, socket: &mut ClientSocket) -> En
                         return End::Close { code: CLOSE_GOING_AWAY, error: None };
                     }
                 }
-                Ok(None) => {}
+                // A sign of life, of which the other node has to hear too.
+                Ok(None) => {
+                    if !matches!(timeout(SEND_TIMEOUT, far.send(Message::Ping(Default::default()))).await, Ok(Ok(()))) {
+                        return End::Close { code: CLOSE_GOING_AWAY, error: None };
+                    }
+                }
                 Err(end) => return end,
             },
         }

@@ -71,10 +71,10 @@ impl Control {
         let Some(live) = self.rooms.get(room) else {
             return;
         };
-        let Some((true, carried)) = live.elsewhere.carried.get(&node) else {
+        let Some(carried) = live.elsewhere.carried.get(&node).filter(|carried| carried.is_dead) else {
             return;
         };
-        for carried in carried.clone() {
+        for carried in carried.participants.clone() {
             self.restore(now, room, carried);
         }
     }
@@ -118,8 +118,9 @@ impl Control {
         let Some(live) = self.rooms.get_mut(room) else {
             return Former::default();
         };
-        let of_dead = live.elsewhere.carried.values().filter(|(is_dead, _)| *is_dead);
-        let carried = of_dead.flat_map(|(_, all)| all).find(|it| it.id == id.as_str()).cloned();
+        let of_dead = live.elsewhere.carried.values().filter(|carried| carried.is_dead);
+        let of_dead = of_dead.flat_map(|carried| &carried.participants);
+        let carried = of_dead.clone().find(|it| it.id == id.as_str()).cloned();
         let there = live.room.participant(id).filter(|it| it.node.is_some()).cloned();
         let Some(there) = there else {
             return Former { was_on_dead_node: carried, was_listed: false };
