@@ -153,3 +153,32 @@ fn a_node_whose_clock_was_set_back_is_let_in_again() {
     let all = [node(1, 1), node(1, 2), node(1, 3)];
     assert_eq!(losses(&mut network, &all), [""; 0]);
 }
+
+#[test]
+fn a_room_that_opens_while_much_is_lost_is_heard_soon() {
+    let mut longest = Duration::ZERO;
+    for seed in 0..60 {
+        let mut network = Network::new(seed);
+        network.set_loss(0.1);
+        for index in 1..=2 {
+            network.start(node(1, index), &[node(1, 1)]);
+        }
+        network.run_until(20 * SECOND, Network::is_whole).expect("they find each other");
+        open(&mut network, [node(1, 1), node(1, 2)]);
+        let opened = network.time();
+        let heard = |network: &Network, at: u8| {
+            let data = |event: &ClusterEvent| matches!(event, ClusterEvent::Data { .. });
+            network.events.iter().any(|(_, who, event)| *who == node(1, at) && data(event))
+        };
+        while !(heard(&network, 1) && heard(&network, 2)) {
+            for index in 1..=2 {
+                network.with(node(1, index), |now, cluster| cluster.publish(now, &hall(), b"a packet"));
+            }
+            network.run(Duration::from_millis(20));
+            let took = network.time() - opened;
+            assert!(took < 20 * SECOND, "seed {seed}: nothing is heard");
+            longest = longest.max(took);
+        }
+    }
+    assert!(longest < 6 * SECOND, "{longest:?}");
+}

@@ -376,14 +376,16 @@ impl Authorization for Sealed {
     }
 }
 
-/// A handshake is told from another by what it says.
-fn handshake() -> Vec<u8> {
-    rand::random::<u64>().to_be_bytes().to_vec()
+/// A handshake is told from another by what it says: the same each time that it is sent, or it would be refused as another one.
+struct Handshake([u8; 8]);
+
+fn handshake() -> [u8; 8] {
+    rand::random::<u64>().to_be_bytes()
 }
 
 impl HandshakeBuilder for Sealed {
     fn requester(&self) -> Box<dyn HandshakeRequester> {
-        Box::new(Sealed)
+        Box::new(Handshake(handshake()))
     }
 
     fn responder(&self) -> Box<dyn HandshakeResponder> {
@@ -391,9 +393,9 @@ impl HandshakeBuilder for Sealed {
     }
 }
 
-impl HandshakeRequester for Sealed {
+impl HandshakeRequester for Handshake {
     fn create_public_request(&self) -> Result<Vec<u8>, HandshakeError> {
-        Ok(handshake())
+        Ok(self.0.to_vec())
     }
 
     fn process_public_response(
@@ -409,7 +411,7 @@ impl HandshakeResponder for Sealed {
         &mut self,
         _: &[u8],
     ) -> Result<(Box<dyn Encryptor>, Box<dyn Decryptor>, Vec<u8>), HandshakeError> {
-        Ok((Box::new(Sealed), Box::new(Sealed), handshake()))
+        Ok((Box::new(Sealed), Box::new(Sealed), handshake().to_vec()))
     }
 }
 
