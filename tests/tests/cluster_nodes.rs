@@ -188,6 +188,27 @@ fn zones_in_a_line_hear_each_other_and_each_link_is_crossed_once() {
 }
 
 #[test]
+fn what_has_no_way_after_a_cut_goes_round_no_circle() {
+    let mut network = Network::new(13);
+    for zone in 1..=2 {
+        for index in 1..=6 {
+            network.start(node(zone, index), &[node(1, 1)]);
+        }
+    }
+    network.run_until(10 * SECOND, Network::is_whole).expect("they find each other");
+    network.run(5 * SECOND);
+    let sent_in_a_second = |network: &mut Network| -> u64 {
+        network.forget();
+        network.run(SECOND);
+        network.crossed.values().map(|crossed| crossed.control.datagrams + crossed.media.datagrams).sum()
+    };
+    let usual = (0..4).map(|_| sent_in_a_second(&mut network)).max().expect("there are four");
+    network.cut_zones(1, 2, true);
+    let cut = (0..8).map(|_| sent_in_a_second(&mut network)).max().expect("there are eight");
+    assert!(cut < 10 * usual, "{usual} datagrams a second before, {cut} after");
+}
+
+#[test]
 fn strangers_join_nothing() {
     let mut network = three(7);
     network.start_as(node(1, 9), info(node(1, 9)), "another secret", &[node(1, 1), node(1, 2)]);

@@ -151,6 +151,8 @@ pub struct LinkStatus {
 pub struct ClusterCounts {
     /// Datagrams that nobody with the secret can have sent, or that came twice.
     pub forged: u64,
+    /// Datagrams that went in a circle from node to node, and were dropped.
+    pub circled: u64,
     /// Channels that brought nothing, and were subscribed to anew.
     pub resubscribed: u64,
     /// Channels that were given up for another.
@@ -287,6 +289,7 @@ impl Cluster {
     pub fn counts(&self) -> ClusterCounts {
         ClusterCounts {
             forged: self.links.forged,
+            circled: self.sdn.circled,
             resubscribed: self.rooms.resubscribed,
             replaced: self.rooms.replaced,
             media_sent: self.media_sent,

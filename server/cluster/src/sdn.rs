@@ -39,6 +39,9 @@ const MESSAGES_PORT: u16 = 1;
 /// Nodes that a message may pass on its way.
 const HOPS_MAX: u8 = 16;
 
+/// What its messages to a neighbour begin with. All others have a header, whose second byte is how many hops are left.
+const NEIGHBOUR: u8 = 255;
+
 /// Who asked, and gets the events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Actor {
@@ -88,6 +91,8 @@ pub(crate) struct Sdn {
     connections: FxHashMap<LinkId, Connection>,
     by_node: FxHashMap<u32, LinkId>,
     events: VecDeque<SdnEvent>,
+    /// Datagrams that had no hops left.
+    pub(crate) circled: u64,
 }
 
 struct Connection {
@@ -133,6 +138,7 @@ impl Sdn {
             connections: FxHashMap::default(),
             by_node: FxHashMap::default(),
             events: VecDeque::new(),
+            circled: 0,
         };
         sdn.control(now_ms, Actor::Node, FeaturesControl::Neighbours(neighbours::Control::Sub));
         let listen = data::Control::DataListen(MESSAGES_PORT);
@@ -191,6 +197,11 @@ impl Sdn {
     }
 
     pub(crate) fn handle_datagram(&mut self, now_ms: u64, link: LinkId, datagram: Vec<u8>) {
+        // It counts the hops, and sends on what has none left: while routes point in a circle, for as long as they do.
+        if matches!(datagram[..], [kind, 0, ..] if kind != NEIGHBOUR) {
+            self.circled += 1;
+            return;
+        }
         let pair = NetPair::new(HERE, address_of(link));
         self.input(now_ms, SdnWorkerInput::Net(NetInput::UdpPacket(pair, Buffer::from(datagram))));
     }
@@ -297,11 +308,13 @@ impl Sdn {
     }
 
     fn transmit(&mut self, pair: NetPair, datagram: &[u8]) {
-        /// What its control messages begin with.
-        const CONTROL: u8 = 255;
         if let Some(link) = link_of(pair.remote) {
-            let is_media = datagram.first() != Some(&CONTROL);
-            self.events.push_back(SdnEvent::Datagram { link, datagram: datagram.to_vec(), is_media });
+            let mut datagram = datagram.to_vec();
+            let is_media = datagram.first() != Some(&NEIGHBOUR);
+            if is_media && let Some(hops) = datagram.get_mut(1) {
+                *hops = HOPS_MAX.min(*hops);
+            }
+            self.events.push_back(SdnEvent::Datagram { link, datagram, is_media });
         }
     }
 

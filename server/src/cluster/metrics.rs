@@ -16,6 +16,7 @@ pub(super) struct ClusterMetrics {
     pub(super) crossing_dropped: Counter,
     pub(super) clock_moved: Counter,
     forged: Counter,
+    circled: Counter,
     resubscribed: Counter,
     replaced: Counter,
     channels: Gauge,
@@ -35,6 +36,7 @@ impl ClusterMetrics {
             crossing_dropped: counter!("tercet_cluster_crossing_dropped_total"),
             clock_moved: counter!("tercet_cluster_clock_moved_total"),
             forged: counter!("tercet_cluster_forged_total"),
+            circled: counter!("tercet_cluster_circled_total"),
             resubscribed: counter!("tercet_cluster_channels_resubscribed_total"),
             replaced: counter!("tercet_cluster_channels_replaced_total"),
             channels: gauge!("tercet_cluster_channels"),
@@ -45,6 +47,7 @@ impl ClusterMetrics {
     /// What the cluster itself counts.
     pub(super) fn report(&self, counts: ClusterCounts, nodes: usize, links: &[LinkStatus]) {
         self.forged.absolute(counts.forged);
+        self.circled.absolute(counts.circled);
         self.resubscribed.absolute(counts.resubscribed);
         self.replaced.absolute(counts.replaced);
         self.channels.set(counts.sources as f64);
