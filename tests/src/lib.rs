@@ -15,7 +15,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-pub use tercet_cluster_sim::network;
+pub use tercet_cluster_sim::{self as simulation, network};
 use tercet_loadtest::{Client, JoinOptions, ServerUrl, SyntheticFrame, Voice, token::Claims};
 use tercet_protocol::Role;
 

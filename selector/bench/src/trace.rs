@@ -27,7 +27,7 @@ pub struct Spurt {
 }
 
 /// One room for some minutes.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Trace {
     /// In the order of arrival.
     pub packets: Vec<Packet>,

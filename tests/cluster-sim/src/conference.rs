@@ -87,15 +87,12 @@ pub struct Conference {
     due: BinaryHeap<Reverse<(Instant, RoomIndex)>>,
     /// Which nodes each node knows.
     known: BTreeMap<NodeId, BTreeSet<NodeId>>,
-    /// When that, or the nodes that a room is on as nodes see it, changed last.
-    pub changed_at: Instant,
 }
 
 impl Conference {
     /// No rooms.
     pub fn new(network: Network) -> Conference {
         Conference {
-            changed_at: network.now,
             network,
             rooms: Vec::new(),
             by_id: FxHashMap::default(),
@@ -189,9 +186,14 @@ impl Conference {
         })
     }
 
-    /// How many of these nodes a node knows.
-    pub fn knows(&self, node: NodeId) -> usize {
-        self.known.get(&node).map_or(0, BTreeSet::len)
+    /// How many pairs there are of a node and one that it knows.
+    pub fn acquaintances(&self) -> usize {
+        self.known.values().map(BTreeSet::len).sum()
+    }
+
+    /// Whether any node knows this one.
+    pub fn is_known(&self, node: NodeId) -> bool {
+        self.known.values().any(|known| known.contains(&node))
     }
 
     /// Whether all nodes that have a part of a room know of each other.
@@ -224,8 +226,7 @@ impl Conference {
 
     /// Begins to count anew.
     pub fn forget(&mut self) {
-        self.network.crossed.clear();
-        self.network.oversized = 0;
+        self.network.forget();
         for room in &mut self.rooms {
             room.onsets.clear();
             for part in room.parts.values_mut() {
@@ -243,7 +244,7 @@ impl Conference {
         if room.next == room.trace.packets.len() {
             // Once more from the beginning.
             room.next = 0;
-            room.begins = room.begins + Duration::from_millis(room.trace.length_ms.into());
+            room.begins += Duration::from_millis(room.trace.length_ms.into());
         }
         let next_at = room.begins + Duration::from_micros(room.trace.packets[room.next].at_us);
         self.due.push(Reverse((next_at.max(now), index)));
@@ -288,22 +289,16 @@ impl Conference {
     }
 
     fn take_events(&mut self) {
-        let now = self.network.now;
         for (_, node, event) in std::mem::take(&mut self.network.events) {
             match event {
                 ClusterEvent::NodeUp(other, _) => {
                     self.known.entry(node).or_default().insert(other);
-                    self.changed_at = now;
                 }
                 ClusterEvent::NodeDown(other, _) => {
                     self.known.entry(node).or_default().remove(&other);
-                    self.changed_at = now;
                 }
-                ClusterEvent::RoomNode { room, node: other, is_present } => {
-                    self.changed_at = now;
-                    if is_present {
-                        self.greet(node, other, &room);
-                    }
+                ClusterEvent::RoomNode { room, node: other, is_present: true } => {
+                    self.greet(node, other, &room);
                 }
                 ClusterEvent::Message(_, message) => self.caught_up(node, &message),
                 ClusterEvent::Data { room, node: from, data } => self.hear(node, from, &room, &data),

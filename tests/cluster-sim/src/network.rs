@@ -108,6 +108,8 @@ pub struct Network {
     pub crossed: FxHashMap<(NodeId, NodeId), Crossed>,
     /// Datagrams that were too long to arrive.
     pub oversized: u64,
+    /// The longest one.
+    pub longest_bytes: usize,
     /// The loudest of the clocks is ahead of the others by so much.
     pub skew_ms: BTreeMap<NodeId, u64>,
 }
@@ -135,6 +137,7 @@ impl Network {
             events: Vec::new(),
             crossed: FxHashMap::default(),
             oversized: 0,
+            longest_bytes: 0,
             skew_ms: BTreeMap::new(),
         }
     }
@@ -344,6 +347,12 @@ impl Network {
         is_so(self).then_some(most)
     }
 
+    /// Begins to count anew what is sent.
+    pub fn forget(&mut self) {
+        self.crossed.clear();
+        (self.oversized, self.longest_bytes) = (0, 0);
+    }
+
     /// Whether each node knows all others, and what they say of themselves.
     pub fn is_whole(&self) -> bool {
         let all = self.nodes.len() - 1;
@@ -383,6 +392,7 @@ impl Network {
         };
         traffic.datagrams += 1;
         traffic.bytes += (HEADER_BYTES + datagram.len()) as u64;
+        self.longest_bytes = self.longest_bytes.max(datagram.len());
         if datagram.len() > DATAGRAM_BYTES_MAX {
             self.oversized += 1;
             return;

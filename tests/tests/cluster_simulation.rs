@@ -1,0 +1,34 @@
+//! Clusters with rooms and talkers in virtual time: what is measured at length for docs/cluster.md, at short.
+
+use std::time::Duration;
+
+use tercet_tests::simulation::conference::SLOTS;
+use tercet_tests::simulation::scenarios::{crossing, life};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+#[test]
+fn of_a_room_on_ten_nodes_four_streams_cross_however_many_speak() {
+    for (speakers, seed) in [(10, 1), (60, 2)] {
+        let crossing = crossing(10, speakers, seed);
+        let all = SLOTS as f64 + 1.0;
+        assert!(crossing.sent < all * 1.1, "{crossing:?}");
+        assert!(crossing.received.max <= all && crossing.received.median > 3.0, "{crossing:?}");
+    }
+}
+
+#[test]
+fn nodes_find_each_other_hear_each_other_and_miss_each_other() {
+    let life = life(10, 1);
+    let within = |what: Option<Duration>, most: Duration| {
+        assert!(what.is_some_and(|took| took <= most), "{most:?}, {life:?}");
+    };
+    within(life.started, 3 * SECOND);
+    within(life.joined, 2 * SECOND);
+    within(life.opened, SECOND / 2);
+    within(life.audible, SECOND);
+    within(life.healed, 15 * SECOND);
+    within(life.buried, 4 * SECOND);
+    assert!(life.onset_ms.max < 150.0 && life.unheard == 0 && life.spurts > 0, "{life:?}");
+    assert!(life.idle.control.kilobytes.max < 50.0, "{life:?}");
+}
