@@ -32,7 +32,7 @@ const SIZES: [usize; 5] = [3, 10, 50, 100, 200];
 const SPEAKERS: [u32; 8] = [1, 2, 3, 4, 10, 40, 200, 1000];
 const CROSSING_NODES: usize = 10;
 /// In one zone.
-const ZONES: [usize; 5] = [25, 40, 60, 80, 100];
+const ZONES: [usize; 5] = [25, 50, 75, 100, 110];
 
 /// The tables of atm0s-sdn are made on the stack.
 const STACK_BYTES: usize = 64 << 20;
