@@ -332,7 +332,7 @@ impl Cluster {
         self.settle(now);
     }
 
-    /// Sends to a node, in order: at most 100 kB. It arrives, or [`ClusterEvent::StreamBegan`] tells that it may not have.
+    /// Sends to a node, in order: at most 100 KiB. It arrives, or [`ClusterEvent::StreamBegan`] tells that it may not have.
     pub fn send(&mut self, now: Instant, to: NodeId, message: &[u8]) {
         if let Some(stream) = self.streams.get_mut(&to) {
             stream.send(now, message);

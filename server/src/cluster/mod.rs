@@ -109,7 +109,7 @@ pub(crate) struct ClusterHandle {
     has_seeds: bool,
     commands: mpsc::Sender<ClusterCommand>,
     doorbell: Arc<Doorbell>,
-    snapshot: Arc<RwLock<Snapshot>>,
+    snapshot: Arc<RwLock<Arc<Snapshot>>>,
 }
 
 impl ClusterHandle {
@@ -132,7 +132,7 @@ impl ClusterHandle {
 
     /// Why nobody should be sent to this node yet.
     pub(crate) fn not_ready(&self) -> Option<&'static str> {
-        let snapshot = self.snapshot.read().unwrap_or_else(PoisonError::into_inner);
+        let snapshot = self.snapshot();
         let mut infos = snapshot.others.values().filter_map(|state| state.info.as_ref());
         if snapshot.own.role == NodeRole::Gateway && !infos.any(|info| info.role.has_media()) {
             return Some("a gateway without a node to send anybody to");
@@ -143,7 +143,7 @@ impl ClusterHandle {
     }
 
     /// The cluster as it was known within the last second.
-    pub(crate) fn snapshot(&self) -> Snapshot {
+    pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
         self.snapshot.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }

@@ -72,15 +72,17 @@ impl ZoneMap {
     }
 }
 
-/// Chooses. `room_nodes`: the other nodes that have a part of the room. `client_zone`: where the client is, or this node's zone.
-/// `is_here`: whether the room is open on this node.
+/// Chooses. `own`: what this node knows of itself, newer than what the snapshot says of it. `room_nodes`: the other nodes
+/// that have a part of the room. `is_here`: whether the room is open on this node. `client_zone`: where the client is, or
+/// this node's zone.
 pub(crate) fn place(
     snapshot: &Snapshot,
+    own: &NodeInfo,
     room_nodes: &[NodeId],
     is_here: bool,
     client_zone: Option<u8>,
 ) -> Placement {
-    let own = (snapshot.node, &snapshot.own);
+    let own = (snapshot.node, own);
     let others = snapshot.others.iter().filter_map(|(node, state)| Some((*node, state.info.as_ref()?)));
     let may_take = |info: &NodeInfo| {
         let has_place = info.sessions < info.sessions_max && !info.is_strained && !info.is_draining;
@@ -158,31 +160,35 @@ mod tests {
     #[test]
     fn the_least_busy_node_of_the_zone_serves_and_a_room_stays_together() {
         let cluster = snapshot(20, &[(node(1, 2), 10), (node(1, 3), 30), (node(2, 1), 0)]);
-        assert_eq!(place(&cluster, &[], false, None), there(node(1, 2)));
-        assert_eq!(place(&cluster, &[node(1, 3)], false, None), there(node(1, 3)));
+        assert_eq!(place(&cluster, &cluster.own, &[], false, None), there(node(1, 2)));
+        assert_eq!(place(&cluster, &cluster.own, &[node(1, 3)], false, None), there(node(1, 3)));
         assert_eq!(
-            place(&cluster, &[node(1, 3)], true, None),
+            place(&cluster, &cluster.own, &[node(1, 3)], true, None),
             Placement::Here,
             "of its nodes the least busy"
         );
         assert_eq!(
-            place(&cluster, &[node(2, 1)], false, None),
+            place(&cluster, &cluster.own, &[node(2, 1)], false, None),
             there(node(1, 2)),
             "far away it is no matter"
         );
         let full = snapshot(20, &[(node(1, 2), 10), (node(1, 3), 900)]);
-        assert_eq!(place(&full, &[node(1, 3)], false, None), there(node(1, 2)), "far busier than the others");
+        assert_eq!(
+            place(&full, &full.own, &[node(1, 3)], false, None),
+            there(node(1, 2)),
+            "far busier than the others"
+        );
     }
 
     #[test]
     fn a_client_is_served_in_its_zone_if_there_is_anybody() {
         let mut cluster = snapshot(0, &[(node(2, 1), 500), (node(2, 2), 400)]);
-        assert_eq!(place(&cluster, &[], true, Some(2)), there(node(2, 2)));
-        assert_eq!(place(&cluster, &[], true, Some(3)), Placement::Here);
+        assert_eq!(place(&cluster, &cluster.own, &[], true, Some(2)), there(node(2, 2)));
+        assert_eq!(place(&cluster, &cluster.own, &[], true, Some(3)), Placement::Here);
         for state in cluster.others.values_mut() {
             state.info.as_mut().expect("it has one").is_draining = true;
         }
-        assert_eq!(place(&cluster, &[], false, Some(2)), Placement::Here);
+        assert_eq!(place(&cluster, &cluster.own, &[], false, Some(2)), Placement::Here);
     }
 
     #[test]
@@ -202,9 +208,9 @@ mod tests {
                     .and_then(|state| state.info.as_mut())
                     .expect("it has one"),
             );
-            assert_eq!(place(&cluster, &[node(1, 2)], false, None), Placement::Here);
+            assert_eq!(place(&cluster, &cluster.own, &[node(1, 2)], false, None), Placement::Here);
             change(&mut cluster.own);
-            assert_eq!(place(&cluster, &[], true, None), Placement::Nowhere);
+            assert_eq!(place(&cluster, &cluster.own, &[], true, None), Placement::Nowhere);
         }
     }
 

@@ -117,7 +117,7 @@ impl Bound {
             routes: Vec::new(),
             rooms: BTreeMap::new(),
         };
-        let snapshot = Arc::new(RwLock::new(snapshot));
+        let snapshot = Arc::new(RwLock::new(Arc::new(snapshot)));
         let (commands, command_queue) = mpsc::channel(COMMANDS_MAX);
         let doorbell = self.parts.doorbell.clone();
         let handle = ClusterHandle {
@@ -194,7 +194,7 @@ struct Thread {
     asked: Vec<RoomId>,
     unbundlers: FxHashMap<(RoomId, NodeId), Unbundler>,
     metrics: ClusterMetrics,
-    snapshot: Arc<RwLock<Snapshot>>,
+    snapshot: Arc<RwLock<Arc<Snapshot>>>,
     /// Where clients were last said to reach other nodes.
     others_told: Vec<String>,
     report_at: Instant,
@@ -381,7 +381,8 @@ impl Thread {
                 warn!(%node, ?why, "link lost");
             }
             NetworkEvent::Routes(routes) => {
-                self.snapshot.write().unwrap_or_else(PoisonError::into_inner).routes = routes;
+                let mut snapshot = self.snapshot.write().unwrap_or_else(PoisonError::into_inner);
+                Arc::make_mut(&mut snapshot).routes = routes;
             }
         }
     }

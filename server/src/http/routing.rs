@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use futures_util::{SinkExt, StreamExt};
+use tercet_cluster::NodeInfo;
 use tercet_core::SessionId;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -61,11 +62,9 @@ pub(super) async fn of_room(node: &Node, room: &str, caller: Caller) -> Placemen
     let located = cluster.ask(|reply| ClusterCommand::Locate { room: room.into(), reply }).await;
     let Located { is_here, elsewhere } = located.unwrap_or_default();
     let zone = caller.address.and_then(|address| node.zones.zone_of(address));
-    let mut snapshot = cluster.snapshot();
-    // What this node knows of itself is newer than what it told.
-    snapshot.own.is_draining = is_draining;
-    snapshot.own.is_strained = node.control.is_at_limit();
-    place(&snapshot, &elsewhere, is_here, zone)
+    let snapshot = cluster.snapshot();
+    let own = NodeInfo { is_draining, is_strained: node.control.is_at_limit(), ..snapshot.own.clone() };
+    place(&snapshot, &own, &elsewhere, is_here, zone)
 }
 
 /// Whether a room is open on another node.
@@ -86,10 +85,11 @@ pub(super) fn of_session(node: &Node, session: &str, caller: Caller) -> Placemen
     let Some(there) = there else {
         return Placement::Here;
     };
-    let info = cluster.snapshot().others.remove(&there).and_then(|state| state.info);
+    let snapshot = cluster.snapshot();
+    let info = snapshot.others.get(&there).and_then(|state| state.info.as_ref());
     info.map_or(Placement::Here, |info| Placement::There {
         node: there,
-        http: info.http,
+        http: info.http.clone(),
         inside: info.inside,
     })
 }

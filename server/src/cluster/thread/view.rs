@@ -1,7 +1,7 @@
 //! What is seen of the cluster: where a room is, for those who want to enter it; and all of it, once a second.
 
 use std::collections::BTreeMap;
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use tercet_cluster::{NodeInfo, NodeState};
@@ -86,14 +86,14 @@ impl Thread {
         self.metrics.report(counts, others.len() + 1, &links);
         let rooms = self.rooms.keys().map(|room| (room.clone(), self.cluster.nodes_of(room).collect()));
         let mut snapshot = self.snapshot.write().unwrap_or_else(PoisonError::into_inner);
-        *snapshot = Snapshot {
+        *snapshot = Arc::new(Snapshot {
             own: self.cluster.own_info().clone(),
             others,
             links,
             rooms: rooms.collect(),
-            routes: std::mem::take(&mut snapshot.routes),
-            ..*snapshot
-        };
+            routes: snapshot.routes.clone(),
+            ..**snapshot
+        });
     }
 }
 
