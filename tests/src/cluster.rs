@@ -76,7 +76,8 @@ pub fn start_node(number: usize, seed: Option<&str>, arguments: &[&str]) -> anyh
     let number = number.to_string();
     let mut all = vec!["--cluster-secret", CLUSTER_SECRET, "--node-id", &number];
     if !arguments.contains(&"--cluster-udp") {
-        all.extend(["--cluster-udp", "127.0.0.1:0"]);
+        // An address at which nothing else of the tests takes a port: one that is started again finds its own free.
+        all.extend(["--cluster-udp", "127.0.0.2:0"]);
     }
     if let Some(seed) = seed {
         all.extend(["--seed", seed]);

@@ -215,6 +215,16 @@ impl Server {
         Ok(())
     }
 
+    /// Kills it, and waits until it is gone and its ports are free.
+    ///
+    /// # Errors
+    /// As from the operating system.
+    pub fn kill(&mut self) -> anyhow::Result<()> {
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(())
+    }
+
     /// Waits for its end; returns its exit code.
     ///
     /// # Errors
@@ -260,8 +270,7 @@ fn addresses(child: &mut Child) -> anyhow::Result<(SocketAddr, Vec<SocketAddr>, 
 impl Drop for Server {
     fn drop(&mut self) {
         // An error means that it has ended already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        let _ = self.kill();
     }
 }
 

@@ -41,7 +41,7 @@ fn updated(id: &'static str) -> impl FnMut(&ServerMessage) -> Option<Role> {
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_was_on_a_dead_node_is_back_with_their_role_and_others_go_on_unbroken() -> anyhow::Result<()>
 {
-    let cluster = Cluster::start_with(3, &MEDIA).await?;
+    let mut cluster = Cluster::start_with(3, &MEDIA).await?;
     let mut ada = cluster.nodes[0].join("r", "ada", Role::Moderator).await?;
     let _near = speaker(&cluster.nodes[2], 3).await?;
     let ben = cluster.nodes[1].join("r", "ben", Role::Listener).await?;
@@ -57,7 +57,7 @@ async fn whoever_was_on_a_dead_node_is_back_with_their_role_and_others_go_on_unb
     assert_eq!(others.len(), 2);
     ada.skip_packets();
     let died = Instant::now();
-    cluster.nodes[1].signal("KILL")?;
+    cluster.nodes[1].kill()?;
     let mut ben = join_by(&others, "ben", Role::Listener).await?;
     let role = ben.wait_for(SOON, updated("ben")).await?;
     let back = died.elapsed();
@@ -85,11 +85,11 @@ async fn whoever_was_on_a_dead_node_is_back_with_their_role_and_others_go_on_unb
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_does_not_come_back_from_a_dead_node_has_left() -> anyhow::Result<()> {
-    let cluster = Cluster::start_with(2, &MEDIA).await?;
+    let mut cluster = Cluster::start_with(2, &MEDIA).await?;
     let mut ada = cluster.nodes[0].join("r", "ada", Role::Listener).await?;
     let _ben = speaker(&cluster.nodes[1], 1).await?;
     assert_settles_on(&mut ada, [1]).await;
-    cluster.nodes[1].signal("KILL")?;
+    cluster.nodes[1].kill()?;
     let left = ada.wait_for(Duration::from_secs(20), |message| match message {
         ServerMessage::ParticipantLeft { participant, reason } => Some((participant.clone(), *reason)),
         _ => None,
@@ -171,7 +171,7 @@ async fn a_node_that_is_started_again_with_its_id_takes_part_again() -> anyhow::
     let address = seed(&cluster.nodes[1])?;
     let mut ada = speaker(&cluster.nodes[0], 1).await?;
     for life in 2..4 {
-        cluster.nodes[1].signal("KILL")?;
+        cluster.nodes[1].kill()?;
         let first = seed(&cluster.nodes[0])?;
         let again = start_node(2, Some(&first), &["--role", "media", "--cluster-udp", &address])?;
         cluster.nodes[1] = again;
@@ -212,7 +212,7 @@ async fn a_gateway_sends_people_on_or_passes_them_on_and_nobody_depends_on_it() 
     });
     assert!(raised.await?);
     // The gateway dies: whoever was sent on does not notice, and who spoke through it comes back through another.
-    cluster.nodes[0].signal("KILL")?;
+    cluster.nodes[0].kill()?;
     let mut again = Signalling::connect(&cluster.nodes[1].url()?).await?;
     let resumed = again.resume(&welcome.session.id, &welcome.session.secret).await?;
     assert_eq!(resumed.participant, "cyd");
