@@ -188,6 +188,27 @@ fn zones_in_a_line_hear_each_other_and_each_link_is_crossed_once() {
 }
 
 #[test]
+fn who_was_taken_for_dead_by_many_is_known_again_within_seconds() {
+    let mut network = Network::new(14);
+    let all: Vec<NodeId> = (1..=4).flat_map(|zone| (1..=12).map(move |index| node(zone, index))).collect();
+    for node in &all {
+        network.start(*node, &all[..1]);
+    }
+    network.run_until(10 * SECOND, Network::is_whole).expect("they find each other");
+    for zone in 2..=4 {
+        network.cut_zones(1, zone, true);
+    }
+    network.run(20 * SECOND);
+    assert!(!network.is_whole());
+    for zone in 2..=4 {
+        network.cut_zones(1, zone, false);
+    }
+    let knows_all = |network: &Network| network.nodes().all(|(_, cluster)| cluster.nodes().count() == 47);
+    let took = network.run_until(60 * SECOND, knows_all).expect("they are whole again");
+    assert!(took < 4 * SECOND, "{took:?}");
+}
+
+#[test]
 fn what_has_no_way_after_a_cut_goes_round_no_circle() {
     let mut network = Network::new(13);
     for zone in 1..=2 {

@@ -431,7 +431,8 @@ fn config() -> Config {
         max_packet_size: few(PACKET_BYTES_MAX),
         notify_down_members: true,
         periodic_announce: periodic(10, 1),
-        periodic_announce_to_down_members: periodic(5, 2),
+        // What a cut parted is whole within seconds of its end.
+        periodic_announce_to_down_members: periodic(1, 3),
         periodic_gossip: Some(PeriodicParams { frequency: Duration::from_millis(200), num_members: few(3) }),
     }
 }
