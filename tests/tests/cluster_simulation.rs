@@ -13,7 +13,7 @@ fn of_a_room_on_ten_nodes_four_streams_cross_however_many_speak() {
         let crossing = crossing(10, speakers, seed);
         let all = SLOTS as f64 + 1.0;
         assert!(crossing.sent < all * 1.1, "{crossing:?}");
-        assert!(crossing.received.max <= all && crossing.received.median > 3.0, "{crossing:?}");
+        assert!(crossing.received.max < all * 1.1 && crossing.received.median > 3.0, "{crossing:?}");
     }
 }
 
