@@ -74,26 +74,44 @@ impl Session {
     /// Joins: `join`, `joined`, `offer`, `answer`.
     pub async fn join(options: &JoinOptions) -> Result<Session, JoinError> {
         let mut server = options.server;
-        let mut may_redirect = true;
-        let (mut signalling, welcome) = loop {
-            let mut signalling = Signalling::connect(&server).await?;
-            if options.record {
-                signalling.record();
-            }
-            let (token, name) = (&options.token, options.name.as_deref());
-            match signalling.join_or_redirect(token, name, may_redirect).await? {
-                Entrance::Joined(welcome) => break (signalling, *welcome),
-                Entrance::Redirected(url) => {
-                    let elsewhere = url.parse().map_err(|_| JoinError::BadRedirect(url))?;
-                    // Whoever was sent on is served there, or not at all.
-                    (server, may_redirect) = (elsewhere, false);
+        let (mut signalling, mut entrance) = enter(options, &server, true).await?;
+        if let Entrance::Redirected(url) = entrance {
+            let elsewhere: ServerUrl = url.parse().map_err(|_| JoinError::BadRedirect(url))?;
+            (signalling, entrance) = match enter(options, &elsewhere, false).await {
+                // Nobody is there: the first node finds that out too, for one whom it can't send on.
+                Err(SignallingError::Io(_) | SignallingError::TimedOut(_)) => {
+                    enter(options, &server, false).await?
                 }
-            }
+                entered => {
+                    server = elsewhere;
+                    entered?
+                }
+            };
+        }
+        let welcome = match entrance {
+            Entrance::Joined(welcome) => *welcome,
+            // Whoever was sent on is served there, or not at all.
+            Entrance::Redirected(url) => return Err(JoinError::BadRedirect(url)),
         };
         let slots = options.slots.unwrap_or(welcome.room.slots);
         let (peer, socket) = negotiate(&mut signalling, &server, options.peer.clone(), slots, false).await?;
         Ok(Session { signalling, welcome, peer, socket, server })
     }
+}
+
+/// Opens a WebSocket and says `join`.
+async fn enter(
+    options: &JoinOptions,
+    server: &ServerUrl,
+    may_redirect: bool,
+) -> Result<(Signalling, Entrance), SignallingError> {
+    let mut signalling = Signalling::connect(server).await?;
+    if options.record {
+        signalling.record();
+    }
+    let (token, name) = (&options.token, options.name.as_deref());
+    let entrance = signalling.join_or_redirect(token, name, may_redirect).await?;
+    Ok((signalling, entrance))
 }
 
 /// Makes a new peer with a socket of its own, and negotiates it; `fresh` if it replaces one.

@@ -108,6 +108,22 @@ test("when a node dies, those on it are back through another within 5 s, and nob
   assert.deepEqual(await whatHappened(ben), []);
 });
 
+test("when the only node of a room dies, all who were in it meet again through others within 5 s", async (t) => {
+  cluster = await startCluster("all", "all", "all");
+  const { ada, ben } = await twoTalk("all-on-one");
+  const dead = await urlOf(ada);
+  assert.equal(await urlOf(ben), dead, "a small room is together");
+  const from = Date.now();
+  await cluster.nodes.find(({ url }) => url === dead).stop();
+  await Promise.all([ada, ben].map((talker) => talker.until(() => window.room.state === "reconnecting")));
+  await Promise.all([ada, ben].map((talker) => talker.until(() => window.room.state === "connected")));
+  const backMs = Date.now() - from;
+  await hearEachOther(ada, ben);
+  const heardMs = Date.now() - from;
+  t.diagnostic(`back after ${backMs} ms, heard after ${heardMs} ms; ${JSON.stringify([await storyOf(ada), await storyOf(ben)])}`);
+  assert.ok(heardMs < 5_000, `back after ${backMs} ms, heard after ${heardMs} ms`);
+});
+
 test("when a node stops, those on it move to another, and neither side hears a gap", async (t) => {
   cluster = await startCluster("media", "media");
   const [one, two] = cluster.nodes;

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use tercet_loadtest::token::Claims;
-use tercet_loadtest::{Client, JoinOptions, Signalling, Voice};
-use tercet_protocol::{LeaveReason, Request, Role, ServerMessage};
+use tercet_loadtest::{Client, JoinOptions, Signalling, SignallingError, Voice};
+use tercet_protocol::{ErrorCode, LeaveReason, Request, Role, ServerMessage, SessionInfo};
 use tercet_tests::cluster::{Cluster, seed, start_node, wait_for_metric};
 use tercet_tests::listening::{assert_continuous, assert_settles_on, voices};
 use tercet_tests::{SECRET, SOON, Server};
@@ -162,6 +162,76 @@ async fn whoever_moves_is_what_they_were_and_is_heard_once_and_not_by_themselves
     for packets in own {
         assert_eq!(voices(&packets.await), [].into(), "nobody hears themselves");
     }
+    Ok(())
+}
+
+/// The node on which all the participants are, and the others.
+async fn apart(cluster: &mut Cluster) -> anyhow::Result<(Server, Vec<Server>)> {
+    let mut nodes = std::mem::take(&mut cluster.nodes);
+    for index in 0..nodes.len() {
+        if nodes[index].metric("tercet_participants", "").await? > 0.0 {
+            return Ok((nodes.swap_remove(index), nodes));
+        }
+    }
+    anyhow::bail!("nobody is on any node")
+}
+
+async fn resumed(node: &Server, session: &SessionInfo) -> anyhow::Result<Option<ErrorCode>> {
+    let mut socket = Signalling::connect(&node.url()?).await?;
+    match socket.resume(&session.id, &session.secret).await {
+        Ok(_) => Ok(None),
+        Err(SignallingError::Refused(error)) => Ok(Some(error.code)),
+        Err(error) => Err(error.into()),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_room_whose_only_node_died_takes_people_again_within_a_second() -> anyhow::Result<()> {
+    const WITHIN: Duration = Duration::from_secs(1);
+    let mut cluster = Cluster::start(3).await?;
+    let ada = cluster.nodes[0].join("r", "ada", Role::Speaker).await?;
+    let (mut only, others) = apart(&mut cluster).await?;
+    // The others are told that the room is there, and nobody of them has a part of it.
+    let ben = others[0].join("r", "ben", Role::Speaker).await?;
+    assert_eq!(only.metric("tercet_participants", "").await?, 2.0, "a small room is together");
+    only.kill()?;
+    let died = Instant::now();
+    let resumed_as = resumed(&others[0], &ada.welcome().session).await?;
+    let resumed_after = died.elapsed();
+    // By way of the other, which has yet to find out, and by the first, which sends nobody there any more.
+    let mut cyd = others[1].join("r", "cyd", Role::Listener).await?;
+    let joined_after = died.elapsed();
+    let ticket = others[0].ticket("r", "dan", Role::Listener)?;
+    let mut dan = Signalling::connect(&ticket.server).await?;
+    dan.join(&ticket.token, None).await?;
+    let passed_on_after = died.elapsed();
+    println!("resumed after {resumed_after:?}, joined {joined_after:?}, passed on {passed_on_after:?}");
+    assert_eq!(resumed_as, Some(ErrorCode::NoSuchSession));
+    assert!(passed_on_after < WITHIN, "{resumed_after:?}, {joined_after:?}, {passed_on_after:?}");
+    // Those who were there come back, and it is one room.
+    let back = join_by(&ada.welcome().nodes, "ada", Role::Speaker).await?;
+    back.speak(Voice::new(1, -20)).await?;
+    assert_settles_on(&mut cyd, [1]).await;
+    drop(ben);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_is_sent_to_a_node_whose_links_fell_silent() -> anyhow::Result<()> {
+    let mut cluster = Cluster::start(3).await?;
+    let ada = cluster.nodes[0].join("r", "ada", Role::Speaker).await?;
+    let (only, others) = apart(&mut cluster).await?;
+    // It stands still: its connections are accepted by the system, and nothing comes on them.
+    only.signal("STOP")?;
+    tokio::time::sleep(Duration::from_millis(1300)).await;
+    let stood = Instant::now();
+    let _ben = others[0].join("r", "ben", Role::Listener).await?;
+    assert!(stood.elapsed() < Duration::from_millis(700), "{:?}", stood.elapsed());
+    assert_eq!(resumed(&others[1], &ada.welcome().session).await?, Some(ErrorCode::NoSuchSession));
+    only.signal("CONT")?;
+    // It is as good as any other again.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(resumed(&others[1], &ada.welcome().session).await?, None);
     Ok(())
 }
 

@@ -142,6 +142,8 @@ pub struct LinkStatus {
     pub address: SocketAddr,
     /// Since when.
     pub up_since: Instant,
+    /// When anything came by it last: beats do, three times a second.
+    pub heard_at: Instant,
     /// How good it is.
     pub quality: LinkQuality,
 }
@@ -276,6 +278,7 @@ impl Cluster {
             node: link.node,
             address: link.address,
             up_since: link.up_since,
+            heard_at: link.heard_at(),
             quality: link.quality(),
         })
     }

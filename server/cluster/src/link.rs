@@ -133,6 +133,11 @@ impl Link {
     pub(crate) fn quality(&self) -> LinkQuality {
         self.pulse.quality()
     }
+
+    /// When anything of the other side came last.
+    pub(crate) fn heard_at(&self) -> Instant {
+        self.pulse.heard_at()
+    }
 }
 
 struct Session {

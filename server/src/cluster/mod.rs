@@ -9,7 +9,7 @@ mod placement;
 mod seeds;
 mod thread;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
@@ -23,7 +23,7 @@ use crate::config::{ClusterRole, Config};
 use crate::media::{CrossingSender, Doorbell, WorkerId};
 
 pub(crate) use message::{CarriedParticipant, RemoteModeration, RemoteParticipant, RoomMessage};
-pub(crate) use placement::{Placement, ZoneMap, place};
+pub(crate) use placement::{Asking, Placement, ZoneMap, place};
 pub(crate) use seeds::keep_resolving;
 pub(crate) use thread::bind;
 
@@ -46,6 +46,8 @@ pub(crate) enum ClusterCommand {
     SetSeeds(Vec<SocketAddr>),
     /// Which nodes have a part of a room, for one who wants to enter it.
     Locate { room: RoomId, reply: oneshot::Sender<Located> },
+    /// A node could not be reached by what began at `since`. The reply: whether it may be gone.
+    Doubt { node: NodeId, since: Instant, reply: oneshot::Sender<bool> },
     /// Tell all that this node is gone, and end.
     Leave { left: oneshot::Sender<()> },
 }
@@ -96,6 +98,8 @@ pub(crate) struct Snapshot {
     pub(crate) routes: Vec<Route>,
     /// The nodes with a part of each room that is open here, this one aside.
     pub(crate) rooms: BTreeMap<RoomId, Vec<NodeId>>,
+    /// The nodes that may be gone, though the cluster doesn't know yet.
+    pub(crate) doubted: BTreeSet<NodeId>,
 }
 
 /// A node that finds none of the others serves people all the same after so long: they may be gone.
@@ -128,6 +132,12 @@ impl ClusterHandle {
         let (reply, answer) = oneshot::channel();
         self.send(command(reply)).await;
         answer.await.ok()
+    }
+
+    /// Tells of a node that could not be reached by what began at `since`. Returns whether it may be gone: nothing was heard
+    /// of it either.
+    pub(crate) async fn doubt(&self, node: NodeId, since: Instant) -> bool {
+        self.ask(|reply| ClusterCommand::Doubt { node, since, reply }).await.unwrap_or(true)
     }
 
     /// Why nobody should be sent to this node yet.

@@ -72,15 +72,25 @@ impl ZoneMap {
     }
 }
 
+/// Who wants to be served.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Asking<'a> {
+    /// Where the client is, or in this node's zone.
+    pub(crate) zone: Option<u8>,
+    /// It can't go by itself: another node serves it only if what is said is passed on there.
+    pub(crate) is_passed_on: bool,
+    /// The nodes that were tried, and not reached.
+    pub(crate) tried: &'a [NodeId],
+}
+
 /// Chooses. `own`: what this node knows of itself, newer than what the snapshot says of it. `room_nodes`: the other nodes
-/// that have a part of the room. `is_here`: whether the room is open on this node. `client_zone`: where the client is, or
-/// this node's zone.
+/// that have a part of the room. `is_here`: whether the room is open on this node.
 pub(crate) fn place(
     snapshot: &Snapshot,
     own: &NodeInfo,
     room_nodes: &[NodeId],
     is_here: bool,
-    client_zone: Option<u8>,
+    asking: Asking<'_>,
 ) -> Placement {
     let own = (snapshot.node, own);
     let others = snapshot.others.iter().filter_map(|(node, state)| Some((*node, state.info.as_ref()?)));
@@ -88,9 +98,17 @@ pub(crate) fn place(
         let has_place = info.sessions < info.sessions_max && !info.is_strained && !info.is_draining;
         info.role.has_media() && has_place
     };
+    let is_reached = |(node, info): &(NodeId, &NodeInfo)| {
+        let is_own = *node == snapshot.node;
+        !asking.tried.contains(node) && (is_own || !asking.is_passed_on || info.inside.is_some())
+    };
     let open: Vec<(NodeId, &NodeInfo)> =
-        std::iter::once(own).chain(others).filter(|(_, info)| may_take(info)).collect();
-    let zone = client_zone.unwrap_or(snapshot.node.zone);
+        std::iter::once(own).chain(others).filter(|(_, info)| may_take(info)).filter(is_reached).collect();
+    // One that may be gone is better than none.
+    let (doubted, there): (Vec<_>, Vec<_>) =
+        open.into_iter().partition(|(node, _)| snapshot.doubted.contains(node));
+    let open = if there.is_empty() { doubted } else { there };
+    let zone = asking.zone.unwrap_or(snapshot.node.zone);
     let in_zone: Vec<(NodeId, &NodeInfo)> =
         open.iter().copied().filter(|(node, _)| node.zone == zone).collect();
     // Far is better than nowhere.
@@ -150,7 +168,12 @@ mod tests {
             links: Vec::new(),
             routes: Vec::new(),
             rooms: BTreeMap::new(),
+            doubted: Default::default(),
         }
+    }
+
+    fn from(zone: Option<u8>) -> Asking<'static> {
+        Asking { zone, ..Asking::default() }
     }
 
     fn there(node: NodeId) -> Placement {
@@ -160,21 +183,21 @@ mod tests {
     #[test]
     fn the_least_busy_node_of_the_zone_serves_and_a_room_stays_together() {
         let cluster = snapshot(20, &[(node(1, 2), 10), (node(1, 3), 30), (node(2, 1), 0)]);
-        assert_eq!(place(&cluster, &cluster.own, &[], false, None), there(node(1, 2)));
-        assert_eq!(place(&cluster, &cluster.own, &[node(1, 3)], false, None), there(node(1, 3)));
+        assert_eq!(place(&cluster, &cluster.own, &[], false, from(None)), there(node(1, 2)));
+        assert_eq!(place(&cluster, &cluster.own, &[node(1, 3)], false, from(None)), there(node(1, 3)));
         assert_eq!(
-            place(&cluster, &cluster.own, &[node(1, 3)], true, None),
+            place(&cluster, &cluster.own, &[node(1, 3)], true, from(None)),
             Placement::Here,
             "of its nodes the least busy"
         );
         assert_eq!(
-            place(&cluster, &cluster.own, &[node(2, 1)], false, None),
+            place(&cluster, &cluster.own, &[node(2, 1)], false, from(None)),
             there(node(1, 2)),
             "far away it is no matter"
         );
         let full = snapshot(20, &[(node(1, 2), 10), (node(1, 3), 900)]);
         assert_eq!(
-            place(&full, &full.own, &[node(1, 3)], false, None),
+            place(&full, &full.own, &[node(1, 3)], false, from(None)),
             there(node(1, 2)),
             "far busier than the others"
         );
@@ -183,12 +206,12 @@ mod tests {
     #[test]
     fn a_client_is_served_in_its_zone_if_there_is_anybody() {
         let mut cluster = snapshot(0, &[(node(2, 1), 500), (node(2, 2), 400)]);
-        assert_eq!(place(&cluster, &cluster.own, &[], true, Some(2)), there(node(2, 2)));
-        assert_eq!(place(&cluster, &cluster.own, &[], true, Some(3)), Placement::Here);
+        assert_eq!(place(&cluster, &cluster.own, &[], true, from(Some(2))), there(node(2, 2)));
+        assert_eq!(place(&cluster, &cluster.own, &[], true, from(Some(3))), Placement::Here);
         for state in cluster.others.values_mut() {
             state.info.as_mut().expect("it has one").is_draining = true;
         }
-        assert_eq!(place(&cluster, &cluster.own, &[], false, Some(2)), Placement::Here);
+        assert_eq!(place(&cluster, &cluster.own, &[], false, from(Some(2))), Placement::Here);
     }
 
     #[test]
@@ -208,10 +231,40 @@ mod tests {
                     .and_then(|state| state.info.as_mut())
                     .expect("it has one"),
             );
-            assert_eq!(place(&cluster, &cluster.own, &[node(1, 2)], false, None), Placement::Here);
+            assert_eq!(place(&cluster, &cluster.own, &[node(1, 2)], false, from(None)), Placement::Here);
             change(&mut cluster.own);
-            assert_eq!(place(&cluster, &cluster.own, &[], true, None), Placement::Nowhere);
+            assert_eq!(place(&cluster, &cluster.own, &[], true, from(None)), Placement::Nowhere);
         }
+    }
+
+    #[test]
+    fn a_node_that_may_be_gone_is_left_out_while_there_is_another() {
+        let mut cluster = snapshot(20, &[(node(1, 2), 10), (node(1, 3), 30)]);
+        cluster.doubted.insert(node(1, 2));
+        let placed = |cluster: &Snapshot| place(cluster, &cluster.own, &[node(1, 2)], false, from(None));
+        assert_eq!(placed(&cluster), Placement::Here, "though the room is there");
+        cluster.own.role = NodeRole::Gateway;
+        assert_eq!(placed(&cluster), there(node(1, 3)));
+        cluster.doubted.insert(node(1, 3));
+        assert_eq!(placed(&cluster), there(node(1, 2)), "rather than nowhere");
+        let tried = Asking { tried: &[node(1, 2)], ..Asking::default() };
+        assert_eq!(place(&cluster, &cluster.own, &[node(1, 2)], false, tried), there(node(1, 3)));
+        let tried = Asking { tried: &[node(1, 2), node(1, 3)], ..Asking::default() };
+        assert_eq!(place(&cluster, &cluster.own, &[], false, tried), Placement::Nowhere);
+    }
+
+    #[test]
+    fn who_cannot_go_by_themselves_is_served_where_this_node_reaches() {
+        let mut cluster = snapshot(20, &[(node(1, 2), 0), (node(1, 3), 10)]);
+        let passed_on = Asking { is_passed_on: true, ..Asking::default() };
+        let room = [node(1, 2)];
+        assert_eq!(place(&cluster, &cluster.own, &room, false, passed_on), Placement::Here);
+        let inside = "127.0.0.1:8080".parse().ok();
+        let info = cluster.others.get_mut(&node(1, 3)).and_then(|state| state.info.as_mut());
+        info.expect("it has one").inside = inside;
+        let expected = Placement::There { node: node(1, 3), http: "http://1.3".to_owned(), inside };
+        assert_eq!(place(&cluster, &cluster.own, &room, false, passed_on), expected);
+        assert_eq!(place(&cluster, &cluster.own, &room, false, from(None)), there(node(1, 2)));
     }
 
     #[test]

@@ -2,10 +2,11 @@
 //!
 //! It waits as a media worker does, and takes what there is. What decides is [`Cluster`].
 
+mod doubts;
 mod rooms;
 mod view;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -24,6 +25,7 @@ use tercet_core::{NodeId, RoomId};
 use tokio::sync::{mpsc, oneshot};
 use tracing::{debug, error, info, warn};
 
+use self::doubts::Doubts;
 use super::message::NodeMessage;
 use super::metrics::ClusterMetrics;
 use super::{
@@ -116,6 +118,7 @@ impl Bound {
             links: Vec::new(),
             routes: Vec::new(),
             rooms: BTreeMap::new(),
+            doubted: BTreeSet::new(),
         };
         let snapshot = Arc::new(RwLock::new(Arc::new(snapshot)));
         let (commands, command_queue) = mpsc::channel(COMMANDS_MAX);
@@ -147,6 +150,8 @@ impl Bound {
                 unbundlers: FxHashMap::default(),
                 metrics: ClusterMetrics::register(),
                 snapshot,
+                doubts: Doubts::default(),
+                doubted: BTreeSet::new(),
                 others_told: Vec::new(),
                 report_at: Instant::now(),
                 left: None,
@@ -195,6 +200,9 @@ struct Thread {
     unbundlers: FxHashMap<(RoomId, NodeId), Unbundler>,
     metrics: ClusterMetrics,
     snapshot: Arc<RwLock<Arc<Snapshot>>>,
+    doubts: Doubts,
+    /// The nodes that may be gone, as was last told.
+    doubted: BTreeSet<NodeId>,
     /// Where clients were last said to reach other nodes.
     others_told: Vec<String>,
     report_at: Instant,
@@ -230,6 +238,7 @@ impl Thread {
                 self.cluster.handle_timeout(now);
             }
             self.answer_located(now);
+            self.look_for_silence(now);
             if self.report_at <= now {
                 self.report_at = now + REPORT_INTERVAL;
                 self.report(now);
@@ -337,6 +346,7 @@ impl Thread {
             }
             ClusterCommand::SetSeeds(seeds) => self.cluster.set_seeds(now, seeds),
             ClusterCommand::Locate { room, reply } => self.locate(now, room, reply),
+            ClusterCommand::Doubt { node, since, reply } => self.doubt(now, node, since, reply),
             ClusterCommand::Leave { left } => {
                 self.cluster.leave(now);
                 self.left = Some(left);
@@ -379,6 +389,7 @@ impl Thread {
             NetworkEvent::LinkLost(node, why) => {
                 self.metrics.link_lost(node);
                 warn!(%node, ?why, "link lost");
+                self.doubt_lost(now, node, why);
             }
             NetworkEvent::Routes(routes) => {
                 let mut snapshot = self.snapshot.write().unwrap_or_else(PoisonError::into_inner);

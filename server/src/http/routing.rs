@@ -1,12 +1,12 @@
 //! Which node serves somebody, and how they get there: sent on, or passed on message by message.
 
 use std::net::{IpAddr, SocketAddr};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use futures_util::{SinkExt, StreamExt};
 use tercet_cluster::NodeInfo;
-use tercet_core::SessionId;
+use tercet_core::{NodeId, SessionId};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
@@ -16,7 +16,7 @@ use tracing::debug;
 
 use super::Node;
 use super::listener::Sender;
-use crate::cluster::{ClusterCommand, Located, Placement, place};
+use crate::cluster::{Asking, ClusterCommand, Located, Placement, place};
 use crate::config::ClusterRole;
 
 /// RFC 7239 has a better one, which few proxies send.
@@ -25,7 +25,8 @@ const FORWARDED_FOR: &str = "x-forwarded-for";
 /// A node that passes a client on says so: the next one serves it, or refuses.
 const PASSED_ON: HeaderName = HeaderName::from_static("tercet-passed-on");
 
-const CONNECT_WITHIN: Duration = Duration::from_secs(3);
+/// A node that is there answers within two round trips. One that doesn't is as good as gone.
+const CONNECT_WITHIN: Duration = Duration::from_secs(1);
 
 /// What is known of a client before it says anything.
 #[derive(Clone, Copy, Debug)]
@@ -46,8 +47,14 @@ impl Caller {
     }
 }
 
-/// Which node serves a room to somebody.
-pub(super) async fn of_room(node: &Node, room: &str, caller: Caller) -> Placement {
+/// Which node serves a room to somebody who may be sent on, or not. `tried`: those that were not reached.
+pub(super) async fn of_room(
+    node: &Node,
+    room: &str,
+    caller: Caller,
+    may_redirect: bool,
+    tried: &[NodeId],
+) -> Placement {
     let Some(cluster) = &node.cluster else {
         return Placement::Here;
     };
@@ -64,7 +71,7 @@ pub(super) async fn of_room(node: &Node, room: &str, caller: Caller) -> Placemen
     let zone = caller.address.and_then(|address| node.zones.zone_of(address));
     let snapshot = cluster.snapshot();
     let own = NodeInfo { is_draining, is_strained: node.control.is_at_limit(), ..snapshot.own.clone() };
-    place(&snapshot, &own, &elsewhere, is_here, zone)
+    place(&snapshot, &own, &elsewhere, is_here, Asking { zone, is_passed_on: !may_redirect, tried })
 }
 
 /// Whether a room is open on another node.
@@ -94,11 +101,47 @@ pub(super) fn of_session(node: &Node, session: &str, caller: Caller) -> Placemen
     })
 }
 
+/// Whether a node may be gone: nobody is sent there who then has to find out.
+pub(super) fn is_doubted(node: &Node, other: NodeId) -> bool {
+    node.cluster.as_ref().is_some_and(|cluster| cluster.snapshot().doubted.contains(&other))
+}
+
 /// A WebSocket of another node, on which a client's first message was said.
 pub(super) type FarSocket = WebSocketStream<TcpStream>;
 
+/// Why a client can't be passed on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unreached {
+    /// The node may be gone.
+    Gone,
+    /// Its HTTP is not reached from here; the node itself is.
+    Closed,
+}
+
 /// Connects to another node for a client, and passes its first message on.
-pub(super) async fn pass_on(to: SocketAddr, caller: Caller, first: Utf8Bytes) -> Option<FarSocket> {
+pub(super) async fn pass_on(
+    node: &Node,
+    other: NodeId,
+    inside: Option<SocketAddr>,
+    caller: Caller,
+    first: Utf8Bytes,
+) -> Result<FarSocket, Unreached> {
+    let began = Instant::now();
+    let Some(to) = inside else {
+        return Err(Unreached::Closed);
+    };
+    if let Some(far) = connect(to, caller, first).await {
+        return Ok(far);
+    }
+    let is_gone = match &node.cluster {
+        Some(cluster) => cluster.doubt(other, began).await,
+        None => true,
+    };
+    debug!(node = %other, %to, is_gone, "another node's HTTP can't be reached");
+    Err(if is_gone { Unreached::Gone } else { Unreached::Closed })
+}
+
+async fn connect(to: SocketAddr, caller: Caller, first: Utf8Bytes) -> Option<FarSocket> {
     let connected = async {
         let stream = TcpStream::connect(to).await.ok()?;
         stream.set_nodelay(true).ok()?;
@@ -111,11 +154,7 @@ pub(super) async fn pass_on(to: SocketAddr, caller: Caller, first: Utf8Bytes) ->
         far.send(Message::Text(first)).await.ok()?;
         Some(far)
     };
-    let far = timeout(CONNECT_WITHIN, connected).await.ok().flatten();
-    if far.is_none() {
-        debug!(%to, "another node's HTTP can't be reached");
-    }
-    far
+    timeout(CONNECT_WITHIN, connected).await.ok().flatten()
 }
 
 /// The next message of the other node that is for the client; `None` when it has hung up.

@@ -11,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 use futures_util::SinkExt;
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
-use tercet_core::Allowance;
+use tercet_core::{Allowance, NodeId};
 use tercet_protocol::{
     ClientMessage, ErrorCode, MESSAGE_BYTES_MAX, ProtocolError, Request, ServerMessage, VERSION,
 };
@@ -25,7 +25,7 @@ use tracing::debug;
 use super::Node;
 use super::demo::refuse;
 use super::listener::Sender;
-use super::routing::{self, Caller, FarSocket};
+use super::routing::{self, Caller, FarSocket, Unreached};
 use super::websocket::{self, WebSocket};
 use crate::access::{AccessError, Claims, display_name};
 use crate::cluster::Placement;
@@ -47,6 +47,9 @@ const RATE_LIMITED_MAX: u32 = 1000;
 
 /// How long a client may take to accept what is sent to it.
 const SEND_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Nodes that a client is passed on to in turn, until one is reached.
+const TRIED_MAX: usize = 2;
 
 /// RFC 6455, section 7.4.1.
 const CLOSE_POLICY: u16 = 1008;
@@ -159,9 +162,16 @@ async fn enter(
                 };
                 fatal(re, code, &error.to_string())
             })?;
-            let placement = routing::of_room(node, &claims.room, caller).await;
-            if let Some(elsewhere) = send_on(placement, caller, re, may_redirect, first).await {
-                return elsewhere;
+            let mut tried = Vec::new();
+            loop {
+                let placement = routing::of_room(node, &claims.room, caller, may_redirect, &tried).await;
+                match send_on(node, placement, caller, re, may_redirect, &first).await {
+                    SentOn::Here => break,
+                    SentOn::There(outcome) => return outcome,
+                    // Another serves it then, perhaps this one.
+                    SentOn::Unreached(other, _) if tried.len() < TRIED_MAX => tried.push(other),
+                    SentOn::Unreached(other, _) => return Err(unreached(re, other)),
+                }
             }
             // Whoever is first on this node may not be the first in the room.
             let first_moderates = claims.first_moderates && !routing::is_elsewhere(node, &claims.room).await;
@@ -172,8 +182,15 @@ async fn enter(
         }
         Request::Resume { session, secret, may_redirect, .. } => {
             let placement = routing::of_session(node, &session, caller);
-            if let Some(elsewhere) = send_on(placement, caller, re, may_redirect, first).await {
-                return elsewhere;
+            let is_doubted = matches!(&placement, Placement::There { node: other, .. } if routing::is_doubted(node, *other));
+            match send_on(node, placement, caller, re, may_redirect && !is_doubted, &first).await {
+                // A session is gone with its node: there is none of that id here.
+                SentOn::Here | SentOn::Unreached(_, Unreached::Gone) => {}
+                SentOn::There(outcome) => return outcome,
+                SentOn::Unreached(other, Unreached::Closed) if !is_doubted => {
+                    return Err(unreached(re, other));
+                }
+                SentOn::Unreached(_, Unreached::Closed) => {}
             }
             let resume = |reply| ControlInput::Resume { session, secret, request: re, socket: outbox, reply };
             node.control.ask(resume).await
@@ -187,35 +204,47 @@ async fn enter(
     }
 }
 
-/// Sends a client to the node that serves it, or passes it on there if it can't go by itself. `None` if it is served here.
+/// What became of a client that is to be served elsewhere.
+enum SentOn {
+    /// It is served here after all.
+    Here,
+    /// It is on its way, or refused.
+    There(Result<Entered, End>),
+    /// It can't go by itself, and the node was not reached.
+    Unreached(NodeId, Unreached),
+}
+
+/// Sends a client to the node that serves it, or passes it on there if it can't go by itself.
 async fn send_on(
+    node: &Node,
     placement: Placement,
     caller: Caller,
     re: Option<u32>,
     may_redirect: bool,
-    first: Utf8Bytes,
-) -> Option<Result<Entered, End>> {
-    let overloaded = |message: &str| {
-        let error = protocol_error(re, ErrorCode::Overloaded, message, true);
-        Some(Err(End::error(ProtocolError { retry_after_ms: Some(RETRY_AFTER.as_millis() as u64), ..error })))
-    };
+    first: &Utf8Bytes,
+) -> SentOn {
     match placement {
-        Placement::Here => None,
-        Placement::There { http: url, .. } if may_redirect => Some(Err(End::Redirect { re, url })),
-        Placement::There { node, inside, .. } => {
-            let far = match inside {
-                Some(to) => routing::pass_on(to, caller, first).await,
-                None => None,
-            };
-            match far {
-                Some(far) => Some(Ok(Entered::Elsewhere(Box::new(far)))),
-                None => {
-                    overloaded(&format!("node {node} serves this, and can't be reached through this one"))
-                }
+        Placement::Here => SentOn::Here,
+        Placement::There { http: url, .. } if may_redirect => SentOn::There(Err(End::Redirect { re, url })),
+        Placement::There { node: other, inside, .. } => {
+            match routing::pass_on(node, other, inside, caller, first.clone()).await {
+                Ok(far) => SentOn::There(Ok(Entered::Elsewhere(Box::new(far)))),
+                Err(why) => SentOn::Unreached(other, why),
             }
         }
-        Placement::Nowhere => overloaded("all nodes are at their limit: join again later"),
+        Placement::Nowhere => {
+            SentOn::There(Err(overloaded(re, "no node takes anybody at the moment: join again later")))
+        }
     }
+}
+
+fn overloaded(re: Option<u32>, message: &str) -> End {
+    let error = protocol_error(re, ErrorCode::Overloaded, message, true);
+    End::error(ProtocolError { retry_after_ms: Some(RETRY_AFTER.as_millis() as u64), ..error })
+}
+
+fn unreached(re: Option<u32>, other: NodeId) -> End {
+    overloaded(re, &format!("node {other} serves this, and can't be reached through this one"))
 }
 
 /// Passes messages both ways between a client and the node that serves it.

@@ -1,6 +1,6 @@
 //! What is seen of the cluster: where a room is, for those who want to enter it; and all of it, once a second.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -77,7 +77,7 @@ impl Thread {
         self.cluster.ask_routes(now);
         let links: Vec<_> = self.cluster.links().collect();
         let others: BTreeMap<_, _> = self.cluster.nodes().collect();
-        let urls = reached_by_clients(self.cluster.node(), &others);
+        let urls = reached_by_clients(self.cluster.node(), &others, &self.doubted);
         if urls != self.others_told {
             self.others_told.clone_from(&urls);
             self.tell(ClusterEvent::Others(urls));
@@ -92,15 +92,21 @@ impl Thread {
             links,
             rooms: rooms.collect(),
             routes: snapshot.routes.clone(),
+            doubted: self.doubted.clone(),
             ..**snapshot
         });
     }
 }
 
 /// Where clients reach a few other nodes that take people, those of the own zone first.
-fn reached_by_clients(own: NodeId, others: &BTreeMap<NodeId, NodeState>) -> Vec<String> {
+pub(in crate::cluster) fn reached_by_clients(
+    own: NodeId,
+    others: &BTreeMap<NodeId, NodeState>,
+    doubted: &BTreeSet<NodeId>,
+) -> Vec<String> {
     const OTHERS_MAX: usize = 4;
-    let infos = others.iter().filter_map(|(node, state)| Some((node, state.info.as_ref()?)));
+    let there = others.iter().filter(|(node, _)| !doubted.contains(node));
+    let infos = there.filter_map(|(node, state)| Some((node, state.info.as_ref()?)));
     let mut taking: Vec<(&NodeId, &NodeInfo)> = infos.filter(|(_, info)| !info.is_draining).collect();
     taking.sort_by_key(|(node, _)| (node.zone != own.zone, **node));
     taking.into_iter().take(OTHERS_MAX).map(|(_, info)| info.http.clone()).collect()
