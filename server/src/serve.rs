@@ -3,13 +3,12 @@
 use std::io::{IsTerminal, Write};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tokio::net::TcpListener;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{info, warn};
 use tracing_subscriber::EnvFilter;
 
@@ -17,7 +16,7 @@ use crate::access::Access;
 use crate::cluster::{self, ClusterCommand, ZoneMap};
 use crate::config::Config;
 use crate::control::{self, Control, ControlHandle, ControlInput};
-use crate::http::{self, Node};
+use crate::http::{self, Node, Stop};
 use crate::media::WorkerPool;
 use crate::shutdown::Signals;
 
@@ -67,14 +66,14 @@ async fn run(config: Arc<Config>) -> anyhow::Result<()> {
     let state = Control::new(config.clone(), pool.len());
     let events = cluster.clone().map(|handle| control::Cluster { handle, events: cluster_events });
     let (control, control_task) = control::start(state, pool, worker_events, events);
-    let draining = Arc::new(AtomicBool::new(false));
+    let stop = Arc::new(watch::Sender::new(Stop::No));
     let node = Node {
         config: config.clone(),
         access,
         control: control.clone(),
         metrics,
         door: http::door(),
-        draining: draining.clone(),
+        stop: stop.clone(),
         cluster: cluster.clone(),
         zones: Arc::new(zones),
     };
@@ -85,9 +84,8 @@ async fn run(config: Arc<Config>) -> anyhow::Result<()> {
         () = signals.next() => {}
         ended = &mut server => anyhow::bail!("the HTTP server ended by itself: {ended:?}"),
     }
-    draining.store(true, Ordering::Relaxed);
     tokio::select! {
-        () = drain(&config, &control) => {}
+        () = drain(&config, &control, &stop) => {}
         () = signals.next() => {
             warn!("told twice to stop: stopping at once");
             return Ok(());
@@ -111,12 +109,17 @@ async fn run(config: Arc<Config>) -> anyhow::Result<()> {
 }
 
 /// Tells everybody, waits until they have left or the time is over, and ends the rest.
-async fn drain(config: &Config, control: &ControlHandle) {
+async fn drain(config: &Config, control: &ControlHandle, stop: &watch::Sender<Stop>) {
     let deadline = Duration::from_millis(config.shutdown_ms);
     info!(?deadline, "stopping: no one is taken in any more");
-    let drained = control.ask(|drained| ControlInput::Drain { deadline, drained });
+    stop.send_replace(Stop::By(Instant::now() + deadline));
+    // Those whose sessions are here, and those who are passed on to other nodes.
+    let drained = async {
+        tokio::join!(control.ask(|drained| ControlInput::Drain { deadline, drained }), stop.closed());
+    };
     if tokio::time::timeout(deadline, drained).await.is_err() {
         info!("time is over: ending the sessions that are left");
+        stop.send_replace(Stop::Now);
         control.ask(|ended| ControlInput::EndAll { ended }).await;
         // The sockets still have to write what was queued for them.
         tokio::time::sleep(GOODBYE).await;

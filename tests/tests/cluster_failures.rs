@@ -292,6 +292,35 @@ async fn a_gateway_sends_people_on_or_passes_them_on_and_nobody_depends_on_it() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn whoever_is_passed_on_by_a_node_that_stops_is_told_and_comes_back_by_another() -> anyhow::Result<()> {
+    let mut cluster = Cluster { nodes: Vec::new() };
+    cluster.add(&["--role", "gateway", "--shutdown-ms", "1500"])?;
+    cluster.add(&MEDIA)?;
+    cluster.add(&MEDIA)?;
+    cluster.wait_whole().await?;
+    let ticket = cluster.nodes[0].ticket("r", "ada", Role::Speaker)?;
+    let mut ada = Signalling::connect(&ticket.server).await?;
+    let session = ada.join(&ticket.token, None).await?.session;
+    let media = [format!("http://{}", cluster.nodes[1].http), format!("http://{}", cluster.nodes[2].http)];
+    cluster.nodes[0].signal("TERM")?;
+    let (deadline_ms, nodes) = ada
+        .wait_for(SOON, |message| match message {
+            ServerMessage::Closing { deadline_ms, nodes } => Some((*deadline_ms, nodes.clone())),
+            _ => None,
+        })
+        .await?;
+    assert!(deadline_ms > 500 && deadline_ms <= 1500, "{deadline_ms}");
+    assert_eq!(nodes, media);
+    // Until then it goes on.
+    ada.request(Request::RaiseHand { raised: true }).await?;
+    let end = ada.wait_for::<()>(SOON, |_| None).await.expect_err("the gateway is gone");
+    assert!(matches!(end, SignallingError::Closed { code: Some(1001), .. }), "{end}");
+    assert_eq!(cluster.nodes[0].exit_code(SOON).await?, 0);
+    assert_eq!(resumed(&cluster.nodes[1], &session).await?, None);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_node_that_stops_gets_nobody_new() -> anyhow::Result<()> {
     let cluster = Cluster::start(2).await?;
     let staying = cluster.nodes[0].join("r", "ada", Role::Speaker).await?;

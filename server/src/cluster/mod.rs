@@ -102,6 +102,18 @@ pub(crate) struct Snapshot {
     pub(crate) doubted: BTreeSet<NodeId>,
 }
 
+impl Snapshot {
+    /// Where clients reach a few other nodes that take people, those of the own zone first.
+    pub(crate) fn reached_by_clients(&self) -> Vec<String> {
+        const OTHERS_MAX: usize = 4;
+        let there = self.others.iter().filter(|(node, _)| !self.doubted.contains(node));
+        let infos = there.filter_map(|(node, state)| Some((node, state.info.as_ref()?)));
+        let mut taking: Vec<(&NodeId, &NodeInfo)> = infos.filter(|(_, info)| !info.is_draining).collect();
+        taking.sort_by_key(|(node, _)| (node.zone != self.node.zone, **node));
+        taking.into_iter().take(OTHERS_MAX).map(|(_, info)| info.http.clone()).collect()
+    }
+}
+
 /// A node that finds none of the others serves people all the same after so long: they may be gone.
 const ALONE_FOR: Duration = Duration::from_secs(30);
 

@@ -11,7 +11,7 @@ mod websocket;
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 use axum::Router;
 use axum::extract::{Request, State};
@@ -22,7 +22,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tercet_protocol::ErrorCode;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tower_http::cors::{AllowOrigin, Any, CorsLayer};
 
 pub(crate) use self::assets::has_demo;
@@ -41,12 +41,30 @@ pub(crate) struct Node {
     pub(crate) metrics: PrometheusHandle,
     /// Places for WebSockets that have not joined yet.
     pub(crate) door: Arc<Semaphore>,
-    /// Set once the node stops taking anybody in.
-    pub(crate) draining: Arc<AtomicBool>,
+    /// Whether the node goes on. Whoever passes messages on listens to it, and is waited for.
+    pub(crate) stop: Arc<watch::Sender<Stop>>,
     /// The other nodes, if there may be any.
     pub(crate) cluster: Option<ClusterHandle>,
     /// Which clients are in which zone.
     pub(crate) zones: Arc<ZoneMap>,
+}
+
+/// How far the end of a node is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stop {
+    /// It goes on.
+    No,
+    /// It takes nobody in any more, and is over by then.
+    By(Instant),
+    /// Whoever is still there is cut off.
+    Now,
+}
+
+impl Node {
+    /// Whether it takes nobody in any more.
+    fn is_draining(&self) -> bool {
+        *self.stop.borrow() != Stop::No
+    }
 }
 
 /// Every route of the node.
@@ -116,7 +134,7 @@ fn allowed_origins(config: &Config) -> AllowOrigin {
 
 /// For whoever sends people here: those who are here already stay, whatever it says.
 async fn readyz(State(node): State<Node>) -> Response {
-    if node.draining.load(Ordering::Relaxed) {
+    if node.is_draining() {
         (StatusCode::SERVICE_UNAVAILABLE, "stopping\n").into_response()
     } else if node.control.is_at_limit() {
         let retry_after = [(header::RETRY_AFTER, RETRY_AFTER.as_secs().to_string())];
@@ -182,7 +200,7 @@ mod tests {
             control,
             metrics: PrometheusBuilder::new().build_recorder().handle(),
             door: door(),
-            draining: Arc::default(),
+            stop: Arc::new(watch::Sender::new(Stop::No)),
             cluster: None,
             zones: Arc::default(),
         });

@@ -62,7 +62,7 @@ pub(super) async fn of_room(
     if caller.is_passed_on && role == ClusterRole::Gateway {
         return Placement::Nowhere;
     }
-    let is_draining = node.draining.load(std::sync::atomic::Ordering::Relaxed);
+    let is_draining = node.is_draining();
     if caller.is_passed_on || (role == ClusterRole::Media && !is_draining) {
         return Placement::Here;
     }

@@ -22,11 +22,11 @@ use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::{Error as WsError, Message, Utf8Bytes};
 use tracing::debug;
 
-use super::Node;
 use super::demo::refuse;
 use super::listener::Sender;
 use super::routing::{self, Caller, FarSocket, Unreached};
 use super::websocket::{self, WebSocket};
+use super::{Node, Stop};
 use crate::access::{AccessError, Claims, display_name};
 use crate::cluster::Placement;
 use crate::control::{
@@ -87,7 +87,7 @@ async fn serve(node: &Node, socket: &mut ClientSocket, caller: Caller, place: Ow
     let entered = Box::pin(enter(node, socket, caller, outbox)).await;
     drop(place);
     let end = match entered {
-        Ok(Entered::Elsewhere(far)) => Box::pin(converse_with(far, socket)).await,
+        Ok(Entered::Elsewhere(far)) => Box::pin(converse_with(node, far, socket)).await,
         Ok(Entered::Here(attached)) => {
             let end = converse(node, socket, outgoing, attached).await;
             node.control.send(ControlInput::SocketClosed { from: attached }).await;
@@ -248,9 +248,25 @@ fn unreached(re: Option<u32>, other: NodeId) -> End {
 }
 
 /// Passes messages both ways between a client and the node that serves it.
-async fn converse_with(mut far: Box<FarSocket>, socket: &mut ClientSocket) -> End {
+async fn converse_with(node: &Node, mut far: Box<FarSocket>, socket: &mut ClientSocket) -> End {
+    let gone = || End::Close { code: CLOSE_GOING_AWAY, error: None };
+    let mut stop = node.stop.subscribe();
+    // Who comes while the node stops is told as well.
+    stop.mark_changed();
     loop {
         tokio::select! {
+            Ok(()) = stop.changed() => {
+                let now = *stop.borrow_and_update();
+                match now {
+                    Stop::No => {}
+                    Stop::By(deadline) => {
+                        if !send(socket, closing(node, deadline)).await {
+                            return End::Gone;
+                        }
+                    }
+                    Stop::Now => return gone(),
+                }
+            },
             message = routing::next_from(&mut far) => match message {
                 Some(Message::Close(frame)) => {
                     let code = frame.map_or(CLOSE_GOING_AWAY, |frame| frame.code.into());
@@ -261,24 +277,32 @@ async fn converse_with(mut far: Box<FarSocket>, socket: &mut ClientSocket) -> En
                         return End::Gone;
                     }
                 }
-                None => return End::Close { code: CLOSE_GOING_AWAY, error: None },
+                None => return gone(),
             },
             received = next_frame(socket) => match received {
                 Ok(Some(text)) => {
                     if !matches!(timeout(SEND_TIMEOUT, far.send(Message::Text(text))).await, Ok(Ok(()))) {
-                        return End::Close { code: CLOSE_GOING_AWAY, error: None };
+                        return gone();
                     }
                 }
                 // A sign of life, of which the other node has to hear too.
                 Ok(None) => {
                     if !matches!(timeout(SEND_TIMEOUT, far.send(Message::Ping(Default::default()))).await, Ok(Ok(()))) {
-                        return End::Close { code: CLOSE_GOING_AWAY, error: None };
+                        return gone();
                     }
                 }
                 Err(end) => return end,
             },
         }
     }
+}
+
+/// That this node stops, for one whose session is on another: they come to it another way, or to a further node.
+fn closing(node: &Node, deadline: Instant) -> Message {
+    let left = deadline.saturating_duration_since(Instant::now());
+    let nodes =
+        node.cluster.as_ref().map(|cluster| cluster.snapshot().reached_by_clients()).unwrap_or_default();
+    Message::Text(text(&ServerMessage::Closing { deadline_ms: left.as_millis() as u64, nodes }))
 }
 
 /// Passes messages both ways until one side is through.

@@ -1,10 +1,9 @@
 //! What is seen of the cluster: where a room is, for those who want to enter it; and all of it, once a second.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
-use tercet_cluster::{NodeInfo, NodeState};
 use tercet_core::{NodeId, RoomId};
 use tokio::sync::oneshot;
 
@@ -77,16 +76,11 @@ impl Thread {
         self.cluster.ask_routes(now);
         let links: Vec<_> = self.cluster.links().collect();
         let others: BTreeMap<_, _> = self.cluster.nodes().collect();
-        let urls = reached_by_clients(self.cluster.node(), &others, &self.doubted);
-        if urls != self.others_told {
-            self.others_told.clone_from(&urls);
-            self.tell(ClusterEvent::Others(urls));
-        }
         let counts = self.cluster.counts();
         self.metrics.report(counts, others.len() + 1, &links);
         let rooms = self.rooms.keys().map(|room| (room.clone(), self.cluster.nodes_of(room).collect()));
         let mut snapshot = self.snapshot.write().unwrap_or_else(PoisonError::into_inner);
-        *snapshot = Arc::new(Snapshot {
+        let reported = Arc::new(Snapshot {
             own: self.cluster.own_info().clone(),
             others,
             links,
@@ -95,19 +89,12 @@ impl Thread {
             doubted: self.doubted.clone(),
             ..**snapshot
         });
+        snapshot.clone_from(&reported);
+        drop(snapshot);
+        let urls = reported.reached_by_clients();
+        if urls != self.others_told {
+            self.others_told.clone_from(&urls);
+            self.tell(ClusterEvent::Others(urls));
+        }
     }
-}
-
-/// Where clients reach a few other nodes that take people, those of the own zone first.
-pub(in crate::cluster) fn reached_by_clients(
-    own: NodeId,
-    others: &BTreeMap<NodeId, NodeState>,
-    doubted: &BTreeSet<NodeId>,
-) -> Vec<String> {
-    const OTHERS_MAX: usize = 4;
-    let there = others.iter().filter(|(node, _)| !doubted.contains(node));
-    let infos = there.filter_map(|(node, state)| Some((node, state.info.as_ref()?)));
-    let mut taking: Vec<(&NodeId, &NodeInfo)> = infos.filter(|(_, info)| !info.is_draining).collect();
-    taking.sort_by_key(|(node, _)| (node.zone != own.zone, **node));
-    taking.into_iter().take(OTHERS_MAX).map(|(_, info)| info.http.clone()).collect()
 }
