@@ -13,6 +13,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 use tercet_protocol::Role;
 
 use crate::access::{Access, Grant, Signer, mint_admin, mint_eddsa, mint_hs256};
+use crate::cluster::ZoneMap;
 use crate::config::{ClusterRole, Config, DEV_SECRET, SECRET_BYTES_MIN, check_environment};
 
 const EXAMPLES: &str = "\
@@ -77,16 +78,19 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "N", env = "TERCET_WORKERS")]
     workers: Option<usize>,
 
-    /// Secret that the nodes of a cluster share, at least 32 bytes; without it the node is by itself
+    /// Secret that the nodes of a cluster share, at least 32 bytes; without it the node is by itself;
+    /// better a variable, for arguments are seen
     #[arg(long, value_name = "SECRET", env = "TERCET_CLUSTER_SECRET", hide_env_values = true)]
     cluster_secret: Option<String>,
 
     /// The number of the node in its zone, 1 to 255 [default: 1]
-    #[arg(long, value_name = "N", env = "TERCET_NODE_ID")]
+    #[arg(long, value_name = "N", env = "TERCET_NODE_ID", allow_negative_numbers = true)]
+    #[arg(value_parser = |text: &str| number(text, 1))]
     node_id: Option<u8>,
 
     /// The zone that the node is in, 0 to 255 [default: 0]
-    #[arg(long, value_name = "Z", env = "TERCET_ZONE")]
+    #[arg(long, value_name = "Z", env = "TERCET_ZONE", allow_negative_numbers = true)]
+    #[arg(value_parser = |text: &str| number(text, 0))]
     zone: Option<u8>,
 
     /// Where any other node listens for nodes, by address or name; may be repeated
@@ -341,7 +345,9 @@ impl ConfigArgs {
         let Command::Serve(serve) = Cli::try_parse_from(arguments)?.command else {
             bail!("`serve` was parsed as another command");
         };
-        Access::from_config(&serve.into_config()?)?;
+        let config = serve.into_config()?;
+        Access::from_config(&config)?;
+        config.cluster.zone_map.as_deref().map(ZoneMap::from_file).transpose()?;
         println!("{}: ok", path.display());
         Ok(())
     }
@@ -380,6 +386,15 @@ fn address(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| {
         "write an address and a port, such as 127.0.0.1:8080 or [::1]:8080; names are not resolved".to_owned()
     })
+}
+
+/// The number of a node or zone, up to 255.
+fn number(text: &str, min: u8) -> Result<u8, String> {
+    if text.is_empty() {
+        return Err(format!("write a number, {min} to {}, or unset the variable", u8::MAX));
+    }
+    let number = text.parse().ok().filter(|number| *number >= min);
+    number.ok_or_else(|| format!("write a number, {min} to {}", u8::MAX))
 }
 
 fn role_parser() -> impl TypedValueParser<Value = Role> {

@@ -61,7 +61,11 @@ async fn run(config: Arc<Config>) -> anyhow::Result<()> {
     let started = nodes.map(|nodes| nodes.start(&config, http_address, pool.inboxes(), cluster_sender));
     let cluster = started.transpose()?;
     if let Some(cluster) = &cluster {
-        tokio::spawn(cluster::keep_resolving(cluster.clone(), config.cluster.seeds.clone()));
+        let seeds = &config.cluster.seeds;
+        tokio::spawn(cluster::keep_resolving(cluster.clone(), seeds.clone()));
+        if !seeds.is_empty() {
+            tokio::spawn(cluster::warn_if_alone(cluster.clone(), seeds.clone()));
+        }
     }
     let state = Control::new(config.clone(), pool.len());
     let events = cluster.clone().map(|handle| control::Cluster { handle, events: cluster_events });

@@ -4,10 +4,11 @@ use std::net::UdpSocket;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use tempfile::NamedTempFile;
 use tercet_loadtest::token::Claims;
 use tercet_loadtest::{Client, JoinOptions, Signalling, SignallingError, Voice};
 use tercet_protocol::{ErrorCode, LeaveReason, Request, Role, ServerMessage, SessionInfo};
-use tercet_tests::cluster::{Cluster, seed, start_node, wait_for_metric};
+use tercet_tests::cluster::{CLUSTER_SECRET, Cluster, seed, start_node, wait_for_metric};
 use tercet_tests::listening::{assert_continuous, assert_settles_on, voices};
 use tercet_tests::{SECRET, SOON, Server};
 
@@ -379,6 +380,37 @@ async fn strangers_and_forged_datagrams_get_nowhere() -> anyhow::Result<()> {
     assert_eq!(cluster.nodes[0].get("/readyz").await?.0, 200);
     assert!(stranger.is_running());
     drop(ben);
+    Ok(())
+}
+
+/// Waits until a log has such a line; returns it.
+async fn logged(log: &NamedTempFile, wanted: &str) -> anyhow::Result<String> {
+    let deadline = Instant::now() + Duration::from_secs(15);
+    loop {
+        let text = std::fs::read_to_string(log.path())?;
+        if let Some(line) = text.lines().find(|line| line.contains(wanted)) {
+            return Ok(line.to_owned());
+        }
+        anyhow::ensure!(Instant::now() < deadline, "no {wanted:?} in:\n{text}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_no_seed_answers_says_so_once_and_when_one_does() -> anyhow::Result<()> {
+    let log = NamedTempFile::new()?;
+    let place = UdpSocket::bind("127.0.0.2:0")?;
+    let address = place.local_addr()?.to_string();
+    let mut command = tercet_tests::server_command()?;
+    command.stderr(log.reopen()?);
+    let udp = ["--cluster-udp", "127.0.0.2:0", "--node-id", "2", "--seed", &address, "--log", "info"];
+    let _late = Server::start_as(command, &[&["--cluster-secret", CLUSTER_SECRET], &udp[..]].concat())?;
+    let warning = logged(&log, "is the secret the same").await?;
+    assert!(warning.contains("WARN") && warning.contains(&address), "{warning}");
+    drop(place);
+    let _seed = start_node(1, None, &["--cluster-udp", &address])?;
+    assert!(logged(&log, "a seed has answered").await?.contains("INFO"));
+    assert_eq!(std::fs::read_to_string(log.path())?.matches("is the secret the same").count(), 1);
     Ok(())
 }
 

@@ -111,7 +111,7 @@ pub enum ClusterEvent {
     Message(NodeId, Vec<u8>),
     /// The cluster's clock is ahead of ours by so much more: somebody's clock is wrong.
     ClockMoved(Duration),
-    /// There is another node of our id, at this address, and it was there before.
+    /// There is another node of our id, and it was there before: it says so itself, or another node, at this address.
     IdTaken(SocketAddr),
     /// A link ended.
     LinkLost(NodeId, Farewell),

@@ -110,7 +110,7 @@ pub(crate) enum LinkEvent {
     },
     /// The cluster's clock went forward.
     ClockMoved(Duration),
-    /// The cluster has another node of our id, at an address.
+    /// The cluster has another node of our id: somebody at this address says so.
     Refused(SocketAddr),
 }
 

@@ -24,7 +24,7 @@ use crate::media::{CrossingSender, Doorbell, WorkerId};
 
 pub(crate) use message::{CarriedParticipant, RemoteModeration, RemoteParticipant, RoomMessage};
 pub(crate) use placement::{Asking, Placement, ZoneMap, place};
-pub(crate) use seeds::keep_resolving;
+pub(crate) use seeds::{keep_resolving, warn_if_alone};
 pub(crate) use thread::bind;
 
 /// What the control plane tells the cluster.

@@ -38,7 +38,7 @@ pub(crate) struct ZoneMap {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ZoneFile {
-    zones: BTreeMap<String, Vec<IpNet>>,
+    zones: BTreeMap<String, Vec<String>>,
 }
 
 impl ZoneMap {
@@ -56,7 +56,12 @@ impl ZoneMap {
             let number: u8 =
                 zone.parse().with_context(|| format!("zone {zone:?}: write a number, 0 to 255"))?;
             for net in nets {
-                let net = net.trunc();
+                let parsed: Option<IpNet> = net.parse().ok();
+                let net = parsed
+                    .with_context(|| {
+                        format!("zone {zone:?} has {net:?}: write a prefix, such as 10.1.0.0/16")
+                    })?
+                    .trunc();
                 ensure!(ranges.iter().all(|(other, _)| *other != net), "{net} is in two zones");
                 ranges.push((net, number));
             }

@@ -381,9 +381,9 @@ impl Thread {
                 warn!(?by, "another node's clock is ahead: set the clocks by NTP");
                 self.tell(ClusterEvent::ClockMoved(by));
             }
-            NetworkEvent::IdTaken(at) => {
+            NetworkEvent::IdTaken(told_by) => {
                 let node = self.cluster.node();
-                error!(%node, %at, "another node has this id: choose another --node-id, or --zone");
+                error!(%node, %told_by, "another node has this id: choose another --node-id, or --zone");
                 std::process::exit(EXIT_ID_TAKEN);
             }
             NetworkEvent::LinkLost(node, why) => {

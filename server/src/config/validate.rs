@@ -7,7 +7,7 @@ use tracing_subscriber::EnvFilter;
 
 use tercet_core::PRE_ROLL_MAX;
 
-use super::{ClusterRole, Config, ConfigError, DEV_SECRET, SECRET_BYTES_MIN, WORKERS_MAX};
+use super::{ClusterConfig, Config, ConfigError, DEV_SECRET, SECRET_BYTES_MIN, WORKERS_MAX};
 
 /// Times are added to clocks: a bound keeps that from overflowing, and no longer one makes sense.
 const TIME_MS_MAX: u64 = 24 * 60 * 60 * 1000;
@@ -149,11 +149,14 @@ impl Config {
     fn check_cluster(&self) -> Result<(), ConfigError> {
         let cluster = &self.cluster;
         let Some(secret) = &cluster.secret else {
-            let is_alone = cluster.seeds.is_empty() && cluster.role == ClusterRole::All;
-            return ensure(is_alone, || {
-                "cluster.seeds or cluster.role is set, but no cluster secret: set TERCET_CLUSTER_SECRET (at \
-                 least 32 bytes, e.g. `openssl rand -hex 32`), the same on all nodes"
-                    .to_owned()
+            let set = cluster.differing();
+            return ensure(set.is_empty(), || {
+                format!(
+                    "cluster.{} {} set, but no cluster secret: set TERCET_CLUSTER_SECRET (at least \
+                     {SECRET_BYTES_MIN} bytes, e.g. `openssl rand -hex 32`), the same on all nodes",
+                    set.join(", cluster."),
+                    if set.len() == 1 { "is" } else { "are" },
+                )
             });
         };
         ensure(secret.len() >= SECRET_BYTES_MIN, || {
@@ -174,6 +177,15 @@ impl Config {
                 cluster.udp
             )
         })?;
+        if let Some(public) = cluster.public {
+            let is_sent_to =
+                !public.ip().is_unspecified() && !public.ip().is_multicast() && public.port() > 0;
+            ensure(is_sent_to, || {
+                format!(
+                    "cluster.public {public} is no address to send to: set the one by which other nodes reach it"
+                )
+            })?;
+        }
         ensure(!self.http.ip().is_unspecified() || cluster.http_public.is_some(), || {
             format!(
                 "http is bound to {}, by which nobody is sent to this node: set cluster.http_public (or \
@@ -257,6 +269,26 @@ impl Config {
             }
         }
         Ok(())
+    }
+}
+
+impl ClusterConfig {
+    /// The keys that are not as by default.
+    fn differing(&self) -> Vec<&'static str> {
+        let ClusterConfig { secret, node_id, zone, role, seeds, udp, public, http_public, zone_map } = self;
+        let default = ClusterConfig::default();
+        let keys = [
+            ("secret", *secret != default.secret),
+            ("node_id", *node_id != default.node_id),
+            ("zone", *zone != default.zone),
+            ("role", *role != default.role),
+            ("seeds", *seeds != default.seeds),
+            ("udp", *udp != default.udp),
+            ("public", *public != default.public),
+            ("http_public", *http_public != default.http_public),
+            ("zone_map", *zone_map != default.zone_map),
+        ];
+        keys.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key).collect()
     }
 }
 
@@ -413,6 +445,37 @@ mod tests {
         refused("[session]\nidle_ms = 86400001", &["session.idle_ms", "86400000"]);
         refused("[session]\njoin_ms = 0", &["session.join_ms"]);
         refused("shutdown_ms = 86400001", &["shutdown_ms"]);
+    }
+
+    #[test]
+    fn without_a_cluster_secret_nothing_of_a_cluster_is_set() {
+        accepted("[cluster]\nnode_id = 1\nzone = 0\nrole = 'all'\nseeds = []\nudp = '127.0.0.1:50100'");
+        for key in [
+            "node_id = 0",
+            "zone = 1",
+            "role = 'media'",
+            "seeds = ['a:1']",
+            "udp = '127.0.0.1:1'",
+            "public = '203.0.113.1:1'",
+            "http_public = 'https://a'",
+            "zone_map = 'zones.toml'",
+        ] {
+            let (name, _) = key.split_once(' ').unwrap();
+            refused(
+                &format!("[cluster]\n{key}"),
+                &[&format!("cluster.{name} is set"), "TERCET_CLUSTER_SECRET"],
+            );
+        }
+        refused("[cluster]\nzone = 1\nnode_id = 2", &["cluster.node_id, cluster.zone are set"]);
+    }
+
+    #[test]
+    fn other_nodes_are_told_an_address_to_send_to() {
+        let public = |address: &str| format!("[cluster]\nsecret = '{SECRET}'\npublic = '{address}'");
+        accepted(&public("203.0.113.1:50100"));
+        for wrong in ["0.0.0.0:50100", "[::]:50100", "224.0.0.1:50100", "203.0.113.1:0"] {
+            refused(&public(wrong), &["cluster.public", wrong]);
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::process::Output;
 
+use tercet_tests::cluster::CLUSTER_SECRET;
 use tercet_tests::{Server, server_command};
 
 use crate::{config_file, path};
@@ -60,6 +61,44 @@ fn an_unknown_variable_or_flag_is_refused_by_name() -> anyhow::Result<()> {
     assert!(said.contains("--htpp"), "{said}");
     let said = refused_start(&[], &[("TERCET_WORKERS", "many")])?;
     assert!(said.contains("many"), "{said}");
+    Ok(())
+}
+
+#[test]
+fn what_makes_no_node_of_a_cluster_is_refused_by_name() -> anyhow::Result<()> {
+    let numbers = [
+        (["--node-id", "256"], "1 to 255"),
+        (["--node-id", "0"], "1 to 255"),
+        (["--zone", "-1"], "0 to 255"),
+        (["--zone", "256"], "0 to 255"),
+    ];
+    for (arguments, message) in numbers {
+        let said = refused_start(&arguments, &[])?;
+        assert!(said.contains(arguments[0]) && said.contains(message), "{said}");
+    }
+    let said = refused_start(&[], &[("TERCET_NODE_ID", "")])?;
+    assert!(said.contains("--node-id") && said.contains("unset the variable"), "{said}");
+    let said = refused_start(&["--node-id", "2", "--http-public", "https://a.example.com"], &[])?;
+    assert!(said.contains("cluster.node_id, cluster.http_public") && said.contains("TERCET_CLUSTER_SECRET"));
+    let secret = ["--cluster-secret", CLUSTER_SECRET];
+    let public = [&secret[..], &["--cluster-public", "0.0.0.0:50100"]].concat();
+    let said = refused_start(&public, &[])?;
+    assert!(said.contains("cluster.public 0.0.0.0:50100"), "{said}");
+    Ok(())
+}
+
+#[test]
+fn a_check_reads_the_zone_map_too() -> anyhow::Result<()> {
+    let zones = config_file("[zones]\n1 = ['10.0.0.0/8', '10.1.2.3']\n")?;
+    for (zone_map, message) in
+        [("/nowhere/zones.toml", "/nowhere/zones.toml"), (path(&zones)?, "\"10.1.2.3\"")]
+    {
+        let text = format!("[cluster]\nsecret = '{CLUSTER_SECRET}'\nzone_map = '{zone_map}'\n");
+        let file = config_file(&text)?;
+        let checked = server_command()?.args(["config", "--check", path(&file)?]).output()?;
+        let said = String::from_utf8_lossy(&checked.stderr).into_owned();
+        assert!(!checked.status.success() && said.contains(message), "{said}");
+    }
     Ok(())
 }
 
