@@ -453,6 +453,11 @@ async fn who_runs_it_sees_the_cluster_and_nobody_else_does() -> anyhow::Result<(
     let room = &view["rooms"][0];
     assert_eq!((&room["room"], &room["participants"], &room["tracks"]), (&"r".into(), &2.into(), &2.into()));
     assert_eq!(room["nodes"], serde_json::json!(["0.1", "0.2"]));
+    let (_, metrics) = node.get("/metrics").await?;
+    let names = metrics.lines().filter_map(|line| line.split(['{', ' ']).next());
+    for name in names.filter(|name| name.starts_with("tercet_cluster_")) {
+        assert!(metrics.contains(&format!("# HELP {name} ")), "{name} is not described");
+    }
     // An admin's token is no ticket.
     let mut socket = Signalling::connect(&node.url()?).await?;
     assert!(socket.join(token.trim(), None).await.is_err());

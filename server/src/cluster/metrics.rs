@@ -1,6 +1,6 @@
 //! What is counted of the cluster.
 
-use metrics::{Counter, Gauge, counter, gauge};
+use metrics::{Counter, Gauge, counter, describe_counter, describe_gauge, gauge};
 use tercet_cluster::{ClusterCounts, LinkStatus};
 use tercet_core::NodeId;
 
@@ -25,6 +25,7 @@ pub(super) struct ClusterMetrics {
 
 impl ClusterMetrics {
     pub(super) fn register() -> ClusterMetrics {
+        describe();
         ClusterMetrics {
             datagrams_in: counter!("tercet_cluster_datagrams_total", "direction" => "in"),
             datagrams_out: counter!("tercet_cluster_datagrams_total", "direction" => "out"),
@@ -76,4 +77,34 @@ impl ClusterMetrics {
                 .set(f64::NAN);
         }
     }
+}
+
+fn describe() {
+    describe_counter!("tercet_cluster_datagrams_total", "Datagrams between this node and others.");
+    describe_counter!("tercet_cluster_bytes_total", "Bytes between this node and others.");
+    describe_counter!("tercet_cluster_send_refused_total", "Datagrams that the system didn't take.");
+    describe_counter!(
+        "tercet_cluster_candidates_total",
+        "Packets of those who may be heard, to and from other nodes."
+    );
+    describe_counter!(
+        "tercet_cluster_crossing_dropped_total",
+        "What other nodes sent and a worker had no place for."
+    );
+    describe_counter!("tercet_cluster_clock_moved_total", "How often another node's clock was ahead.");
+    describe_counter!(
+        "tercet_cluster_forged_total",
+        "Datagrams that weren't sealed with the cluster's secret, or came twice."
+    );
+    describe_counter!("tercet_cluster_circled_total", "Datagrams that went in a circle, and were dropped.");
+    describe_counter!(
+        "tercet_cluster_channels_resubscribed_total",
+        "Channels that brought nothing, and were subscribed to anew."
+    );
+    describe_counter!("tercet_cluster_channels_replaced_total", "Channels that were given up for another.");
+    describe_gauge!("tercet_cluster_channels", "Channels of other nodes' rooms that are subscribed to.");
+    describe_gauge!("tercet_cluster_nodes", "Nodes that this one knows, itself included.");
+    describe_gauge!("tercet_cluster_link_up", "Whether there is a link to the node.");
+    describe_gauge!("tercet_cluster_link_rtt_seconds", "Round trip of the link to the node.");
+    describe_gauge!("tercet_cluster_link_loss", "Of the link's datagrams, the part that is lost.");
 }
