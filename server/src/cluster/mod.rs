@@ -106,9 +106,11 @@ impl Snapshot {
     /// Where clients reach a few other nodes that take people, those of the own zone first.
     pub(crate) fn reached_by_clients(&self) -> Vec<String> {
         const OTHERS_MAX: usize = 4;
-        let there = self.others.iter().filter(|(node, _)| !self.doubted.contains(node));
-        let infos = there.filter_map(|(node, state)| Some((node, state.info.as_ref()?)));
-        let mut taking: Vec<(&NodeId, &NodeInfo)> = infos.filter(|(_, info)| !info.is_draining).collect();
+        let infos = self.others.iter().filter_map(|(node, state)| Some((node, state.info.as_ref()?)));
+        let taking = infos.filter(|(_, info)| !info.is_draining);
+        let (doubted, there): (Vec<_>, Vec<_>) = taking.partition(|(node, _)| self.doubted.contains(node));
+        // One that may be gone is better than none.
+        let mut taking: Vec<(&NodeId, &NodeInfo)> = if there.is_empty() { doubted } else { there };
         taking.sort_by_key(|(node, _)| (node.zone != self.node.zone, **node));
         taking.into_iter().take(OTHERS_MAX).map(|(_, info)| info.http.clone()).collect()
     }

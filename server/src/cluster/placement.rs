@@ -259,6 +259,15 @@ mod tests {
     }
 
     #[test]
+    fn clients_are_told_of_nodes_that_may_be_gone_only_where_there_are_no_others() {
+        let mut cluster = snapshot(0, &[(node(1, 2), 0), (node(1, 3), 0)]);
+        cluster.doubted.insert(node(1, 2));
+        assert_eq!(cluster.reached_by_clients(), ["http://1.3"]);
+        cluster.doubted.insert(node(1, 3));
+        assert_eq!(cluster.reached_by_clients(), ["http://1.2", "http://1.3"]);
+    }
+
+    #[test]
     fn who_cannot_go_by_themselves_is_served_where_this_node_reaches() {
         let mut cluster = snapshot(20, &[(node(1, 2), 0), (node(1, 3), 10)]);
         let passed_on = Asking { is_passed_on: true, ..Asking::default() };
