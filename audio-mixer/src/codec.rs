@@ -1,6 +1,15 @@
 //! Codecs of phones behind one pair of traits, each from and to the rate of the mix.
 
-use crate::Frame;
+mod g711;
+mod g722;
+mod opus;
+mod resampler;
+
+use crate::{Frame, RATE_HZ};
+
+/// No packet holds more than 120 ms, the most that Opus has (RFC 6716, section 3.2.5). RFC 3551, section 4.2 has
+/// receivers take up to 200 ms; no phone sends that, and a mix that waited for it would be no conversation.
+pub(crate) const PACKET_SAMPLES_MAX: usize = RATE_HZ as usize * 120 / 1000;
 
 /// A codec that a phone may speak.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -15,6 +24,65 @@ pub enum Codec {
     Opus,
 }
 
+impl Codec {
+    /// All of them.
+    pub const ALL: [Codec; 4] = [Codec::Pcmu, Codec::Pcma, Codec::G722, Codec::Opus];
+
+    /// An encoder of one stream.
+    pub fn encoder(self) -> Box<dyn Encoder> {
+        match self {
+            Codec::Pcmu => Box::new(g711::G711Encoder::new(g711::Law::Mu)),
+            Codec::Pcma => Box::new(g711::G711Encoder::new(g711::Law::A)),
+            Codec::G722 => Box::new(g722::G722Encoder::new()),
+            Codec::Opus => Box::new(opus::OpusEncoder::new()),
+        }
+    }
+
+    /// A decoder of one stream.
+    pub fn decoder(self) -> Box<dyn Decoder> {
+        match self {
+            Codec::Pcmu => Box::new(g711::G711Decoder::new(g711::Law::Mu)),
+            Codec::Pcma => Box::new(g711::G711Decoder::new(g711::Law::A)),
+            Codec::G722 => Box::new(g722::G722Decoder::new()),
+            Codec::Opus => Box::new(opus::OpusDecoder::new()),
+        }
+    }
+
+    /// The rate of its RTP timestamps, in Hz. Not always that of its sound: G.722's is half of it, by an error that
+    /// became the standard (RFC 3551, section 4.5.2).
+    pub const fn clock_rate_hz(self) -> u32 {
+        match self {
+            Codec::Pcmu | Codec::Pcma | Codec::G722 => 8_000,
+            Codec::Opus => 48_000,
+        }
+    }
+
+    /// Its name in SDP (RFC 3551, section 6; RFC 7587, section 6.1), which is compared without regard to case.
+    pub const fn encoding_name(self) -> &'static str {
+        match self {
+            Codec::Pcmu => "PCMU",
+            Codec::Pcma => "PCMA",
+            Codec::G722 => "G722",
+            Codec::Opus => "opus",
+        }
+    }
+
+    /// The payload type that it has without being told (RFC 3551, section 6); none for Opus.
+    pub const fn static_payload_type(self) -> Option<u8> {
+        match self {
+            Codec::Pcmu => Some(0),
+            Codec::Pcma => Some(8),
+            Codec::G722 => Some(9),
+            Codec::Opus => None,
+        }
+    }
+
+    /// RTP timestamp units of a frame of the mix.
+    pub const fn frame_ticks(self) -> u32 {
+        self.clock_rate_hz() / 50
+    }
+}
+
 /// From frames of the mix to packets of 20 ms.
 pub trait Encoder: Send {
     /// Replaces what is in `packet` by the payload for 20 ms.
@@ -23,13 +91,13 @@ pub trait Encoder: Send {
 
 /// From packets of any length to samples of the mix.
 pub trait Decoder: Send {
-    /// Appends what the payload holds, at [`RATE_HZ`](crate::RATE_HZ).
+    /// Appends what the payload holds, at [`RATE_HZ`]: as many samples as [`Decoder::duration`] says.
     ///
     /// # Errors
-    /// The payload is not of this codec; nothing was appended.
+    /// The payload is not of this codec, empty, or longer than 120 ms; nothing was appended.
     fn decode(&mut self, payload: &[u8], samples: &mut Vec<i16>) -> Result<(), DecodeError>;
 
-    /// How many samples the payload holds at [`RATE_HZ`](crate::RATE_HZ), if it is of this codec.
+    /// How many samples the payload holds at [`RATE_HZ`], if it is of this codec.
     fn duration(&self, payload: &[u8]) -> Option<usize>;
 
     /// Appends so many samples in the place of what was lost, from what the codec itself knows: of the packet that
@@ -42,3 +110,12 @@ pub trait Decoder: Send {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a payload that is not of its codec")]
 pub struct DecodeError;
+
+/// Samples of the mix in a payload of a codec that spends `per_byte` of them on each byte.
+fn samples_of_bytes(payload: &[u8], per_byte: usize) -> Option<usize> {
+    let samples = payload.len() * per_byte;
+    (1..=PACKET_SAMPLES_MAX).contains(&samples).then_some(samples)
+}
+
+#[cfg(test)]
+mod tests;
