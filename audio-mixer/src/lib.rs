@@ -2,6 +2,12 @@
 
 mod codec;
 mod frame;
+mod level;
+mod limiter;
+mod mix;
 
 pub use codec::{Codec, DecodeError, Decoder, Encoder};
 pub use frame::{FRAME_SAMPLES, Frame, RATE_HZ, SILENCE};
+pub use level::level_dbov;
+pub use limiter::{LIMITER_DELAY_SAMPLES, Limiter};
+pub use mix::{MixMinus, Sum};
