@@ -5,9 +5,11 @@ mod frame;
 mod level;
 mod limiter;
 mod mix;
+mod ramp;
 
 pub use codec::{Codec, DecodeError, Decoder, Encoder};
 pub use frame::{FRAME_SAMPLES, Frame, RATE_HZ, SILENCE};
 pub use level::level_dbov;
 pub use limiter::{LIMITER_DELAY_SAMPLES, Limiter};
 pub use mix::{MixMinus, Sum};
+pub use ramp::{RAMP_SAMPLES, Ramp, fade_in, fade_out};
