@@ -2,14 +2,18 @@
 
 mod codec;
 mod frame;
+mod gain;
 mod level;
 mod limiter;
 mod mix;
+mod noise;
 mod ramp;
 
 pub use codec::{Codec, DecodeError, Decoder, Encoder};
 pub use frame::{FRAME_SAMPLES, Frame, RATE_HZ, SILENCE};
+pub use gain::GainControl;
 pub use level::level_dbov;
 pub use limiter::{LIMITER_DELAY_SAMPLES, Limiter};
 pub use mix::{MixMinus, Sum};
+pub use noise::ComfortNoise;
 pub use ramp::{RAMP_SAMPLES, Ramp, fade_in, fade_out};
