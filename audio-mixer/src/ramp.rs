@@ -5,6 +5,12 @@ use crate::{FRAME_SAMPLES, Frame, SILENCE};
 /// How long a source takes to come and to go: 5 ms.
 pub const RAMP_SAMPLES: usize = 80;
 
+/// What a continuation is predicted from: 10 ms, two periods of most voices.
+const PAST_SAMPLES: usize = 160;
+
+/// Of the prediction: a pair for each formant below 8 kHz, and as many for the rest.
+const ORDER: usize = 16;
+
 /// Lets a source begin and end in the mix without a click.
 ///
 /// ```text
@@ -12,15 +18,15 @@ pub const RAMP_SAMPLES: usize = 80;
 ///  silent ─────────────────────▶ sounding ───────┐
 ///     ▲                            │   ▲─────────┘
 ///     └────────────────────────────┘
-///        none: 5 ms of what was last, backwards, faded out
+///        none: 5 ms of how it would go on, faded out
 /// ```
 ///
 /// An end is not known before the frame is missing, and a frame that waited for the next one would be late. So what
-/// follows the last frame is its mirror: it begins with the sample that was the last, and fades within 5 ms.
+/// follows the last frame is predicted from it: the waveform goes on for 5 ms, and fades.
 #[derive(Clone, Debug)]
 pub struct Ramp {
     /// The end of the last frame; `None` in silence.
-    tail: Option<[i16; RAMP_SAMPLES]>,
+    tail: Option<[i16; PAST_SAMPLES]>,
 }
 
 impl Ramp {
@@ -32,7 +38,7 @@ impl Ramp {
     /// What the source adds to the mix in this tick, if anything. This is the frame that it must not hear.
     pub fn shape(&mut self, frame: Option<&Frame>) -> Option<Frame> {
         let Some(frame) = frame else {
-            return self.tail.take().map(|tail| mirrored(&tail));
+            return self.tail.take().map(|tail| faded_continuation(&tail));
         };
         let mut shaped = *frame;
         if self.tail.is_none() {
@@ -68,12 +74,46 @@ pub fn fade_out(frame: &mut Frame) {
     }
 }
 
-fn mirrored(tail: &[i16; RAMP_SAMPLES]) -> Frame {
+fn faded_continuation(tail: &[i16; PAST_SAMPLES]) -> Frame {
+    let mut wave = [0.0; PAST_SAMPLES + RAMP_SAMPLES];
+    for (wave, &sample) in wave.iter_mut().zip(tail) {
+        *wave = f64::from(sample);
+    }
+    let (past, _) = wave.split_at(PAST_SAMPLES);
+    let predictor = predictor(past);
+    for n in PAST_SAMPLES..wave.len() {
+        wave[n] = (0..ORDER).map(|k| predictor[k] * wave[n - 1 - k]).sum();
+    }
     let mut frame = SILENCE;
-    for (n, (sample, &last)) in frame.iter_mut().zip(tail.iter().rev()).enumerate() {
-        *sample = scaled(last, raised(RAMP_SAMPLES - 1 - n));
+    for (n, (sample, predicted)) in frame.iter_mut().zip(&wave[PAST_SAMPLES..]).enumerate() {
+        *sample = (predicted * f64::from(raised(RAMP_SAMPLES - 1 - n))).round() as i16;
     }
     frame
+}
+
+/// What each of the last samples weighs in the next one, by Burg's method, which never grows (J. P. Burg, "Maximum
+/// entropy spectral analysis", 1975).
+fn predictor(past: &[f64]) -> [f64; ORDER] {
+    let (mut forward, mut backward) = (past.to_vec(), past.to_vec());
+    let mut weights = [0.0; ORDER];
+    // What is left unpredicted is the rounding of samples in the end; silence isn't divided by.
+    let rounding = past.len() as f64 / 12.0;
+    for order in 0..ORDER {
+        let errors = || forward[order + 1..].iter().zip(&backward[order..]);
+        let energy: f64 = errors().map(|(f, b)| f * f + b * b).sum::<f64>() + rounding;
+        let reflection = 2.0 * errors().map(|(f, b)| f * b).sum::<f64>() / energy;
+        let before = weights;
+        weights[order] = reflection;
+        for k in 0..order {
+            weights[k] -= reflection * before[order - 1 - k];
+        }
+        for n in (order + 1..past.len()).rev() {
+            let (f, b) = (forward[n], backward[n - 1]);
+            forward[n] = f - reflection * b;
+            backward[n] = b - reflection * f;
+        }
+    }
+    weights
 }
 
 /// Half a period of a raised cosine, which has no edge at either end.
