@@ -29,8 +29,7 @@ struct Arguments {
 }
 
 fn codec(name: &str) -> Result<Codec> {
-    let is_named = |codec: &Codec| codec.encoding_name().eq_ignore_ascii_case(name);
-    Codec::ALL.into_iter().find(is_named).ok_or_else(|| anyhow!("there is PCMU, PCMA, G722 and opus"))
+    Codec::from_encoding_name(name).ok_or_else(|| anyhow!("there is PCMU, PCMA, G722 and opus"))
 }
 
 fn main() -> Result<()> {

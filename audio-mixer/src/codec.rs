@@ -28,6 +28,11 @@ impl Codec {
     /// All of them.
     pub const ALL: [Codec; 4] = [Codec::Pcmu, Codec::Pcma, Codec::G722, Codec::Opus];
 
+    /// By its name in SDP, without regard to case.
+    pub fn from_encoding_name(name: &str) -> Option<Codec> {
+        Codec::ALL.into_iter().find(|codec| codec.encoding_name().eq_ignore_ascii_case(name))
+    }
+
     /// An encoder of one stream.
     pub fn encoder(self) -> Box<dyn Encoder> {
         match self {
@@ -84,12 +89,17 @@ impl Codec {
 }
 
 /// From frames of the mix to packets of 20 ms.
+///
+/// Late by 80 samples of the mix for G.711, 11 for G.722, 104 for Opus.
 pub trait Encoder: Send {
     /// Replaces what is in `packet` by the payload for 20 ms.
     fn encode(&mut self, frame: &Frame, packet: &mut Vec<u8>);
 }
 
-/// From packets of any length to samples of the mix.
+/// From packets of any length, up to 120 ms, to samples of the mix.
+///
+/// Late by 80 samples for G.711, 11 for G.722, none for Opus. A G.711 decoder whose packets aren't whole multiples of
+/// 10 ms is late by 160 more: they are resampled in chunks of that.
 pub trait Decoder: Send {
     /// Appends what the payload holds, at [`RATE_HZ`]: as many samples as [`Decoder::duration`] says.
     ///

@@ -65,6 +65,8 @@ fn an_empty_payload_is_of_no_codec() {
 #[test]
 fn names_and_clocks_are_those_of_sdp() {
     assert_eq!(Codec::ALL.map(Codec::encoding_name), ["PCMU", "PCMA", "G722", "opus"]);
+    assert_eq!(Codec::from_encoding_name("OPUS"), Some(Codec::Opus));
+    assert_eq!(Codec::from_encoding_name("telephone-event"), None);
     assert_eq!(Codec::ALL.map(Codec::clock_rate_hz), [8_000, 8_000, 8_000, 48_000]);
     assert_eq!(Codec::ALL.map(Codec::static_payload_type), [Some(0), Some(8), Some(9), None]);
     assert_eq!(Codec::ALL.map(Codec::frame_ticks), [160, 160, 160, 960]);
