@@ -55,6 +55,8 @@ mod mix;
 mod noise;
 mod ramp;
 mod tone;
+#[cfg(test)]
+mod voices;
 
 pub use codec::{Codec, DecodeError, Decoder, Encoder};
 pub use digit::Digit;

@@ -1,13 +1,12 @@
 //! The tolerances of ITU-T Q.24, and voices.
 
 use std::f32::consts::TAU;
-use std::fs::File;
 
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 
 use super::*;
-use crate::{Codec, FRAME_SAMPLES, Signal, TonePlayer};
+use crate::{Codec, FRAME_SAMPLES, Signal, TonePlayer, voices};
 
 /// Tones as a phone might send them.
 #[derive(Clone, Copy)]
@@ -221,8 +220,8 @@ impl Resonator {
 #[test]
 fn speech_is_no_key() {
     let mut seconds = 0;
-    for name in ["anna", "ben", "clara", "david", "emma", "frank"] {
-        let speech = speech(name);
+    for name in voices::NAMES {
+        let speech = voices::speech(name);
         for percent in [80, 90, 100, 110, 125] {
             let played: Vec<i16> = (0..(speech.len() - 2) * 100 / percent)
                 .map(|n| {
@@ -236,19 +235,4 @@ fn speech_is_no_key() {
         }
     }
     assert!(seconds > 200, "{seconds} s were heard");
-}
-
-fn speech(name: &str) -> Vec<i16> {
-    let path = format!("{}/../loadtest/speech/{name}.opus", env!("CARGO_MANIFEST_DIR"));
-    let mut packets = ogg::PacketReader::new(File::open(path).unwrap());
-    let mut decoder = Codec::Opus.decoder();
-    let mut samples = Vec::new();
-    // The first two are headers (RFC 7845, section 3).
-    for _ in 0..2 {
-        packets.read_packet().unwrap();
-    }
-    while let Some(packet) = packets.read_packet().unwrap() {
-        decoder.decode(&packet.data, &mut samples).unwrap();
-    }
-    samples
 }
