@@ -57,6 +57,7 @@ mod ramp;
 mod tone;
 #[cfg(test)]
 mod voices;
+mod jitter;
 
 pub use codec::{Codec, DecodeError, Decoder, Encoder};
 pub use digit::Digit;
@@ -69,3 +70,4 @@ pub use mix::{MixMinus, Sum};
 pub use noise::ComfortNoise;
 pub use ramp::{RAMP_SAMPLES, Ramp, fade_in, fade_out};
 pub use tone::{Signal, TonePlan, TonePlayer};
+pub use jitter::{Arrival, FrameKind, JitterBuffer, JitterStats, Packet, Pulled, Reception, ReceptionReport};
