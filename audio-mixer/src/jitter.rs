@@ -15,10 +15,12 @@
 mod conceal;
 mod decoders;
 mod delay;
+mod pace;
 mod pitch;
 mod playout;
 mod queue;
 mod reception;
+mod stats;
 mod stretch;
 mod tape;
 mod timeline;
@@ -34,6 +36,7 @@ use timeline::Timeline;
 
 pub use playout::{FrameKind, Pulled};
 pub use reception::{Arrival, Reception, ReceptionReport};
+pub use stats::JitterStats;
 
 /// The longest payload, in bytes: G.711 fills 1600 in 200 ms.
 const PAYLOAD_BYTES_MAX: usize = 2048;
@@ -62,41 +65,6 @@ pub struct Packet<'a> {
     /// What the decoder decodes. Empty for a packet of the same source that holds no sound (an event of RFC 4733, comfort
     /// noise of RFC 3389): its number is counted, and nothing is concealed in its place.
     pub payload: &'a [u8],
-}
-
-/// What became of a stream, since the buffer was made.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct JitterStats {
-    /// Packets that came in.
-    pub received: u64,
-    /// Packets that did not, by sequence number. One that comes late is counted until it comes.
-    pub lost: u64,
-    /// Packets that came after their sound was due.
-    pub late: u64,
-    /// Packets that came again.
-    pub duplicates: u64,
-    /// Packets whose payload the decoder, or anybody, could not take: malformed, or longer than 200 ms.
-    pub malformed: u64,
-    /// Packets that were dropped because more than 500 ms, or 64 packets, waited.
-    pub overflowed: u64,
-    /// Packets that fit no stream: strays, and what waited when its sender restarted or changed its codec twice.
-    pub orphaned: u64,
-    /// Samples of the mix that stand in the place of what was lost or late, 16 a millisecond.
-    pub concealed_samples: u64,
-    /// How often a period of sound was taken out, to shorten the delay.
-    pub shortened: u64,
-    /// How often a period of sound was played twice, to lengthen it.
-    pub lengthened: u64,
-    /// How much later sound is played than if it were at its arrival, had all packets the transit of the fastest.
-    pub delay_ms: u32,
-    /// What that should be.
-    pub target_ms: u32,
-    /// What waits, in packets and in milliseconds.
-    pub waiting_packets: usize,
-    /// See [`JitterStats::waiting_packets`].
-    pub waiting_ms: u32,
-    /// Interarrival jitter (RFC 3550, section 6.4.1), in units of the RTP clock.
-    pub jitter: u32,
 }
 
 /// Turns the packets of one source into steady sound, at the least delay that its network allows.

@@ -3,12 +3,13 @@
 use crate::jitter::conceal::{Concealer, MUTE_AFTER};
 use crate::jitter::decoders::Decoders;
 use crate::jitter::delay::Delay;
+use crate::jitter::pace::{Change, Pace};
 use crate::jitter::queue::{Queue, Waiting};
 use crate::jitter::stretch::{LENGTHEN_FROM, SHORTEN_FROM, lengthen, shorten};
 use crate::jitter::tape::Tape;
 use crate::{FRAME_SAMPLES, Frame};
 
-const FRAME: i64 = FRAME_SAMPLES as i64;
+pub(super) const FRAME: i64 = FRAME_SAMPLES as i64;
 
 /// 10 ms: what codecs conceal is asked for in multiples of it. Timestamps that skip no more than that skip nothing.
 const STEP: i64 = 160;
@@ -18,20 +19,6 @@ pub(super) const PACKET_MAX: i64 = 3200;
 
 /// What is concealed at most before nothing is expected any more, in samples: 80 ms, the last 20 of them mute.
 const ERASED_MAX: i64 = MUTE_AFTER as i64 + 2 * STEP;
-
-/// How much later than it should be sound is, in samples, where it is made up for in the midst of a word: 100 ms.
-const URGENT: i64 = 1600;
-
-/// The delay is judged over so many frames, in which packets of 10, 20, 30 and 60 ms come round, and changed by no more than a
-/// period in them: speech becomes faster or slower by no more than a quarter, and mostly by a tenth.
-const JUDGED_FRAMES: u32 = 3;
-
-/// For how many times as long a pause in speech is waited for, before a word is shortened: half a second.
-const PATIENCE: u32 = 8;
-
-/// Power of what is quiet, below that of what is loud: 27 dB; and whatever else is loud: -58 dBov.
-const QUIET_BELOW_LOUD: u64 = 512;
-const QUIET_POWER: u64 = 1600;
 
 /// How a decoded packet meets what is on the tape.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,12 +58,7 @@ pub(super) struct Playout {
     erased: i64,
     /// Concealed in the place of nothing yet: of what comes late, which makes the delay longer, or of what is lost.
     lent: i64,
-    power: u64,
-    loud_power: u64,
-    /// The least lead of so many frames.
-    least_lead: i64,
-    leads: u32,
-    over_for: u32,
+    pace: Pace,
 }
 
 /// What was done to sound.
@@ -124,11 +106,7 @@ impl Playout {
             next: 0,
             erased: 0,
             lent: 0,
-            power: 0,
-            loud_power: 0,
-            least_lead: i64::MAX,
-            leads: 0,
-            over_for: 0,
+            pace: Pace::new(),
         }
     }
 
@@ -183,7 +161,7 @@ impl Playout {
             (false, _) => FrameKind::Speech,
         };
         let frame = self.tape.play();
-        self.follow_power(&frame);
+        self.pace.played(&frame);
         Pulled { frame, kind }
     }
 
@@ -193,8 +171,8 @@ impl Playout {
         let within = |first: &Waiting| (FRAME - 1) / first.duration * first.duration;
         let Some(first) = queue.first().filter(|first| first.position + within(first) <= due) else { return };
         (self.next, self.last_sequence) = (first.position, first.sequence - 1);
-        (self.erased, self.lent, self.over_for) = (0, 0, 0);
-        (self.least_lead, self.leads) = (i64::MAX, 0);
+        (self.erased, self.lent) = (0, 0);
+        self.pace.restart();
         self.seam = Seam::Jump;
         self.is_playing = true;
     }
@@ -349,49 +327,37 @@ impl Playout {
 
     /// Brings the delay nearer to what it should be; `lead` is what it is, above the base.
     fn adjust(&mut self, lead: i64, target: i64, queue: &mut Queue) {
-        self.least_lead = self.least_lead.min(lead);
-        self.leads += 1;
-        if self.leads < JUDGED_FRAMES {
-            return;
-        }
-        let lead = self.least_lead;
-        (self.least_lead, self.leads) = (i64::MAX, 0);
-        let over = lead - target - FRAME;
-        self.over_for = if over >= 0 { self.over_for.saturating_add(1) } else { 0 };
-        if over >= 0 {
-            self.shorten(over, target, queue);
-        } else if lead < target * 3 / 4 {
-            self.lengthen(lead < target / 2);
-        } else if self.tape.unplayed() >= SHORTEN_FROM && self.last_duration <= FRAME && self.is_quiet() {
+        let Some(change) = self.pace.judge(lead, target) else { return };
+        let is_quiet = self.pace.is_quiet(&self.tape.samples()[self.tape.head()..]);
+        match change {
+            Change::Shorter(likeness_min) => {
+                let likeness_min = if is_quiet { Some(0.0) } else { likeness_min };
+                // Where the base is out of date, what is late is not in the queue.
+                let held = self.tape.unplayed() as i64 + queue.duration();
+                if let Some(likeness_min) = likeness_min.filter(|_| held >= target + FRAME) {
+                    self.shorten(likeness_min, queue);
+                }
+            }
+            Change::Longer(likeness_min) if self.tape.unplayed() >= LENGTHEN_FROM => {
+                let is_done = lengthen(&mut self.tape, if is_quiet { 0.0 } else { likeness_min });
+                self.counts.lengthened += u64::from(is_done);
+            }
             // What is on the tape beyond this frame delays sound and saves no packet.
-            self.counts.shortened += u64::from(shorten(&mut self.tape, 0.0));
+            Change::None
+                if is_quiet && self.last_duration <= FRAME && self.tape.unplayed() >= SHORTEN_FROM =>
+            {
+                self.counts.shortened += u64::from(shorten(&mut self.tape, 0.0));
+            }
+            Change::Longer(_) | Change::None => {}
         }
     }
 
-    fn shorten(&mut self, over: i64, target: i64, queue: &mut Queue) {
-        // Where the base is out of date, what is late is not in the queue.
-        let held = self.tape.unplayed() as i64 + queue.duration();
-        let is_quiet = self.is_quiet();
-        let is_urgent = over >= URGENT;
-        if held < target + FRAME || !(is_quiet || is_urgent || self.over_for > PATIENCE) {
-            return;
-        }
+    fn shorten(&mut self, likeness_min: f32, queue: &mut Queue) {
         while self.tape.unplayed() < SHORTEN_FROM && self.is_whole_at(queue) {
             self.take(queue);
         }
-        let likeness_min = if is_urgent { 0.5 } else { 0.85 };
         if self.tape.unplayed() >= SHORTEN_FROM {
-            let is_done = shorten(&mut self.tape, if is_quiet { 0.0 } else { likeness_min });
-            self.counts.shortened += u64::from(is_done);
-        }
-    }
-
-    fn lengthen(&mut self, is_urgent: bool) {
-        let likeness_min = if is_urgent { 0.5 } else { 0.8 };
-        if self.tape.unplayed() >= LENGTHEN_FROM {
-            let is_quiet = self.is_quiet();
-            let is_done = lengthen(&mut self.tape, if is_quiet { 0.0 } else { likeness_min });
-            self.counts.lengthened += u64::from(is_done);
+            self.counts.shortened += u64::from(shorten(&mut self.tape, likeness_min));
         }
     }
 
@@ -401,22 +367,4 @@ impl Playout {
             first.sequence == self.last_sequence + 1 && first.position == self.next && first.duration > 0
         })
     }
-
-    /// What is played next is hardly heard.
-    fn is_quiet(&self) -> bool {
-        let ahead = &self.tape.samples()[self.tape.head()..];
-        power(&ahead[..FRAME_SAMPLES.min(ahead.len())]) <= QUIET_POWER.max(self.loud_power / QUIET_BELOW_LOUD)
-    }
-
-    fn follow_power(&mut self, frame: &Frame) {
-        self.power = power(frame);
-        // Down by 1/256 each frame: what was loud 5 s ago is a third of it.
-        self.loud_power = self.power.max(self.loud_power - self.loud_power / 256);
-    }
-}
-
-/// The mean square.
-fn power(samples: &[i16]) -> u64 {
-    let sum: u64 = samples.iter().map(|&sample| u64::from(i32::from(sample).pow(2).unsigned_abs())).sum();
-    sum / samples.len().max(1) as u64
 }
