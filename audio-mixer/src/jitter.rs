@@ -234,8 +234,7 @@ impl JitterBuffer {
     /// `now`, in samples since the first call.
     fn at(&mut self, now: Instant) -> i64 {
         let origin = *self.origin.get_or_insert(now);
-        let since: Duration = now.saturating_duration_since(origin);
-        (since.as_micros() * u128::from(RATE_HZ) / 1_000_000) as i64
+        units(now.saturating_duration_since(origin), RATE_HZ) as i64
     }
 
     /// In samples; 0 without sound; `None` for what can't be decoded.
@@ -326,6 +325,14 @@ impl JitterBuffer {
         self.newest = None;
         self.playout.restart();
     }
+}
+
+/// A time in units of a clock.
+fn units(time: Duration, clock_hz: u32) -> u64 {
+    let clock_hz = u64::from(clock_hz);
+    time.as_secs()
+        .wrapping_mul(clock_hz)
+        .wrapping_add(u64::from(time.subsec_nanos()) * clock_hz / 1_000_000_000)
 }
 
 fn ms(samples: i64) -> u32 {

@@ -80,6 +80,7 @@ impl Concealer {
     fn sample(&mut self) -> f32 {
         if self.made == STEP || self.made == 2 * STEP {
             self.phase_before = self.phase;
+            // The same place in the longer loop is a whole number of periods back.
             self.phase %= self.period;
             self.periods += 1;
         }
@@ -94,8 +95,8 @@ impl Concealer {
         if self.made < fade {
             sample += self.step * (1.0 - (self.made + 1) as f32 / (fade + 1) as f32);
         }
-        self.phase = (self.phase + 1) % (self.periods * self.period);
-        self.phase_before = (self.phase_before + 1) % ((self.periods - 1).max(1) * self.period);
+        self.phase = following(self.phase, self.periods * self.period);
+        self.phase_before = following(self.phase_before, (self.periods - 1).max(1) * self.period);
         let gain = 1.0 - 0.2 * self.made.saturating_sub(STEP) as f32 / STEP as f32;
         self.made += 1;
         (sample * gain.max(0.0)).clamp(i16::MIN.into(), i16::MAX.into())
@@ -116,6 +117,11 @@ impl Concealer {
     fn fade(&self) -> usize {
         self.period / 4
     }
+}
+
+/// The next phase of a loop. Divisions would be most of the cost of a sample.
+fn following(phase: usize, length: usize) -> usize {
+    if phase + 1 >= length { 0 } else { phase + 1 }
 }
 
 #[cfg(test)]

@@ -44,6 +44,9 @@ pub(super) struct Delay {
     /// A ring: transits from `lowest * BIN_SAMPLES` on.
     bins: [f32; BINS],
     lowest: i64,
+    /// The last bin that holds anything worth mentioning.
+    highest: i64,
+    total: f32,
     /// What the next arrival counts. It grows, for that is less work than to let all others shrink.
     weight: f32,
     target_transit: i64,
@@ -58,6 +61,8 @@ impl Delay {
             base: None,
             bins: [0.0; BINS],
             lowest: 0,
+            highest: 0,
+            total: 0.0,
             weight: 1.0,
             target_transit: i64::MIN / 2,
             judged_at: 0,
@@ -80,10 +85,14 @@ impl Delay {
         self.make_room_from(base.div_euclid(BIN_SAMPLES));
         let last = self.lowest + BINS as i64 - 1;
         let bin = transit.div_euclid(BIN_SAMPLES).clamp(self.lowest, last);
-        self.bins[slot(bin)] += self.weight * duration as f32;
+        let counted = self.weight * duration as f32;
+        self.bins[slot(bin)] += counted;
+        self.total += counted;
+        self.highest = self.highest.max(bin);
         self.weight *= 1.0 + duration as f32 / FORGET_SAMPLES;
         if self.weight > 1e6 {
             self.bins.iter_mut().for_each(|bin| *bin /= self.weight);
+            self.total = self.bins.iter().sum();
             self.weight = 1.0;
         }
         let quantile = (self.quantile_bin() + 1) * BIN_SAMPLES;
@@ -121,16 +130,20 @@ impl Delay {
         };
         let count = (cleared.end - cleared.start).min(BINS as i64);
         for bin in cleared.start..cleared.start + count {
-            self.bins[slot(bin)] = 0.0;
+            self.total -= std::mem::take(&mut self.bins[slot(bin)]);
         }
+        self.highest = self.highest.clamp(lowest, lowest + BINS as i64 - 1);
     }
 
     /// The bin above which no more than [`LATE`] of all arrivals are.
-    fn quantile_bin(&self) -> i64 {
-        let late = self.bins.iter().sum::<f32>() * LATE;
+    fn quantile_bin(&mut self) -> i64 {
+        // What is forgotten but for a millionth is not looked at again.
+        while self.highest > self.lowest && self.bins[slot(self.highest)] <= self.total * 1e-6 {
+            self.highest -= 1;
+        }
+        let late = self.total * LATE;
         let mut above = 0.0;
-        let highest = self.lowest + BINS as i64 - 1;
-        (self.lowest..=highest)
+        (self.lowest..=self.highest)
             .rev()
             .find(|&bin| {
                 above += self.bins[slot(bin)];

@@ -2,6 +2,8 @@
 
 use std::time::Instant;
 
+use crate::jitter::units;
+
 /// A sequence number this far ahead of the highest is that of a sender that restarted (RFC 3550, appendix A.1).
 const DROPOUT_MAX: u16 = 3000;
 
@@ -93,8 +95,7 @@ impl Reception {
     /// Takes note of when a packet arrived, for the jitter: of those alone whose timestamp is that of their sending.
     pub fn time(&mut self, now: Instant, timestamp: u32) {
         let origin = *self.origin.get_or_insert(now);
-        let arrival =
-            now.saturating_duration_since(origin).as_micros() * u128::from(self.clock_hz) / 1_000_000;
+        let arrival = units(now.saturating_duration_since(origin), self.clock_hz);
         let transit = (arrival as u32).wrapping_sub(timestamp);
         if let Some(previous) = self.transit.replace(transit) {
             let difference = (transit.wrapping_sub(previous) as i32).unsigned_abs();
