@@ -1,1 +1,16 @@
-//! Calls.
+//! Calls of phones, for a room of any server.
+//!
+//! In: SIP over UDP, TCP and TLS, and the application's commands. Out: events of calls. The crate decides nothing
+//! about rooms: it tells who calls whom with which offer, and does what it is told.
+//!
+//! ```text
+//! datagrams ─▶ signalling ─▶ Event ─▶ application ─▶ sdp: what both sides can ─▶ media of the call
+//!              dialogs,      ◀─ Handle (ring, answer, hang up, dial)
+//!              credentials
+//! ```
+//!
+//! [`sdp`] is pure. [`signalling`] has a pure core too; docs/adr says which crate is behind it, and what of that crate is
+//! worked around.
+
+pub mod sdp;
+pub mod signalling;

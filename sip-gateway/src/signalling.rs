@@ -1,0 +1,34 @@
+//! Calls over SIP (RFC 3261): messages in, [`Event`]s out; [`Handle`]'s commands in, messages out.
+//!
+//! [`Gateway::start`] binds the listeners and gives the one queue of events. A call is known by its [`CallId`] from its
+//! first event, or from [`Handle::dial`], to its [`Event::Ended`], which is always the last one and always comes.
+//!
+//! ```text
+//! calls in:   Incoming ─▶ ring? ─▶ early_media? ─▶ answer ─▶ Confirmed ─▶ … ─▶ Ended
+//!                                              └─▶ reject ───────────────────▶ Ended
+//! calls out:  dial ─▶ Progress* ─▶ Answered ─▶ … ─▶ Ended
+//!                              └────────────────────▶ Ended (its status says why)
+//! in between: Offered ─▶ answer_offer (─▶ Confirmed); reoffer ─▶ Reoffered;
+//!             Dtmf; TransferAsked ─▶ answer_transfer ─▶ report_transfer*; transfer ─▶ TransferProgress*
+//! ```
+
+mod command;
+mod config;
+mod counters;
+mod event;
+mod gateway;
+mod ids;
+
+pub use command::{Dial, Handle, HangUp, Overloaded, Rejection};
+pub use config::{
+    Config, Credentials, Inbound, Limits, Listener, Registrar, Registration, SessionTimers, Tls, Transport,
+    Trunk, User,
+};
+pub use counters::Counters;
+pub use event::{EndReason, Event, Incoming, Party, Peer, RegistrationState};
+pub use gateway::{Gateway, StartError};
+pub use ids::CallId;
+
+/// The crate below logs whole messages at the level of information, with the credentials in them. Whoever subscribes to
+/// `tracing` must add this directive to the filter, last, so that nothing loosens it.
+pub const LOG_DIRECTIVE: &str = "rsipstack=warn";
