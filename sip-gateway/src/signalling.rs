@@ -18,6 +18,7 @@ mod counters;
 mod event;
 mod gateway;
 mod ids;
+mod message;
 
 pub use command::{Dial, Handle, HangUp, Overloaded, Rejection};
 pub use config::{

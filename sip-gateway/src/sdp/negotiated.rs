@@ -12,9 +12,9 @@ pub enum Direction {
     /// Both.
     #[default]
     SendRecv,
-    /// We: the peer put us on hold, and we may play music at it; or it only listens.
+    /// We: the peer only listens.
     SendOnly,
-    /// The peer: it holds us and plays something.
+    /// The peer: it has put us on hold, perhaps with music.
     RecvOnly,
     /// Neither.
     Inactive,
@@ -30,6 +30,44 @@ impl Direction {
     pub fn receives(self) -> bool {
         matches!(self, Direction::SendRecv | Direction::RecvOnly)
     }
+
+    /// As its attribute names it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Direction::SendRecv => "sendrecv",
+            Direction::SendOnly => "sendonly",
+            Direction::RecvOnly => "recvonly",
+            Direction::Inactive => "inactive",
+        }
+    }
+
+    /// The same from the other side.
+    pub(super) fn flipped(self) -> Direction {
+        Direction::of(self.receives(), self.sends())
+    }
+
+    /// What both allow.
+    pub(super) fn and(self, other: Direction) -> Direction {
+        Direction::of(self.sends() && other.sends(), self.receives() && other.receives())
+    }
+
+    fn of(sends: bool, receives: bool) -> Direction {
+        match (sends, receives) {
+            (true, true) => Direction::SendRecv,
+            (true, false) => Direction::SendOnly,
+            (false, true) => Direction::RecvOnly,
+            (false, false) => Direction::Inactive,
+        }
+    }
+}
+
+/// How keys come in RTP (RFC 4733).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TelephoneEvent {
+    /// Both ways.
+    pub payload_type: u8,
+    /// Of its durations. The codec's clock, unless the peer offers none such: some phones only know 8000, beside Opus too.
+    pub clock_hz: u32,
 }
 
 /// The session that an offer and its answer make.
@@ -42,8 +80,8 @@ pub struct Negotiated {
     /// Its payload type in what we receive: another one only where the peer's answer renumbers what we offered
     /// (RFC 3264, section 6.1).
     pub payload_type_received: u8,
-    /// The payload type of telephone-events (RFC 4733) at the codec's clock rate, if the peer takes them.
-    pub telephone_event: Option<u8>,
+    /// Keys, if the peer takes them so.
+    pub telephone_event: Option<TelephoneEvent>,
     /// Where the peer wants RTP; `None` where it named no address that could be sent to (`0.0.0.0`, a name).
     pub remote: Option<SocketAddr>,
     /// Where it wants RTCP; the same as `remote` with rtcp-mux.
