@@ -12,13 +12,27 @@
 //!             Dtmf; TransferAsked ─▶ answer_transfer ─▶ report_transfer*; transfer ─▶ TransferProgress*
 //! ```
 
+// What the application sees.
 mod command;
 mod config;
 mod counters;
 mod event;
-mod gateway;
 mod ids;
+
+// Texts, and what is in them.
+mod digest;
 mod message;
+mod nonces;
+
+// What calls do: pure.
+mod calls;
+
+// The shell: sockets, the stack, the task that has all calls.
+mod gateway;
+mod links;
+mod screen;
+mod stack;
+mod udp;
 
 pub use command::{Dial, Handle, HangUp, Overloaded, Rejection};
 pub use config::{
@@ -26,6 +40,7 @@ pub use config::{
     Trunk, User,
 };
 pub use counters::Counters;
+pub use digest::Algorithm;
 pub use event::{EndReason, Event, Incoming, Party, Peer, RegistrationState};
 pub use gateway::{Gateway, StartError};
 pub use ids::CallId;

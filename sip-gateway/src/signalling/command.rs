@@ -1,6 +1,12 @@
 //! What the application tells calls to do.
 
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+
 use super::CallId;
+use super::counters::Tally;
+use super::ids::CallIds;
 
 /// The queue of commands is full: the gateway has more to do than it can. Counted; try again, or let the call go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -37,6 +43,18 @@ pub enum HangUp {
     ShuttingDown,
 }
 
+impl HangUp {
+    /// The value of `Reason`.
+    pub(super) fn reason(self) -> &'static str {
+        match self {
+            HangUp::Normal => "Q.850;cause=16;text=\"Normal call clearing\"",
+            HangUp::MediaLost => "Q.850;cause=41;text=\"No media\"",
+            HangUp::Removed => "Q.850;cause=21;text=\"Removed\"",
+            HangUp::ShuttingDown => "Q.850;cause=38;text=\"Shutting down\"",
+        }
+    }
+}
+
 /// A call out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Dial {
@@ -54,21 +72,49 @@ pub struct Dial {
     pub headers: Vec<(String, String)>,
 }
 
+/// What a [`Handle`] sends.
+#[derive(Debug)]
+pub(super) enum Command {
+    Ring(CallId),
+    EarlyMedia(CallId, String),
+    Answer(CallId, String),
+    Reject(CallId, Rejection),
+    HangUp(CallId, HangUp),
+    Dial(CallId, Dial),
+    AnswerOffer(CallId, Result<String, u16>),
+    Reoffer(CallId, String),
+    Transfer(CallId, String),
+    AnswerTransfer(CallId, bool),
+    ReportTransfer(CallId, u16),
+}
+
 /// Commands to the gateway: cheap to clone, never blocking. A command to a call that has ended meanwhile, or that doesn't
 /// fit its state, does nothing.
 #[derive(Clone, Debug)]
 pub struct Handle {
-    _private: (),
+    commands: mpsc::Sender<Command>,
+    call_ids: Arc<CallIds>,
+    tally: Arc<Tally>,
 }
 
 impl Handle {
+    pub(super) fn new(commands: mpsc::Sender<Command>, call_ids: Arc<CallIds>, tally: Arc<Tally>) -> Handle {
+        Handle { commands, call_ids, tally }
+    }
+
+    fn send(&self, command: Command) -> Result<(), Overloaded> {
+        self.commands.try_send(command).map_err(|_| {
+            self.tally.commands_refused.add(1);
+            Overloaded
+        })
+    }
+
     /// Tells the caller that it rings (180).
     ///
     /// # Errors
     /// The gateway has too much to do.
     pub fn ring(&self, call: CallId) -> Result<(), Overloaded> {
-        let _ = call;
-        todo!()
+        self.send(Command::Ring(call))
     }
 
     /// Lets the caller hear us before the answer (183 with our description), reliably (RFC 3262) if the caller can.
@@ -76,8 +122,7 @@ impl Handle {
     /// # Errors
     /// The gateway has too much to do.
     pub fn early_media(&self, call: CallId, sdp: String) -> Result<(), Overloaded> {
-        let _ = (call, sdp);
-        todo!()
+        self.send(Command::EarlyMedia(call, sdp))
     }
 
     /// Takes the call: our answer to its offer, or our offer if it had none.
@@ -85,8 +130,7 @@ impl Handle {
     /// # Errors
     /// The gateway has too much to do.
     pub fn answer(&self, call: CallId, sdp: String) -> Result<(), Overloaded> {
-        let _ = (call, sdp);
-        todo!()
+        self.send(Command::Answer(call, sdp))
     }
 
     /// Refuses the call.
@@ -94,8 +138,7 @@ impl Handle {
     /// # Errors
     /// The gateway has too much to do.
     pub fn reject(&self, call: CallId, rejection: Rejection) -> Result<(), Overloaded> {
-        let _ = (call, rejection);
-        todo!()
+        self.send(Command::Reject(call, rejection))
     }
 
     /// Ends the call, in whatever state it is: BYE, CANCEL, or 480 to a call in that rings.
@@ -103,8 +146,7 @@ impl Handle {
     /// # Errors
     /// The gateway has too much to do.
     pub fn hang_up(&self, call: CallId, cause: HangUp) -> Result<(), Overloaded> {
-        let _ = (call, cause);
-        todo!()
+        self.send(Command::HangUp(call, cause))
     }
 
     /// Calls somebody. What can't be dialled at all (no such trunk, no such user) ends at once, with 404.
@@ -112,8 +154,9 @@ impl Handle {
     /// # Errors
     /// The gateway has too much to do.
     pub fn dial(&self, dial: Dial) -> Result<CallId, Overloaded> {
-        let _ = dial;
-        todo!()
+        let call = self.call_ids.next();
+        self.send(Command::Dial(call, dial))?;
+        Ok(call)
     }
 
     /// Answers [`Event::Offered`](super::Event::Offered): our description, or the status of the refusal, such as 488.
@@ -121,8 +164,7 @@ impl Handle {
     /// # Errors
     /// The gateway has too much to do.
     pub fn answer_offer(&self, call: CallId, answer: Result<String, u16>) -> Result<(), Overloaded> {
-        let _ = (call, answer);
-        todo!()
+        self.send(Command::AnswerOffer(call, answer))
     }
 
     /// Offers something else in a call that stands: hold, another codec, another address.
@@ -130,8 +172,7 @@ impl Handle {
     /// # Errors
     /// The gateway has too much to do.
     pub fn reoffer(&self, call: CallId, sdp: String) -> Result<(), Overloaded> {
-        let _ = (call, sdp);
-        todo!()
+        self.send(Command::Reoffer(call, sdp))
     }
 
     /// Asks the peer to call `target`, a URI, in our place (REFER).
@@ -139,8 +180,7 @@ impl Handle {
     /// # Errors
     /// The gateway has too much to do.
     pub fn transfer(&self, call: CallId, target: String) -> Result<(), Overloaded> {
-        let _ = (call, target);
-        todo!()
+        self.send(Command::Transfer(call, target))
     }
 
     /// Answers [`Event::TransferAsked`](super::Event::TransferAsked): 202, or 603.
@@ -148,8 +188,7 @@ impl Handle {
     /// # Errors
     /// The gateway has too much to do.
     pub fn answer_transfer(&self, call: CallId, is_accepted: bool) -> Result<(), Overloaded> {
-        let _ = (call, is_accepted);
-        todo!()
+        self.send(Command::AnswerTransfer(call, is_accepted))
     }
 
     /// Tells the peer how the call that it asked for goes (NOTIFY with `message/sipfrag`): a final status is the last.
@@ -157,7 +196,6 @@ impl Handle {
     /// # Errors
     /// The gateway has too much to do.
     pub fn report_transfer(&self, call: CallId, status: u16) -> Result<(), Overloaded> {
-        let _ = (call, status);
-        todo!()
+        self.send(Command::ReportTransfer(call, status))
     }
 }

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use super::Algorithm;
+
 /// What carries messages.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Transport {
@@ -211,6 +213,8 @@ pub struct Config {
     pub user_agent: String,
     /// What users are asked for their password for (RFC 7616, section 3.3).
     pub realm: String,
+    /// The hashes that are offered for it, the best first: clients take the first that they know (RFC 8760, section 2.4).
+    pub digests: Vec<Algorithm>,
     /// Who may call in.
     pub inbound: Inbound,
     /// Providers and other PBXs.
@@ -242,6 +246,7 @@ impl Default for Config {
             tls: Tls::default(),
             user_agent: concat!("Tercet/", env!("CARGO_PKG_VERSION")).to_owned(),
             realm: "tercet".to_owned(),
+            digests: vec![Algorithm::Sha256, Algorithm::Md5],
             inbound: Inbound::default(),
             trunks: Vec::new(),
             users: Vec::new(),

@@ -1,6 +1,7 @@
 //! What was counted, by reason.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A snapshot of everything that is counted, since the start.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -41,4 +42,96 @@ pub struct Counters {
     pub trunks_registered_now: u64,
     /// Calls that the session timer ended.
     pub sessions_expired: u64,
+}
+
+/// One count.
+#[derive(Debug, Default)]
+pub(super) struct Count(AtomicU64);
+
+impl Count {
+    pub(super) fn add(&self, more: u64) {
+        self.0.fetch_add(more, Ordering::Relaxed);
+    }
+
+    pub(super) fn set(&self, now: usize) {
+        self.0.store(now as u64, Ordering::Relaxed);
+    }
+
+    fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// One count for each final status that is no success.
+#[derive(Debug)]
+pub(super) struct ByStatus(Box<[Count]>);
+
+const STATUS_MIN: u16 = 300;
+const STATUS_MAX: u16 = 699;
+
+impl Default for ByStatus {
+    fn default() -> ByStatus {
+        ByStatus((STATUS_MIN..=STATUS_MAX).map(|_| Count::default()).collect())
+    }
+}
+
+impl ByStatus {
+    pub(super) fn add(&self, status: u16) {
+        if let Some(count) = status.checked_sub(STATUS_MIN).and_then(|at| self.0.get(usize::from(at))) {
+            count.add(1);
+        }
+    }
+
+    fn get(&self) -> BTreeMap<u16, u64> {
+        let counts = (STATUS_MIN..).zip(self.0.iter().map(Count::get));
+        counts.filter(|(_, count)| *count > 0).collect()
+    }
+}
+
+/// Where it is counted.
+#[derive(Debug, Default)]
+pub(super) struct Tally {
+    pub(super) calls_in: Count,
+    pub(super) calls_out: Count,
+    pub(super) calls_answered: Count,
+    pub(super) calls_now: Count,
+    pub(super) rejected: ByStatus,
+    pub(super) dial_failed: ByStatus,
+    pub(super) challenges: Count,
+    pub(super) authentication_failures: Count,
+    pub(super) replays: Count,
+    pub(super) rate_limited: Count,
+    pub(super) unparseable: Count,
+    pub(super) dropped: Count,
+    pub(super) streams_refused: Count,
+    pub(super) commands_refused: Count,
+    pub(super) registrations: Count,
+    pub(super) contacts_now: Count,
+    pub(super) trunks_registered_now: Count,
+    pub(super) sessions_expired: Count,
+}
+
+impl Tally {
+    pub(super) fn snapshot(&self) -> Counters {
+        Counters {
+            calls_in: self.calls_in.get(),
+            calls_out: self.calls_out.get(),
+            calls_answered: self.calls_answered.get(),
+            calls_now: self.calls_now.get(),
+            rejected: self.rejected.get(),
+            dial_failed: self.dial_failed.get(),
+            challenges: self.challenges.get(),
+            authentication_failures: self.authentication_failures.get(),
+            replays: self.replays.get(),
+            rate_limited: self.rate_limited.get(),
+            unparseable: self.unparseable.get(),
+            dropped: self.dropped.get(),
+            streams_refused: self.streams_refused.get(),
+            commands_refused: self.commands_refused.get(),
+            registrations: self.registrations.get(),
+            contacts_now: self.contacts_now.get(),
+            trunks_registered_now: self.trunks_registered_now.get(),
+            sessions_expired: self.sessions_expired.get(),
+        }
+    }
 }
