@@ -213,7 +213,8 @@ pub struct Config {
     pub user_agent: String,
     /// What users are asked for their password for (RFC 7616, section 3.3).
     pub realm: String,
-    /// The hashes that are offered for it, the best first: clients take the first that they know (RFC 8760, section 2.4).
+    /// The hashes that are offered for it, the best first: clients take the first that they know (RFC 8760, section 2.4). By
+    /// default only MD5, because some phones give up when they see another.
     pub digests: Vec<Algorithm>,
     /// Who may call in.
     pub inbound: Inbound,
@@ -246,7 +247,7 @@ impl Default for Config {
             tls: Tls::default(),
             user_agent: concat!("Tercet/", env!("CARGO_PKG_VERSION")).to_owned(),
             realm: "tercet".to_owned(),
-            digests: vec![Algorithm::Sha256, Algorithm::Md5],
+            digests: vec![Algorithm::Md5],
             inbound: Inbound::default(),
             trunks: Vec::new(),
             users: Vec::new(),

@@ -208,13 +208,6 @@ impl Response {
 }
 
 impl Message {
-    pub(crate) fn headers(&self) -> &Headers {
-        match self {
-            Message::Request(request) => &request.headers,
-            Message::Response(response) => &response.headers,
-        }
-    }
-
     pub(crate) fn to_bytes(&self) -> Vec<u8> {
         match self {
             Message::Request(request) => request.to_bytes(),
@@ -284,7 +277,7 @@ pub(crate) fn reason_of(status: u16) -> &'static str {
         603 => "Decline",
         604 => "Does Not Exist Anywhere",
         606 => "Not Acceptable",
-        100..200 => "Progress",
+        101..200 => "Progress",
         200..300 => "OK",
         300..400 => "Redirection",
         400..500 => "Request Failure",

@@ -19,7 +19,7 @@ use rsipstack::transaction::endpoint::{
 use rsipstack::transaction::key::{TransactionKey, TransactionRole};
 use rsipstack::transaction::transaction::{Transaction, TransactionEvent, TransactionEventSender};
 use rsipstack::transport::{SipAddr, SipConnection, TransportEvent, TransportLayer};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use super::Transport;
 use super::calls::{ClientTx, Input, Output, ServerTx, Target};
@@ -78,7 +78,7 @@ pub(super) struct Stack {
     responders: HashMap<ServerTx, Responder>,
     /// INVITEs of ours as they were sent, for their CANCEL.
     invites: HashMap<ClientTx, Arc<OnceLock<Sent>>>,
-    gate: Arc<Gate>,
+    order: Order,
 }
 
 /// A request on its way.
@@ -86,6 +86,27 @@ struct Sent {
     request: Request,
     link: Link,
     address: SocketAddr,
+}
+
+/// Requests of one call leave in the order in which the call made them: each waits for the one before it to be sent. Their
+/// tasks would otherwise race, and a peer refuses a request whose number is lower than the last (section 12.2.2).
+#[derive(Default)]
+struct Order {
+    last: HashMap<String, oneshot::Receiver<()>>,
+    prune_at: usize,
+}
+
+impl Order {
+    /// What to wait for, and what to drop when it is sent.
+    fn next(&mut self, request: &Request) -> (Option<oneshot::Receiver<()>>, oneshot::Sender<()>) {
+        if self.last.len() >= self.prune_at {
+            self.last.retain(|_, sent| sent.try_recv() == Err(oneshot::error::TryRecvError::Empty));
+            self.prune_at = (self.last.len() * 2).max(64);
+        }
+        let (sent, is_sent) = oneshot::channel();
+        let call_id = request.headers.get("Call-ID").unwrap_or_default().to_owned();
+        (self.last.insert(call_id, is_sent), sent)
+    }
 }
 
 /// Looks at whatever the transports have received, before the stack does.
@@ -144,8 +165,7 @@ impl Stack {
             layer.add_transport(connection);
         }
         let endpoint_of_inspector = Arc::new(OnceLock::new());
-        let inspector =
-            Inspector { gate: gate.clone(), inbox: inbox.clone(), endpoint: endpoint_of_inspector.clone() };
+        let inspector = Inspector { gate, inbox: inbox.clone(), endpoint: endpoint_of_inspector.clone() };
         let endpoint = EndpointBuilder::new()
             .with_user_agent(user_agent)
             .with_transport_layer(layer)
@@ -171,7 +191,14 @@ impl Stack {
         }
         let inner = endpoint.inner.clone();
         tokio::spawn(async move { endpoint.serve().await });
-        Stack { endpoint: inner, links, inbox, responders: HashMap::new(), invites: HashMap::new(), gate }
+        Stack {
+            endpoint: inner,
+            links,
+            inbox,
+            responders: HashMap::new(),
+            invites: HashMap::new(),
+            order: Order::default(),
+        }
     }
 
     /// Takes note of what has come in, on its way to the calls.
@@ -212,13 +239,16 @@ impl Stack {
             Output::Acknowledge { ack, target } => {
                 let links = self.links.clone();
                 let endpoint = self.endpoint.clone();
+                let (before, sent) = self.order.next(&ack);
                 tokio::spawn(async move {
+                    wait_for(before).await;
                     let Some((link, address)) = resolve(&*links, &endpoint, &target).await else { return };
                     let Some(ack) = to_stack(with_via(ack, &link, &branch()).to_bytes()) else { return };
                     if let Err(error) = link.connection.send(ack, Some(&stack_address(&link, address))).await
                     {
                         tracing::debug!(%error, "an ACK was not sent");
                     }
+                    drop(sent);
                 });
             }
             Output::Event(_) => {}
@@ -247,7 +277,9 @@ impl Stack {
             self.invites.insert(tx, slot.clone());
         }
         let (links, endpoint, inbox) = (self.links.clone(), self.endpoint.clone(), self.inbox.clone());
+        let (before, sent) = self.order.next(&request);
         tokio::spawn(async move {
+            wait_for(before).await;
             let failed = Response::to(&request, 503, "0");
             let timed_out = Response::to(&request, 408, "0");
             let Some((link, address)) = resolve(&*links, &endpoint, &target).await else {
@@ -257,7 +289,7 @@ impl Stack {
             };
             let request = with_via(request, &link, &branch());
             let _ = slot.set(Sent { request: request.clone(), link: link.clone(), address });
-            let is_done = exchange(&endpoint, &request, &link, address, |response| {
+            let is_done = exchange(&endpoint, &request, &link, address, sent, |response| {
                 let inbox = inbox.clone();
                 async move {
                     let _ = inbox.send(answered(tx, response, Some(address))).await;
@@ -285,12 +317,8 @@ impl Stack {
             let number = invite.headers.cseq().map_or(0, |(number, _)| number);
             cancel.headers.push("CSeq", format!("{number} CANCEL"));
             cancel.headers.push("Max-Forwards", "70");
-            exchange(&endpoint, &cancel, link, *address, |_| async {}).await;
+            exchange(&endpoint, &cancel, link, *address, (), |_| async {}).await;
         });
-    }
-
-    pub(super) fn gate(&self) -> &Gate {
-        &self.gate
     }
 }
 
@@ -298,12 +326,20 @@ fn answered(tx: ClientTx, response: Response, sent_to: Option<SocketAddr>) -> In
     Inbound::Input(Input::Response { tx, response, sent_to })
 }
 
-/// Sends a request and hands each response on; whether there was a final one.
+async fn wait_for(before: Option<oneshot::Receiver<()>>) {
+    if let Some(before) = before {
+        // It is dropped when it's done.
+        let _ = before.await;
+    }
+}
+
+/// Sends a request, drops `sent`, and hands each response on; whether there was a final one.
 async fn exchange<F: Future<Output = ()>>(
     endpoint: &EndpointInnerRef,
     request: &Request,
     link: &Link,
     address: SocketAddr,
+    sent: impl Send,
     mut hand_on: impl FnMut(Response) -> F,
 ) -> bool {
     let Ok(message) = StackRequest::try_from(request.to_bytes()) else { return false };
@@ -315,6 +351,7 @@ async fn exchange<F: Future<Output = ()>>(
         tracing::debug!(%error, "a request was not sent");
         return false;
     }
+    drop(sent);
     while let Some(message) = transaction.receive().await {
         if let Some(Message::Response(response)) = from_stack(&message) {
             let is_final = response.is_final();

@@ -1,6 +1,7 @@
 //! What the tests share: a gateway with an application that takes every call, and sipp as the peer.
 
 #![allow(dead_code, reason = "each test uses a part of it")]
+#![allow(clippy::unwrap_used, reason = "what fails here fails the test")]
 
 use std::io::Read as _;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
@@ -17,14 +18,14 @@ use tercet_sip_gateway::signalling::{
 use tokio::sync::mpsc;
 
 /// Nothing here takes longer.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
-pub fn loopback(port: u16) -> SocketAddr {
+pub(crate) fn loopback(port: u16) -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], port))
 }
 
 /// One that is free now, for UDP and for TCP.
-pub fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     loop {
         let socket = UdpSocket::bind(loopback(0)).unwrap();
         let port = socket.local_addr().unwrap().port();
@@ -35,7 +36,7 @@ pub fn free_port() -> u16 {
 }
 
 /// Everybody may call, at any rate, over UDP.
-pub fn open_config() -> Config {
+pub(crate) fn open_config() -> Config {
     Config {
         listeners: vec![Listener { transport: Transport::Udp, bind: loopback(0), public: None }],
         inbound: Inbound::Anybody,
@@ -49,19 +50,22 @@ pub fn open_config() -> Config {
     }
 }
 
-pub fn session() -> Session {
+pub(crate) fn session() -> Session {
     Session::new(LocalMedia::at(loopback(40_000), &[Codec::Pcma, Codec::Pcmu]), &[5; SECRET_BYTES])
 }
 
 /// A gateway and what its application heard.
-pub struct Phones {
-    pub gateway: Gateway,
-    pub heard: Arc<Mutex<Vec<Event>>>,
+pub(crate) struct Phones {
+    pub(crate) gateway: Gateway,
+    pub(crate) heard: Arc<Mutex<Vec<Event>>>,
 }
 
 impl Phones {
     /// Runs an application that does with each event what `react` does.
-    pub async fn start(config: Config, mut react: impl FnMut(&Handle, &Event) + Send + 'static) -> Phones {
+    pub(crate) async fn start(
+        config: Config,
+        mut react: impl FnMut(&Handle, &Event) + Send + 'static,
+    ) -> Phones {
         let (gateway, mut events) = Gateway::start(config).await.unwrap();
         let heard = Arc::new(Mutex::new(Vec::new()));
         let (handle, hearing) = (gateway.handle().clone(), heard.clone());
@@ -74,20 +78,20 @@ impl Phones {
         Phones { gateway, heard }
     }
 
-    pub fn address(&self) -> SocketAddr {
+    pub(crate) fn address(&self) -> SocketAddr {
         self.gateway.addresses()[0].1
     }
 
-    pub fn handle(&self) -> &Handle {
+    pub(crate) fn handle(&self) -> &Handle {
         self.gateway.handle()
     }
 
-    pub fn events(&self) -> Vec<Event> {
+    pub(crate) fn events(&self) -> Vec<Event> {
         self.heard.lock().unwrap().clone()
     }
 
     /// Waits for an event.
-    pub async fn until(&self, what: &str, is_it: impl Fn(&Event) -> bool) -> Event {
+    pub(crate) async fn until(&self, what: &str, is_it: impl Fn(&Event) -> bool) -> Event {
         let since = Instant::now();
         loop {
             if let Some(event) = self.events().into_iter().find(&is_it) {
@@ -98,11 +102,11 @@ impl Phones {
         }
     }
 
-    pub async fn until_ended(&self) -> Event {
+    pub(crate) async fn until_ended(&self) -> Event {
         self.until("the end of a call", |event| matches!(event, Event::Ended { .. })).await
     }
 
-    pub async fn until_quiet(&self) {
+    pub(crate) async fn until_quiet(&self) {
         let since = Instant::now();
         while self.gateway.counters().calls_now > 0 {
             assert!(since.elapsed() < PATIENCE, "calls that never end: {:#?}", self.gateway.counters());
@@ -112,7 +116,7 @@ impl Phones {
 }
 
 /// Rings and answers; answers what is offered later; takes transfers. A call to a number is refused with it.
-pub fn take_everything() -> impl FnMut(&Handle, &Event) + Send + 'static {
+pub(crate) fn take_everything() -> impl FnMut(&Handle, &Event) + Send + 'static {
     let mut sessions = std::collections::HashMap::<CallId, Session>::new();
     move |handle, event| match event {
         Event::Incoming(incoming) => {
@@ -159,37 +163,37 @@ pub fn take_everything() -> impl FnMut(&Handle, &Event) + Send + 'static {
 }
 
 /// A run of sipp, which ends with the test.
-pub struct Sipp {
+pub(crate) struct Sipp {
     child: Child,
     name: String,
-    pub port: u16,
+    pub(crate) port: u16,
 }
 
 /// How sipp is run.
-pub struct Scenario {
-    pub file: &'static str,
-    pub remote: SocketAddr,
-    pub to: &'static str,
-    pub calls: u32,
-    pub calls_a_second: u32,
-    pub more: Vec<String>,
+pub(crate) struct Scenario {
+    pub(crate) file: &'static str,
+    pub(crate) remote: SocketAddr,
+    pub(crate) to: &'static str,
+    pub(crate) calls: u32,
+    pub(crate) calls_a_second: u32,
+    pub(crate) more: Vec<String>,
 }
 
 impl Scenario {
-    pub fn new(file: &'static str, remote: SocketAddr) -> Scenario {
+    pub(crate) fn new(file: &'static str, remote: SocketAddr) -> Scenario {
         Scenario { file, remote, to: "room", calls: 1, calls_a_second: 10, more: Vec::new() }
     }
 
-    pub fn with(mut self, more: &[&str]) -> Scenario {
+    pub(crate) fn with(mut self, more: &[&str]) -> Scenario {
         self.more.extend(more.iter().map(|one| (*one).to_owned()));
         self
     }
 
-    pub fn to(self, to: &'static str) -> Scenario {
+    pub(crate) fn to(self, to: &'static str) -> Scenario {
         Scenario { to, ..self }
     }
 
-    pub fn start(self) -> Sipp {
+    pub(crate) fn start(self) -> Sipp {
         let port = free_port();
         let file = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/sipp").join(self.file);
         let mut command = Command::new("sipp");
@@ -221,13 +225,13 @@ impl Scenario {
     }
 
     /// Runs it to its end, which has to be a good one.
-    pub async fn run(self) {
+    pub(crate) async fn run(self) {
         self.start().succeeds().await;
     }
 }
 
 impl Sipp {
-    pub async fn succeeds(mut self) {
+    pub(crate) async fn succeeds(mut self) {
         let since = Instant::now();
         let status = loop {
             if let Some(status) = self.child.try_wait().unwrap() {
@@ -241,7 +245,7 @@ impl Sipp {
         assert!(status.success(), "sipp {}: {status}\n{errors}", self.name);
     }
 
-    pub fn address(&self) -> SocketAddr {
+    pub(crate) fn address(&self) -> SocketAddr {
         loopback(self.port)
     }
 }
@@ -254,31 +258,31 @@ impl Drop for Sipp {
 }
 
 /// A socket that says what it likes.
-pub struct Raw {
-    pub socket: UdpSocket,
-    pub remote: SocketAddr,
+pub(crate) struct Raw {
+    pub(crate) socket: UdpSocket,
+    pub(crate) remote: SocketAddr,
 }
 
 impl Raw {
-    pub fn to(remote: SocketAddr) -> Raw {
+    pub(crate) fn to(remote: SocketAddr) -> Raw {
         let socket = UdpSocket::bind(loopback(0)).unwrap();
         socket.set_read_timeout(Some(Duration::from_millis(1500))).unwrap();
         Raw { socket, remote }
     }
 
-    pub fn send(&self, message: &[u8]) {
+    pub(crate) fn send(&self, message: &[u8]) {
         self.socket.send_to(message, self.remote).unwrap();
     }
 
     /// The next message, or `None` after a second and a half of silence.
-    pub fn receive(&self) -> Option<String> {
+    pub(crate) fn receive(&self) -> Option<String> {
         let mut buffer = [0; 65_535];
         let (length, _) = self.socket.recv_from(&mut buffer).ok()?;
         Some(String::from_utf8_lossy(&buffer[..length]).into_owned())
     }
 
     /// The next final status.
-    pub fn final_status(&self) -> Option<u16> {
+    pub(crate) fn final_status(&self) -> Option<u16> {
         loop {
             let message = self.receive()?;
             let status: u16 = message.strip_prefix("SIP/2.0 ")?.get(..3)?.parse().ok()?;
@@ -289,12 +293,12 @@ impl Raw {
     }
 
     /// A request out of the blue; `change` gets its text.
-    pub fn ask(&self, method: &str, to: &str, more: &str) -> Option<u16> {
+    pub(crate) fn ask(&self, method: &str, to: &str, more: &str) -> Option<u16> {
         self.send(self.request(method, to, more).as_bytes());
         self.final_status()
     }
 
-    pub fn request(&self, method: &str, to: &str, more: &str) -> String {
+    pub(crate) fn request(&self, method: &str, to: &str, more: &str) -> String {
         let us = self.socket.local_addr().unwrap();
         let number: u64 = rand::random();
         format!(
@@ -307,4 +311,4 @@ impl Raw {
 }
 
 /// Keeps a receiver alive.
-pub type Events = mpsc::Receiver<Event>;
+pub(crate) type Events = mpsc::Receiver<Event>;

@@ -3,11 +3,11 @@
 use std::net::IpAddr;
 use std::time::Instant;
 
+use super::super::HangUp;
 use super::super::message::{Request, Response};
-use super::super::{CallId, HangUp, Peer};
 use super::dialog::{Abilities, Dialog};
 use super::session_timer::SessionTimer;
-use super::{ClientTx, ServerTx};
+use super::{Arrived, ClientTx, ServerTx};
 
 /// Where a call is.
 ///
@@ -62,10 +62,8 @@ pub(super) struct OurOffer {
 /// One call.
 #[derive(Debug)]
 pub(super) struct Call {
-    pub(super) id: CallId,
     pub(super) state: State,
     pub(super) dialog: Dialog,
-    pub(super) peer: Peer,
     /// Which trunk, by its place in the configuration.
     pub(super) trunk: Option<usize>,
     /// For the limits of its source.
@@ -102,6 +100,8 @@ pub(super) struct Call {
     pub(super) offered: Option<Pending>,
     /// A re-INVITE of the peer with our answer, until its ACK; and whether the offer in it was ours.
     pub(super) unacknowledged: Option<(ServerTx, bool)>,
+    /// A re-INVITE or UPDATE that came before the ACK that goes before it.
+    pub(super) overtaking: Option<Arrived>,
     pub(super) our_offer: Option<OurOffer>,
     pub(super) session_timer: Option<SessionTimer>,
     /// The peer's wish to transfer us, until it is answered.
@@ -113,12 +113,10 @@ pub(super) struct Call {
 }
 
 impl Call {
-    pub(super) fn new(id: CallId, state: State, dialog: Dialog, peer: Peer) -> Call {
+    pub(super) fn new(state: State, dialog: Dialog) -> Call {
         Call {
-            id,
             state,
             dialog,
-            peer,
             trunk: None,
             source: None,
             abilities: Abilities::default(),
@@ -139,6 +137,7 @@ impl Call {
             is_agreed: false,
             offered: None,
             unacknowledged: None,
+            overtaking: None,
             our_offer: None,
             session_timer: None,
             asked_transfer: None,
@@ -159,8 +158,6 @@ impl Call {
 
     /// Whether somebody waits for an answer to an offer, either way: another offer has to wait (RFC 6337, section 2.2).
     pub(super) fn has_open_offer(&self) -> bool {
-        self.our_offer.as_ref().is_some_and(|offer| offer.tx.is_some())
-            || self.offered.is_some()
-            || self.unacknowledged.is_some_and(|(_, is_offer_ours)| is_offer_ours)
+        self.our_offer.as_ref().is_some_and(|offer| offer.tx.is_some()) || self.offered.is_some()
     }
 }

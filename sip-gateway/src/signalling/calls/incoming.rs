@@ -144,14 +144,14 @@ impl Core {
             from: headers.get("From").map(party_of).unwrap_or_default(),
             to: party_of(&format!("<{}>", arrived.request.uri)),
             to_header: headers.get("To").map(party_of).unwrap_or_default(),
-            peer: caller.peer.clone(),
+            peer: caller.peer,
             source: arrived.source,
             transport: arrived.transport,
             headers: asked.collect(),
             sip_call_id: dialog.call_id.clone(),
             offer: caller.offer,
         };
-        let mut call = Call::new(id, State::Ringing, dialog, caller.peer);
+        let mut call = Call::new(State::Ringing, dialog);
         call.abilities = Abilities::of(headers);
         call.trunk = caller.trunk;
         call.source = Some(arrived.source.ip());
@@ -320,7 +320,11 @@ impl Core {
             // It answers our offer with nothing.
             return self.say_goodbye(now, id, EndReason::Protocol, None);
         }
+        let overtaking = call.overtaking.take();
         self.tell(Event::Confirmed { call: id, sdp: answer.filter(|_| is_offer_ours) });
+        if let Some(arrived) = overtaking {
+            self.on_offer(now, id, arrived);
+        }
     }
 
     pub(super) fn on_server_over(&mut self, now: Instant, tx: ServerTx) {
@@ -362,7 +366,9 @@ impl Core {
     pub(super) fn drop_pending(&mut self, id: CallId) {
         let Some(call) = self.calls.get_mut(&id) else { return };
         let tag = call.dialog.local_tag.clone();
-        let pending = [call.offered.take(), call.asked_transfer.take(), call.invite.take()];
+        let overtaking = call.overtaking.take().map(|Arrived { tx, request, .. }| Pending { tx, request });
+        let invite = call.invite.take().filter(|_| call.state == State::Ringing);
+        let pending = [call.offered.take(), call.asked_transfer.take(), overtaking, invite];
         for pending in pending.into_iter().flatten() {
             let response = Response::to(&pending.request, 487, &tag);
             self.outputs.push_back(Output::Respond { tx: pending.tx, response });

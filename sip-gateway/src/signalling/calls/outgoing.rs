@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use super::super::message::{Address, Method, Request, Response, Scheme, Uri};
-use super::super::{CallId, Dial, EndReason, Event, Peer, Transport};
+use super::super::{CallId, Dial, EndReason, Event, Transport};
 use super::call::{Call, State};
 use super::dialog::{Abilities, Dialog};
 use super::session_timer::Interval;
@@ -126,11 +126,7 @@ impl Core {
             }
         }
         invite.set_body("application/sdp", dial.offer.as_str());
-        let peer = match trunk {
-            Some(trunk) => Peer::Trunk(self.config.trunks[trunk].name.clone()),
-            None => Peer::Anonymous,
-        };
-        let mut call = Call::new(id, State::Calling, dialog, peer);
+        let mut call = Call::new(State::Calling, dialog);
         call.trunk = trunk;
         call.invite_cseq = call.dialog.cseq;
         call.our_sdp = Some(dial.offer);

@@ -87,7 +87,7 @@ impl Core {
     pub(super) fn answer_transfer(&mut self, id: CallId, is_accepted: bool) {
         let Some(call) = self.live(id) else { return };
         let Some(Pending { tx, request }) = call.asked_transfer.take() else { return };
-        let wants_reports = !request.headers.get("Refer-Sub").is_some_and(|value| value.trim() == "false");
+        let wants_reports = request.headers.get("Refer-Sub").is_none_or(|value| value.trim() != "false");
         let status = if is_accepted { 202 } else { 603 };
         let call = &self.calls[&id];
         let mut response = self.response_within(call, &request, status);

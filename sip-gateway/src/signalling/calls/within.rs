@@ -87,7 +87,15 @@ impl Core {
     }
 
     /// A re-INVITE or UPDATE (RFC 3261, section 14.2; RFC 3311).
-    fn on_offer(&mut self, now: Instant, id: CallId, arrived: Arrived) {
+    pub(super) fn on_offer(&mut self, now: Instant, id: CallId, arrived: Arrived) {
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        if call.state == State::Answered || call.unacknowledged.is_some() {
+            // Its ACK is on another way through the stack, and may be overtaken.
+            return match call.overtaking {
+                None => call.overtaking = Some(arrived),
+                Some(_) => self.reply_within(id, &arrived, 500),
+            };
+        }
         let is_invite = arrived.request.method == Method::Invite;
         let Ok(sdp) = super::incoming::offer_in(&arrived.request) else {
             return self.reply_within(id, &arrived, 415);
@@ -106,11 +114,11 @@ impl Core {
                 return self.respond(arrived.tx, response);
             }
         };
-        let is_early = matches!(call.state, State::Ringing | State::Calling | State::Answered);
+        let is_early = matches!(call.state, State::Ringing | State::Calling);
         let has_offer = is_invite || sdp.is_some();
-        // Before our answer is confirmed a re-INVITE is too early; and an UPDATE, before the first offer has its answer.
+        // Before the answer a re-INVITE is too early; and an UPDATE, before the first offer has its answer.
         let is_too_early = is_early && (is_invite || (has_offer && !call.is_described && !call.is_agreed));
-        if call.offered.is_some() || (is_invite && call.unacknowledged.is_some()) || is_too_early {
+        if call.offered.is_some() || is_too_early {
             return self.reply_within(id, &arrived, if is_too_early && is_invite { 491 } else { 500 });
         }
         if has_offer && call.has_open_offer() {
