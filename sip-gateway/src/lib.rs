@@ -12,5 +12,6 @@
 //! [`sdp`] is pure. [`signalling`] has a pure core too; docs/adr says which crate is behind it, and what of that crate is
 //! worked around.
 
+pub mod fuzz;
 pub mod sdp;
 pub mod signalling;

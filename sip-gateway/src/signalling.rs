@@ -44,6 +44,7 @@ pub use digest::Algorithm;
 pub use event::{EndReason, Event, Incoming, Party, Peer, RegistrationState};
 pub use gateway::{Gateway, StartError};
 pub use ids::CallId;
+pub(crate) use screen::fuzz_message;
 
 /// The crate below logs whole messages at the level of information, with the credentials in them. Whoever subscribes to
 /// `tracing` must add this directive to the filter, last, so that nothing loosens it.

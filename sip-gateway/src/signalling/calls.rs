@@ -430,5 +430,40 @@ struct Arrived {
     transport: Transport,
 }
 
+/// One message from nobody known, with calls in and out beside it. For fuzzers.
+pub(super) fn fuzz(message: super::message::Message) {
+    use super::message::Message;
+    let now = Instant::now();
+    let local = Local::new(vec![(Transport::Udp, SocketAddr::from(([192, 0, 2, 1], 5060)))]);
+    let config = Config {
+        inbound: super::Inbound::Anybody,
+        registrar: Some(super::Registrar::default()),
+        ..Config::default()
+    };
+    let mut core = Core::new(config, local, [1; 32], now, Arc::default(), Arc::default());
+    let source = SocketAddr::from(([192, 0, 2, 2], 5060));
+    match message {
+        Message::Request(request) => {
+            let ack = request.clone();
+            let tx = ServerTx(1);
+            core.handle(now, Input::Request { tx, request, source, transport: Transport::Udp });
+            let call = CallId(1);
+            core.handle(now, Input::Command(Command::EarlyMedia(call, "v=0\r\n".to_owned())));
+            core.handle(now, Input::Command(Command::Answer(call, "v=0\r\n".to_owned())));
+            core.handle(now, Input::Acknowledged { tx, ack });
+            core.handle(now, Input::Command(Command::HangUp(call, super::HangUp::Normal)));
+        }
+        Message::Response(response) => {
+            let dial = super::Dial { to: "sip:a@192.0.2.2".to_owned(), ..super::Dial::default() };
+            core.handle(now, Input::Command(Command::Dial(CallId(1), dial)));
+            core.handle(now, Input::StrayAnswer { response: response.clone() });
+            core.handle(now, Input::Response { tx: ClientTx(1), response, sent_to: Some(source) });
+        }
+    }
+    core.handle(now + Duration::from_secs(4000), Input::Tick);
+    core.handle(now + Duration::from_secs(4000), Input::Stop);
+    while core.poll().is_some() {}
+}
+
 #[cfg(test)]
 mod tests;

@@ -46,3 +46,21 @@ pub(super) fn screen(bytes: &[u8], framing: Framing) -> Screened {
         }
     }
 }
+
+/// The bytes of a message, as a datagram and from a stream: screened, read by the stack, and taken by calls. For fuzzers.
+pub(crate) fn fuzz_message(bytes: &[u8]) {
+    for framing in [Framing::Datagram, Framing::Stream] {
+        match screen(bytes, framing) {
+            Screened::Pass(sound) => {
+                let again = parse(&sound, framing).expect("what we write can be read");
+                assert_eq!(again.to_bytes(), sound, "and is written so again");
+                let _ = rsipstack::sip::SipMessage::try_from(sound.as_slice());
+                super::calls::fuzz(again);
+            }
+            Screened::Reply(response) => {
+                assert!(response.starts_with(b"SIP/2.0 "), "a response answers");
+            }
+            Screened::Drop => {}
+        }
+    }
+}

@@ -38,7 +38,8 @@ pub(crate) fn parse(bytes: &[u8], framing: Framing) -> Result<Message, Fault> {
     let body = &bytes[head_end + 4..];
     let mut lines = unfold(head);
     let start = if lines.is_empty() { return Err(Fault::Silent) } else { lines.remove(0) };
-    let (headers, broken_line) = read_headers(&lines);
+    let (mut headers, broken_line) = read_headers(&lines);
+    tidy(&mut headers);
     if let Some(rest) = start.strip_prefix("SIP/2.0 ") {
         return read_response(rest, headers, body, broken_line, framing).ok_or(Fault::Silent);
     }
@@ -109,6 +110,50 @@ fn read_headers(lines: &[String]) -> (Headers, bool) {
         headers.push(long_name(name), value.trim());
     }
     (headers, is_broken)
+}
+
+/// Takes the white space out of what transactions and dialogs are told by: `Via`, a value a field, and the tags.
+fn tidy(headers: &mut Headers) {
+    let mut tidied = Headers::default();
+    for (name, value) in headers.iter() {
+        match name {
+            "Via" => split_list(value).for_each(|via| tidied.push(name, tidy_via(via))),
+            "From" | "To" if value.contains([' ', '\t']) => match Address::parse(value) {
+                Some(address) => {
+                    let head = &value[..value.len() - address.parameters.len()];
+                    tidied.push(name, format!("{}{}", head.trim_end(), squeeze(&address.parameters)));
+                }
+                None => tidied.push(name, value),
+            },
+            _ => tidied.push(name, value),
+        }
+    }
+    *headers = tidied;
+}
+
+fn tidy_via(via: &str) -> String {
+    let via = via.trim();
+    let (sent, parameters) = via.find(';').map_or((via, ""), |at| via.split_at(at));
+    let mut parts: Vec<&str> = sent.splitn(3, '/').map(str::trim).collect();
+    let Some(last) = parts.pop() else { return via.to_owned() };
+    // The transport, and after white space the host; there may be some around its colon too.
+    let (transport, host) = last.split_once([' ', '\t']).unwrap_or((last, ""));
+    let host: String = host.split_ascii_whitespace().collect();
+    parts.push(transport);
+    format!("{} {host}{}", parts.join("/"), squeeze(parameters))
+}
+
+/// `; name = value` without its white space.
+fn squeeze(parameters: &str) -> String {
+    let mut squeezed = String::with_capacity(parameters.len());
+    let mut is_quoted = false;
+    for c in parameters.chars() {
+        is_quoted ^= c == '"';
+        if is_quoted || !matches!(c, ' ' | '\t') {
+            squeezed.push(c);
+        }
+    }
+    squeezed
 }
 
 /// The long form of a compact name (RFC 3261, section 7.3.3), and the common spelling of a long one that is looked for by it.

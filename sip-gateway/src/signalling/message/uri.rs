@@ -70,12 +70,13 @@ impl Uri {
                 Err(UriError::Malformed)
             };
         }
-        let (rest, headers) =
-            rest.split_once('?').map_or((rest, None), |(rest, headers)| (rest, Some(headers)));
+        // A user may have `?` and `;` in it; after it nothing may have `@`.
         let (user, rest) = match rest.rsplit_once('@') {
             Some((user, rest)) => (Some(user.split(':').next().unwrap_or_default()), rest),
             None => (None, rest),
         };
+        let (rest, headers) =
+            rest.split_once('?').map_or((rest, None), |(rest, headers)| (rest, Some(headers)));
         let (host_port, parameters) = rest.find(';').map_or((rest, ""), |at| rest.split_at(at));
         let (host, port) = split_port(host_port).ok_or(UriError::Malformed)?;
         if user.is_some_and(|user| !has_sound_escapes(user)) {
