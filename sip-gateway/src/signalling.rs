@@ -32,6 +32,8 @@ mod gateway;
 mod links;
 mod screen;
 mod stack;
+mod stream;
+mod tls;
 mod udp;
 
 pub use command::{Dial, Handle, HangUp, Overloaded, Rejection};

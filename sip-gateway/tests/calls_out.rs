@@ -257,12 +257,10 @@ async fn registration_with_a_trunk_is_made_renewed_and_taken_back() {
     Scenario::new("load.xml", phones.address()).run().await;
     let Phones { gateway, heard } = phones;
     gateway.shut_down(Duration::from_secs(5)).await;
-    let taken_back = heard
-        .lock()
-        .unwrap()
-        .iter()
-        .any(|event| matches!(event, Event::Registration { state: RegistrationState::Unregistered, .. }));
-    assert!(taken_back);
+    until_heard(&heard, |event| {
+        matches!(event, Event::Registration { state: RegistrationState::Unregistered, .. })
+    })
+    .await;
     sipp.succeeds().await;
 }
 

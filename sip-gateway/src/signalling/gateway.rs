@@ -268,9 +268,7 @@ async fn bind(
                 listening.push(connection);
                 bound
             }
-            transport @ (Transport::Tcp | Transport::Tls) => {
-                connections.listen(transport, listener, public_address).await?
-            }
+            Transport::Tcp | Transport::Tls => connections.listen(config, listener, public_address).await?,
         };
         addresses.push((listener.transport, bound));
     }

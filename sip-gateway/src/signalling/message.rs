@@ -10,7 +10,7 @@ mod uri;
 use std::fmt;
 
 pub(crate) use address::{Address, parameter, split_list};
-pub(crate) use parse::{Fault, Framing, parse};
+pub(crate) use parse::{Fault, Framing, find, parse};
 pub(crate) use uri::{Scheme, Uri, escape_user, split_port, unescape};
 
 /// What a request asks for. Names are in upper case, and in no other (RFC 3261, section 7.1).

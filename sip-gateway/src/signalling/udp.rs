@@ -32,12 +32,20 @@ impl Gate {
 
     /// Whether one more may enter. If not, it is counted as lost: its sender repeats it.
     pub(super) fn enter(&self) -> bool {
-        if self.waiting.load(Ordering::Relaxed) >= self.waiting_max {
+        let may_enter = self.may_enter();
+        if !may_enter {
             self.tally.dropped.add(1);
-            return false;
         }
-        self.waiting.fetch_add(1, Ordering::Relaxed);
-        true
+        may_enter
+    }
+
+    /// The same, for one that can wait.
+    pub(super) fn may_enter(&self) -> bool {
+        let is_free = self.waiting.load(Ordering::Relaxed) < self.waiting_max;
+        if is_free {
+            self.waiting.fetch_add(1, Ordering::Relaxed);
+        }
+        is_free
     }
 
     /// One has left.

@@ -59,6 +59,18 @@ pub(super) struct OurOffer {
     pub(super) tries: u32,
 }
 
+/// Reports on a transfer: one at a time, each when the one before it, or our 202, is with the peer.
+#[derive(Clone, Debug)]
+pub(super) struct Reports {
+    /// `Event: refer;id=…`.
+    pub(super) event: String,
+    /// The response to the REFER, while it is on its way.
+    pub(super) after: Option<ServerTx>,
+    /// A NOTIFY has no response yet.
+    pub(super) is_busy: bool,
+    pub(super) waiting: Vec<u16>,
+}
+
 /// One call.
 #[derive(Debug)]
 pub(super) struct Call {
@@ -106,8 +118,8 @@ pub(super) struct Call {
     pub(super) session_timer: Option<SessionTimer>,
     /// The peer's wish to transfer us, until it is answered.
     pub(super) asked_transfer: Option<Pending>,
-    /// The peer hears how the call that it asked for goes: `Event: refer;id=…`.
-    pub(super) reports_to: Option<String>,
+    /// The peer hears how the call that it asked for goes.
+    pub(super) reports: Option<Reports>,
     /// We asked the peer for a transfer, and hear how it goes.
     pub(super) is_transferring: bool,
 }
@@ -141,7 +153,7 @@ impl Call {
             our_offer: None,
             session_timer: None,
             asked_transfer: None,
-            reports_to: None,
+            reports: None,
             is_transferring: false,
         }
     }

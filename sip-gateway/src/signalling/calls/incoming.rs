@@ -329,6 +329,7 @@ impl Core {
 
     pub(super) fn on_server_over(&mut self, now: Instant, tx: ServerTx) {
         let Some(id) = self.servers.remove(&tx) else { return };
+        self.on_transfer_taken(id, tx);
         let Some(call) = self.calls.get_mut(&id) else { return };
         let is_of_invite =
             call.state == State::Answered && call.invite.as_ref().is_some_and(|it| it.tx == tx);

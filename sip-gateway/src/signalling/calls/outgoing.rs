@@ -200,12 +200,7 @@ impl Core {
             Purpose::Bye(id) => self.forget(id),
             Purpose::Prack(_) | Purpose::Stray => {}
             Purpose::Refer(id) => self.on_refer_response(id, &response),
-            // A peer that doesn't know the call any more (RFC 6665, section 4.2.2).
-            Purpose::Notify(id) => {
-                if let Some(call) = self.calls.get_mut(&id).filter(|_| response.status >= 300) {
-                    call.reports_to = None;
-                }
-            }
+            Purpose::Notify(id) => self.on_reported(id, &response),
             Purpose::Register(trunk) => self.on_registered(now, trunk, sent.request, &response, sent_to),
         }
     }

@@ -4,9 +4,9 @@ use std::time::Instant;
 
 use super::super::message::{Address, Method, Request, Response, Uri, reason_of, unescape};
 use super::super::{CallId, EndReason, Event};
-use super::call::{Pending, State};
+use super::call::{Pending, Reports, State};
 use super::outgoing::Purpose;
-use super::{Arrived, Core};
+use super::{Arrived, Core, ServerTx};
 
 impl Core {
     pub(super) fn transfer(&mut self, id: CallId, target: &str) {
@@ -65,7 +65,7 @@ impl Core {
         let target = refer_to.and_then(Address::parse).and_then(|to| Uri::parse(&to.uri).ok());
         let Some(mut target) = target else { return self.reply_within(id, &arrived, 400) };
         let is_busy = self.calls.get(&id).is_none_or(|call| {
-            call.asked_transfer.is_some() || call.reports_to.is_some() || call.state != State::Standing
+            call.asked_transfer.is_some() || call.reports.is_some() || call.state != State::Standing
         });
         if is_busy {
             return self.reply_within(id, &arrived, 491);
@@ -104,22 +104,64 @@ impl Core {
         }
         let number = request.headers.cseq().map_or(0, |(number, _)| number);
         if let Some(call) = self.calls.get_mut(&id) {
-            call.reports_to = Some(format!("refer;id={number}"));
+            call.reports = Some(Reports {
+                event: format!("refer;id={number}"),
+                after: Some(tx),
+                is_busy: false,
+                // At once, whatever there is to say (RFC 3515, section 2.4.4).
+                waiting: vec![100],
+            });
         }
-        // At once, whatever there is to say (RFC 3515, section 2.4.4).
-        self.report_transfer(id, 100);
     }
 
     pub(super) fn report_transfer(&mut self, id: CallId, status: u16) {
         let Some(call) = self.live(id).filter(|_| (100..700).contains(&status)) else { return };
-        let Some(event) = call.reports_to.clone() else { return };
+        let Some(reports) = &mut call.reports else { return };
+        // What hasn't been told yet is out of date, but for the first.
+        reports.waiting.truncate(1);
+        reports.waiting.push(status);
+        self.report_next(id);
+    }
+
+    /// Our 202 has left.
+    pub(super) fn on_transfer_taken(&mut self, id: CallId, tx: ServerTx) {
+        let reports = self.calls.get_mut(&id).and_then(|call| call.reports.as_mut());
+        if reports.is_some_and(|reports| reports.after.take_if(|after| *after == tx).is_some()) {
+            self.report_next(id);
+        }
+    }
+
+    pub(super) fn on_reported(&mut self, id: CallId, response: &Response) {
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        if response.status >= 300 {
+            // A peer that doesn't want to know (RFC 6665, section 4.2.2).
+            call.reports = None;
+        } else if let Some(reports) = &mut call.reports {
+            reports.is_busy = false;
+            self.report_next(id);
+        }
+    }
+
+    fn report_next(&mut self, id: CallId) {
+        let Some(call) = self.live(id) else { return };
+        let Some(reports) =
+            call.reports.as_mut().filter(|reports| reports.after.is_none() && !reports.is_busy)
+        else {
+            return;
+        };
+        if reports.waiting.is_empty() {
+            return;
+        }
+        let status = reports.waiting.remove(0);
+        reports.is_busy = true;
+        let event = reports.event.clone();
         let mut notify = call.dialog.request(Method::Notify);
         notify.headers.push("Event", event);
         let state = if status >= 200 { "terminated;reason=noresource" } else { "active;expires=60" };
         notify.headers.push("Subscription-State", state);
         notify.set_body("message/sipfrag;version=2.0", format!("SIP/2.0 {status} {}\r\n", reason_of(status)));
         if status >= 200 {
-            call.reports_to = None;
+            call.reports = None;
         }
         let (hop, trunk) = (call.dialog.next_hop(), call.trunk);
         self.send(Purpose::Notify(id), notify, hop, trunk);

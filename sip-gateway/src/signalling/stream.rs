@@ -1,0 +1,272 @@
+//! Streams (TCP, TLS): bytes are cut into messages, screened like datagrams, and handed to the stack by a channel.
+//!
+//! The stack has streams of its own. They read lengths that overflow, answer nothing that they can't read, take any number
+//! of connections, and wait for ever for a peer that doesn't read; so it gets ours, in the clothes of its channels.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rsipstack::platform::CancellationToken;
+use rsipstack::platform::mpsc as stack_mpsc;
+use rsipstack::sip::SipMessage;
+use rsipstack::transport::channel::ChannelConnection;
+use rsipstack::transport::transport_layer::TransportLayerInner;
+use rsipstack::transport::{SipAddr, SipConnection, TransportEvent};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::sync::mpsc;
+
+use super::Transport;
+use super::message::{Framing, find};
+use super::screen::{Screened, screen};
+use super::stack::stack_transport;
+use super::udp::Gate;
+
+/// Messages to a peer that wait to be written.
+const WRITES_MAX: usize = 64;
+
+/// A peer that takes nothing for so long has gone.
+const WRITE_PATIENCE: Duration = Duration::from_secs(10);
+
+/// A message that has begun is to end within this; and a stream, to begin with one.
+const MESSAGE_PATIENCE: Duration = Duration::from_secs(30);
+
+/// Between messages: calls are quiet for long, and phones that keep their NAT open are not.
+const IDLE_PATIENCE: Duration = Duration::from_secs(2 * 3600);
+
+/// What a stream needs to be read and written.
+pub(super) struct Stream<S> {
+    pub(super) io: S,
+    pub(super) peer: SocketAddr,
+    pub(super) transport: Transport,
+    pub(super) gate: Arc<Gate>,
+    /// Ends it.
+    pub(super) stop: CancellationToken,
+}
+
+impl<S: AsyncRead + AsyncWrite + Send + 'static> Stream<S> {
+    /// Gives it to the stack. When it ends, `on_end` is called.
+    pub(super) async fn start(
+        self,
+        layer: &TransportLayerInner,
+        on_end: impl FnOnce() + Send + 'static,
+    ) -> Option<SipConnection> {
+        let Stream { io, peer, transport, gate, stop } = self;
+        let (received, to_stack) = stack_mpsc::unbounded_channel();
+        let (from_stack, to_write) = stack_mpsc::channel(WRITES_MAX);
+        let address = SipAddr::new(stack_transport(transport), peer.into());
+        let connection = ChannelConnection::create_connection_bounded(
+            to_stack,
+            from_stack,
+            address.clone(),
+            Some(stop.clone()),
+        )
+        .await
+        .ok()?;
+        let connection = SipConnection::from(connection);
+        layer.serve_connection(connection.clone());
+        let (reader, writer) = tokio::io::split(io);
+        let (replies, to_reply) = mpsc::channel(WRITES_MAX);
+        let reading = Reading { connection: connection.clone(), address, peer, received, replies, gate };
+        tokio::spawn(async move {
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = reading.run(reader) => {}
+                () = write(writer, to_write, to_reply) => {}
+            }
+            stop.cancel();
+            on_end();
+        });
+        Some(connection)
+    }
+}
+
+struct Reading {
+    connection: SipConnection,
+    address: SipAddr,
+    peer: SocketAddr,
+    received: stack_mpsc::UnboundedSender<TransportEvent>,
+    replies: mpsc::Sender<Vec<u8>>,
+    gate: Arc<Gate>,
+}
+
+impl Reading {
+    async fn run(self, mut reader: impl AsyncRead + Unpin) {
+        let mut buffer = Vec::new();
+        let mut patience = MESSAGE_PATIENCE;
+        loop {
+            loop {
+                match cut(&mut buffer, self.gate.message_bytes_max) {
+                    Cut::Message(message) => {
+                        if !self.take(&message).await {
+                            return;
+                        }
+                    }
+                    Cut::KeepAlive => {
+                        let _ = self.replies.try_send(b"\r\n".to_vec());
+                    }
+                    Cut::More => break,
+                    Cut::Lost => {
+                        self.gate.tally.unparseable.add(1);
+                        return;
+                    }
+                }
+                patience = IDLE_PATIENCE;
+            }
+            let patience = if buffer.is_empty() { patience } else { MESSAGE_PATIENCE };
+            let read = tokio::time::timeout(patience, reader.read_buf(&mut buffer)).await;
+            if !matches!(read, Ok(Ok(1..))) {
+                return;
+            }
+        }
+    }
+
+    /// Hands a message on; `false` if the stream has to end.
+    async fn take(&self, message: &[u8]) -> bool {
+        match screen(message, Framing::Stream) {
+            Screened::Pass(sound) => {
+                // Nobody repeats what comes by a stream: it waits, and so does its sender.
+                while !self.gate.may_enter() {
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+                let transport = self.address.r#type.unwrap_or_default();
+                let message = SipMessage::try_from(sound.as_slice()).ok();
+                let message =
+                    message.and_then(|it| SipConnection::update_msg_received(it, self.peer, transport).ok());
+                let Some(message) = message else {
+                    self.gate.leave();
+                    return true;
+                };
+                let event = TransportEvent::Incoming(message, self.connection.clone(), self.address.clone());
+                self.received.send(event).is_ok()
+            }
+            Screened::Reply(response) => {
+                self.gate.tally.unparseable.add(1);
+                self.replies.try_send(response).is_ok()
+            }
+            Screened::Drop => {
+                self.gate.tally.unparseable.add(1);
+                true
+            }
+        }
+    }
+}
+
+async fn write(
+    mut writer: impl AsyncWrite + Unpin,
+    mut messages: stack_mpsc::Receiver<TransportEvent>,
+    mut replies: mpsc::Receiver<Vec<u8>>,
+) {
+    loop {
+        let bytes = tokio::select! {
+            event = messages.recv() => match event {
+                Some(TransportEvent::Incoming(message, ..)) => message.to_bytes(),
+                Some(_) => continue,
+                None => return,
+            },
+            reply = replies.recv() => match reply {
+                Some(reply) => reply,
+                None => return,
+            },
+        };
+        let written = tokio::time::timeout(WRITE_PATIENCE, async {
+            writer.write_all(&bytes).await?;
+            writer.flush().await
+        });
+        if !matches!(written.await, Ok(Ok(()))) {
+            return;
+        }
+    }
+}
+
+/// What stands at the beginning of a stream's bytes.
+#[derive(Debug, PartialEq, Eq)]
+enum Cut {
+    /// A whole message, taken out.
+    Message(Vec<u8>),
+    /// Two line ends, which want one back (RFC 5626, section 4.4.1).
+    KeepAlive,
+    /// Not enough.
+    More,
+    /// Nobody can say where the next message begins.
+    Lost,
+}
+
+fn cut(buffer: &mut Vec<u8>, bytes_max: usize) -> Cut {
+    if buffer.starts_with(b"\r\n\r\n") {
+        buffer.drain(..4);
+        return Cut::KeepAlive;
+    }
+    // A single one is an answer to ours, or stands before a message (RFC 3261, section 7.5).
+    if buffer.starts_with(b"\r\n")
+        && buffer.len() > 2
+        && !b"\r\n\r\n".starts_with(&buffer[..buffer.len().min(4)])
+    {
+        buffer.drain(..2);
+    }
+    let Some(head) = find(buffer, b"\r\n\r\n") else {
+        return if buffer.len() > bytes_max { Cut::Lost } else { Cut::More };
+    };
+    let Some(length) = content_length(&buffer[..head]) else { return Cut::Lost };
+    let whole = (head + 4).saturating_add(length);
+    if whole > bytes_max {
+        return Cut::Lost;
+    }
+    if buffer.len() < whole {
+        return Cut::More;
+    }
+    let rest = buffer.split_off(whole);
+    Cut::Message(std::mem::replace(buffer, rest))
+}
+
+/// On a stream every message says how long it is (section 18.3).
+fn content_length(head: &[u8]) -> Option<usize> {
+    let head = String::from_utf8_lossy(head);
+    head.split("\r\n").skip(1).find_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        let name = name.trim_end();
+        let is_length = name.eq_ignore_ascii_case("Content-Length") || name.eq_ignore_ascii_case("l");
+        let value = value.trim();
+        let is_number = !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit());
+        (is_length && is_number).then(|| value.parse().ok())?
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OPTIONS: &str = "OPTIONS sip:a@b SIP/2.0\r\nl : 3\r\n\r\nabc";
+
+    #[test]
+    fn messages_are_cut_wherever_the_reads_end() {
+        let bytes = format!("\r\n\r\n{OPTIONS}{OPTIONS}\r\n{OPTIONS}").into_bytes();
+        for step in 1..bytes.len() {
+            let (mut buffer, mut cuts) = (Vec::new(), Vec::new());
+            for read in bytes.chunks(step) {
+                buffer.extend_from_slice(read);
+                loop {
+                    match cut(&mut buffer, 100) {
+                        Cut::More => break,
+                        found => cuts.push(found),
+                    }
+                }
+            }
+            let message = || Cut::Message(OPTIONS.as_bytes().to_vec());
+            assert_eq!(cuts, [Cut::KeepAlive, message(), message(), message()], "{step}");
+        }
+    }
+
+    #[test]
+    fn stream_is_lost_where_nobody_knows_its_next_message() {
+        for bytes in [
+            "OPTIONS sip:a@b SIP/2.0\r\n\r\n".to_owned(),
+            "OPTIONS sip:a@b SIP/2.0\r\nContent-Length: -1\r\n\r\n".to_owned(),
+            "OPTIONS sip:a@b SIP/2.0\r\nContent-Length: 18446744073709551615\r\n\r\n".to_owned(),
+            "OPTIONS sip:a@b SIP/2.0\r\nContent-Length: 99999999999999999999999\r\n\r\n".to_owned(),
+            "x".repeat(101),
+        ] {
+            assert_eq!(cut(&mut bytes.clone().into_bytes(), 100), Cut::Lost, "{bytes}");
+        }
+    }
+}
