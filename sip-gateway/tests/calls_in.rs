@@ -1,5 +1,7 @@
 //! Calls in, with sipp as the phone.
 
+#![allow(clippy::unwrap_used, reason = "what fails here fails the test")]
+
 mod support;
 
 use std::time::Duration;

@@ -1,5 +1,7 @@
 //! Calls out and registrations, with sipp as the phone or the trunk.
 
+#![allow(clippy::unwrap_used, reason = "what fails here fails the test")]
+
 mod support;
 
 use std::sync::Mutex;

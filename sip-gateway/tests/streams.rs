@@ -1,5 +1,7 @@
 //! TCP and TLS.
 
+#![allow(clippy::unwrap_used, reason = "what fails here fails the test")]
+
 mod support;
 
 use std::io::{Read as _, Write as _};

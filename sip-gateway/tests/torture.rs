@@ -2,6 +2,8 @@
 //! beside what the RFC wants done about it. All go over a real socket to a gateway whose application is busy: what is let in
 //! as an INVITE gets 486.
 
+#![allow(clippy::unwrap_used, reason = "what fails here fails the test")]
+
 mod support;
 
 use support::{Phones, Raw, open_config};
