@@ -6,11 +6,10 @@ mod support;
 
 use std::time::Duration;
 
-use md5::{Digest as _, Md5};
-use sha2::Sha256;
-use support::{Phones, Raw, Scenario, open_config, take_everything};
+use support::{Phones, Raw, Scenario, credentials, open_config, take_everything};
 use tercet_sip_gateway::signalling::{
-    Algorithm, Config, Credentials, EndReason, Event, Inbound, Limits, Peer, Rejection, Trunk,
+    Algorithm, Config, Credentials, Dial, EndReason, Event, Inbound, Limits, Listener, Peer, Rejection,
+    Transport, Trunk,
 };
 
 fn ada() -> Credentials {
@@ -61,30 +60,6 @@ async fn password_is_asked_for_and_taken() {
         assert_eq!(incoming.peer, Peer::User("ada".to_owned()));
         assert_eq!(phones.gateway.counters().authentication_failures, 0, "{digests:?}");
     }
-}
-
-/// What a phone sends that was challenged so, in the words of RFC 7616, section 3.4.1.
-fn credentials(challenge: &str, method: &str, uri: &str, count: u32) -> String {
-    let field = |name: &str| {
-        let (_, rest) = challenge.split_once(&format!("{name}=")).unwrap();
-        rest.split([',', '\r']).next().unwrap().trim_matches('"').to_owned()
-    };
-    let hash = |text: String| -> String {
-        let bytes = match field("algorithm").as_str() {
-            "SHA-256" => Sha256::digest(text).to_vec(),
-            _ => Md5::digest(text).to_vec(),
-        };
-        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-    };
-    let (realm, nonce) = (field("realm"), field("nonce"));
-    let whom = hash(format!("ada:{realm}:lovelace"));
-    let what = hash(format!("{method}:{uri}"));
-    let response = hash(format!("{whom}:{nonce}:{count:08x}:c:auth:{what}"));
-    format!(
-        "Authorization: Digest username=\"ada\", realm=\"{realm}\", nonce=\"{nonce}\", uri=\"{uri}\", \
-         response=\"{response}\", algorithm={}, qop=auth, nc={count:08x}, cnonce=\"c\"\r\n",
-        field("algorithm"),
-    )
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -313,6 +288,30 @@ async fn trunk_is_known_by_its_address_and_others_are_not_let_in() {
     let config = Config { inbound: Inbound::Trunks, ..open_config() };
     let strangers = Phones::start(config, take_everything()).await;
     assert_eq!(Raw::to(strangers.address()).ask("INVITE", "room", ""), Some(403));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ipv6_is_spoken_both_ways() {
+    let bind = "[::1]:0".parse().unwrap();
+    let config = Config {
+        listeners: vec![Listener { transport: Transport::Udp, bind, public: None }],
+        ..open_config()
+    };
+    let phones = Phones::start(config, take_everything()).await;
+    let raw = Raw::to(phones.address());
+    assert_eq!(raw.ask("OPTIONS", "room", ""), Some(200));
+    assert_eq!(raw.ask("INVITE", "486", ""), Some(486));
+    let us = raw.socket.local_addr().unwrap();
+    let dial = Dial { to: format!("sip:ada@{us}"), offer: "v=0\r\n".to_owned(), ..Dial::default() };
+    phones.handle().dial(dial).unwrap();
+    let invite = loop {
+        let message = raw.receive().unwrap();
+        if message.starts_with("INVITE ") {
+            break message;
+        }
+    };
+    assert!(invite.starts_with(&format!("INVITE sip:ada@{us} SIP/2.0\r\n")), "{invite}");
+    assert!(invite.contains(&format!("Via: SIP/2.0/UDP {};", phones.address())), "{invite}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -7,7 +7,9 @@ mod support;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use support::{PATIENCE, Phones, Scenario, Sipp, loopback, open_config, session, take_everything};
+use support::{
+    PATIENCE, Phones, Raw, Scenario, Sipp, credentials, loopback, open_config, session, take_everything,
+};
 use tercet_sip_gateway::sdp::Direction;
 use tercet_sip_gateway::signalling::{
     CallId, Config, Credentials, Dial, EndReason, Event, HangUp, Inbound, Registrar, Registration,
@@ -279,7 +281,7 @@ async fn registration_that_fails_is_tried_again_later() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn softphone_registers_and_is_called() {
+async fn softphone_registers_and_leaves() {
     let config = Config {
         users: vec![Credentials { username: "ada".to_owned(), password: "lovelace".to_owned() }],
         registrar: Some(Registrar::default()),
@@ -298,4 +300,28 @@ async fn softphone_registers_and_is_called() {
         .collect();
     assert_eq!(contacts, [1, 0]);
     assert_eq!(phones.gateway.counters().contacts_now, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn softphone_that_registered_is_called() {
+    let config = Config {
+        users: vec![Credentials { username: "ada".to_owned(), password: "lovelace".to_owned() }],
+        registrar: Some(Registrar::default()),
+        ..open_config()
+    };
+    let phones = Phones::start(config, |_, _| {}).await;
+    let raw = Raw::to(phones.address());
+    raw.send(raw.request("REGISTER", "ada", "").as_bytes());
+    let challenge = raw.receive().unwrap();
+    let bob = raw.request("REGISTER", "bob", &credentials(&challenge, "REGISTER", "sip:x", 1));
+    raw.send(bob.as_bytes());
+    assert_eq!(raw.final_status(), Some(403), "with her password, but not as somebody else");
+    let ada = raw.request("REGISTER", "ada", &credentials(&challenge, "REGISTER", "sip:x", 2));
+    raw.send(ada.as_bytes());
+    assert_eq!(raw.final_status(), Some(200));
+    let dial = Dial { to: "ada".to_owned(), offer: session().offer(Direction::SendRecv), ..Dial::default() };
+    phones.handle().dial(dial).unwrap();
+    let invite = raw.receive().unwrap();
+    let us = raw.socket.local_addr().unwrap();
+    assert!(invite.starts_with(&format!("INVITE sip:tester@{us} SIP/2.0")), "{invite}");
 }

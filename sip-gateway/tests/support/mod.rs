@@ -11,6 +11,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use audio_mixer::Codec;
+use md5::{Digest as _, Md5};
+use sha2::Sha256;
 use tercet_sip_gateway::sdp::{Direction, LocalMedia, SECRET_BYTES, Session};
 use tercet_sip_gateway::signalling::{
     CallId, Config, Event, Gateway, Handle, Inbound, Limits, Listener, Rejection, Transport,
@@ -257,6 +259,30 @@ impl Drop for Sipp {
     }
 }
 
+/// What ada's phone sends that was challenged so, in the words of RFC 7616, section 3.4.1.
+pub(crate) fn credentials(challenge: &str, method: &str, uri: &str, count: u32) -> String {
+    let field = |name: &str| {
+        let (_, rest) = challenge.split_once(&format!("{name}=")).unwrap();
+        rest.split([',', '\r']).next().unwrap().trim_matches('"').to_owned()
+    };
+    let hash = |text: String| -> String {
+        let bytes = match field("algorithm").as_str() {
+            "SHA-256" => Sha256::digest(text).to_vec(),
+            _ => Md5::digest(text).to_vec(),
+        };
+        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    };
+    let (realm, nonce) = (field("realm"), field("nonce"));
+    let whom = hash(format!("ada:{realm}:lovelace"));
+    let what = hash(format!("{method}:{uri}"));
+    let response = hash(format!("{whom}:{nonce}:{count:08x}:c:auth:{what}"));
+    format!(
+        "Authorization: Digest username=\"ada\", realm=\"{realm}\", nonce=\"{nonce}\", uri=\"{uri}\", \
+         response=\"{response}\", algorithm={}, qop=auth, nc={count:08x}, cnonce=\"c\"\r\n",
+        field("algorithm"),
+    )
+}
+
 /// A socket that says what it likes.
 pub(crate) struct Raw {
     pub(crate) socket: UdpSocket,
@@ -265,7 +291,8 @@ pub(crate) struct Raw {
 
 impl Raw {
     pub(crate) fn to(remote: SocketAddr) -> Raw {
-        let socket = UdpSocket::bind(loopback(0)).unwrap();
+        let us = if remote.is_ipv6() { "[::1]:0" } else { "127.0.0.1:0" };
+        let socket = UdpSocket::bind(us).unwrap();
         socket.set_read_timeout(Some(Duration::from_millis(1500))).unwrap();
         Raw { socket, remote }
     }
