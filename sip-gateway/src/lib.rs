@@ -13,5 +13,6 @@
 //! worked around.
 
 pub mod fuzz;
+pub mod prompts;
 pub mod sdp;
 pub mod signalling;
