@@ -49,6 +49,7 @@ mod digit;
 mod dtmf;
 mod frame;
 mod gain;
+mod jitter;
 mod level;
 mod limiter;
 mod mix;
@@ -57,17 +58,16 @@ mod ramp;
 mod tone;
 #[cfg(test)]
 mod voices;
-mod jitter;
 
 pub use codec::{Codec, DecodeError, Decoder, Encoder};
 pub use digit::Digit;
 pub use dtmf::DtmfDetector;
 pub use frame::{FRAME_SAMPLES, Frame, RATE_HZ, SILENCE};
 pub use gain::GainControl;
+pub use jitter::{Arrival, FrameKind, JitterBuffer, JitterStats, Packet, Pulled, Reception, ReceptionReport};
 pub use level::level_dbov;
 pub use limiter::{LIMITER_DELAY_SAMPLES, Limiter};
 pub use mix::{MixMinus, Sum};
 pub use noise::ComfortNoise;
 pub use ramp::{RAMP_SAMPLES, Ramp, fade_in, fade_out};
 pub use tone::{Signal, TonePlan, TonePlayer};
-pub use jitter::{Arrival, FrameKind, JitterBuffer, JitterStats, Packet, Pulled, Reception, ReceptionReport};

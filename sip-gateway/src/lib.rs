@@ -13,6 +13,7 @@
 //! worked around.
 
 pub mod fuzz;
+pub mod leg;
 pub mod menu;
 pub mod prompts;
 pub mod sdp;

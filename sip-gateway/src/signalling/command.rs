@@ -109,6 +109,11 @@ impl Handle {
         })
     }
 
+    /// What was counted so far.
+    pub fn counters(&self) -> super::Counters {
+        self.tally.snapshot()
+    }
+
     /// Tells the caller that it rings (180).
     ///
     /// # Errors
