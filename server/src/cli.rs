@@ -78,6 +78,14 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "N", env = "TERCET_WORKERS")]
     workers: Option<usize>,
 
+    /// Where phones call in over UDP and TCP, or `off` [default: 127.0.0.1:5060]
+    #[arg(long, value_name = "ADDRESS:PORT", env = "TERCET_SIP", value_parser = address_or_off)]
+    sip: Option<Sip>,
+
+    /// What phones are told instead of it, behind NAT
+    #[arg(long, value_name = "ADDRESS:PORT", env = "TERCET_SIP_PUBLIC", value_parser = address)]
+    sip_public: Option<SocketAddr>,
+
     /// Secret that the nodes of a cluster share, at least 32 bytes; without it the node is by itself;
     /// better a variable, for arguments are seen
     #[arg(long, value_name = "SECRET", env = "TERCET_CLUSTER_SECRET", hide_env_values = true)]
@@ -105,7 +113,7 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "ADDRESS:PORT", env = "TERCET_CLUSTER_PUBLIC", value_parser = address)]
     cluster_public: Option<SocketAddr>,
 
-    /// What the node does: have sessions, send people to nodes that do, or both [default: all]
+    /// What the node does: have sessions, send people to nodes that do, both, or have phones [default: all]
     #[arg(long, env = "TERCET_ROLE")]
     role: Option<ClusterRole>,
 
@@ -253,6 +261,11 @@ impl ServeArgs {
         set(&mut config.media_udp, self.media_udp);
         set(&mut config.public_ip, self.public_ip);
         set(&mut config.workers, self.workers.map(Some));
+        if let Some(sip) = self.sip {
+            config.sip.enabled = sip.0.is_some();
+            set(&mut config.sip.listen, sip.0);
+        }
+        set(&mut config.sip.public, self.sip_public.map(Some));
         set(&mut config.cluster.secret, self.cluster_secret.map(Some));
         set(&mut config.cluster.node_id, self.node_id);
         set(&mut config.cluster.zone, self.zone);
@@ -386,6 +399,14 @@ fn address(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| {
         "write an address and a port, such as 127.0.0.1:8080 or [::1]:8080; names are not resolved".to_owned()
     })
+}
+
+/// Where SIP listens; `None` for nowhere.
+#[derive(Clone, Copy)]
+struct Sip(Option<SocketAddr>);
+
+fn address_or_off(text: &str) -> Result<Sip, String> {
+    if text == "off" { Ok(Sip(None)) } else { address(text).map(|address| Sip(Some(address))) }
 }
 
 /// The number of a node or zone, up to 255.

@@ -8,6 +8,7 @@
 mod load;
 mod sample;
 mod selection;
+mod sip;
 mod validate;
 
 use std::collections::BTreeMap;
@@ -23,6 +24,9 @@ use tercet_core::{PRE_ROLL_DEFAULT, RoomAudio};
 
 use self::selection::{SelectorConfig, SelectorOverride};
 pub(crate) use load::{ConfigError, check_environment};
+pub(crate) use sip::{
+    SIP_DEFAULT, SipCallerId, SipCallers, SipCodec, SipConfig, SipRoute, SipSrtp, SipTransport, SipTrunk,
+};
 pub(crate) use validate::{NAME_CHARS_MAX, is_name};
 
 /// The secret that signs tokens where nothing else is configured. Everybody can read it here, so
@@ -63,6 +67,8 @@ pub(crate) struct Config {
     pub(crate) shutdown_ms: u64,
     /// Other nodes: rooms may span them. Without a cluster secret this node is by itself.
     pub(crate) cluster: ClusterConfig,
+    /// Phones: calls over SIP are participants of rooms.
+    pub(crate) sip: SipConfig,
     /// What is logged, and how.
     pub(crate) log: LogConfig,
     /// Who may enter: the keys that access tokens (JSON Web Tokens) are checked with. With neither
@@ -90,6 +96,15 @@ pub(crate) enum ClusterRole {
     Media,
     /// Has none, and sends everybody to others.
     Gateway,
+    /// Has phones, and sends everybody else to others.
+    Sip,
+}
+
+impl ClusterRole {
+    /// Whether clients other than phones are served.
+    pub(crate) fn has_sessions(self) -> bool {
+        matches!(self, ClusterRole::All | ClusterRole::Media)
+    }
 }
 
 /// The other nodes.
@@ -104,7 +119,7 @@ pub(crate) struct ClusterConfig {
     pub(crate) node_id: u8,
     /// The zone: a region whose nodes are near to each other, 0 to 255.
     pub(crate) zone: u8,
-    /// What the node does: `all`, `media` or `gateway`.
+    /// What the node does: `all`, `media`, `gateway` or `sip`.
     pub(crate) role: ClusterRole,
     /// Nodes to begin with, HOST:PORT: where any others listen for nodes. A name stands for all its addresses.
     #[schemars(example = ["tercet-1.example.com:50100"])]
@@ -273,6 +288,7 @@ impl Default for Config {
             allowed_origins: vec!["*".to_owned()],
             shutdown_ms: 10_000,
             cluster: ClusterConfig::default(),
+            sip: SipConfig::default(),
             log: LogConfig::default(),
             access: AccessConfig::default(),
             session: SessionConfig::default(),

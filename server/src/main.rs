@@ -7,6 +7,7 @@ mod config;
 mod control;
 mod http;
 mod media;
+mod phones;
 mod serve;
 mod shutdown;
 

@@ -18,6 +18,7 @@ use crate::config::Config;
 use crate::control::{self, Control, ControlHandle, ControlInput};
 use crate::http::{self, Node, Stop};
 use crate::media::WorkerPool;
+use crate::phones;
 use crate::shutdown::Signals;
 
 /// Worker events under way to the control plane; a worker keeps its own backlog beyond.
@@ -53,12 +54,24 @@ async fn run(config: Arc<Config>) -> anyhow::Result<()> {
     let nodes = config.cluster.secret.is_some().then(|| cluster::bind(&config)).transpose()?;
     let (event_sender, worker_events) = mpsc::channel(WORKER_EVENTS_MAX);
     let inbox = nodes.as_ref().map(|nodes| nodes.inbox.clone());
-    let pool = WorkerPool::start(&config, inbox, &event_sender)?;
-    drop(event_sender);
-    announce(&config, http_address, &pool, nodes.as_ref().map(|nodes| nodes.address));
+    let phones = config.sip.enabled.then(phones::bind).transpose()?;
+    let phones_inbox = phones.as_ref().map(|phones| phones.inbox.clone());
+    let mut pool = WorkerPool::start(&config, phones_inbox, inbox, &event_sender)?;
+    let lines = match (phones, pool.phones()) {
+        (Some(phones), Some(worker)) => {
+            let inboxes = pool.inboxes().to_vec();
+            let (handle, lines) = phones.start(worker, inboxes, event_sender, config.sip.silent_after())?;
+            pool.add_phones(handle);
+            Some(lines)
+        }
+        _ => None,
+    };
+    let media = pool.bound().flatten().copied().collect::<Vec<_>>();
+    let nodes_address = nodes.as_ref().map(|nodes| nodes.address);
 
     let (cluster_sender, cluster_events) = mpsc::channel(CLUSTER_EVENTS_MAX);
-    let started = nodes.map(|nodes| nodes.start(&config, http_address, pool.inboxes(), cluster_sender));
+    let inboxes = pool.inboxes().to_vec();
+    let started = nodes.map(|nodes| nodes.start(&config, http_address, inboxes, cluster_sender));
     let cluster = started.transpose()?;
     if let Some(cluster) = &cluster {
         let seeds = &config.cluster.seeds;
@@ -71,6 +84,12 @@ async fn run(config: Arc<Config>) -> anyhow::Result<()> {
     let events = cluster.clone().map(|handle| control::Cluster { handle, events: cluster_events });
     let (control, control_task) = control::start(state, pool, worker_events, events);
     let stop = Arc::new(watch::Sender::new(Stop::No));
+    let phones = match lines {
+        Some(lines) => phones::start(config.clone(), lines, control.clone(), stop.clone()).await?,
+        None => None,
+    };
+    let sip = phones.as_ref().map_or(&[][..], |phones| phones.addresses());
+    announce(&config, http_address, &media, nodes_address, sip);
     let node = Node {
         config: config.clone(),
         access,
@@ -80,6 +99,7 @@ async fn run(config: Arc<Config>) -> anyhow::Result<()> {
         stop: stop.clone(),
         cluster: cluster.clone(),
         zones: Arc::new(zones),
+        dialler: phones.as_ref().map(|phones| phones.dialler()),
     };
     let (stop_http, http_stopped) = oneshot::channel::<()>();
     let mut server = tokio::spawn(http::listen(listener, http::router(node), http_stopped));
@@ -94,6 +114,9 @@ async fn run(config: Arc<Config>) -> anyhow::Result<()> {
             warn!("told twice to stop: stopping at once");
             return Ok(());
         }
+    }
+    if let Some(phones) = phones {
+        phones.stop(GOODBYE).await;
     }
     drop(control);
     let _ = stop_http.send(());
@@ -149,7 +172,8 @@ fn start_logging(config: &Config) -> anyhow::Result<()> {
 fn log_filter(directives: &str) -> Result<EnvFilter, tracing_subscriber::filter::ParseError> {
     const OF_PEERS: &str = "str0m=off,is=off,dimpl=off,sctp_proto=off,tungstenite=off,tokio_tungstenite=off,\
                             atm0s_sdn=off,atm0s_sdn_network=off,atm0s_sdn_router=off";
-    EnvFilter::try_new(format!("{OF_PEERS},{directives}"))
+    // Whatever is asked for: what SIP's library logs has credentials in it.
+    EnvFilter::try_new(format!("{OF_PEERS},{directives},{}", tercet_sip_gateway::signalling::LOG_DIRECTIVE))
 }
 
 /// Raises the limit of open files, as far as we may: each session is a connection, and the limit that most
@@ -182,8 +206,15 @@ fn install_metrics() -> anyhow::Result<PrometheusHandle> {
 }
 
 /// What an operator wants to see, on standard output: where the demo is, and who may enter.
-fn announce(config: &Config, http: SocketAddr, pool: &WorkerPool, nodes: Option<SocketAddr>) {
-    let media: Vec<String> = pool.bound().flatten().map(ToString::to_string).collect();
+fn announce(
+    config: &Config,
+    http: SocketAddr,
+    media: &[SocketAddr],
+    nodes: Option<SocketAddr>,
+    sip: &[(phones::SipTransport, SocketAddr)],
+) {
+    let media_is_local = media.iter().all(|address| address.ip().is_loopback());
+    let media: Vec<String> = media.iter().map(ToString::to_string).collect();
     let demo = match (http::has_demo(), config.demo_open()) {
         (true, true) => "",
         (true, false) => "\n          with ?token=..., see `tercet token`",
@@ -199,10 +230,13 @@ fn announce(config: &Config, http: SocketAddr, pool: &WorkerPool, nodes: Option<
     };
     let cluster =
         nodes.map(|address| format!("  cluster node {} on UDP {address}\n", cluster::own_id(config)));
+    let phones = sip.iter().find(|(transport, _)| *transport == phones::SipTransport::Udp);
+    let phones = phones.map(|(_, address)| format!("  phones  sip:ROOM@{address}\n"));
     let said = format!(
-        "Tercet {}\n  demo    http://{http}/{demo}\n  media   UDP {}\n{}  access  {access}\n",
+        "Tercet {}\n  demo    http://{http}/{demo}\n  media   UDP {}\n{}{}  access  {access}\n",
         env!("CARGO_PKG_VERSION"),
         media.join(", "),
+        phones.unwrap_or_default(),
         cluster.unwrap_or_default(),
     );
     // In one piece, and whoever started the server may have closed its end.
@@ -210,7 +244,6 @@ fn announce(config: &Config, http: SocketAddr, pool: &WorkerPool, nodes: Option<
     if config.demo_open() && !http.ip().is_loopback() {
         warn!("demo is on: whoever reaches {http} may enter any room");
     }
-    let media_is_local = pool.bound().flatten().all(|address| address.ip().is_loopback());
     if !http.ip().is_loopback() && media_is_local && config.public_ip.is_empty() {
         warn!("media_udp is loopback only: nobody on another machine will hear anything");
     }

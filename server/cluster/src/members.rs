@@ -42,12 +42,14 @@ pub enum NodeRole {
     Media,
     /// It has none, and sends them to others.
     Gateway,
+    /// It has phones, and sends everybody else to others.
+    Sip,
 }
 
 impl NodeRole {
     /// Whether it has sessions.
     pub fn has_media(self) -> bool {
-        self != NodeRole::Gateway
+        !matches!(self, NodeRole::Gateway | NodeRole::Sip)
     }
 
     /// Whether it knows other zones, and speaks with them.

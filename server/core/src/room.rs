@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use selector::SourceId;
 use serde::{Deserialize, Serialize};
-use tercet_protocol::{ByOrigin, Role, Standing, TrackOrigin};
+use tercet_protocol::{ByOrigin, Role, Standing, TrackOrigin, Transport};
 
 use crate::roster::Roster;
 use crate::{Gate, NodeId, ParticipantId, RoomId, SourceNumbers};
@@ -29,6 +29,8 @@ pub struct Participant {
     pub name: String,
     /// What they may do.
     pub role: Role,
+    /// How they are attached.
+    pub transport: Transport,
     /// How their voice stands among the others.
     pub standing: Standing,
     /// Whether they ask to speak.
@@ -188,7 +190,13 @@ impl Room {
     ///
     /// # Errors
     /// [`Refusal::RoomFull`].
-    pub fn enter(&mut self, id: ParticipantId, name: String, role: Role) -> Result<&Participant, Refusal> {
+    pub fn enter(
+        &mut self,
+        id: ParticipantId,
+        name: String,
+        role: Role,
+        transport: Transport,
+    ) -> Result<&Participant, Refusal> {
         if self.participant_count() >= self.settings.participants_max as usize {
             return Err(Refusal::RoomFull);
         }
@@ -204,6 +212,7 @@ impl Room {
             id: id.clone(),
             name,
             role,
+            transport,
             standing: Standing::Ordinary,
             hand_raised: false,
             tracks,
@@ -351,15 +360,17 @@ mod tests {
         let settings = RoomSettings { slots: 3, participants_max: 2, listed_listeners_max: 2 };
         let mut room = Room::new("town-hall".into(), settings, SourceNumbers::all());
         let (ada, ben) = (ParticipantId::from("ada"), ParticipantId::from("ben"));
-        room.enter(ada.clone(), "Ada".into(), Role::Moderator).expect("room is empty");
-        room.enter(ben.clone(), "Ben".into(), Role::Listener).expect("room has place for two");
+        room.enter(ada.clone(), "Ada".into(), Role::Moderator, Transport::Webrtc).expect("room is empty");
+        room.enter(ben.clone(), "Ben".into(), Role::Listener, Transport::Webrtc)
+            .expect("room has place for two");
         (room, ada, ben)
     }
 
     #[test]
     fn a_full_room_refuses_the_next() {
         let (mut room, _, _) = room();
-        let refused = room.enter("cyd".into(), "Cyd".into(), Role::Speaker).map(|p| p.id.clone());
+        let refused =
+            room.enter("cyd".into(), "Cyd".into(), Role::Speaker, Transport::Webrtc).map(|p| p.id.clone());
         assert_eq!(refused, Err(Refusal::RoomFull));
     }
 
@@ -400,7 +411,8 @@ mod tests {
     fn two_tracks_never_share_a_source() {
         let (mut room, ada, ben) = room();
         let first = room.leave(&ben).expect("ben was there");
-        let again = room.enter(ben, "Ben".into(), Role::Speaker).expect("there is place").clone();
+        let again =
+            room.enter(ben, "Ben".into(), Role::Speaker, Transport::Webrtc).expect("there is place").clone();
         let ada = room.participant(&ada).expect("ada is there");
         let tracks = [&first, &again, ada].into_iter().flat_map(|participant| participant.tracks.iter());
         let sources: std::collections::BTreeSet<SourceId> = tracks.map(|(_, track)| track.source).collect();
@@ -412,11 +424,11 @@ mod tests {
         let settings = RoomSettings { slots: 3, participants_max: 10, listed_listeners_max: 2 };
         let mut room = Room::new("town-hall".into(), settings, SourceNumbers::all());
         for (id, role) in [("mod", Role::Moderator), ("l1", Role::Listener), ("l2", Role::Listener)] {
-            room.enter(id.into(), id.into(), role).expect("there is place");
+            room.enter(id.into(), id.into(), role, Transport::Webrtc).expect("there is place");
             assert!(room.lists_all(), "{id}");
         }
         for id in ["l3", "l4"] {
-            room.enter(id.into(), id.into(), Role::Listener).expect("there is place");
+            room.enter(id.into(), id.into(), Role::Listener, Transport::Webrtc).expect("there is place");
         }
         room
     }
@@ -429,7 +441,7 @@ mod tests {
     fn listeners_are_listed_up_to_the_bound_and_speakers_beyond_it() {
         let mut room = audience();
         assert_eq!(listed(&room), ["l1", "l2", "mod"]);
-        room.enter("s".into(), "s".into(), Role::Speaker).expect("there is place");
+        room.enter("s".into(), "s".into(), Role::Speaker, Transport::Webrtc).expect("there is place");
         assert_eq!(listed(&room), ["l1", "l2", "mod", "s"]);
         assert_eq!((room.participant_count(), room.lists_all()), (6, false));
     }
@@ -465,7 +477,7 @@ mod tests {
         room.leave(&"l1".into());
         room.moderate(&"l3".into(), Moderation::Mute(TrackOrigin::Microphone)).expect("l3 is there");
         assert_eq!(listed(&room), ["l2", "mod"]);
-        room.enter("l5".into(), "l5".into(), Role::Listener).expect("there is place");
+        room.enter("l5".into(), "l5".into(), Role::Listener, Transport::Webrtc).expect("there is place");
         assert_eq!(listed(&room), ["l2", "l5", "mod"]);
     }
 
@@ -473,12 +485,13 @@ mod tests {
     fn a_listed_listener_has_a_place_only_while_they_listen() {
         let mut room = audience();
         room.raise_hand(&"l1".into(), true).expect("l1 is there");
-        room.enter("l5".into(), "l5".into(), Role::Listener).expect("there is place");
+        room.enter("l5".into(), "l5".into(), Role::Listener, Transport::Webrtc).expect("there is place");
         // Three who only listen are listed now, one more than are let in.
         room.raise_hand(&"l1".into(), false).expect("l1 is there");
         for (leaver, newcomer, is_listed) in [("l2", "l6", false), ("l5", "l7", true)] {
             room.leave(&leaver.into());
-            room.enter(newcomer.into(), newcomer.into(), Role::Listener).expect("there is place");
+            room.enter(newcomer.into(), newcomer.into(), Role::Listener, Transport::Webrtc)
+                .expect("there is place");
             assert_eq!(room.is_listed(&newcomer.into()), is_listed, "{newcomer}");
         }
     }

@@ -13,7 +13,7 @@ mod server;
 
 pub use client::{ClientMessage, DataFrameIn, Request};
 pub use error::{ErrorCode, ProtocolError};
-pub use model::{Role, SpeakerLevel, Standing, TrackKind, WireParticipant, WireSlot, WireTrack};
+pub use model::{Role, SpeakerLevel, Standing, TrackKind, Transport, WireParticipant, WireSlot, WireTrack};
 pub use origin::{ByOrigin, TrackOrigin};
 pub use server::{DataFrameOut, LeaveReason, RoomInfo, ServerMessage, SessionInfo, SlotMid, Welcome};
 

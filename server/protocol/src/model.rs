@@ -56,6 +56,17 @@ pub struct WireTrack {
     pub origin: TrackOrigin,
 }
 
+/// How a participant's client is attached.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Transport {
+    /// WebRTC: a browser or an app with an SDK.
+    #[default]
+    Webrtc,
+    /// SIP: a phone.
+    Sip,
+}
+
 /// Somebody in the room.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct WireParticipant {
@@ -65,6 +76,8 @@ pub struct WireParticipant {
     pub name: String,
     /// What they may do.
     pub role: Role,
+    /// How they are attached: by a browser, or by phone.
+    pub transport: Transport,
     /// How their voice stands among the others.
     pub standing: Standing,
     /// Whether their microphone's audio is withheld from the room.

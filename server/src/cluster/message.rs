@@ -3,7 +3,7 @@
 use selector::SourceId;
 use serde::{Deserialize, Serialize};
 use tercet_core::{Moderation, NodeId, Participant, Publication, Refusal, Restored};
-use tercet_protocol::{ByOrigin, LeaveReason, Role, Standing, TrackOrigin};
+use tercet_protocol::{ByOrigin, LeaveReason, Role, Standing, TrackOrigin, Transport};
 
 /// What one node tells another.
 #[derive(Debug, Serialize, Deserialize)]
@@ -86,6 +86,7 @@ pub(crate) struct RemoteParticipant {
     id: String,
     name: String,
     role: Role,
+    transport: Transport,
     standing: Standing,
     hand_raised: bool,
     microphone: RemoteTrack,
@@ -117,6 +118,7 @@ impl RemoteParticipant {
             id: participant.id.to_string(),
             name: participant.name.clone(),
             role: participant.role,
+            transport: participant.transport,
             standing: participant.standing,
             hand_raised: participant.hand_raised,
             microphone: RemoteTrack::of(&participant.tracks.microphone),
@@ -131,6 +133,7 @@ impl RemoteParticipant {
             id: self.id.as_str().into(),
             name: self.name,
             role: self.role,
+            transport: self.transport,
             standing: self.standing,
             hand_raised: self.hand_raised,
             tracks: ByOrigin { microphone: self.microphone.read(), screen: self.screen.read() },
@@ -216,6 +219,7 @@ mod tests {
             id: "ada".to_owned(),
             name: "Ada".to_owned(),
             role: Role::Moderator,
+            transport: Transport::Sip,
             standing: Standing::Priority,
             hand_raised: true,
             microphone: track,

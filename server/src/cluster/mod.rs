@@ -158,7 +158,7 @@ impl ClusterHandle {
     pub(crate) fn not_ready(&self) -> Option<&'static str> {
         let snapshot = self.snapshot();
         let mut infos = snapshot.others.values().filter_map(|state| state.info.as_ref());
-        if snapshot.own.role == NodeRole::Gateway && !infos.any(|info| info.role.has_media()) {
+        if !snapshot.own.role.has_media() && !infos.any(|info| info.role.has_media()) {
             return Some("a gateway without a node to send anybody to");
         }
         let is_alone = self.has_seeds && snapshot.others.is_empty();
@@ -197,13 +197,10 @@ fn first_info(config: &Config, bound: SocketAddr, http: SocketAddr) -> NodeInfo 
             ClusterRole::All => NodeRole::All,
             ClusterRole::Media => NodeRole::Media,
             ClusterRole::Gateway => NodeRole::Gateway,
+            ClusterRole::Sip => NodeRole::Sip,
         },
         sessions: 0,
-        sessions_max: if config.cluster.role == ClusterRole::Gateway {
-            0
-        } else {
-            config.limits.sessions_max
-        },
+        sessions_max: if config.cluster.role.has_sessions() { config.limits.sessions_max } else { 0 },
         rooms: 0,
         is_strained: false,
         is_draining: false,

@@ -115,7 +115,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::config::{AccessConfig, ClusterConfig};
+    use crate::config::{AccessConfig, ClusterConfig, SipCallers, SipConfig, sip};
 
     /// The sample with every key set; text stays commented.
     fn uncommented() -> String {
@@ -152,6 +152,18 @@ mod tests {
                 secret: Some("<openssl rand -hex 32>".to_owned()),
                 public_key_file: Some("/etc/tercet/access.pub.pem".into()),
             },
+            sip: SipConfig {
+                public: Some("203.0.113.7:5060".parse().unwrap()),
+                tls: Some("0.0.0.0:5061".parse().unwrap()),
+                certificate: Some("/etc/tercet/sip.pem".into()),
+                key: Some("/etc/tercet/sip.key".into()),
+                callers: Some(SipCallers::Authenticated),
+                prompts: Some("/etc/tercet/prompts".into()),
+                user: sip::example_users(),
+                trunk: sip::example_trunks(),
+                route: sip::example_routes(),
+                ..SipConfig::default()
+            },
             rooms: super::super::example_rooms(),
             ..Config::default()
         };
@@ -162,6 +174,7 @@ mod tests {
             workers: None,
             demo: None,
             cluster: ClusterConfig::default(),
+            sip: SipConfig::default(),
             access: AccessConfig::default(),
             rooms: BTreeMap::new(),
             ..parsed

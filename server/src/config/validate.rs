@@ -6,8 +6,10 @@ use std::net::IpAddr;
 use tracing_subscriber::EnvFilter;
 
 use tercet_core::PRE_ROLL_MAX;
+use tercet_sip_gateway::menu::Pin;
+use tercet_sip_gateway::prompts::Language;
 
-use super::{ClusterConfig, Config, ConfigError, DEV_SECRET, SECRET_BYTES_MIN, WORKERS_MAX};
+use super::{ClusterConfig, Config, ConfigError, DEV_SECRET, SECRET_BYTES_MIN, SipTransport, WORKERS_MAX};
 
 /// Times are added to clocks: a bound keeps that from overflowing, and no longer one makes sense.
 const TIME_MS_MAX: u64 = 24 * 60 * 60 * 1000;
@@ -28,6 +30,7 @@ impl Config {
         self.check_public_ip()?;
         self.check_origins()?;
         self.check_cluster()?;
+        self.check_sip()?;
         self.check_log()?;
         self.check_numbers()?;
         self.check_rooms()
@@ -207,6 +210,75 @@ impl Config {
             let port = seed.rsplit_once(':').filter(|(host, _)| !host.is_empty());
             ensure(port.is_some_and(|(_, port)| port.parse::<u16>().is_ok_and(|port| port > 0)), || {
                 format!("cluster.seeds has {seed:?}: write HOST:PORT, such as tercet-1.example.com:50100")
+            })?;
+        }
+        Ok(())
+    }
+
+    fn check_sip(&self) -> Result<(), ConfigError> {
+        let sip = &self.sip;
+        if !sip.enabled {
+            return Ok(());
+        }
+        let is_local = is_loopback(sip.listen.ip()) && sip.tls.is_none_or(|tls| is_loopback(tls.ip()));
+        ensure(is_local || !sip.route.is_empty(), || {
+            "sip is bound to an address that others reach, but no [[sip.route]] says which room a call is for: \
+             add one, or bind to 127.0.0.1"
+                .to_owned()
+        })?;
+        ensure(is_local || !sip.listen.ip().is_unspecified() || sip.public.is_some(), || {
+            format!(
+                "sip.listen is {}, by which no phone answers: set sip.public (or --sip-public) to the address that \
+                 phones and trunks reach, or bind to one address",
+                sip.listen
+            )
+        })?;
+        ensure(sip.tls.is_none() || sip.certificate.is_some() && sip.key.is_some(), || {
+            "sip.tls wants a certificate: set sip.certificate and sip.key to PEM files".to_owned()
+        })?;
+        let [first, last] = sip.rtp_ports;
+        ensure(first >= 1024 && last > first, || {
+            format!("sip.rtp_ports is {first} to {last}: set two ports above 1023, the lower one first")
+        })?;
+        ensure(!sip.codecs.is_empty(), || "sip.codecs is empty: phones have to speak something".to_owned())?;
+        check_range("sip.silent_ms", sip.silent_ms, 1000, TIME_MS_MAX)?;
+        check_range("sip.calls_max", sip.calls_max, 1, 100_000)?;
+        check_range("sip.calls_per_minute", sip.calls_per_minute, 1, 100_000)?;
+        for (index, trunk) in sip.trunk.iter().enumerate() {
+            let name = &trunk.name;
+            ensure(sip.trunk[..index].iter().all(|other| other.name != *name), || {
+                format!("two trunks of sip are called {name}")
+            })?;
+            ensure(trunk.username.is_some() == trunk.password.is_some(), || {
+                format!("sip.trunk {name} has a username or a password, but not both")
+            })?;
+            ensure(trunk.transport != Some(SipTransport::Tls) || sip.tls.is_some(), || {
+                format!("sip.trunk {name} is reached by TLS, but sip.tls is not set: its answers come there")
+            })?;
+            ensure(!trunk.register || trunk.username.is_some(), || {
+                format!("sip.trunk {name} is to be registered with, but has no username")
+            })?;
+        }
+        let languages = sip.route.iter().filter_map(|route| route.language.as_ref()).chain([&sip.language]);
+        for language in languages {
+            language.parse::<Language>().map_err(|error| ConfigError::Invalid(format!("sip: {error}")))?;
+        }
+        for route in &sip.route {
+            let shown = route.number.as_deref().unwrap_or("*");
+            let is_pin = |pin: &String| pin.parse::<Pin>().is_ok();
+            let pins = [&route.pin, &route.moderator_pin];
+            ensure(pins.into_iter().flatten().all(is_pin), || {
+                format!("a PIN of the sip.route for {shown} is not 1 to 32 digits")
+            })?;
+            ensure(route.pin.is_none() || route.pin != route.moderator_pin, || {
+                format!("the sip.route for {shown} has one PIN for moderators and others")
+            })?;
+            ensure(route.room.as_deref().is_none_or(is_name), || {
+                format!("the room of the sip.route for {shown} has not 1 to {NAME_CHARS_MAX} characters")
+            })?;
+            let knows = |trunk: &String| sip.trunk.iter().any(|known| known.name == *trunk);
+            ensure(route.trunk.as_ref().is_none_or(knows), || {
+                format!("the sip.route for {shown} names a trunk that there is not")
             })?;
         }
         Ok(())

@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use tercet_core::{EndpointId, Refusal, Room, RoomId, RoomSettings, SessionId, SourceNumbers};
 use tercet_protocol::{
-    ByOrigin, ErrorCode, LeaveReason, ProtocolError, Role, RoomInfo, ServerMessage, SessionInfo, VERSION,
-    Welcome,
+    ByOrigin, ErrorCode, LeaveReason, ProtocolError, Role, RoomInfo, ServerMessage, SessionInfo, Transport,
+    VERSION, Welcome,
 };
 use tokio::sync::oneshot;
 use tracing::info;
@@ -35,7 +35,7 @@ impl Control {
     /// The worker for one more in a room: one that has others of the room, but few, and not far more sessions than the one
     /// with the fewest; or that one. What is heard crosses to each worker that the room is on, and wakes it.
     fn place(&self, room: &RoomId) -> Option<WorkerId> {
-        let is_free = |worker: WorkerId| !self.strained.contains(&worker);
+        let is_free = |worker: WorkerId| self.load.contains_key(&worker) && !self.strained.contains(&worker);
         let least = self.least_loaded(is_free)?;
         let together_max = self.config.room.together_max as usize;
         let load_max = self.load.get(&least).map_or(0, |load| load + together_max);
@@ -52,6 +52,7 @@ impl Control {
         &mut self,
         now: Instant,
         claims: Claims,
+        transport: Transport,
         name: Option<String>,
         re: Option<u32>,
         socket: Socket,
@@ -69,7 +70,12 @@ impl Control {
             return Err(fatal(ErrorCode::Overloaded, "the node has as many sessions as it may have"));
         }
         // Whoever comes anew in place of a former session takes no more than that had.
-        let worker = self.place(&room_id).or_else(|| former.and_then(|_| self.least_loaded(|_| true)));
+        let worker = match transport {
+            Transport::Webrtc => {
+                self.place(&room_id).or_else(|| former.and_then(|_| self.least_loaded(|_| true)))
+            }
+            Transport::Sip => self.phones,
+        };
         let Some(worker) = worker else {
             let error =
                 fatal(ErrorCode::Overloaded, "the node is at its limit: join again later, or on another");
@@ -106,7 +112,7 @@ impl Control {
         let is_first = live.room.is_empty();
         let role = if claims.first_moderates && is_first { Role::Moderator } else { claims.role };
         let name = name.or(claims.name).unwrap_or_else(|| claims.identity.clone());
-        let entered = live.room.enter(participant_id.clone(), name, role).cloned();
+        let entered = live.room.enter(participant_id.clone(), name, role, transport).cloned();
         let participant = match entered {
             Ok(participant) => participant,
             Err(refusal) => {
@@ -136,7 +142,9 @@ impl Control {
         let worker_is_new = live.add(&participant, session_id, worker);
         self.sessions.insert(session_id, session);
         self.by_endpoint.insert(endpoint, session_id);
-        *self.load.entry(worker).or_insert(0) += 1;
+        if let Some(load) = self.load.get_mut(&worker) {
+            *load += 1;
+        }
         let open = OpenEndpoint {
             endpoint,
             room: room_id.clone(),
@@ -373,7 +381,7 @@ mod tests {
 
     fn join_room(control: &mut Control, room: &str, identity: &str) -> Result<WorkerId, ProtocolError> {
         let (socket, _) = mpsc::channel(64);
-        control.join(Instant::now(), claims(room, identity), None, None, socket)?;
+        control.join(Instant::now(), claims(room, identity), Transport::Webrtc, None, None, socket)?;
         let opened = control.take_commands().into_iter().find(|(_, c)| matches!(c, WorkerCommand::Open(_)));
         Ok(opened.expect("each session is opened on a worker").0)
     }

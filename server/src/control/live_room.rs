@@ -236,6 +236,7 @@ pub(super) fn wire_participant(participant: &Participant) -> WireParticipant {
         id: participant.id.to_string(),
         name: participant.name.clone(),
         role: participant.role,
+        transport: participant.transport,
         standing: participant.standing,
         muted: microphone.muted,
         screen_muted: screen.muted,

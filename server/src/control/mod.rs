@@ -20,14 +20,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use selector::Params;
-use tercet_core::{RoomId, SessionId};
-use tercet_protocol::{ClientMessage, ProtocolError};
+use tercet_core::{EndpointId, RoomId, SessionId};
+use tercet_protocol::{ClientMessage, ProtocolError, Transport};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::MissedTickBehavior;
 
 use crate::access::Claims;
 use crate::cluster::{ClusterEvent, ClusterHandle};
-use crate::media::{TraceReceiver, WorkerEvent, WorkerId, WorkerPool};
+use crate::media::{TraceReceiver, WorkerEvent, WorkerPool};
 
 pub(crate) use lifecycle::{CLOSE_GOING_AWAY, CLOSE_NORMAL, RETRY_AFTER};
 pub(crate) use session::{Outgoing, Socket, protocol_error, text};
@@ -42,6 +42,8 @@ const UPKEEP_INTERVAL: Duration = Duration::from_millis(500);
 /// A session together with the socket that speaks for it now: a socket that was replaced speaks for nobody.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Attached {
+    /// What serves the session on its worker.
+    pub(crate) endpoint: EndpointId,
     pub(crate) session: SessionId,
     pub(crate) attachment: u64,
 }
@@ -51,6 +53,7 @@ pub(crate) struct Attached {
 pub(crate) enum ControlInput {
     Join {
         claims: Claims,
+        transport: Transport,
         name: Option<String>,
         request: Option<u32>,
         socket: Socket,
@@ -160,7 +163,10 @@ async fn run(
         // Workers know the cluster as one more of them.
         let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let clock = (Instant::now(), wall.as_millis() as u64);
-        control.join_cluster(cluster.handle.node, WorkerId(pool.len()), clock);
+        control.join_cluster(cluster.handle.node, pool.cluster(), clock);
+    }
+    if let Some(phones) = pool.phones() {
+        control.serve_phones(phones);
     }
     let mut upkeep = tokio::time::interval(UPKEEP_INTERVAL);
     upkeep.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -122,7 +122,7 @@ impl Session {
 
     /// The session with the socket that it has now.
     pub(super) fn attached(&self) -> Attached {
-        Attached { session: self.id, attachment: self.attachment }
+        Attached { endpoint: self.endpoint, session: self.id, attachment: self.attachment }
     }
 
     /// What the client has to show to come back.

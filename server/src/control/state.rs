@@ -24,12 +24,14 @@ pub(crate) struct Control {
     pub(super) rooms: FxHashMap<RoomId, LiveRoom>,
     pub(super) sessions: FxHashMap<SessionId, Session>,
     pub(super) by_endpoint: FxHashMap<EndpointId, SessionId>,
-    /// Sessions a worker.
+    /// Sessions a worker, phones aside.
     pub(super) load: BTreeMap<WorkerId, usize>,
     /// Workers that can take no more.
     pub(super) strained: BTreeSet<WorkerId>,
     /// Whether all of them are.
     pub(super) at_limit: Arc<AtomicBool>,
+    /// The worker of phones, where there are any.
+    pub(super) phones: Option<WorkerId>,
     pub(super) endpoint_next: u64,
     pub(super) drained: Option<oneshot::Sender<()>>,
     pub(super) draining: bool,
@@ -51,6 +53,7 @@ impl Control {
             strained: BTreeSet::new(),
             at_limit: Arc::default(),
             load: (0..workers).map(|index| (WorkerId(index), 0)).collect(),
+            phones: None,
             endpoint_next: 1,
             drained: None,
             draining: false,
@@ -60,12 +63,17 @@ impl Control {
         }
     }
 
+    /// Phones have a worker of their own.
+    pub(crate) fn serve_phones(&mut self, worker: WorkerId) {
+        self.phones = Some(worker);
+    }
+
     /// A client's socket, or the node, wants something.
     pub(crate) fn input(&mut self, now: Instant, input: ControlInput) {
         match input {
-            ControlInput::Join { claims, name, request, socket, reply } => {
+            ControlInput::Join { claims, transport, name, request, socket, reply } => {
                 // Whoever asked may be gone; the session then ends like any that lost its socket.
-                let _ = reply.send(self.join(now, claims, name, request, socket));
+                let _ = reply.send(self.join(now, claims, transport, name, request, socket));
             }
             ControlInput::Resume { session, secret, request, socket, reply } => {
                 let _ = reply.send(self.resume(now, &session, &secret, request, socket));

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use selector::Level;
 use tercet_core::EndpointId;
-use tercet_protocol::{ClientMessage, Request, Role, ServerMessage, TrackOrigin, Welcome};
+use tercet_protocol::{ClientMessage, Request, Role, ServerMessage, TrackOrigin, Transport, Welcome};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{Attached, Control, ControlInput, Outgoing};
@@ -47,7 +47,14 @@ impl Hall {
         };
         let (socket, outbox) = mpsc::channel(64);
         let (reply, mut attached) = oneshot::channel();
-        let join = ControlInput::Join { claims, name: None, request: None, socket, reply };
+        let join = ControlInput::Join {
+            claims,
+            transport: Transport::Webrtc,
+            name: None,
+            request: None,
+            socket,
+            reply,
+        };
         self.control.input(self.now, join);
         let attached = attached.try_recv().expect("answered at once").expect("there is place");
         self.clients.insert(identity, (attached, outbox));

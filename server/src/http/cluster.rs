@@ -5,7 +5,6 @@ use std::time::Instant;
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::header::AUTHORIZATION;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
@@ -13,8 +12,8 @@ use tercet_cluster::{LinkStatus, NodeInfo, NodeRole, Route};
 use tercet_core::NodeId;
 use tercet_protocol::ErrorCode;
 
-use super::Node;
 use super::demo::refuse;
+use super::{Node, bearer};
 use crate::access::AccessError;
 use crate::cluster::Snapshot;
 use crate::control::{ControlInput, RoomSummary};
@@ -118,8 +117,7 @@ fn refuse_stranger(node: &Node, headers: &HeaderMap) -> Option<Response> {
         return None;
     }
     let unauthorized = |code, message: &str| Some(refuse(StatusCode::UNAUTHORIZED, code, message));
-    let bearer = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
-    let Some(token) = bearer else {
+    let Some(token) = bearer(headers) else {
         return unauthorized(
             ErrorCode::Unauthorized,
             "`Authorization: Bearer TOKEN` is needed: `tercet token --admin`",
@@ -172,6 +170,7 @@ fn of_node(id: NodeId, info: Option<&NodeInfo>, boot: String) -> NodeView {
     let role = match info.map(|info| info.role) {
         Some(NodeRole::Media) => "media",
         Some(NodeRole::Gateway) => "gateway",
+        Some(NodeRole::Sip) => "sip",
         Some(NodeRole::All) | None => "all",
     };
     NodeView {

@@ -1,6 +1,7 @@
 //! HTTP: the demo, the console and the SDK, signalling, health, metrics.
 
 mod assets;
+mod calls;
 mod cluster;
 mod demo;
 mod listener;
@@ -15,11 +16,11 @@ use std::time::Instant;
 
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::http::header::{self, HOST, ORIGIN};
+use axum::http::header::{self, AUTHORIZATION, HOST, ORIGIN};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tercet_protocol::ErrorCode;
 use tokio::sync::{Semaphore, watch};
@@ -31,6 +32,7 @@ use crate::access::Access;
 use crate::cluster::{ClusterHandle, ZoneMap};
 use crate::config::Config;
 use crate::control::{ControlHandle, RETRY_AFTER};
+use crate::phones::Dialler;
 
 /// What the handlers share.
 #[derive(Clone)]
@@ -47,6 +49,8 @@ pub(crate) struct Node {
     pub(crate) cluster: Option<ClusterHandle>,
     /// Which clients are in which zone.
     pub(crate) zones: Arc<ZoneMap>,
+    /// Makes calls, where there are phones.
+    pub(crate) dialler: Option<Dialler>,
 }
 
 /// How far the end of a node is.
@@ -77,6 +81,8 @@ pub(crate) fn router(node: Node) -> Router {
     let signalling = Router::new()
         .route("/v1/ws", get(signalling::upgrade))
         .route("/v1/rooms/{room}/trace", get(trace::trace))
+        .route("/v1/rooms/{room}/calls", post(calls::create).get(calls::list))
+        .route("/v1/rooms/{room}/calls/{call}", delete(calls::delete))
         .route("/v1/cluster", get(cluster::describe))
         .route("/v1/demo", get(demo::describe))
         .route("/v1/demo/token", post(demo::token))
@@ -130,6 +136,11 @@ fn allowed_origins(config: &Config) -> AllowOrigin {
     }
     let origins = config.allowed_origins.iter().filter_map(|origin| HeaderValue::from_str(origin).ok());
     AllowOrigin::list(origins)
+}
+
+/// The token of a request (RFC 6750, section 2.1).
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    headers.get(AUTHORIZATION)?.to_str().ok()?.strip_prefix("Bearer ")
 }
 
 /// For whoever sends people here: those who are here already stay, whatever it says.
@@ -191,7 +202,7 @@ mod tests {
         let loopback = "127.0.0.1:0".parse().expect("an address");
         let config = Arc::new(Config { media_udp: vec![loopback], workers: Some(1), ..Config::default() });
         let (reports, worker_events) = mpsc::channel(1);
-        let pool = WorkerPool::start(&config, None, &reports).expect("a port is free");
+        let pool = WorkerPool::start(&config, None, None, &reports).expect("a port is free");
         let (control, ended) =
             control::start(Control::new(config.clone(), pool.len()), pool, worker_events, None);
         let router = router(Node {
@@ -203,6 +214,7 @@ mod tests {
             stop: Arc::new(watch::Sender::new(Stop::No)),
             cluster: None,
             zones: Arc::default(),
+            dialler: None,
         });
         let ready = (StatusCode::OK, None);
         assert_eq!(readiness(&router).await, ready);

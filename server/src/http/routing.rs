@@ -59,7 +59,7 @@ pub(super) async fn of_room(
         return Placement::Here;
     };
     let role = node.config.cluster.role;
-    if caller.is_passed_on && role == ClusterRole::Gateway {
+    if caller.is_passed_on && !role.has_sessions() {
         return Placement::Nowhere;
     }
     let is_draining = node.is_draining();

@@ -13,7 +13,7 @@ use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use tercet_core::{Allowance, NodeId};
 use tercet_protocol::{
-    ClientMessage, ErrorCode, MESSAGE_BYTES_MAX, ProtocolError, Request, ServerMessage, VERSION,
+    ClientMessage, ErrorCode, MESSAGE_BYTES_MAX, ProtocolError, Request, ServerMessage, Transport, VERSION,
 };
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::{Instant as Deadline, timeout, timeout_at};
@@ -177,7 +177,14 @@ async fn enter(
             let first_moderates = claims.first_moderates && !routing::is_elsewhere(node, &claims.room).await;
             let claims = Claims { first_moderates, ..claims };
             let name = name.as_deref().and_then(display_name);
-            let join = |reply| ControlInput::Join { claims, name, request: re, socket: outbox, reply };
+            let join = |reply| ControlInput::Join {
+                claims,
+                transport: Transport::Webrtc,
+                name,
+                request: re,
+                socket: outbox,
+                reply,
+            };
             node.control.ask(join).await
         }
         Request::Resume { session, secret, may_redirect, .. } => {

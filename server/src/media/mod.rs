@@ -28,7 +28,7 @@ use tercet_protocol::{ByOrigin, TrackOrigin};
 
 pub(crate) use crossing::{Crossing, CrossingSender, Doorbell, HeardPacket, News, crossing};
 pub(crate) use peer::{Answer, OfferError};
-pub(crate) use pool::WorkerPool;
+pub(crate) use pool::{Handle as WorkerHandle, WorkerPool};
 pub(crate) use trace::{TraceReceiver, TraceSender, Traced, What, trace};
 
 /// Which worker thread.

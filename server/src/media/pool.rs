@@ -28,21 +28,26 @@ const EXIT_WORKER_FAILED: i32 = 70;
 /// The worker threads of a node.
 pub(crate) struct WorkerPool {
     workers: Vec<Handle>,
+    media: usize,
+    /// Which of them is that of phones.
+    phones: Option<WorkerId>,
     inboxes: Vec<CrossingSender>,
 }
 
-struct Handle {
-    commands: mpsc::Sender<WorkerCommand>,
-    doorbell: Arc<Doorbell>,
-    thread: JoinHandle<()>,
-    bound: Vec<SocketAddr>,
+/// How the control plane reaches a worker.
+pub(crate) struct Handle {
+    pub(crate) commands: mpsc::Sender<WorkerCommand>,
+    pub(crate) doorbell: Arc<Doorbell>,
+    pub(crate) thread: JoinHandle<()>,
+    pub(crate) bound: Vec<SocketAddr>,
 }
 
 impl WorkerPool {
-    /// Binds all sockets, then starts all threads: a node starts whole or not at all. What crosses to other nodes goes to
-    /// `cluster`, as to a worker after all the others.
+    /// Binds all sockets, then starts all threads: a node starts whole or not at all. What crosses to the thread of phones
+    /// goes to `phones`, and what crosses to other nodes to `cluster`, as to a worker after all the others.
     pub(crate) fn start(
         config: &Config,
+        phones: Option<CrossingSender>,
         cluster: Option<CrossingSender>,
         events: &mpsc::Sender<WorkerEvent>,
     ) -> anyhow::Result<WorkerPool> {
@@ -56,7 +61,8 @@ impl WorkerPool {
             parts.push((poll, doorbell.clone(), sockets, crossing(doorbell)));
         }
         let own = parts.iter().map(|(.., (sender, _))| sender.clone());
-        let inboxes: Vec<_> = own.chain(cluster).collect();
+        let phones_worker = phones.as_ref().map(|_| WorkerId(count));
+        let inboxes: Vec<_> = own.chain(phones).chain(cluster).collect();
         let mut workers = Vec::with_capacity(count);
         for (index, (poll, doorbell, sockets, (_, crossings))) in parts.into_iter().enumerate() {
             let id = WorkerId(index);
@@ -86,17 +92,32 @@ impl WorkerPool {
             let thread = thread.context("starting a media worker")?;
             workers.push(Handle { commands, doorbell, thread, bound });
         }
-        Ok(WorkerPool { workers, inboxes })
+        Ok(WorkerPool { workers, media: count, phones: phones_worker, inboxes })
     }
 
-    /// Where each takes what others pass on.
-    pub(crate) fn inboxes(&self) -> Vec<CrossingSender> {
-        self.inboxes[..self.workers.len()].to_vec()
+    /// The thread of phones runs.
+    pub(crate) fn add_phones(&mut self, phones: Handle) {
+        self.workers.push(phones);
     }
 
-    /// How many there are.
+    /// Where each takes what others pass on, the cluster included.
+    pub(crate) fn inboxes(&self) -> &[CrossingSender] {
+        &self.inboxes
+    }
+
+    /// How many there are for WebRTC.
     pub(crate) fn len(&self) -> usize {
-        self.workers.len()
+        self.media
+    }
+
+    /// Which of them is that of phones.
+    pub(crate) fn phones(&self) -> Option<WorkerId> {
+        self.phones
+    }
+
+    /// What workers know the cluster as: one more of them.
+    pub(crate) fn cluster(&self) -> WorkerId {
+        WorkerId(self.media + usize::from(self.phones.is_some()))
     }
 
     /// Where their sockets are bound, by worker.

@@ -44,6 +44,7 @@ export function icon(strokes: string): SVGSVGElement {
 export const ICONS = {
   mic: "M12 4a3 3 0 0 1 3 3v4a3 3 0 0 1-6 0V7a3 3 0 0 1 3-3M6 11a6 6 0 0 0 12 0M12 17v4",
   micOff: "M15 10V7a3 3 0 0 0-5.7-1.3M9 9v2a3 3 0 0 0 4.6 2.5M6 11a6 6 0 0 0 9.5 4.9M12 17v4M4 3l16 18",
+  phone: "M6.5 4 9 9l-2 1.5a11 11 0 0 0 6.5 6.5L15 15l5 2.5-1 3C11 20 4 13 3.5 5z",
   hand: "M8 12V6a1.5 1.5 0 0 1 3 0v5M11 10V4.5a1.5 1.5 0 0 1 3 0V11M14 6.5a1.5 1.5 0 0 1 3 0V15a6 6 0 0 1-6 6c-3 0-4.4-1.6-5.6-4L4 14.5a1.5 1.5 0 0 1 2.5-1.6L8 14.5",
   share: "M4 5h16v11H4zM9 20h6M12 13V8M9 10l3-3 3 3",
   leave: "M10 4H5v16h5M14 8l4 4-4 4M18 12H9",

@@ -4,6 +4,9 @@
 /** What a participant may do: hear; hear and be heard; and also mute, promote, demote and remove others. */
 export type Role = "listener" | "speaker" | "moderator";
 
+/** How a participant is attached: by a browser or an app, or by phone. */
+export type Transport = "webrtc" | "sip";
+
 /**
  * How a voice stands among the others: `ordinary` competes by its level; `priority` is heard as soon as it speaks, and
  * loses the slot to no ordinary one while it does; `pinned` has a slot for as long as it is sent.
@@ -34,6 +37,7 @@ export interface Participant {
   readonly id: string;
   readonly name: string;
   readonly role: Role;
+  readonly transport: Transport;
   readonly standing: Standing;
   /** Their microphone is withheld from the room. */
   readonly muted: boolean;

@@ -200,6 +200,7 @@ function person(wire: WireParticipant): Person {
     id: wire.id,
     name: wire.name,
     role: wire.role,
+    transport: wire.transport,
     standing: wire.standing,
     muted: wire.muted,
     screenMuted: wire.screen_muted,

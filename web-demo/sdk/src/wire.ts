@@ -1,7 +1,7 @@
 // The messages of docs/protocol.md, version 1, as they cross the WebSocket. Nothing of this is public:
 // `model.ts` turns it into the objects of `api.ts`.
 
-import type { LeaveReason, Role, Standing, TrackOrigin } from "./api.js";
+import type { LeaveReason, Role, Standing, TrackOrigin, Transport } from "./api.js";
 
 export const VERSION = 1;
 
@@ -18,6 +18,7 @@ export interface WireParticipant {
   id: string;
   name: string;
   role: Role;
+  transport: Transport;
   standing: Standing;
   muted: boolean;
   screen_muted: boolean;

@@ -178,6 +178,7 @@ export function wireParticipant(id: string, fields: Json = {}): Json {
     id,
     name: id.toUpperCase(),
     role: "speaker",
+    transport: "webrtc",
     standing: "ordinary",
     muted: false,
     screen_muted: false,

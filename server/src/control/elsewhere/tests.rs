@@ -10,7 +10,7 @@ use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 use tercet_core::{NodeId, RoomId};
 use tercet_protocol::{
-    ClientMessage, LeaveReason, Request, Role, ServerMessage, TrackOrigin, WireParticipant,
+    ClientMessage, LeaveReason, Request, Role, ServerMessage, TrackOrigin, Transport, WireParticipant,
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -162,7 +162,17 @@ impl Nodes {
         };
         let (socket, outbox) = mpsc::channel(1024);
         let (reply, mut attached) = oneshot::channel();
-        control.input(self.now, ControlInput::Join { claims, name: None, request: None, socket, reply });
+        control.input(
+            self.now,
+            ControlInput::Join {
+                claims,
+                transport: Transport::Webrtc,
+                name: None,
+                request: None,
+                socket,
+                reply,
+            },
+        );
         let Ok(attached) = attached.try_recv().expect("answered at once") else {
             // The node stops.
             return;

@@ -43,25 +43,29 @@ export class Person {
       face,
       h("span", { className: "who" }, this.#name, this.#state),
     );
+    if (participant.transport === "sip") this.#initials.replaceChildren(icon(ICONS.phone));
     this.element.style.setProperty("--hue", String(hueOf(participant.id)));
     this.update();
     this.setLevel(participant.levelDbov);
   }
 
   update(): void {
-    const { name, role, muted, screenMuted, handRaised } = this.#participant;
+    const { name, role, transport, muted, screenMuted, handRaised } = this.#participant;
+    const isPhone = transport === "sip";
     const isMe = this.#participant === this.#room.me;
     Object.assign(this.element.dataset, {
       role,
+      transport,
       muted: String(muted),
       hand: String(handRaised),
       me: String(isMe),
     });
-    this.#initials.textContent = initialsOf(name);
+    if (!isPhone) this.#initials.textContent = initialsOf(name);
     this.#name.textContent = name;
     this.#name.title = name;
     const states = [
       isMe ? "you" : "",
+      isPhone ? "by phone" : "",
       role === "speaker" ? "" : role,
       muted ? "muted" : "",
       this.#shares ? (screenMuted ? "sound silenced" : "shares sound") : "",
@@ -88,7 +92,8 @@ export class Person {
       this.#menu = null;
       return;
     }
-    const { id, name, role, standing, muted, screenMuted, handRaised } = this.#participant;
+    const { id, name, role, transport, standing, muted, screenMuted, handRaised } = this.#participant;
+    const isPhone = transport === "sip";
     const pinned = standing === "pinned";
     const promotion = PROMOTION[role];
     const demotion = DEMOTION[role];
@@ -112,7 +117,9 @@ export class Person {
         this.#action("pin", pinned ? "Unpin" : "Pin", () =>
           this.#room.setStanding(id, pinned ? "ordinary" : "pinned"),
         ),
-      this.#action("remove", "Remove", () => this.#room.removeParticipant(id), "Really remove?"),
+      isPhone
+        ? this.#action("remove", "Hang up", () => this.#room.removeParticipant(id), "Really hang up?")
+        : this.#action("remove", "Remove", () => this.#room.removeParticipant(id), "Really remove?"),
     );
     if (!this.#menu) {
       const summary = h("summary", { title: "Actions", data: { testid: "actions" } }, icon(ICONS.dots));

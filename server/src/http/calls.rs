@@ -1,0 +1,109 @@
+//! `/v1/rooms/{room}/calls`: phones that are called into a room by its moderators.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::{FromRequest, Path, Request, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use tercet_protocol::{ErrorCode, Role};
+use tokio::time::timeout;
+
+use super::demo::refuse;
+use super::{Node, bearer};
+use crate::access::AccessError;
+use crate::phones::{DialError, DialOrder, Dialler};
+
+/// How long a request may take to arrive whole.
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Whom to call.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CallRequest {
+    /// A number, or a user of `[[sip.user]]`.
+    to: String,
+    /// Through which trunk.
+    trunk: Option<String>,
+    /// How they are shown to others.
+    name: Option<String>,
+    /// What they may do: a speaker by default.
+    role: Option<Role>,
+    /// The language of prompts.
+    language: Option<String>,
+}
+
+pub(super) async fn create(State(node): State<Node>, Path(room): Path<String>, request: Request) -> Response {
+    let dialler = match dialler(&node, &room, request.headers()) {
+        Ok(dialler) => dialler,
+        Err(refusal) => return *refusal,
+    };
+    let read = timeout(BODY_TIMEOUT, Json::<CallRequest>::from_request(request, &node));
+    let Json(CallRequest { to, trunk, name, role, language }) = match read.await {
+        Ok(Ok(request)) => request,
+        Ok(Err(rejection)) => {
+            return refuse(StatusCode::BAD_REQUEST, ErrorCode::BadMessage, &rejection.body_text());
+        }
+        Err(_) => {
+            let message = "the body did not come in time";
+            return refuse(StatusCode::REQUEST_TIMEOUT, ErrorCode::BadMessage, message);
+        }
+    };
+    if role == Some(Role::Moderator) {
+        let message = "a phone is called as a speaker or a listener: make it a moderator once it is there";
+        return refuse(StatusCode::BAD_REQUEST, ErrorCode::BadMessage, message);
+    }
+    let order = DialOrder { room, to, trunk, name, role: role.unwrap_or(Role::Speaker), language };
+    match dialler.dial(order) {
+        Ok(view) => (StatusCode::CREATED, Json(view)).into_response(),
+        Err(error) => {
+            let (status, code) = match &error {
+                DialError::Bad(_) => (StatusCode::BAD_REQUEST, ErrorCode::BadMessage),
+                DialError::NotFound(_) => (StatusCode::NOT_FOUND, ErrorCode::BadMessage),
+                DialError::TooMany => (StatusCode::TOO_MANY_REQUESTS, ErrorCode::RateLimited),
+                DialError::Overloaded => (StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Overloaded),
+            };
+            refuse(status, code, &error.to_string())
+        }
+    }
+}
+
+pub(super) async fn list(State(node): State<Node>, Path(room): Path<String>, headers: HeaderMap) -> Response {
+    match dialler(&node, &room, &headers) {
+        Ok(dialler) => Json(dialler.list(&room)).into_response(),
+        Err(refusal) => *refusal,
+    }
+}
+
+pub(super) async fn delete(
+    State(node): State<Node>,
+    Path((room, call)): Path<(String, u64)>,
+    headers: HeaderMap,
+) -> Response {
+    match dialler(&node, &room, &headers) {
+        Ok(dialler) if dialler.hang_up(&room, call) => StatusCode::NO_CONTENT.into_response(),
+        Ok(_) => refuse(StatusCode::NOT_FOUND, ErrorCode::BadMessage, "the room has no such call"),
+        Err(refusal) => *refusal,
+    }
+}
+
+/// What makes calls, for a moderator of the room.
+fn dialler(node: &Node, room: &str, headers: &HeaderMap) -> Result<Dialler, Box<Response>> {
+    let Some(token) = bearer(headers) else {
+        let message = "a moderator's token for the room is needed: `Authorization: Bearer TOKEN`";
+        return Err(refuse(StatusCode::UNAUTHORIZED, ErrorCode::Unauthorized, message).into());
+    };
+    let claims = node.access.verify(token).map_err(|error| {
+        let code =
+            if error == AccessError::Expired { ErrorCode::TokenExpired } else { ErrorCode::Unauthorized };
+        refuse(StatusCode::UNAUTHORIZED, code, &error.to_string())
+    })?;
+    if claims.room != room || claims.role != Role::Moderator {
+        let message = "the token is not that of a moderator of this room";
+        return Err(refuse(StatusCode::FORBIDDEN, ErrorCode::Forbidden, message).into());
+    }
+    node.dialler.clone().ok_or_else(|| {
+        refuse(StatusCode::NOT_FOUND, ErrorCode::BadMessage, "this node has no phones: see [sip]").into()
+    })
+}

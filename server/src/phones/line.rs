@@ -1,0 +1,224 @@
+//! The media of one call on the thread of phones: its sockets, its leg, and what it is told beside the room.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use audio_mixer::{Codec, DtmfDetector, Encoder, FRAME_SAMPLES, Frame, Pulled, SILENCE};
+use bytes::Bytes;
+use mio::net::UdpSocket;
+use tercet_core::{EndpointId, RoomId};
+use tercet_sip_gateway::leg::{Arrived, Dropped, Leg};
+use tokio::sync::mpsc;
+
+use super::LineEvent;
+
+/// Datagrams read of one socket before others have their turn: a second of a phone that sends packets of 20 ms.
+const DATAGRAMS_A_TURN: usize = 50;
+
+/// Something that is played to a phone: samples at [`audio_mixer::RATE_HZ`].
+pub(crate) type Sound = Arc<[i16]>;
+
+/// One call.
+pub(super) struct Line {
+    rtp: UdpSocket,
+    rtcp: UdpSocket,
+    pub(super) leg: Option<Leg>,
+    /// Where it takes part.
+    pub(super) room: Option<(RoomId, EndpointId)>,
+    events: mpsc::Sender<LineEvent>,
+    /// What is said to it, in place of the room, and how much of it was.
+    said: Option<(Sound, usize)>,
+    /// What is played, over and over, where nothing is said.
+    music: Option<(Sound, usize)>,
+    encoder: Option<(Codec, Box<dyn Encoder>)>,
+    detector: DtmfDetector,
+    scratch: Vec<u8>,
+    /// How much louder it hears everything, as a factor.
+    volume: f32,
+    told_heard: bool,
+    told_silent: bool,
+}
+
+/// What reading a socket came to.
+#[derive(Default)]
+pub(super) struct Received {
+    pub(super) packets: u64,
+    pub(super) bytes: u64,
+    pub(super) dropped: Vec<Dropped>,
+    /// There may be more.
+    pub(super) is_unfinished: bool,
+}
+
+impl Line {
+    pub(super) fn new(rtp: UdpSocket, rtcp: UdpSocket, events: mpsc::Sender<LineEvent>) -> Line {
+        Line {
+            rtp,
+            rtcp,
+            leg: None,
+            room: None,
+            events,
+            said: None,
+            music: None,
+            encoder: None,
+            detector: DtmfDetector::default(),
+            scratch: Vec::new(),
+            volume: 1.0,
+            told_heard: false,
+            told_silent: false,
+        }
+    }
+
+    pub(super) fn sockets(&mut self) -> [&mut UdpSocket; 2] {
+        [&mut self.rtp, &mut self.rtcp]
+    }
+
+    /// Reads what has come on one of the sockets.
+    pub(super) fn receive(&mut self, now: Instant, is_rtcp: bool, buffer: &mut [u8]) -> Received {
+        let mut received = Received::default();
+        for _ in 0..DATAGRAMS_A_TURN {
+            let socket = if is_rtcp { &self.rtcp } else { &self.rtp };
+            let (length, from) = match socket.recv_from(buffer) {
+                Ok(datagram) => datagram,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return received,
+                // ICMP told of a datagram that did not arrive (Linux, ip(7)): the next call reads on.
+                Err(_) => continue,
+            };
+            received.packets += 1;
+            received.bytes += length as u64;
+            let Some(leg) = &mut self.leg else {
+                continue;
+            };
+            match leg.receive(now, from, &buffer[..length]) {
+                Arrived::Sound => {
+                    if !std::mem::replace(&mut self.told_heard, true) {
+                        self.tell(LineEvent::Heard);
+                    }
+                    self.told_silent = false;
+                }
+                Arrived::Key(key) => self.tell(LineEvent::Key(key)),
+                Arrived::Report | Arrived::Goodbye | Arrived::Nothing => {}
+                Arrived::Dropped(reason) => received.dropped.push(reason),
+            }
+        }
+        received.is_unfinished = true;
+        received
+    }
+
+    /// The phone's next 20 ms, if it has media.
+    pub(super) fn pull(&mut self, now: Instant) -> Option<Pulled> {
+        let leg = self.leg.as_mut()?;
+        leg.tick();
+        let pulled = leg.pull(now);
+        self.detect_keys(&pulled.frame);
+        Some(pulled)
+    }
+
+    /// Its media are beyond repair: the call is to end.
+    pub(super) fn fail(&mut self) {
+        self.leg = None;
+        self.tell(LineEvent::Silent);
+    }
+
+    /// Keys that are heard in what the phone says: where it can't send them otherwise.
+    fn detect_keys(&mut self, frame: &Frame) {
+        if self.leg.as_ref().is_some_and(|leg| leg.agreed().telephone_event.is_none())
+            && let Some(key) = self.detector.hear(frame)
+        {
+            self.tell(LineEvent::Key(key));
+        }
+    }
+
+    /// Nothing has come for long: whoever was there has gone.
+    pub(super) fn look_whether_it_is_there(&mut self, now: Instant, silent_after: Duration) {
+        let Some(leg) = &self.leg else {
+            return;
+        };
+        let is_silent = leg.agreed().direction.receives()
+            && now.saturating_duration_since(leg.heard_at()) >= silent_after;
+        if is_silent && !std::mem::replace(&mut self.told_silent, true) {
+            self.tell(LineEvent::Silent);
+        }
+    }
+
+    /// Says something, in place of what is being said.
+    pub(super) fn say(&mut self, sound: Option<Sound>) {
+        self.said = sound.map(|sound| (sound, 0));
+    }
+
+    /// Plays something over and over where nothing is said, or nothing.
+    pub(super) fn set_music(&mut self, music: Option<Sound>) {
+        self.music = music.map(|music| (music, 0));
+    }
+
+    /// The next 20 ms of what is said to the phone, or played.
+    pub(super) fn next_played(&mut self) -> Option<Frame> {
+        let mut frame = SILENCE;
+        if let Some((sound, at)) = &mut self.said {
+            let rest = &sound[(*at).min(sound.len())..];
+            let count = rest.len().min(FRAME_SAMPLES);
+            frame[..count].copy_from_slice(&rest[..count]);
+            *at += count;
+            if *at >= sound.len() {
+                self.said = None;
+                self.tell(LineEvent::Said);
+            }
+            return Some(frame);
+        }
+        let (music, at) = self.music.as_mut().filter(|(music, _)| !music.is_empty())?;
+        for sample in &mut frame {
+            *sample = music[*at];
+            *at = (*at + 1) % music.len();
+        }
+        Some(frame)
+    }
+
+    /// A frame that only this phone hears, as its codec has it; `former` is what it heard just before.
+    pub(super) fn encode(&mut self, frame: &Frame, former: &Frame, codec: Codec) -> Bytes {
+        let fits = self.encoder.as_ref().is_some_and(|(of, _)| *of == codec);
+        if !fits {
+            let mut encoder = codec.encoder();
+            // It takes over from another without a click if it knows what that one encoded last.
+            encoder.encode(former, &mut self.scratch);
+            self.encoder = Some((codec, encoder));
+        }
+        if let Some((_, encoder)) = &mut self.encoder {
+            encoder.encode(frame, &mut self.scratch);
+        }
+        Bytes::copy_from_slice(&self.scratch)
+    }
+
+    /// It hears what others hear: nothing of its own is to be encoded.
+    pub(super) fn forget_encoder(&mut self) {
+        self.encoder = None;
+    }
+
+    /// How much louder it hears everything, in dB.
+    pub(super) fn set_volume(&mut self, gain_db: i8) {
+        self.volume = 10_f32.powf(f32::from(gain_db) / 20.0);
+    }
+
+    pub(super) fn has_volume(&self) -> bool {
+        self.volume != 1.0
+    }
+
+    pub(super) fn amplify(&self, frame: &mut Frame) {
+        if self.has_volume() {
+            for sample in frame {
+                *sample = (f32::from(*sample) * self.volume) as i16;
+            }
+        }
+    }
+
+    /// Sends; a datagram that the system doesn't take is lost, as on the way.
+    pub(super) fn send(&self, is_rtcp: bool, datagram: &[u8], to: SocketAddr) -> bool {
+        let socket = if is_rtcp { &self.rtcp } else { &self.rtp };
+        socket.send_to(datagram, to).is_ok()
+    }
+
+    /// Whoever has the call is behind only if it has ended for them, or a machine presses keys.
+    fn tell(&self, event: LineEvent) {
+        let _ = self.events.try_send(event);
+    }
+}

@@ -1,0 +1,368 @@
+//! The part of a room that this node's phones are in: their frames and what other workers forward in; out, for each phone what
+//! it is to hear, and for other workers the phones' packets.
+//!
+//! To the room it is one more worker: it ranks its publishers with a [`RoomShard`] of its own, so phones compete for the same
+//! positions as everybody. Whoever has a position is decoded once and added once; a phone that has one hears the sum without
+//! itself, all others hear the same sum, encoded once a codec.
+//!
+//! ```text
+//! phones' frames ─▶ Voice ─▶ RoomShard ─▶ crossings: packets of phones with a position
+//!         │                      │ who has which position
+//! other workers' packets ─▶ Stream: decode
+//!         └──────────────────────┴─▶ MixMinus ─▶ all: limiter, one encoder a codec ─▶ payloads
+//!                                           └─▶ without oneself ─▶ the phone's own limiter, and encoder
+//! ```
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Instant;
+
+use audio_mixer::{Codec, Encoder, Frame, FrameKind, Limiter, MixMinus, Ramp, SILENCE};
+use bytes::Bytes;
+use rustc_hash::FxHashMap;
+use selector::{SourceId, Standing};
+use tercet_core::{Arrival, AudioPacket, EndpointId, Gate, RoomAudio, RoomId, RoomShard};
+use tercet_protocol::{ByOrigin, TrackOrigin};
+use tracing::warn;
+
+use super::stream::Stream;
+use super::voice::Voice;
+use crate::media::{Crossing, HeardPacket, News, OpenEndpoint, WorkerId};
+
+/// A room has this many speakers at most who are decoded: its positions, its stage, and those who just lost one.
+const STREAMS_MAX: usize = 24;
+
+/// A phone's part of a room.
+struct Phone {
+    voice: Voice,
+    gate: Gate,
+    /// What it says in this tick.
+    frame: Frame,
+    /// The same phone on another node, while it moves from one to the other.
+    own_elsewhere: Option<SourceId>,
+    /// It has a position: its sum is another than that of others.
+    own_limiter: Option<Limiter>,
+    is_publishing: bool,
+}
+
+/// What the control plane has to know.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum PhoneEvent {
+    Started(EndpointId),
+    Ended(EndpointId),
+}
+
+/// The part of a room that this node's phones are in.
+pub(super) struct PhoneRoom {
+    id: RoomId,
+    shards: ByOrigin<RoomShard>,
+    others: Vec<WorkerId>,
+    wanted_by: FxHashMap<SourceId, Vec<WorkerId>>,
+    /// In the order of their coming.
+    phones: BTreeMap<EndpointId, Phone>,
+    streams: FxHashMap<SourceId, Stream>,
+    /// What all hear who have no position.
+    mix: MixMinus,
+    reserve: Frame,
+    /// Who is in the mix, with what was added of them: whoever it is doesn't hear it.
+    mixed: Vec<(SourceId, Frame)>,
+    ramps: FxHashMap<SourceId, Ramp>,
+    reserve_of: Option<SourceId>,
+    limiter: Limiter,
+    shared: Frame,
+    /// As it was in the tick before.
+    shared_before: Frame,
+    encoders: Vec<(Codec, Box<dyn Encoder>)>,
+    /// The payloads of this tick, by codec.
+    payloads: Vec<(Codec, Bytes)>,
+    scratch: Vec<u8>,
+    outgoing: Vec<(WorkerId, Crossing)>,
+    events: Vec<PhoneEvent>,
+}
+
+impl PhoneRoom {
+    pub(super) fn new(now: Instant, id: RoomId, audio: RoomAudio) -> PhoneRoom {
+        PhoneRoom {
+            id,
+            shards: ByOrigin { microphone: RoomShard::new(now, audio), screen: RoomShard::stage(now) },
+            others: Vec::new(),
+            wanted_by: FxHashMap::default(),
+            phones: BTreeMap::new(),
+            streams: FxHashMap::default(),
+            mix: MixMinus::default(),
+            reserve: SILENCE,
+            mixed: Vec::new(),
+            ramps: FxHashMap::default(),
+            reserve_of: None,
+            limiter: Limiter::default(),
+            shared: SILENCE,
+            shared_before: SILENCE,
+            encoders: Vec::new(),
+            payloads: Vec::new(),
+            scratch: Vec::new(),
+            outgoing: Vec::new(),
+            events: Vec::new(),
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.phones.is_empty()
+    }
+
+    pub(super) fn add(&mut self, open: &OpenEndpoint) {
+        let phone = Phone {
+            voice: Voice::new(open.sources.microphone),
+            gate: open.gates.microphone,
+            frame: SILENCE,
+            own_elsewhere: None,
+            own_limiter: None,
+            is_publishing: false,
+        };
+        self.phones.insert(open.endpoint, phone);
+    }
+
+    pub(super) fn remove(&mut self, id: EndpointId) {
+        if let Some(phone) = self.phones.remove(&id) {
+            self.silence_own(phone.voice.source());
+            self.shards.microphone.set_standing(phone.voice.source(), Standing::Ordinary);
+        }
+    }
+
+    pub(super) fn set_gate(&mut self, id: EndpointId, gate: Gate) {
+        let Some(phone) = self.phones.get_mut(&id) else {
+            return;
+        };
+        phone.gate = gate;
+        let source = phone.voice.source();
+        let ended = gate == Gate::ListenOnly && std::mem::replace(&mut phone.is_publishing, false);
+        if gate != Gate::Open {
+            self.silence_own(source);
+        }
+        if ended {
+            self.events.push(PhoneEvent::Ended(id));
+        }
+    }
+
+    pub(super) fn set_standing(&mut self, id: EndpointId, standing: Standing) {
+        if let Some(phone) = self.phones.get(&id) {
+            self.shards.microphone.set_standing(phone.voice.source(), standing);
+        }
+    }
+
+    pub(super) fn set_own_elsewhere(&mut self, id: EndpointId, source: SourceId) {
+        if let Some(phone) = self.phones.get_mut(&id) {
+            phone.own_elsewhere = Some(source);
+        }
+    }
+
+    pub(super) fn set_wanted(&mut self, wanted_by: FxHashMap<SourceId, Vec<WorkerId>>) {
+        self.shards.microphone.set_wanted(wanted_by.keys().copied());
+        self.wanted_by = wanted_by;
+    }
+
+    /// These sources of other nodes are silent.
+    pub(super) fn silence(&mut self, sources: &[SourceId]) {
+        for (source, origin) in
+            sources.iter().flat_map(|source| TrackOrigin::ALL.map(|origin| (*source, origin)))
+        {
+            self.shards[origin].silence(source);
+        }
+    }
+
+    /// Which other workers have a part of the room.
+    pub(super) fn set_others(&mut self, others: Vec<WorkerId>) {
+        let former = std::mem::replace(&mut self.others, others);
+        for new in self.others.iter().filter(|worker| !former.contains(worker)) {
+            for origin in TrackOrigin::ALL {
+                let news = News::Turn(self.shards[origin].turn());
+                self.outgoing.push((*new, Crossing { room: self.id.clone(), origin, news }));
+            }
+        }
+    }
+
+    /// Another worker has something for the room.
+    pub(super) fn crossing(&mut self, now: Instant, origin: TrackOrigin, news: News) {
+        let shard = &mut self.shards[origin];
+        match news {
+            News::Heard(heard) => {
+                let HeardPacket { packet, candidate, pre_roll } = *heard;
+                if shard.crossed(now, &candidate).position.is_none() {
+                    return;
+                }
+                if self.streams.len() >= STREAMS_MAX && !self.streams.contains_key(&packet.source) {
+                    return;
+                }
+                let stream = self.streams.entry(packet.source).or_insert_with(|| Stream::new(packet.epoch));
+                for earlier in &pre_roll {
+                    stream.packet(now, &earlier.packet);
+                }
+                stream.packet(now, &packet);
+            }
+            News::Turn(turn) => shard.catch_up(turn),
+            News::Silenced(source) => {
+                shard.silence(source);
+            }
+        }
+    }
+
+    /// What a phone says in this tick; `None` if nothing of it arrived, nor is expected.
+    pub(super) fn hear(&mut self, now: Instant, id: EndpointId, frame: &Frame, kind: FrameKind) {
+        let Some(phone) = self.phones.get_mut(&id) else {
+            return;
+        };
+        phone.frame = SILENCE;
+        if phone.gate != Gate::Open || kind == FrameKind::Silence {
+            return;
+        }
+        phone.frame = *frame;
+        let source = phone.voice.source();
+        let is_heard = self.ramps.contains_key(&source) || self.reserve_of == Some(source);
+        let packet = phone.voice.packet(&mut phone.frame, is_heard);
+        if !std::mem::replace(&mut phone.is_publishing, true) {
+            self.events.push(PhoneEvent::Started(id));
+        }
+        let arrival = self.shards.microphone.packet(now, &packet);
+        self.cross(&packet, arrival);
+    }
+
+    /// Passes on what other workers have to know to hear it too.
+    fn cross(&mut self, packet: &AudioPacket, arrival: Arrival) {
+        let Some(candidate) = arrival.crossing else {
+            return;
+        };
+        let to = match candidate.claim {
+            Some(_) => &self.others,
+            None => match self.wanted_by.get(&packet.source) {
+                Some(wanted_by) => wanted_by,
+                None => return,
+            },
+        };
+        for &worker in to {
+            let heard = HeardPacket { packet: packet.clone(), candidate, pre_roll: arrival.pre_roll.clone() };
+            let news = News::Heard(Box::new(heard));
+            let crossing = Crossing { room: self.id.clone(), origin: TrackOrigin::Microphone, news };
+            self.outgoing.push((worker, crossing));
+        }
+    }
+
+    /// All phones were heard: adds up what there is to hear.
+    pub(super) fn mix(&mut self, now: Instant) {
+        self.streams.retain(|source, stream| {
+            // What a browser sent is decoded here: it can silence itself at most.
+            let is_sound = catch_unwind(AssertUnwindSafe(|| stream.tick(now))).is_ok();
+            if !is_sound {
+                warn!(room = %self.id, source = source.0, "decoding a speaker panicked");
+            }
+            is_sound && !stream.is_over()
+        });
+        self.mix = MixMinus::new();
+        self.mixed.clear();
+        self.payloads.clear();
+        self.reserve_of = None;
+        self.reserve = SILENCE;
+        let slots = self.shards.microphone.position_count() - 1;
+        let speakers = self.shards.microphone.speakers();
+        let reserve = speakers.iter().find(|speaker| speaker.position == slots).map(|speaker| speaker.source);
+        if let Some(source) = reserve {
+            (self.reserve, self.reserve_of) = (self.frame_of(source), Some(source));
+        }
+        let heard = speakers.iter().filter(|speaker| speaker.position < slots);
+        let sharers = self.shards.screen.speakers();
+        let heard: Vec<SourceId> = heard.chain(&sharers).map(|speaker| speaker.source).collect();
+        for source in &heard {
+            self.ramps.entry(*source).or_default();
+        }
+        let mut ramps = std::mem::take(&mut self.ramps);
+        ramps.retain(|source, ramp| {
+            let frame = heard.contains(source).then(|| self.frame_of(*source));
+            if let Some(shaped) = ramp.shape(frame.as_ref()) {
+                self.mix.add(&shaped);
+                self.mixed.push((*source, shaped));
+            }
+            frame.is_some()
+        });
+        self.ramps = ramps;
+        self.shared_before = self.shared;
+        self.shared = self.limiter.limit(self.mix.all());
+    }
+
+    fn frame_of(&self, source: SourceId) -> Frame {
+        if let Some(stream) = self.streams.get(&source) {
+            return *stream.frame();
+        }
+        let phone = self.phones.values().find(|phone| phone.voice.source() == source);
+        phone.map_or(SILENCE, |phone| phone.frame)
+    }
+
+    /// What a phone hears in this tick that nobody else hears, because it is in the sum itself. `None` for one that hears what
+    /// others hear.
+    pub(super) fn own_frame(&mut self, id: EndpointId) -> Option<Frame> {
+        let phone = self.phones.get_mut(&id)?;
+        let own = [Some(phone.voice.source()), phone.own_elsewhere];
+        let Some((_, own_frame)) = self.mixed.iter().find(|(source, _)| own.contains(&Some(*source))) else {
+            phone.own_limiter = None;
+            return None;
+        };
+        let mut sum = self.mix.without(own_frame);
+        for (sample, reserve) in sum.iter_mut().zip(&self.reserve) {
+            *sample += i32::from(*reserve);
+        }
+        Some(phone.own_limiter.get_or_insert_default().limit(&sum))
+    }
+
+    /// What everybody hears who has no position: encoded once a codec.
+    pub(super) fn shared_payload(&mut self, codec: Codec) -> Bytes {
+        if let Some((_, payload)) = self.payloads.iter().find(|(of, _)| *of == codec) {
+            return payload.clone();
+        }
+        let index = self.encoders.iter().position(|(of, _)| *of == codec).unwrap_or_else(|| {
+            self.encoders.push((codec, codec.encoder()));
+            self.encoders.len() - 1
+        });
+        self.encoders[index].1.encode(&self.shared, &mut self.scratch);
+        let payload = Bytes::copy_from_slice(&self.scratch);
+        self.payloads.push((codec, payload.clone()));
+        payload
+    }
+
+    /// The same, not encoded.
+    pub(super) fn shared(&self) -> &Frame {
+        &self.shared
+    }
+
+    /// What it was in the tick before.
+    pub(super) fn shared_before(&self) -> &Frame {
+        &self.shared_before
+    }
+
+    /// Positions whose holders stopped sending are free.
+    pub(super) fn handle_timeout(&mut self, now: Instant) {
+        for origin in TrackOrigin::ALL {
+            self.shards[origin].handle_timeout(now);
+        }
+    }
+
+    fn silence_own(&mut self, source: SourceId) {
+        if self.shards.microphone.silence(source) {
+            let news = |to: &WorkerId| {
+                let (room, origin) = (self.id.clone(), TrackOrigin::Microphone);
+                (*to, Crossing { room, origin, news: News::Silenced(source) })
+            };
+            let told: Vec<_> = self.others.iter().map(news).collect();
+            self.outgoing.extend(told);
+        }
+    }
+
+    /// What other workers have to know.
+    pub(super) fn outgoing(&mut self) -> std::vec::Drain<'_, (WorkerId, Crossing)> {
+        self.outgoing.drain(..)
+    }
+
+    /// What the control plane has to know.
+    pub(super) fn events(&mut self) -> std::vec::Drain<'_, PhoneEvent> {
+        self.events.drain(..)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,100 @@
+//! A phone's voice on its way to everybody: frames of its sound in, packets with their level out.
+
+use std::sync::Arc;
+
+use audio_mixer::{Codec, Encoder, Frame, GainControl, level_dbov};
+use selector::{Level, SourceId};
+use tercet_core::{AudioPacket, Encoding, StreamEpoch};
+
+/// Opus counts at 48 kHz (RFC 7587, section 4.1).
+const TICKS_A_FRAME: u32 = 960;
+
+/// What is this much above the noise of the line may be speech, and is encoded. The selector decides what it is; this only
+/// saves the work where there is nothing to decide.
+const ABOVE_NOISE_DB: f32 = 6.0;
+
+/// Nothing below is heard.
+const AUDIBLE_DBOV: i8 = -65;
+
+/// After speech it goes on being encoded: half a second, as long as a pause in a sentence.
+const HANGOVER_FRAMES: u32 = 25;
+
+/// The noise follows what is softer at once, and what is louder by 3 dB a second.
+const NOISE_RISE_DB: f32 = 0.06;
+
+/// A packet of Opus that has no sound: a table-of-contents byte (RFC 6716, section 3.1; SILK, wideband, 20 ms, mono) and no
+/// frame, which decoders take for a pause (RFC 6716, section 3.2.1).
+const PAUSE: [u8; 1] = [0x48];
+
+/// The voice of one phone.
+pub(super) struct Voice {
+    source: SourceId,
+    gain: GainControl,
+    encoder: Option<Box<dyn Encoder>>,
+    payload: Vec<u8>,
+    pause: Arc<[u8]>,
+    noise_db: f32,
+    hangover: u32,
+    seq: u64,
+    timestamp: u32,
+}
+
+impl Voice {
+    pub(super) fn new(source: SourceId) -> Voice {
+        Voice {
+            source,
+            gain: GainControl::default(),
+            encoder: None,
+            payload: Vec::new(),
+            pause: PAUSE.into(),
+            noise_db: 0.0,
+            hangover: 0,
+            seq: 0,
+            timestamp: 0,
+        }
+    }
+
+    pub(super) fn source(&self) -> SourceId {
+        self.source
+    }
+
+    /// Brings the frame to the loudness of others, and makes a packet of it. Whether it `is_heard` now: then it is encoded in
+    /// any case.
+    pub(super) fn packet(&mut self, frame: &mut Frame, is_heard: bool) -> AudioPacket {
+        self.gain.apply(frame);
+        let dbov = level_dbov(frame);
+        let is_active = self.is_active(dbov);
+        self.seq += 1;
+        self.timestamp = self.timestamp.wrapping_add(TICKS_A_FRAME);
+        let payload = if is_active || is_heard {
+            let encoder = self.encoder.get_or_insert_with(|| Codec::Opus.encoder());
+            encoder.encode(frame, &mut self.payload);
+            Arc::from(&self.payload[..])
+        } else {
+            self.encoder = None;
+            self.pause.clone()
+        };
+        AudioPacket {
+            source: self.source,
+            epoch: StreamEpoch(0),
+            seq: self.seq,
+            timestamp: self.timestamp,
+            marker: false,
+            encoding: Encoding::Opus,
+            level: Level::from_dbov(dbov),
+            voice: None,
+            payload,
+        }
+    }
+
+    fn is_active(&mut self, dbov: i8) -> bool {
+        let db = f32::from(dbov);
+        self.noise_db = db.min(self.noise_db + NOISE_RISE_DB);
+        if dbov >= AUDIBLE_DBOV && db >= self.noise_db + ABOVE_NOISE_DB {
+            self.hangover = HANGOVER_FRAMES;
+        } else {
+            self.hangover = self.hangover.saturating_sub(1);
+        }
+        self.hangover > 0
+    }
+}
