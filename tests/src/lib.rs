@@ -5,8 +5,10 @@
 //! the default.
 
 pub mod cluster;
+pub mod kamailio;
 pub mod listening;
 pub mod namespace;
+pub mod softphone;
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
@@ -34,6 +36,8 @@ pub struct Server {
     pub media: Vec<SocketAddr>,
     /// Where it listens for other nodes, if it is in a cluster.
     pub nodes: Option<SocketAddr>,
+    /// Where phones call, if they can.
+    pub sip: Option<SocketAddr>,
 }
 
 impl Server {
@@ -64,6 +68,7 @@ impl Server {
             ("--workers", "2"),
             ("--together-max", "0"),
             ("--media-udp", "127.0.0.1:0"),
+            ("--sip", "off"),
             ("--log", "warn"),
         ] {
             if !arguments.contains(&flag) {
@@ -73,7 +78,7 @@ impl Server {
         let mut child =
             command.args(arguments).stdout(Stdio::piped()).spawn().context("starting the server")?;
         match addresses(&mut child) {
-            Ok((http, media, nodes)) => Ok(Server { child, http, media, nodes }),
+            Ok(Addresses { http, media, nodes, sip }) => Ok(Server { child, http, media, nodes, sip }),
             Err(error) => {
                 // It may be running all the same.
                 let _ = child.kill();
@@ -81,6 +86,14 @@ impl Server {
                 Err(error)
             }
         }
+    }
+
+    /// Where a phone calls a room.
+    ///
+    /// # Errors
+    /// The server has no phones.
+    pub fn sip_uri(&self, room: &str) -> anyhow::Result<String> {
+        Ok(format!("sip:{room}@{}", self.sip.context("the server has no phones")?))
     }
 
     /// Its base URL.
@@ -241,11 +254,20 @@ impl Server {
     }
 }
 
-/// Where a server that is starting says that it listens: HTTP, the media ports by worker, and for other nodes.
-fn addresses(child: &mut Child) -> anyhow::Result<(SocketAddr, Vec<SocketAddr>, Option<SocketAddr>)> {
+/// Where a server says that it listens.
+struct Addresses {
+    http: SocketAddr,
+    /// By worker.
+    media: Vec<SocketAddr>,
+    nodes: Option<SocketAddr>,
+    sip: Option<SocketAddr>,
+}
+
+/// Reads what a server that is starting says.
+fn addresses(child: &mut Child) -> anyhow::Result<Addresses> {
     let stdout = child.stdout.take().context("standard output is piped above")?;
     let mut lines = BufReader::new(stdout).lines();
-    let (mut http, mut media, mut nodes) = (None, None, None);
+    let (mut http, mut media, mut nodes, mut sip) = (None, None, None, None);
     let mut is_complete = false;
     while !is_complete {
         let Some(line) = lines.next() else {
@@ -257,6 +279,8 @@ fn addresses(child: &mut Child) -> anyhow::Result<(SocketAddr, Vec<SocketAddr>, 
             http = Some(url.trim_end_matches('/').parse()?);
         } else if let Some((_, addresses)) = line.split_once("media   UDP ") {
             media = Some(addresses.split(", ").map(str::parse).collect::<Result<_, _>>()?);
+        } else if let Some((_, address)) = line.split_once("phones  sip:ROOM@") {
+            sip = Some(address.parse()?);
         } else if let Some((_, address)) = line.split_once(" on UDP ") {
             nodes = Some(address.parse()?);
         }
@@ -264,7 +288,7 @@ fn addresses(child: &mut Child) -> anyhow::Result<(SocketAddr, Vec<SocketAddr>, 
         is_complete = line.contains("  access  ");
     }
     let (http, media) = http.zip(media).context("they stand above the last line")?;
-    Ok((http, media, nodes))
+    Ok(Addresses { http, media, nodes, sip })
 }
 
 impl Drop for Server {

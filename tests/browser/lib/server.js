@@ -25,7 +25,9 @@ export async function adminToken(secret) {
 export async function startServer(...args) {
   const media = args.includes("--media-udp") ? [] : ["--media-udp", "127.0.0.1:0"];
   const http = args.includes("--http") ? [] : ["--http", "127.0.0.1:0"];
-  const usual = ["serve", "--workers", "2", "--together-max", "0", "--log", "warn", ...http, ...media];
+  // Who calls in asks for it: the usual port is one, and there are several servers.
+  const sip = args.includes("--sip") ? [] : ["--sip", "off"];
+  const usual = ["serve", "--workers", "2", "--together-max", "0", "--log", "warn", ...http, ...media, ...sip];
   const server = spawn(binary, [...usual, ...args], { env, stdio: ["ignore", "pipe", "inherit"] });
   server.on("error", (error) => {
     throw new Error(`${binary} can't be started (\`cargo build -p tercet\` builds it): ${error.message}`);
@@ -39,6 +41,8 @@ export async function startServer(...args) {
         url,
         /** Where it listens for other nodes, if it may have any. */
         nodes: said.join("\n").match(/cluster node .* on UDP (\S+)/)?.[1],
+        /** What phones call to be in a room, with `--sip 127.0.0.1:0`. */
+        sipUri: (room) => `sip:${room}@${said.join("\n").match(/phones +sip:ROOM@(\S+)/)[1]}`,
         /** Stands still, as if the network were gone, until `thaw`. */
         freeze: () => server.kill("SIGSTOP"),
         thaw: () => server.kill("SIGCONT"),
