@@ -10,8 +10,8 @@ const ADA_HZ = 600;
 const BEN_HZ = 1500;
 const BOTH = [ADA_HZ, BEN_HZ];
 
-/** Whoever has to connect anew hears nothing for 600 ms and more. Moving makes no gap, but on a busy machine a browser does. */
-const GAP_MS_MAX = 200;
+/** Two frames: such a hole is in no speech heard as one. */
+const GAP_MS_MAX = 40;
 /** What a jitter buffer makes up of a voice that ends in the middle of a tone, fading. */
 const TAIL_MS_MAX = 400;
 

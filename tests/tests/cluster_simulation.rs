@@ -7,13 +7,19 @@ use tercet_tests::simulation::scenarios::{crossing, life};
 
 const SECOND: Duration = Duration::from_secs(1);
 
+/// Streams: ten packets of the thousand that one has in the time that is counted.
+const UNDER_WAY: f64 = 0.01;
+
 #[test]
 fn of_a_room_on_ten_nodes_four_streams_cross_however_many_speak() {
     for (speakers, seed) in [(10, 1), (60, 2)] {
         let crossing = crossing(10, speakers, seed);
         let all = SLOTS as f64 + 1.0;
         assert!(crossing.sent < all * 1.1, "{crossing:?}");
-        assert!(crossing.received.max < all * 1.1 && crossing.received.median > 3.0, "{crossing:?}");
+        // Each packet comes once, and for a moment two nodes send in one position: until one hears of the other. Some packets
+        // were under way when counting began.
+        assert!(crossing.received.max <= crossing.sent + UNDER_WAY, "{crossing:?}");
+        assert!(crossing.received.median > 3.0, "{crossing:?}");
     }
 }
 
