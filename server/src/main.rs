@@ -1,6 +1,7 @@
 //! The `tercet` binary: parse, build, run until told to stop.
 
 mod access;
+mod backlog;
 mod cli;
 mod cluster;
 mod config;

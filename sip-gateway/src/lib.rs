@@ -12,9 +12,13 @@
 //! [`sdp`] is pure. [`signalling`] has a pure core too; docs/adr says which crate is behind it, and what of that crate is
 //! worked around.
 
+mod buckets;
+
 pub mod fuzz;
 pub mod leg;
 pub mod menu;
 pub mod prompts;
 pub mod sdp;
 pub mod signalling;
+
+pub use buckets::Buckets;

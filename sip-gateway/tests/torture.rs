@@ -302,6 +302,18 @@ const APPLICATION: &[Torture] = &[
         outcome: Status(401),
     },
     Torture {
+        name: "cparam02",
+        why: "3.3.13: the same parameter, of the URI and not of the header",
+        text: "REGISTER sip:example.com SIP/2.0\nVia: SIP/2.0/UDP saturn.example.com:5060;branch=z9hG4bKkdjuw\nMax-Forwards: 70\nFrom: sip:watson@example.com;tag=838293\nTo: sip:watson@example.com\nCall-ID: {id}\nCSeq: 3 REGISTER\nContact: <sip:+19725552222@gw1.example.net;unknownparam>\nl: 0\n\n",
+        outcome: Status(401),
+    },
+    Torture {
+        name: "sdp01",
+        why: "3.3.15: the caller reads no session descriptions, and could not be answered",
+        text: "INVITE sip:user@example.com SIP/2.0\nTo: sip:j_user@example.com\nContact: <sip:caller@host15.example.net>\nFrom: sip:caller@example.net;tag=234\nMax-Forwards: 5\nCall-ID: {id}\nCSeq: 8439 INVITE\nVia: SIP/2.0/UDP host5.example.net;branch=z9hG4bKkdjuw\nContent-Length: 150\nContent-Type: application/sdp\nAccept: text/nobodyKnowsThis\n\nv=0\no=mhandley 29739 7272939 IN IP4 192.0.2.1\ns=-\nc=IN IP4 192.0.2.1\nt=0 0\nm=audio 49217 RTP/AVP 0 12\nm=video 3227 RTP/AVP 31\na=rtpmap:31 LPC\n",
+        outcome: Status(406),
+    },
+    Torture {
         name: "regescrt",
         why: "3.3.14: a contact with a route in it",
         text: "REGISTER sip:example.com SIP/2.0\nTo: sip:user@example.com\nFrom: sip:user@example.com;tag=8\nMax-Forwards: 70\nCall-ID: {id}\nCSeq: 14398234 REGISTER\nVia: SIP/2.0/UDP host5.example.com;branch=z9hG4bKkdjuw\nM: <sip:user@example.com?Route=%3Csip:sip.example.com%3E>\nL:0\n\n",
@@ -358,6 +370,40 @@ async fn messages_of_rfc_4475_are_taken_or_refused_as_it_says() {
         let found = outcome(&raw, text.as_bytes(), &id);
         assert_eq!(found, torture.outcome, "{}: {}\n{text}", torture.name, torture.why);
     }
+}
+
+/// 3.1.1.7, longreq: every part of a message is far longer than anybody needs, and is taken.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn long_values_are_taken() {
+    let phones = busy().await;
+    let raw = Raw::to(phones.address());
+    let long = |word: &str| word.repeat(20);
+    let id = format!("longreq.one{}longcallid", long("really"));
+    let vias: String = (1..=34)
+        .map(|host| format!("v: SIP/2.0/TCP sip{host}.example.com;branch=z9hG4bK{}{host}\r\n", long("long")))
+        .collect();
+    let body = "v=0\r\no=mhandley 29739 7272939 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\n\
+                m=audio 49217 RTP/AVP 0 12\r\na=rtpmap:0 PCMU/8000\r\n";
+    let text = format!(
+        "INVITE sip:user@example.com SIP/2.0\r\n\
+         To: \"I have a user name of {name} proportion\" <sip:user@example.com:6000;unknownparam1=very{long}value;\
+         longparam{param}name=shortvalue;very{param}ParameterNameWithNoValue>\r\n\
+         F: sip:amazinglylongcallername{caller}@example.net;tag=12{tag}982424;unknownheaderparam{param}name=\
+         unknowheaderparam{long}value;unknownValueless{param}paramname\r\n\
+         Call-ID: {id}\r\nCSeq: 3882340 INVITE\r\n\
+         Unknown-{param}-Name: unknown-{long}-value; unknown-{param}-parameter-name = unknown-{long}-parameter-value\r\n\
+         Via: SIP/2.0/UDP sip33.example.com;branch=z9hG4bKlong\r\n{vias}\
+         Max-Forwards: 70\r\nContact: <sip:amazinglylongcallername{caller}@host5.example.net>\r\n\
+         Content-Type: application/sdp\r\nl: {length}\r\n\r\n{body}",
+        name = long("extreme"),
+        caller = long("name"),
+        param = long("long"),
+        long = long("long"),
+        tag = long("982424"),
+        length = body.len(),
+    );
+    assert!(text.len() > 4_000, "{}", text.len());
+    assert_eq!(outcome(&raw, text.as_bytes(), &id), Status(486));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -42,6 +42,25 @@ fn is_root() -> anyhow::Result<bool> {
     Ok(String::from_utf8(id.stdout)?.trim() == "0")
 }
 
+/// Of what is sent over loopback to these UDP ports, so many percent are lost from now on. For a test that needs no router.
+///
+/// # Errors
+/// This is no namespace of the test's own, or `nft` can't be run.
+pub fn lose_on_loopback(ports: &str, percent: u8) -> anyhow::Result<()> {
+    ensure!(std::env::var_os(INSIDE).is_some(), "call `enter` first");
+    run("nft add table ip loopback")?;
+    run("nft add chain ip loopback input { type filter hook input priority 0 ; }")?;
+    run(&format!("nft add rule ip loopback input udp dport {ports} numgen random mod 100 < {percent} drop"))
+}
+
+/// Brings loopback up, which a new namespace has down.
+///
+/// # Errors
+/// `ip` can't be run.
+pub fn raise_loopback() -> anyhow::Result<()> {
+    run("ip link set lo up")
+}
+
 /// The namespace in the middle.
 pub struct Router {
     nodes: Vec<Host>,
@@ -69,7 +88,7 @@ impl Router {
     /// This is no namespace of the test's own.
     pub fn new() -> anyhow::Result<Router> {
         ensure!(std::env::var_os(INSIDE).is_some(), "call `enter` first");
-        run("ip link set lo up")?;
+        raise_loopback()?;
         std::fs::write("/proc/sys/net/ipv4/ip_forward", "1").context("becoming a router")?;
         run("nft add table ip cluster")?;
         run("nft add chain ip cluster forward { type filter hook forward priority 0 ; }")?;

@@ -19,6 +19,9 @@ pub const TONE_DBFS: f64 = -13.0;
 /// What a recording is judged by: windows of half a second.
 const WINDOW: Duration = Duration::from_millis(500);
 
+/// What a packet has, and what is gone if it is lost.
+const FRAME: Duration = Duration::from_millis(20);
+
 /// Below the ports that systems choose from.
 static PORT_NEXT: AtomicU16 = AtomicU16::new(0);
 
@@ -256,7 +259,20 @@ impl Recording {
 
     /// The peak of a sine of this frequency, in dB below full scale, in each half second (Goertzel, with a Hann window).
     pub fn levels_dbfs(&self, hz: f64) -> Vec<f64> {
-        let count = (WINDOW.as_secs_f64() * f64::from(self.rate_hz)) as usize;
+        self.levels_of(hz, WINDOW)
+    }
+
+    /// How much of it is holes in a tone of this frequency: of its frames of 20 ms, those in which it is less than half as loud
+    /// as in most.
+    pub fn holes(&self, hz: f64) -> f64 {
+        let mut levels = self.levels_of(hz, FRAME);
+        levels.sort_by(f64::total_cmp);
+        let half = levels.get(levels.len() / 2).copied().unwrap_or_default() - 6.0;
+        levels.iter().filter(|level| **level < half).count() as f64 / levels.len().max(1) as f64
+    }
+
+    fn levels_of(&self, hz: f64, window: Duration) -> Vec<f64> {
+        let count = (window.as_secs_f64() * f64::from(self.rate_hz)) as usize;
         let step = TAU * hz / f64::from(self.rate_hz);
         let level = |samples: &[f64]| {
             let (mut re, mut im, mut gain) = (0.0, 0.0, 0.0);

@@ -6,7 +6,7 @@ mod doubts;
 mod rooms;
 mod view;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -32,6 +32,7 @@ use super::{
     Bound, CarriedParticipant, ClusterCommand, ClusterEvent, ClusterHandle, Load, Located, Snapshot,
     first_info, own_id,
 };
+use crate::backlog::Backlog;
 use crate::config::Config;
 use crate::media::{Crossing, CrossingSender, Doorbell, WorkerId, crossing};
 
@@ -140,7 +141,7 @@ impl Bound {
                 commands: command_queue,
                 workers,
                 events,
-                backlog: VecDeque::new(),
+                backlog: Backlog::default(),
                 cluster: Cluster::new(Instant::now(), cluster),
                 info,
                 rooms: FxHashMap::default(),
@@ -188,7 +189,7 @@ struct Thread {
     commands: mpsc::Receiver<ClusterCommand>,
     workers: Vec<CrossingSender>,
     events: mpsc::Sender<ClusterEvent>,
-    backlog: VecDeque<ClusterEvent>,
+    backlog: Backlog<ClusterEvent>,
     cluster: Cluster,
     info: NodeInfo,
     rooms: FxHashMap<RoomId, OpenRoom>,
@@ -244,7 +245,7 @@ impl Thread {
                 self.report(now);
             }
             self.act(now);
-            self.hand_over_events();
+            self.backlog.hand_over(&self.events);
             if let Some(left) = self.left.take() {
                 let _ = left.send(());
                 return Ok(());
@@ -404,20 +405,6 @@ impl Thread {
             error!("the control plane takes no events of the cluster: the node ends");
             std::process::exit(EXIT_FAILED);
         }
-        self.backlog.push_back(event);
-    }
-
-    fn hand_over_events(&mut self) {
-        while let Some(event) = self.backlog.pop_front() {
-            match self.events.try_send(event) {
-                Ok(()) => {}
-                Err(mpsc::error::TrySendError::Full(event)) => {
-                    self.backlog.push_front(event);
-                    return;
-                }
-                // The control plane is gone, and the node with it.
-                Err(mpsc::error::TrySendError::Closed(_)) => return,
-            }
-        }
+        self.backlog.push(event);
     }
 }

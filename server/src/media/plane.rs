@@ -36,6 +36,7 @@ use super::strain::StrainGauge;
 use super::timers::Timers;
 use super::trace::{Tracer, What};
 use super::{WorkerCommand, WorkerEvent, WorkerId};
+use crate::backlog::Backlog;
 use rounds::Rounds;
 
 /// Who is heard is told to the control plane at this pace.
@@ -64,7 +65,7 @@ pub(super) struct Plane {
     /// Where datagrams are sealed, one after another.
     datagram: Vec<u8>,
     /// Events that the control plane has not taken yet. Bounded: see [`Plane::tell`].
-    events: VecDeque<WorkerEvent>,
+    events: Backlog<WorkerEvent>,
     selection_due: Instant,
 }
 
@@ -152,7 +153,7 @@ impl Plane {
             is_strained: false,
             outgoing: Vec::new(),
             datagram: Vec::new(),
-            events: VecDeque::new(),
+            events: Backlog::default(),
             selection_due: Instant::now() + SELECTION_INTERVAL,
         }
     }
@@ -359,17 +360,7 @@ impl Plane {
 
     /// Gives the control plane what it has room for.
     pub(super) fn hand_over_events(&mut self, control: &mpsc::Sender<WorkerEvent>) {
-        while let Some(event) = self.events.pop_front() {
-            match control.try_send(event) {
-                Ok(()) => {}
-                Err(mpsc::error::TrySendError::Full(event)) => {
-                    self.events.push_front(event);
-                    return;
-                }
-                // The control plane is gone; the stop command is on its way.
-                Err(mpsc::error::TrySendError::Closed(_)) => return,
-            }
-        }
+        self.events.hand_over(control);
     }
 
     /// Takes everything out of a peer, and acts on it.
@@ -455,7 +446,7 @@ impl Plane {
             debug!("control plane is behind: an event was dropped");
             return;
         }
-        self.events.push_back(event);
+        self.events.push(event);
     }
 }
 

@@ -119,6 +119,8 @@ impl Report {
 pub(super) struct Dialled {
     pub(super) destination: Destination,
     pub(super) name: String,
+    /// Through which trunk; `None` is a user of ours.
+    pub(super) trunk: Option<String>,
     pub(super) report: Report,
 }
 
@@ -176,7 +178,7 @@ impl Dialler {
             waits_for_moderator: false,
             language,
         };
-        let dial = Dial { to: order.to, trunk, offer, ..Dial::default() };
+        let dial = Dial { to: order.to, trunk: trunk.clone(), offer, ..Dial::default() };
         let (sender, events) = mpsc::channel(CALL_EVENTS_MAX);
         // Its events wait for the lock: none comes before its task is known.
         let mut calls = lock(&self.calls);
@@ -187,7 +189,7 @@ impl Dialler {
             CallView { call: call.0, name: name.clone(), state: DialState::Dialling, participant: None };
         self.show(order.room, view.clone());
         let report = Report { call: call.0, board: self.board.clone() };
-        let dialled = Dialled { destination, name, report };
+        let dialled = Dialled { destination, name, trunk, report };
         tokio::spawn(Call::new(self.shared.clone(), call, events).serve_out(dialled, (ports, session)));
         Ok(view)
     }

@@ -18,6 +18,7 @@ use tracing::{info, warn};
 
 use super::call::Call;
 use super::dialling::{Dialler, lock};
+use super::pins::WrongPins;
 use super::ports::{PortPair, Ports};
 use super::{Lines, metrics};
 use crate::config::{Config, SIP_DEFAULT, SipCallers, SipCodec, SipConfig, SipSrtp, SipTransport, SipTrunk};
@@ -43,6 +44,7 @@ pub(super) struct Shared {
     pub(super) lines: Lines,
     pub(super) control: ControlHandle,
     pub(super) prompts: Prompts,
+    pub(super) wrong_pins: WrongPins,
     /// Set once the node takes nobody in any more.
     pub(super) stop: Arc<watch::Sender<Stop>>,
     ports: Ports,
@@ -113,6 +115,7 @@ pub(crate) async fn start(
         lines,
         control,
         prompts: prompts(sip)?,
+        wrong_pins: WrongPins::default(),
         stop,
         ports: Ports::new(sip.listen.ip(), sip.ports()),
         told: sip.public.unwrap_or(sip.listen).ip(),

@@ -9,7 +9,8 @@ use audio_mixer::{Codec, DtmfDetector, Encoder, FRAME_SAMPLES, Frame, Pulled, SI
 use bytes::Bytes;
 use mio::net::UdpSocket;
 use tercet_core::{EndpointId, RoomId};
-use tercet_sip_gateway::leg::{Arrived, Dropped, Leg};
+use tercet_sip_gateway::leg::{Arrived, Dropped, Leg, Numbers};
+use tercet_sip_gateway::sdp::Negotiated;
 use tokio::sync::mpsc;
 
 use super::LineEvent;
@@ -72,6 +73,22 @@ impl Line {
 
     pub(super) fn sockets(&mut self) -> [&mut UdpSocket; 2] {
         [&mut self.rtp, &mut self.rtcp]
+    }
+
+    /// What was agreed on with the phone, for the first time or anew. Returns whether its keys fit.
+    pub(super) fn agree(&mut self, now: Instant, agreed: Negotiated) -> bool {
+        match &mut self.leg {
+            Some(leg) => leg.agree(now, agreed),
+            None => {
+                let numbers = Numbers {
+                    ssrc: rand::random(),
+                    sequence_number: rand::random(),
+                    timestamp: rand::random(),
+                };
+                self.leg = Leg::new(now, agreed, numbers);
+                self.leg.is_some()
+            }
+        }
     }
 
     /// Reads what has come on one of the sockets.

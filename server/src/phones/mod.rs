@@ -5,7 +5,7 @@
 //! what is heard crosses to it, it decodes each speaker once, and gives each phone the sum without itself (`room.rs`).
 //!
 //! ```text
-//! SIP ─▶ gateway.rs ─▶ call.rs, a task a call ── requests, messages ──▶ control plane
+//! SIP ─▶ gateway.rs ─▶ call.rs, live.rs: a task a call ── requests, messages ──▶ control plane
 //!        routes.rs          │ LineCommand  ▲ LineEvent                      │ WorkerCommand
 //! RTP ─▶ line.rs ───────────┴── thread.rs ─┴── room.rs ◀── crossings ──▶ media workers, cluster
 //! ```
@@ -14,8 +14,11 @@ mod call;
 mod dialling;
 mod gateway;
 mod line;
+mod live;
 mod metrics;
+mod pins;
 mod ports;
+mod record;
 mod room;
 mod routes;
 mod stream;
@@ -40,24 +43,24 @@ pub(crate) use thread::bind;
 
 use crate::media::Doorbell;
 
-/// What a call's task tells the thread of phones.
+/// What a call's task tells the thread of phones of its call.
 pub(crate) enum LineCommand {
-    /// A call begins: its sockets, and who wants to know what becomes of it.
-    Open { call: CallId, ports: PortPair, events: mpsc::Sender<LineEvent> },
+    /// It begins: its sockets, and who wants to know what becomes of it.
+    Open { ports: PortPair, events: mpsc::Sender<LineEvent> },
     /// What was agreed on, for the first time or anew.
-    Agree { call: CallId, agreed: Box<Negotiated> },
+    Agree(Box<Negotiated>),
     /// It takes part in a room: the control plane has opened the endpoint.
-    Enter { call: CallId, room: RoomId, endpoint: EndpointId },
+    Enter { room: RoomId, endpoint: EndpointId },
     /// It hears the room no more.
-    Leave { call: CallId },
+    Leave,
     /// Say something to it, in place of the room and of what is being said; or nothing more.
-    Say { call: CallId, sound: Option<Sound> },
+    Say(Option<Sound>),
     /// Play it something over and over where nothing is said; or nothing more.
-    Music { call: CallId, sound: Option<Sound> },
+    Music(Option<Sound>),
     /// How much louder it hears everything, in dB.
-    SetVolume { call: CallId, gain_db: i8 },
-    /// The call is over.
-    Close { call: CallId },
+    SetVolume { gain_db: i8 },
+    /// It is over.
+    Close,
 }
 
 /// What the thread of phones tells a call's task.
@@ -76,15 +79,15 @@ pub(crate) enum LineEvent {
 /// How calls' tasks reach the thread of phones.
 #[derive(Clone)]
 pub(crate) struct Lines {
-    commands: mpsc::Sender<LineCommand>,
+    commands: mpsc::Sender<(CallId, LineCommand)>,
     doorbell: Arc<Doorbell>,
     is_strained: Arc<AtomicBool>,
 }
 
 impl Lines {
     /// Passes a command on. It is lost only when the thread has stopped.
-    pub(crate) async fn send(&self, command: LineCommand) {
-        let _ = self.commands.send(command).await;
+    pub(crate) async fn send(&self, call: CallId, command: LineCommand) {
+        let _ = self.commands.send((call, command)).await;
         self.doorbell.ring();
     }
 

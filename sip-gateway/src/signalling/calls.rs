@@ -14,6 +14,7 @@
 //! ```
 
 mod admission;
+mod bodies;
 mod call;
 mod credentials;
 mod dialog;

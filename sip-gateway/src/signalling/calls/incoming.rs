@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use super::super::message::{Address, Method, Request, Response, Uri, unescape};
 use super::super::{CallId, EndReason, Event, HangUp, Inbound, Incoming, Party, Peer, Rejection};
+use super::bodies::{offer_in, takes_descriptions};
 use super::call::{Call, Pending, State};
 use super::credentials::Proof;
 use super::dialog::{Abilities, Dialog};
@@ -72,6 +73,9 @@ impl Core {
             return Err(Refusal::Response(Box::new(response)));
         }
         let offer = offer_in(&arrived.request).map_err(Refusal::Status)?;
+        if !takes_descriptions(&arrived.request.headers) {
+            return Err(Refusal::Status(406));
+        }
         let interval = match Interval::of_request(&arrived.request.headers, self.config.session_timers) {
             Ok(interval) => interval,
             Err(TooSmall { min_s }) => {
@@ -386,46 +390,4 @@ pub(super) fn party_of(value: &str) -> Party {
         user: uri.as_ref().map(Uri::user_plain).unwrap_or_else(|| unescape(&address.uri)),
         host: uri.map(|uri| uri.host).unwrap_or_default(),
     }
-}
-
-/// The session description of a request, if it has one. It may be one part of several (RFC 5621, section 3.1): trunks like
-/// to put something of ISUP beside it.
-///
-/// # Errors
-/// 415: something else, or in a form that we can't read.
-pub(super) fn offer_in(request: &Request) -> Result<Option<String>, u16> {
-    if request.body.is_empty() {
-        return Ok(None);
-    }
-    let encoding = request.headers.get("Content-Encoding").unwrap_or("identity");
-    let body = std::str::from_utf8(&request.body).map_err(|_| 415_u16)?;
-    match request.headers.content_type().as_deref() {
-        _ if !encoding.eq_ignore_ascii_case("identity") => Err(415),
-        Some("application/sdp") => Ok(Some(body.to_owned())),
-        Some(kind) if kind.starts_with("multipart/") => part_in(request, body).map(Some).ok_or(415),
-        // "If a body is not understood and is optional, ignore it" (section 8.2.3).
-        _ if request
-            .headers
-            .get("Content-Disposition")
-            .is_some_and(|how| how.contains("handling=optional")) =>
-        {
-            Ok(None)
-        }
-        _ => Err(415),
-    }
-}
-
-fn part_in(request: &Request, body: &str) -> Option<String> {
-    let content_type = request.headers.get("Content-Type")?;
-    let (_, parameters) = content_type.split_at(content_type.find(';')?);
-    let boundary = format!("--{}", super::super::message::parameter(parameters, "boundary")?);
-    body.split(boundary.as_str()).find_map(|part| {
-        let (head, body) = part.trim_start_matches("\r\n").split_once("\r\n\r\n")?;
-        let is_sdp = head.lines().any(|line| {
-            let (name, value) = line.split_once(':').unwrap_or((line, ""));
-            let kind = value.split(';').next().unwrap_or_default().trim();
-            name.trim().eq_ignore_ascii_case("Content-Type") && kind.eq_ignore_ascii_case("application/sdp")
-        });
-        is_sdp.then(|| body.trim_end_matches("\r\n").to_owned() + "\r\n")
-    })
 }

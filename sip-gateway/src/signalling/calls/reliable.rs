@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use super::super::message::{Method, Response};
 use super::super::{CallId, EndReason, Event};
+use super::bodies::offer_in;
 use super::call::{State, Unconfirmed};
-use super::incoming::offer_in;
 use super::outgoing::Purpose;
 use super::timers::Timer;
 use super::{Arrived, Core, GIVE_UP, Output, ServerTx};

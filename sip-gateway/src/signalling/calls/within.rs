@@ -97,7 +97,7 @@ impl Core {
             };
         }
         let is_invite = arrived.request.method == Method::Invite;
-        let Ok(sdp) = super::incoming::offer_in(&arrived.request) else {
+        let Ok(sdp) = super::bodies::offer_in(&arrived.request) else {
             return self.reply_within(id, &arrived, 415);
         };
         if let Some(response) = self.bad_extension(&arrived.request) {

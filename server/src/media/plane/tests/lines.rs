@@ -51,8 +51,7 @@ fn a_share_that_stops_is_told_to_be_over_and_one_that_is_only_muted_is_not() {
     let sharer = world.join(2, 0);
     let endpoint = world.clients[sharer].endpoint;
     let told = |world: &mut World| {
-        let events = std::mem::take(&mut world.plane.events);
-        let of_screen = events.into_iter().filter_map(|event| match event {
+        let of_screen = world.plane.events.drain(..).filter_map(|event| match event {
             WorkerEvent::PublishingStarted { origin: TrackOrigin::Screen, .. } => Some("started"),
             WorkerEvent::PublishingEnded { origin: TrackOrigin::Screen, .. } => Some("ended"),
             WorkerEvent::ScreenChanged { source: Some(_), .. } => Some("heard"),

@@ -1,0 +1,109 @@
+//! What happens each 20 ms: phones are heard, rooms mixed, phones told, and other workers passed what is theirs.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use audio_mixer::SILENCE;
+use tercet_core::RoomId;
+use tercet_protocol::TrackOrigin;
+
+use super::{EVENTS_MAX, Thread};
+use crate::media::WorkerEvent;
+use crate::phones::room::PhoneEvent;
+
+impl Thread {
+    /// 20 ms pass: hears all phones, adds up what there is, and tells each.
+    pub(super) fn tick(&mut self, now: Instant) {
+        for (call, line) in &mut self.lines {
+            // What a phone sent is decoded here: it can end its own call at most.
+            let pulled = catch_unwind(AssertUnwindSafe(|| line.pull(now)));
+            let Ok(pulled) = pulled.inspect_err(|_| self.metrics.line_failed(*call, line)) else {
+                continue;
+            };
+            let Some(pulled) = pulled else {
+                continue;
+            };
+            if let Some((room, endpoint)) = &line.room
+                && let Some(room) = self.rooms.get_mut(room)
+            {
+                room.hear(now, *endpoint, &pulled.frame, pulled.kind);
+            }
+            line.look_whether_it_is_there(now, self.silent_after);
+        }
+        for room in self.rooms.values_mut() {
+            room.handle_timeout(now);
+            room.mix(now);
+        }
+        self.speak(now);
+        for room in self.rooms.keys().cloned().collect::<Vec<_>>() {
+            self.pass_on(&room);
+        }
+    }
+
+    /// Tells each phone what it hears in this tick.
+    fn speak(&mut self, now: Instant) {
+        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        for line in self.lines.values_mut() {
+            let Some(codec) = line.leg.as_ref().filter(|leg| leg.sends()).map(|leg| leg.agreed().codec)
+            else {
+                continue;
+            };
+            let room =
+                line.room.as_ref().and_then(|(room, endpoint)| Some((self.rooms.get_mut(room)?, *endpoint)));
+            let payload = match (line.next_played(), room) {
+                (Some(played), _) => line.encode(&played, &SILENCE, codec),
+                (None, Some((room, endpoint))) => match room.own_frame(endpoint) {
+                    None if !line.has_volume() => {
+                        line.forget_encoder();
+                        room.shared_payload(codec)
+                    }
+                    own => {
+                        let mut frame = own.unwrap_or(*room.shared());
+                        line.amplify(&mut frame);
+                        line.encode(&frame, room.shared_before(), codec)
+                    }
+                },
+                (None, None) => line.encode(&SILENCE, &SILENCE, codec),
+            };
+            let Some(leg) = &mut line.leg else {
+                continue;
+            };
+            if let Some(to) = leg.packet(&payload, &mut self.datagram) {
+                let bytes = self.datagram.len();
+                let is_sent = line.send(false, &self.datagram, to);
+                self.metrics.sent(is_sent, bytes);
+            }
+            if let Some(leg) = &mut line.leg
+                && let Some((report, to)) = leg.report(now, wall, rand::random())
+            {
+                let is_on_rtp = leg.agreed().rtcp_mux;
+                line.send(!is_on_rtp, &report, to);
+            }
+        }
+    }
+
+    /// Tells other workers and the control plane what a room has for them.
+    pub(super) fn pass_on(&mut self, room: &RoomId) {
+        let Some(local) = self.rooms.get_mut(room) else {
+            return;
+        };
+        for (worker, crossing) in local.outgoing() {
+            let sent = self.workers.get(worker.0).is_some_and(|sender| sender.send(crossing));
+            if !sent {
+                self.metrics.crossing_dropped.increment(1);
+            }
+        }
+        let origin = TrackOrigin::Microphone;
+        for event in local.events() {
+            let event = match event {
+                PhoneEvent::Started(endpoint) => WorkerEvent::PublishingStarted { endpoint, origin },
+                PhoneEvent::Ended(endpoint) => WorkerEvent::PublishingEnded { endpoint, origin },
+            };
+            if self.backlog.len() < EVENTS_MAX {
+                self.backlog.push(event);
+            } else {
+                self.metrics.events_dropped.increment(1);
+            }
+        }
+    }
+}
