@@ -10,6 +10,7 @@
 //! payload ─▶ header ─▶ Protection ─▶ datagram, to where theirs come from
 //! ```
 
+mod caller;
 mod events;
 mod latch;
 mod protection;
@@ -24,6 +25,7 @@ use rtc_rtp::header::Header;
 use rtc_shared::marshal::{Marshal, Unmarshal};
 
 use crate::sdp::Negotiated;
+pub use caller::Caller;
 use events::KeyEvents;
 use latch::Latch;
 use protection::Protection;
@@ -37,6 +39,10 @@ const RTCP_TYPES: std::ops::Range<u8> = 64..96;
 
 /// No phone sends longer datagrams.
 const DATAGRAM_BYTES_MAX: usize = 1500;
+
+/// So much is sent to an address that a stranger has named and nothing has come from: a second, which opens what waits for a first
+/// packet, and hurts nobody who never asked.
+const UNPROVEN_PACKETS_MAX: u32 = 50;
 
 /// Numbers that nobody can guess (RFC 3550, section 5.1).
 #[derive(Clone, Copy, Debug)]
@@ -111,6 +117,8 @@ pub struct Leg {
     sent: Sent,
     /// Nothing was sent just before: the next packet begins a talkspurt (RFC 3551, section 4.1).
     is_after_pause: bool,
+    /// How much may still be sent to where nothing has come from.
+    unproven_left: u32,
     remote_ssrc: Option<u32>,
     clock: Option<SenderClock>,
     heard_at: Instant,
@@ -118,8 +126,8 @@ pub struct Leg {
 }
 
 impl Leg {
-    /// For what was agreed on. `None` where the keys don't fit their suite.
-    pub fn new(now: Instant, agreed: Negotiated, numbers: Numbers) -> Option<Leg> {
+    /// For what was agreed on with this caller. `None` where the keys don't fit their suite.
+    pub fn new(now: Instant, agreed: Negotiated, caller: Caller, numbers: Numbers) -> Option<Leg> {
         let protection = match &agreed.crypto {
             Some(crypto) => Some(Protection::new(crypto)?),
             None => None,
@@ -134,14 +142,15 @@ impl Leg {
             ..Header::default()
         };
         Some(Leg {
-            latch: Latch::new(agreed.remote),
-            report_latch: Latch::new(agreed.remote_rtcp),
+            latch: Latch::new(agreed.remote, caller),
+            report_latch: Latch::new(agreed.remote_rtcp, caller),
             protection,
             jitter: JitterBuffer::new(agreed.codec.decoder(), agreed.codec.clock_rate_hz()),
             keys: KeyEvents::default(),
             header,
             sent: Sent { ssrc, timestamp, packets: 0, octets: 0 },
             is_after_pause: true,
+            unproven_left: UNPROVEN_PACKETS_MAX,
             remote_ssrc: None,
             clock: None,
             heard_at: now,
@@ -153,13 +162,19 @@ impl Leg {
     /// Something else was agreed on, in the same call: hold, another codec, another address. Returns whether that is possible:
     /// if not, what was agreed on before holds.
     pub fn agree(&mut self, now: Instant, agreed: Negotiated) -> bool {
-        match &agreed.crypto {
-            None => self.protection = None,
-            Some(crypto) if self.protection.as_ref().is_some_and(|former| former.is_of(crypto)) => {}
-            Some(crypto) => match Protection::new(crypto) {
-                Some(protection) => self.protection = Some(protection),
-                None => return false,
-            },
+        match (&agreed.crypto, &mut self.protection) {
+            (None, protection) => *protection = None,
+            (Some(crypto), Some(protection)) => {
+                if !protection.renew(crypto) {
+                    return false;
+                }
+            }
+            (Some(crypto), protection @ None) => {
+                *protection = Protection::new(crypto);
+                if protection.is_none() {
+                    return false;
+                }
+            }
         }
         self.latch.say(agreed.remote);
         self.report_latch.say(agreed.remote_rtcp);
@@ -283,18 +298,26 @@ impl Leg {
         self.header.timestamp = self.header.timestamp.wrapping_add(ticks);
     }
 
+    /// Where the phone is to hear something, if it is and if it may.
+    fn destination(&self, now: Instant) -> Option<SocketAddr> {
+        let may_send = self.agreed.direction.sends() && (self.latch.is_proven() || self.unproven_left > 0);
+        self.latch.remote(now).filter(|_| may_send)
+    }
+
     /// Whether the phone is to hear anything.
-    pub fn sends(&self) -> bool {
-        self.agreed.direction.sends() && self.latch.remote().is_some()
+    pub fn sends(&self, now: Instant) -> bool {
+        self.destination(now).is_some()
     }
 
     /// The datagram for a payload of 20 ms, and where it goes. `None` if the phone is to hear nothing.
-    pub fn packet(&mut self, payload: &Bytes, datagram: &mut BytesMut) -> Option<SocketAddr> {
-        let remote = self.latch.remote().filter(|_| self.agreed.direction.sends());
-        let Some(remote) = remote else {
+    pub fn packet(&mut self, now: Instant, payload: &Bytes, datagram: &mut BytesMut) -> Option<SocketAddr> {
+        let Some(remote) = self.destination(now) else {
             self.is_after_pause = true;
             return None;
         };
+        if !self.latch.is_proven() {
+            self.unproven_left -= 1;
+        }
         self.header.marker = std::mem::take(&mut self.is_after_pause);
         self.header.sequence_number = self.header.sequence_number.wrapping_add(1);
         let header_bytes = rtc_shared::marshal::MarshalSize::marshal_size(&self.header);
@@ -318,7 +341,8 @@ impl Leg {
         }
         self.report_at = now + REPORT_INTERVAL.mul_f32(0.5 + spread.clamp(0.0, 1.0));
         let latch = if self.agreed.rtcp_mux { &self.latch } else { &self.report_latch };
-        let remote = latch.remote()?;
+        // Whoever hears nothing has nothing reported either, wherever they say that reports go.
+        let remote = latch.remote(now).filter(|_| self.latch.is_proven())?;
         let heard = self.remote_ssrc.map(|ssrc| self.heard(ssrc));
         let sent = Sent { timestamp: self.header.timestamp, ..self.sent };
         let mut datagram = report::report(now, wall, sent, heard, self.clock)?;

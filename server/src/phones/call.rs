@@ -6,15 +6,16 @@ use std::time::Instant;
 
 use futures_util::FutureExt;
 use tercet_protocol::ErrorCode;
+use tercet_sip_gateway::leg::Caller;
 use tercet_sip_gateway::sdp::{Direction, Session};
-use tercet_sip_gateway::signalling::{CallId, Event, HangUp, Incoming, Rejection};
+use tercet_sip_gateway::signalling::{CallId, Event, HangUp, Incoming, Peer, Rejection};
 use tokio::sync::mpsc;
 use tracing::debug;
 
 use super::dialling::{DialState, Dialled, Report};
 use super::gateway::Shared;
 use super::live::Live;
-use super::pins::Caller;
+use super::pins::Guesser;
 use super::record::{End, Record};
 use super::routes::{destination, shown_name};
 use super::{LineCommand, PortPair};
@@ -85,7 +86,9 @@ impl Call {
         let (line_sender, line_events) = mpsc::channel(LINE_EVENTS_MAX);
         let Dialled { destination, name, .. } = dialled;
         let mut live = Live::new(self.shared.clone(), self.id, destination, name, session, line_events, true);
-        live.line(LineCommand::Open { ports, events: line_sender }).await;
+        // Whom we call we know; where they are, only they say.
+        let caller = Caller { address: None, is_known: true };
+        live.line(LineCommand::Open { ports, caller, events: line_sender }).await;
         let end = loop {
             match self.events.recv().await {
                 Some(Event::Progress { sdp, .. }) => {
@@ -123,9 +126,9 @@ impl Call {
         }
         let destination = destination(sip, incoming).ok_or(Rejection::with(404))?;
         self.room.clone_from(&destination.room);
-        let caller = Caller::from(incoming);
+        let guesser = Guesser::from(incoming);
         let has_pin = destination.pin.is_some() || destination.moderator_pin.is_some();
-        if has_pin && !shared.wrong_pins.may_try(Instant::now(), &caller) {
+        if has_pin && !shared.wrong_pins.may_try(Instant::now(), &guesser) {
             return Err(Rejection::with(403));
         }
         let _ = shared.sip.ring(self.id);
@@ -146,12 +149,14 @@ impl Call {
         let name = shown_name(sip.caller_id, incoming.from.display.as_deref(), &incoming.from.user);
         let mut live = Live::new(shared.clone(), self.id, destination, name, session, line_events, announces);
         if has_pin {
-            live.count_wrong_pins_of(caller);
+            live.count_wrong_pins_of(guesser);
         } else {
             // Who can't be let in is told so by the status of the call, not after it was answered.
             live.join(role).await.map_err(rejection_for)?;
         }
-        live.line(LineCommand::Open { ports, events: line_sender }).await;
+        let caller =
+            Caller { address: Some(incoming.source.ip()), is_known: incoming.peer != Peer::Anonymous };
+        live.line(LineCommand::Open { ports, caller, events: line_sender }).await;
         if let Some(agreed) = agreed {
             live.agree(agreed).await;
         }

@@ -9,7 +9,7 @@ use audio_mixer::{Codec, DtmfDetector, Encoder, FRAME_SAMPLES, Frame, Pulled, SI
 use bytes::Bytes;
 use mio::net::UdpSocket;
 use tercet_core::{EndpointId, RoomId};
-use tercet_sip_gateway::leg::{Arrived, Dropped, Leg, Numbers};
+use tercet_sip_gateway::leg::{Arrived, Caller, Dropped, Leg, Numbers};
 use tercet_sip_gateway::sdp::Negotiated;
 use tokio::sync::mpsc;
 
@@ -26,6 +26,7 @@ pub(super) struct Line {
     rtp: UdpSocket,
     rtcp: UdpSocket,
     pub(super) leg: Option<Leg>,
+    caller: Caller,
     /// Where it takes part.
     pub(super) room: Option<(RoomId, EndpointId)>,
     events: mpsc::Sender<LineEvent>,
@@ -53,11 +54,17 @@ pub(super) struct Received {
 }
 
 impl Line {
-    pub(super) fn new(rtp: UdpSocket, rtcp: UdpSocket, events: mpsc::Sender<LineEvent>) -> Line {
+    pub(super) fn new(
+        rtp: UdpSocket,
+        rtcp: UdpSocket,
+        caller: Caller,
+        events: mpsc::Sender<LineEvent>,
+    ) -> Line {
         Line {
             rtp,
             rtcp,
             leg: None,
+            caller,
             room: None,
             events,
             said: None,
@@ -85,7 +92,7 @@ impl Line {
                     sequence_number: rand::random(),
                     timestamp: rand::random(),
                 };
-                self.leg = Leg::new(now, agreed, numbers);
+                self.leg = Leg::new(now, agreed, self.caller, numbers);
                 self.leg.is_some()
             }
         }

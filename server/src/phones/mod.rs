@@ -30,6 +30,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use audio_mixer::Digit;
 use tercet_core::{EndpointId, RoomId};
+use tercet_sip_gateway::leg::Caller;
 use tercet_sip_gateway::sdp::Negotiated;
 use tercet_sip_gateway::signalling::CallId;
 use tokio::sync::mpsc;
@@ -45,8 +46,8 @@ use crate::media::Doorbell;
 
 /// What a call's task tells the thread of phones of its call.
 pub(crate) enum LineCommand {
-    /// It begins: its sockets, and who wants to know what becomes of it.
-    Open { ports: PortPair, events: mpsc::Sender<LineEvent> },
+    /// It begins: its sockets, what is known of who is there, and who wants to know what becomes of it.
+    Open { ports: PortPair, caller: Caller, events: mpsc::Sender<LineEvent> },
     /// What was agreed on, for the first time or anew.
     Agree(Box<Negotiated>),
     /// It takes part in a room: the control plane has opened the endpoint.

@@ -30,9 +30,24 @@ impl Protection {
         Some(Protection { crypto: crypto.clone(), local, remote, proven: Vec::new() })
     }
 
-    /// Whether it is with these keys: then its counts go on.
-    pub(super) fn is_of(&self, crypto: &Crypto) -> bool {
-        self.crypto == *crypto
+    /// Other keys were agreed on, or the same. Whichever way keeps its key keeps its count of roll-overs too: to begin that anew
+    /// with the same key would be to use its stream twice (RFC 3711, section 9.1). `false` where the keys don't fit their
+    /// suite; then nothing has changed.
+    pub(super) fn renew(&mut self, crypto: &Crypto) -> bool {
+        let Some(fresh) = Protection::new(crypto) else {
+            return false;
+        };
+        let is_same_suite = crypto.suite == self.crypto.suite;
+        let has_same_local = is_same_suite && crypto.local == self.crypto.local;
+        let has_same_remote = is_same_suite && crypto.remote == self.crypto.remote;
+        let former = std::mem::replace(self, fresh);
+        if has_same_local {
+            self.local = former.local;
+        }
+        if has_same_remote {
+            (self.remote, self.proven) = (former.remote, former.proven);
+        }
+        true
     }
 
     pub(super) fn seal_rtp(&mut self, packet: &[u8]) -> Option<BytesMut> {

@@ -38,18 +38,21 @@ fn crypto(suite: Suite, local: u8, remote: u8) -> Crypto {
     Crypto { suite, local: key(local), remote: key(remote) }
 }
 
+/// Who may be sent to.
+const KNOWN: Caller = Caller { address: None, is_known: true };
+
 /// Ours at .1, the phone's at .2.
 fn pair(now: Instant, suite: Option<Suite>) -> (Leg, Leg) {
     let keys = |local, remote| suite.map(|suite| crypto(suite, local, remote));
-    let ours = Leg::new(now, agreed(at(2, 4000), keys(1, 2)), numbers(1)).expect("keys fit");
-    let theirs = Leg::new(now, agreed(at(1, 5000), keys(2, 1)), numbers(2)).expect("keys fit");
+    let ours = Leg::new(now, agreed(at(2, 4000), keys(1, 2)), KNOWN, numbers(1)).expect("keys fit");
+    let theirs = Leg::new(now, agreed(at(1, 5000), keys(2, 1)), KNOWN, numbers(2)).expect("keys fit");
     (ours, theirs)
 }
 
 fn speak(leg: &mut Leg, payload: &[u8]) -> (BytesMut, SocketAddr) {
     let mut datagram = BytesMut::new();
     leg.tick();
-    let to = leg.packet(&Bytes::copy_from_slice(payload), &mut datagram).expect("it sends");
+    let to = leg.packet(Instant::now(), &Bytes::copy_from_slice(payload), &mut datagram).expect("it sends");
     (datagram, to)
 }
 
@@ -139,7 +142,7 @@ fn whoever_holds_is_not_heard_and_whoever_is_held_hears_nothing() {
     let (datagram, _) = speak(&mut theirs, &loud());
     assert_eq!(ours.receive(now, at(2, 4000), &datagram), Arrived::Dropped(Dropped::OnHold));
     assert!(!is_heard(&mut ours, now));
-    assert!(!ours.sends() && ours.packet(&Bytes::from(loud()), &mut BytesMut::new()).is_none());
+    assert!(!ours.sends(now) && ours.packet(now, &Bytes::from(loud()), &mut BytesMut::new()).is_none());
     assert!(ours.agree(now, agreed(at(2, 4000), None)));
     let (datagram, _) = speak(&mut ours, &loud());
     assert_eq!(datagram[1] & 0x80, 0x80, "a talkspurt begins");
@@ -190,4 +193,39 @@ fn garbage_is_dropped_and_counted_as_such() {
     assert_eq!(ours.receive(now, at(2, 4000), &other), Arrived::Dropped(Dropped::PayloadType));
     let pulled = ours.pull(now);
     assert_eq!((pulled.frame, pulled.kind), (SILENCE, FrameKind::Silence));
+}
+
+#[test]
+fn an_address_that_a_stranger_names_hears_a_second_and_no_more() {
+    let now = Instant::now();
+    let stranger = Caller { address: Some(at(2, 0).ip()), is_known: false };
+    let mut ours = Leg::new(now, agreed(at(66, 4000), None), stranger, numbers(1)).expect("no keys");
+    let count = |ours: &mut Leg| {
+        let payload = Bytes::from(loud());
+        (0..500).filter(|_| ours.packet(now, &payload, &mut BytesMut::new()).is_some()).count()
+    };
+    assert_eq!(count(&mut ours), 50);
+    assert!(ours.report(now + REPORT_INTERVAL * 2, Duration::ZERO, 0.5).is_none());
+    assert!(ours.agree(now, agreed(at(67, 4000), None)));
+    assert_eq!(count(&mut ours), 0, "another offer is no proof");
+    assert!(ours.agree(now, agreed(at(2, 4000), None)));
+    assert_eq!(count(&mut ours), 500, "it calls from there");
+}
+
+#[test]
+fn a_key_of_the_phone_alone_leaves_our_count_of_packets() {
+    let now = Instant::now();
+    let suite = Suite::Aes128CmSha1_80;
+    let (mut ours, mut theirs) = pair(now, Some(suite));
+    // Our sequence numbers roll over, so the key stream depends on more than the packet shows.
+    for _ in 0..40_000 {
+        let (datagram, _) = speak(&mut ours, &[0; 4]);
+        theirs.receive(now, at(1, 5000), &datagram);
+    }
+    assert!(ours.agree(now, agreed(at(2, 4000), Some(crypto(suite, 1, 3)))));
+    let (datagram, _) = speak(&mut ours, &loud());
+    assert_eq!(theirs.receive(now, at(1, 5000), &datagram), Arrived::Sound);
+    assert!(theirs.agree(now, agreed(at(1, 5000), Some(crypto(suite, 3, 1)))));
+    let (datagram, _) = speak(&mut theirs, &loud());
+    assert_eq!(ours.receive(now, at(2, 4000), &datagram), Arrived::Sound, "with its new key");
 }

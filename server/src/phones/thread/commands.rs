@@ -6,14 +6,13 @@ use mio::Interest;
 use mio::net::UdpSocket;
 use tercet_core::EndpointId;
 use tercet_sip_gateway::signalling::CallId;
-use tokio::sync::mpsc;
 use tracing::warn;
 
 use super::{Thread, token_of};
 use crate::media::{OpenEndpoint, WorkerCommand};
+use crate::phones::LineCommand;
 use crate::phones::line::Line;
 use crate::phones::room::PhoneRoom;
-use crate::phones::{LineCommand, LineEvent, PortPair};
 
 impl Thread {
     pub(super) fn worker_command(&mut self, now: Instant, command: WorkerCommand) {
@@ -80,7 +79,10 @@ impl Thread {
 
     pub(super) fn line_command(&mut self, now: Instant, call: CallId, command: LineCommand) {
         match command {
-            LineCommand::Open { ports, events } => self.open_line(call, ports, events),
+            LineCommand::Open { ports, caller, events } => {
+                let (rtp, rtcp) = (UdpSocket::from_std(ports.rtp), UdpSocket::from_std(ports.rtcp));
+                self.open_line(call, Line::new(rtp, rtcp, caller, events));
+            }
             LineCommand::Close => self.close_line(call),
             command => {
                 if let Some(line) = self.lines.get_mut(&call) {
@@ -90,9 +92,7 @@ impl Thread {
         }
     }
 
-    fn open_line(&mut self, call: CallId, ports: PortPair, events: mpsc::Sender<LineEvent>) {
-        let (rtp, rtcp) = (UdpSocket::from_std(ports.rtp), UdpSocket::from_std(ports.rtcp));
-        let mut line = Line::new(rtp, rtcp, events);
+    fn open_line(&mut self, call: CallId, mut line: Line) {
         for (socket, is_rtcp) in line.sockets().into_iter().zip([false, true]) {
             let token = token_of(call, is_rtcp);
             if let Err(error) = self.poll.registry().register(socket, token, Interest::READABLE) {

@@ -44,7 +44,7 @@ impl Thread {
     fn speak(&mut self, now: Instant) {
         let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         for line in self.lines.values_mut() {
-            let Some(codec) = line.leg.as_ref().filter(|leg| leg.sends()).map(|leg| leg.agreed().codec)
+            let Some(codec) = line.leg.as_ref().filter(|leg| leg.sends(now)).map(|leg| leg.agreed().codec)
             else {
                 continue;
             };
@@ -68,7 +68,7 @@ impl Thread {
             let Some(leg) = &mut line.leg else {
                 continue;
             };
-            if let Some(to) = leg.packet(&payload, &mut self.datagram) {
+            if let Some(to) = leg.packet(now, &payload, &mut self.datagram) {
                 let bytes = self.datagram.len();
                 let is_sent = line.send(false, &self.datagram, to);
                 self.metrics.sent(is_sent, bytes);
