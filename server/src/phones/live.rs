@@ -6,9 +6,10 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use tercet_core::RoomId;
+use tercet_core::{Allowance, RoomId};
 use tercet_protocol::{
-    ClientMessage, ErrorCode, LeaveReason, Request, Role, ServerMessage, TrackOrigin, Transport,
+    ClientMessage, ErrorCode, LeaveReason, Request, Role, ServerMessage, TrackOrigin, Transport, Welcome,
+    WireParticipant,
 };
 use tercet_sip_gateway::menu::{Menu, MenuConfig, MenuEnd, MenuOutput, Refused};
 use tercet_sip_gateway::prompts::Language;
@@ -18,7 +19,7 @@ use tokio::sync::mpsc;
 use tracing::debug;
 
 use super::gateway::Shared;
-use super::pins::Caller;
+use super::pins::Guesser;
 use super::record::End;
 use super::routes::Destination;
 use super::{LineCommand, LineEvent};
@@ -27,6 +28,11 @@ use crate::control::{Attached, ControlInput, Outgoing};
 
 /// What a phone's session has yet to look at: as many messages as a browser's.
 const MESSAGES_MAX: usize = 64;
+
+/// Keys a second that are looked at, and at once: faster than any thumb, and a PIN that a phone dials by itself. A machine that
+/// toggles something is not to keep a whole room busy.
+const KEYS_PER_S: u32 = 5;
+const KEYS_BURST: u32 = 40;
 
 /// A call that has media: it was answered, or rings and may be heard.
 pub(super) struct Live {
@@ -48,8 +54,11 @@ pub(super) struct Live {
     asked_to_be_muted: bool,
     /// Who moderates the room, of those that we know of.
     moderators: Vec<String>,
+    keys: Allowance,
+    /// What resumes its session in the room.
+    resumption: Option<(String, String)>,
     /// Whose wrong PINs are counted, and how many were.
-    wrong_pins: Option<(Caller, u8)>,
+    wrong_pins: Option<(Guesser, u8)>,
     /// We hang up, for this reason.
     ending: Option<(End, HangUp)>,
 }
@@ -86,14 +95,16 @@ impl Live {
             role: Role::Listener,
             asked_to_be_muted: false,
             moderators: Vec::new(),
+            keys: Allowance::new(KEYS_PER_S, KEYS_BURST, Instant::now()),
+            resumption: None,
             wrong_pins: None,
             ending: None,
         }
     }
 
     /// The caller's wrong PINs count for their next calls too.
-    pub(super) fn count_wrong_pins_of(&mut self, caller: Caller) {
-        self.wrong_pins = Some((caller, self.menu.tries()));
+    pub(super) fn count_wrong_pins_of(&mut self, guesser: Guesser) {
+        self.wrong_pins = Some((guesser, self.menu.tries()));
     }
 
     /// Whose identity it has in the room: of this call alone.
@@ -118,7 +129,10 @@ impl Live {
                     }
                 }
                 Some(event) = self.line_events.recv() => self.heard(event),
-                message = next_of(&mut self.messages) => self.told(message.as_deref()),
+                message = next_of(&mut self.messages) => match message {
+                    Some(message) => self.told(&message),
+                    None => self.resume().await,
+                },
                 () = sleep_until(self.menu.poll_timeout()) => self.menu.handle_timeout(Instant::now()),
             }
             self.act().await;
@@ -161,7 +175,7 @@ impl Live {
                 let offer = self.session.offer(Direction::SendRecv);
                 let _ = self.shared.sip.answer_offer(self.id, Ok(offer));
             }
-            Some(Event::Dtmf { digit, .. }) => self.menu.key(Instant::now(), digit),
+            Some(Event::Dtmf { digit, .. }) => self.key(digit),
             // A caller may leave for somebody else; whom they name is called by their own phone or not at all.
             Some(Event::TransferAsked { .. }) => {
                 let _ = self.shared.sip.answer_transfer(self.id, false);
@@ -171,12 +185,22 @@ impl Live {
         None
     }
 
+    /// A key was pressed, however it came.
+    fn key(&mut self, key: char) {
+        let now = Instant::now();
+        if self.keys.take(now) {
+            self.menu.key(now, key);
+        } else {
+            metrics::counter!("tercet_phone_keys_dropped_total").increment(1);
+        }
+    }
+
     /// Something became of its media.
     fn heard(&mut self, event: LineEvent) {
         let now = Instant::now();
         match event {
             LineEvent::Heard => {}
-            LineEvent::Key(key) => self.menu.key(now, key.as_char()),
+            LineEvent::Key(key) => self.key(key.as_char()),
             LineEvent::Said => self.menu.played(now),
             LineEvent::Silent => {
                 self.ending = Some((End::by("media_lost"), HangUp::MediaLost));
@@ -184,13 +208,10 @@ impl Live {
         }
     }
 
-    /// The room says something, or has nothing more to say.
-    fn told(&mut self, message: Option<&Outgoing>) {
+    /// The room says something.
+    fn told(&mut self, message: &Outgoing) {
         let now = Instant::now();
-        let Some(Outgoing::Text(text)) = message else {
-            self.messages = None;
-            self.attached = None;
-            self.menu.removed(now);
+        let Outgoing::Text(text) = message else {
             return;
         };
         let message = match serde_json::from_str(text.as_str()) {
@@ -198,10 +219,14 @@ impl Live {
             Err(error) => return debug!(%error, "a message of our own that can't be read"),
         };
         match message {
-            ServerMessage::Joined(welcome) => {
-                let moderators = welcome.participants.iter().filter(|it| it.role == Role::Moderator);
-                self.moderators = moderators.map(|it| it.id.clone()).collect();
-                self.tell_menu_of_moderators(now);
+            ServerMessage::Joined(welcome) => self.welcomed(now, welcome),
+            ServerMessage::Resumed(mut welcome) => {
+                let own = welcome.participants.iter().position(|it| it.id == self.identity);
+                let own = own.map(|at| welcome.participants.swap_remove(at));
+                self.welcomed(now, welcome);
+                if let Some(own) = own {
+                    self.changed(now, &own);
+                }
             }
             ServerMessage::ParticipantJoined { participant }
             | ServerMessage::ParticipantUpdated { participant } => {
@@ -211,12 +236,7 @@ impl Live {
                 }
                 self.tell_menu_of_moderators(now);
                 if participant.id == self.identity {
-                    let by_moderator = participant.muted && !std::mem::take(&mut self.asked_to_be_muted);
-                    self.menu.muted(now, participant.muted, by_moderator);
-                    self.menu.hand(now, participant.hand_raised);
-                    if std::mem::replace(&mut self.role, participant.role) != participant.role {
-                        self.menu.role(now, participant.role.may_speak());
-                    }
+                    self.changed(now, &participant);
                 }
             }
             ServerMessage::ParticipantLeft { participant, .. } => {
@@ -235,15 +255,33 @@ impl Live {
         }
     }
 
+    /// It is in the room: what holds there.
+    fn welcomed(&mut self, now: Instant, welcome: Welcome) {
+        self.resumption = Some((welcome.session.id, welcome.session.secret));
+        let moderators = welcome.participants.into_iter().filter(|it| it.role == Role::Moderator);
+        self.moderators = moderators.map(|it| it.id).collect();
+        self.tell_menu_of_moderators(now);
+    }
+
+    /// What others see of it is this now.
+    fn changed(&mut self, now: Instant, own: &WireParticipant) {
+        let by_moderator = own.muted && !std::mem::take(&mut self.asked_to_be_muted);
+        self.menu.muted(now, own.muted, by_moderator);
+        self.menu.hand(now, own.hand_raised);
+        if std::mem::replace(&mut self.role, own.role) != own.role {
+            self.menu.role(now, own.role.may_speak());
+        }
+    }
+
     fn tell_menu_of_moderators(&mut self, now: Instant) {
         self.menu.moderator_present(now, !self.moderators.is_empty());
     }
 
     /// Does what the menu wants.
     async fn act(&mut self) {
-        if let Some((caller, counted)) = &mut self.wrong_pins
+        if let Some((guesser, counted)) = &mut self.wrong_pins
             && std::mem::replace(counted, self.menu.tries()) < self.menu.tries()
-            && !self.shared.wrong_pins.count(Instant::now(), caller)
+            && !self.shared.wrong_pins.count(Instant::now(), guesser)
         {
             self.ending = Some((End::by("wrong_pin"), HangUp::Normal));
             return;
@@ -346,6 +384,21 @@ impl Live {
         self.messages = Some(messages);
         self.role = role;
         Ok(())
+    }
+
+    /// The room has given up telling it what happens, since it was too slow: it goes on from what holds now. Whoever has been
+    /// removed meanwhile has no session to go on with.
+    async fn resume(&mut self) {
+        (self.messages, self.attached) = (None, None);
+        let (socket, messages) = mpsc::channel(MESSAGES_MAX);
+        if let Some((session, secret)) = self.resumption.take() {
+            let resume = |reply| ControlInput::Resume { session, secret, request: None, socket, reply };
+            if let Some(Ok(attached)) = self.shared.control.ask(resume).await {
+                (self.messages, self.attached) = (Some(messages), Some(attached));
+                return;
+            }
+        }
+        self.menu.removed(Instant::now());
     }
 
     async fn request(&self, request: Request) {

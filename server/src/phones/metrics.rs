@@ -148,6 +148,7 @@ fn describe() {
         "Packets of phones for which another worker had no room."
     );
     describe_counter!("tercet_phone_events_dropped_total", "Events that the control plane was too slow for.");
+    describe_counter!("tercet_phone_keys_dropped_total", "Keys that came faster than anybody presses them.");
     describe_counter!("tercet_phone_panics_total", "Calls that ended by a panic.");
     describe_gauge!("tercet_sip_calls", "Calls that stand or ring.");
     describe_gauge!("tercet_sip_contacts", "Phones that are registered here.");
