@@ -64,12 +64,19 @@ fn digits(number: &str) -> &str {
     number.strip_prefix('+').unwrap_or(number)
 }
 
+/// What has so many digits is a number, whatever else is written around them.
+const DIGITS_OF_NAME_MAX: usize = 4;
+
+fn is_number(text: &str) -> bool {
+    let digits = text.chars().filter(char::is_ascii_digit).count();
+    digits > DIGITS_OF_NAME_MAX
+        || (digits > 0 && text.chars().all(|c| c.is_ascii_digit() || "+-(). ".contains(c)))
+}
+
 /// How a caller is named to others in the room.
 pub(super) fn shown_name(how: SipCallerId, display: Option<&str>, user: &str) -> String {
-    let is_number = |text: &str| {
-        text.chars().any(|c| c.is_ascii_digit())
-            && text.chars().all(|c| c.is_ascii_digit() || "+-(). ".contains(c))
-    };
+    // Trunks put parameters of a telephone number there (RFC 3966, section 3), whose digits aren't of it.
+    let user = user.split(';').next().unwrap_or_default();
     let named = display.filter(|display| is_name(display) && !is_number(display));
     if let Some(name) = named.or_else(|| Some(user).filter(|user| is_name(user) && !is_number(user))) {
         return name.to_owned();
@@ -147,6 +154,13 @@ mod tests {
         assert_eq!(shown_name(Masked, Some("Ada"), "+4930123456"), "Ada");
         assert_eq!(shown_name(Masked, None, "ada"), "ada");
         assert_eq!(shown_name(Masked, None, "110"), "Phone");
+        assert_eq!(shown_name(Masked, Some("Room 101"), "110"), "Room 101");
+        for display in
+            ["+49 (0)30/123456", "tel:+4930123456", "+4930123456;cpc=ordinary", "Call from 4930123456"]
+        {
+            assert_eq!(shown_name(Masked, Some(display), "+4930123456;cpc=ordinary"), "•••456", "{display}");
+        }
+        assert_eq!(shown_name(Masked, None, "+4930123456;npdi;rn=4999"), "•••456");
         assert_eq!(shown_name(Hidden, None, "+4930123456"), "Phone");
         assert_eq!(shown_name(Full, None, "+4930123456"), "+4930123456");
         assert_eq!(shown_name(Full, None, "\n"), "Phone");
