@@ -349,3 +349,21 @@ fn write_tone(path: &Path, codec: PhoneCodec, hz: f64) -> anyhow::Result<()> {
     }
     Ok(file.finalize()?)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn holes_are_found_in_a_tone_that_has_some() {
+        let tone = |n: usize| (TAU * 440.0 * n as f64 / 8000.0).sin() * 0.2;
+        let whole: Vec<f64> = (0..80_000).map(tone).collect();
+        let recording = |samples: Vec<f64>| Recording { samples, rate_hz: 8000 };
+        assert_eq!(recording(whole.clone()).holes(440.0), 0.0);
+        // Every twentieth packet is silence, and begins in the middle of a frame of the recording.
+        let is_lost = |n: usize| (n + 80) / 160 % 20 == 7;
+        let torn = whole.iter().enumerate().map(|(n, sample)| if is_lost(n) { 0.0 } else { *sample });
+        let holes = recording(torn.collect()).holes(440.0);
+        assert!((0.04..0.11).contains(&holes), "{holes}");
+    }
+}

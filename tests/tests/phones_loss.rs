@@ -53,7 +53,7 @@ async fn five_percent_of_loss_leave_no_holes_in_a_voice() -> anyhow::Result<()> 
     assert!((0.03..0.07).contains(&lost), "{lost} were lost");
     for (codec, level_dbfs, holes) in found {
         assert!(level_dbfs > -35.0, "{codec:?}: {level_dbfs}");
-        // Two packets lost one after the other, or three: 0.05 squared, and a frame of the recording is no frame of the codec.
+        // A lost packet is a frame or two with a hole, if nothing is put in its place.
         assert!(
             holes < 0.01,
             "{codec:?}: {holes} of the frames are holes where {lost} of the packets were lost"
