@@ -338,6 +338,7 @@ pub fn reply_id(message: &ServerMessage) -> Option<u32> {
         ServerMessage::Joined(welcome) | ServerMessage::Resumed(welcome) => welcome.re,
         ServerMessage::Answer { re, .. }
         | ServerMessage::Redirect { re, .. }
+        | ServerMessage::Dialled { re, .. }
         | ServerMessage::Pong { re } => *re,
         ServerMessage::Ok { re } => Some(*re),
         ServerMessage::Error(error) => error.re,

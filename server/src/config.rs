@@ -25,7 +25,8 @@ use tercet_core::{PRE_ROLL_DEFAULT, RoomAudio};
 use self::selection::{SelectorConfig, SelectorOverride};
 pub(crate) use load::{ConfigError, check_environment};
 pub(crate) use sip::{
-    SIP_DEFAULT, SipCallerId, SipCallers, SipCodec, SipConfig, SipRoute, SipSrtp, SipTransport, SipTrunk,
+    SIP_DEFAULT, SipCallerId, SipCallers, SipCodec, SipConfig, SipDials, SipRoute, SipSrtp, SipTransport,
+    SipTrunk,
 };
 pub(crate) use validate::{NAME_CHARS_MAX, is_name};
 
@@ -269,6 +270,12 @@ impl Config {
             Some(secret) => secret == DEV_SECRET,
             None => self.access.public_key_file.is_none(),
         }
+    }
+
+    /// Whom those have called who moderate without a moderator's token.
+    pub(crate) fn promoted_dials(&self) -> SipDials {
+        let by_default = if self.uses_dev_secret() { SipDials::Users } else { SipDials::Nobody };
+        self.sip.promoted_dials.unwrap_or(by_default)
     }
 
     /// Whether the demo page may fetch tokens.

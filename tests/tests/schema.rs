@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use tercet_loadtest::{Client, Direction, Voice};
-use tercet_protocol::{Request, Role, TrackOrigin};
+use tercet_protocol::{DialOrder, Request, Role, ServerMessage, TrackOrigin};
 use tercet_tests::Server;
 
 #[test]
@@ -24,8 +24,13 @@ fn the_published_schema_is_generated_from_the_types() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_message_on_a_real_websocket_keeps_to_the_schema() -> anyhow::Result<()> {
-    // So that there is somebody who isn't listed.
-    let server = Server::start_with(&["--listed-listeners-max", "0"])?;
+    // Somebody who can be called, though no phone of theirs is there; and somebody who isn't listed.
+    let directory = tempfile::tempdir()?;
+    let file = directory.path().join("tercet.toml");
+    std::fs::write(&file, "[[sip.user]]\nname = 'cyd'\npassword = 'a-long-password'\n")?;
+    let file = file.display().to_string();
+    let server =
+        Server::start_with(&["--listed-listeners-max", "0", "--sip", "127.0.0.1:0", "--config", &file])?;
     let mut options = server.ticket("r", "ada", Role::Moderator)?;
     options.record = true;
     options.peer.screen = true;
@@ -44,6 +49,12 @@ async fn every_message_on_a_real_websocket_keeps_to_the_schema() -> anyhow::Resu
     }
     let nobody = Request::MuteParticipant { participant: "nobody".into(), track: TrackOrigin::Screen };
     assert!(ada.request(nobody).await.is_err());
+    let dial =
+        DialOrder { to: "cyd".into(), trunk: None, name: None, role: Some(Role::Listener), language: None };
+    let ServerMessage::Dialled { call, .. } = ada.request(Request::Dial(dial)).await? else {
+        anyhow::bail!("a call has a number");
+    };
+    ada.request(Request::HangUp { call }).await?;
     ben.speak(Voice::new(2, -20)).await?;
     tokio::time::sleep(Duration::from_millis(1500)).await;
     ben.leave().await?;
@@ -51,6 +62,8 @@ async fn every_message_on_a_real_websocket_keeps_to_the_schema() -> anyhow::Resu
     let mut frames = ada.signalling().recorded().to_vec();
     // The WebSocket of the resumed session is another one, with a record of its own.
     ada.resume().await?;
+    assert_eq!(ada.welcome().calls.len(), 1);
+    ada.request(Request::SetRole { participant: "ada".into(), role: Role::Speaker }).await?;
     read_for(&mut ada, Duration::from_millis(500)).await;
     frames.extend_from_slice(ada.signalling().recorded());
 
@@ -90,6 +103,11 @@ async fn every_message_on_a_real_websocket_keeps_to_the_schema() -> anyhow::Resu
         "screen",
         "speakers",
         "resumed",
+        "dial",
+        "dialled",
+        "call_updated",
+        "hang_up",
+        "dial_rights",
     ] {
         assert!(types.contains(expected), "{expected} was not seen among {types:?}");
     }

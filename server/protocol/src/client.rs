@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Role, Standing, TrackOrigin};
+use crate::{DialOrder, Role, Standing, TrackOrigin};
 
 /// One message from a client: a request, and a number by which the reply refers to it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -114,6 +114,13 @@ pub enum Request {
     RemoveParticipant {
         /// Whom.
         participant: String,
+    },
+    /// Moderators who may: have somebody called into the room, by phone.
+    Dial(DialOrder),
+    /// Moderators who may: hang up a call out of the room, whether it was answered or not.
+    HangUp {
+        /// Which one.
+        call: u64,
     },
     /// Keep-alive: answered by `pong`. A connection silent for longer than `session.idle_ms` is closed.
     Ping,

@@ -44,6 +44,12 @@ pub enum ErrorCode {
     NoSuchRoom,
     /// Nobody of that id is in the room.
     NoSuchParticipant,
+    /// The room has no such call.
+    NoSuchCall,
+    /// There is no trunk of that name, or none at all to call a number through.
+    NoSuchTrunk,
+    /// The node has no phones.
+    NoPhones,
     /// The session ended, never existed, or the secret is wrong.
     NoSuchSession,
     /// The session description can't be read or isn't what a session needs.
@@ -82,6 +88,9 @@ impl ErrorCode {
             ErrorCode::RoomFull => "room_full",
             ErrorCode::NoSuchRoom => "no_such_room",
             ErrorCode::NoSuchParticipant => "no_such_participant",
+            ErrorCode::NoSuchCall => "no_such_call",
+            ErrorCode::NoSuchTrunk => "no_such_trunk",
+            ErrorCode::NoPhones => "no_phones",
             ErrorCode::NoSuchSession => "no_such_session",
             ErrorCode::BadSdp => "bad_sdp",
             ErrorCode::UnsupportedCodec => "unsupported_codec",

@@ -5,12 +5,14 @@
 //! ([`ServerMessage`]). `docs/protocol.md` tells the story, `docs/protocol.schema.json` is
 //! generated from these types, and a test validates real messages against it.
 
+mod calls;
 mod client;
 mod error;
 mod model;
 mod origin;
 mod server;
 
+pub use calls::{CallState, DialOrder, DialRights, WireCall};
 pub use client::{ClientMessage, DataFrameIn, Request};
 pub use error::{ErrorCode, ProtocolError};
 pub use model::{Role, SpeakerLevel, Standing, TrackKind, Transport, WireParticipant, WireSlot, WireTrack};

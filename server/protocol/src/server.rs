@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{ProtocolError, SpeakerLevel, WireParticipant, WireSlot, WireTrack};
+use crate::{DialRights, ProtocolError, SpeakerLevel, WireCall, WireParticipant, WireSlot, WireTrack};
 
 /// One message from the server: a reply to a request, or an event.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -33,6 +33,14 @@ pub enum ServerMessage {
         slots: Vec<SlotMid>,
         /// The m-line of the screen slot; `null` where none was offered for it.
         screen: Option<String>,
+    },
+    /// Reply to `dial`: they are being called. What becomes of it is told by `call_updated`.
+    Dialled {
+        /// The request's `id`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        re: Option<u32>,
+        /// Which call it is.
+        call: u64,
     },
     /// The request was carried out. Sent only for requests that had an `id`.
     Ok {
@@ -99,6 +107,18 @@ pub enum ServerMessage {
         /// The selected speakers; whoever is absent is silent.
         levels: Vec<SpeakerLevel>,
     },
+    /// To moderators who may dial: a call out of the room began, or stands otherwise than before.
+    CallUpdated {
+        /// How it stands now.
+        call: WireCall,
+    },
+    /// Whom the receiver may have called, after a change: with another role, or none of it any more.
+    DialRights {
+        /// Whom; `null` if nobody.
+        dial: Option<DialRights>,
+        /// The calls out of the room, as in a welcome.
+        calls: Vec<WireCall>,
+    },
     /// The node is going to stop; the session ends when the time is over.
     Closing {
         /// Time left, in ms.
@@ -140,6 +160,13 @@ pub struct Welcome {
     pub slots: Vec<WireSlot>,
     /// Whose screen is heard now.
     pub screen: Option<String>,
+    /// Whom the client may have called into the room; absent if nobody.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dial: Option<DialRights>,
+    /// For those who may dial: the calls out of the room that stand on this node, and those that ended within a minute. The
+    /// latest 100.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub calls: Vec<WireCall>,
     /// Base URLs of other nodes by which the room is reached, should this one be gone: join there anew.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub nodes: Vec<String>,

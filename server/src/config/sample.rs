@@ -115,7 +115,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::config::{AccessConfig, ClusterConfig, SipCallers, SipConfig, sip};
+    use crate::config::{AccessConfig, ClusterConfig, SipCallers, SipConfig, SipDials, sip};
 
     /// The sample with every key set; text stays commented.
     fn uncommented() -> String {
@@ -158,6 +158,7 @@ mod tests {
                 certificate: Some("/etc/tercet/sip.pem".into()),
                 key: Some("/etc/tercet/sip.key".into()),
                 callers: Some(SipCallers::Authenticated),
+                promoted_dials: Some(SipDials::Nobody),
                 prompts: Some("/etc/tercet/prompts".into()),
                 user: sip::example_users(),
                 trunk: sip::example_trunks(),

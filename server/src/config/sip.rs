@@ -47,6 +47,11 @@ pub(crate) struct SipConfig {
     /// on loopback, and who is authenticated elsewhere.
     #[schemars(example = SipCallers::Authenticated)]
     pub(crate) callers: Option<SipCallers>,
+    /// Whom those have called who moderate without a moderator's token, because they came first or were promoted:
+    /// `nobody`, `users`, or `anybody`, through the trunks too. By default users where the development secret is in use,
+    /// which means on loopback, and nobody elsewhere.
+    #[schemars(example = SipDials::Nobody)]
+    pub(crate) promoted_dials: Option<SipDials>,
     /// How callers are named to others: `masked`, with the last three digits of their number, `full`, or `hidden`.
     pub(crate) caller_id: SipCallerId,
     /// The language of prompts where a route says nothing: `en`, `de`, `fr` or `es`.
@@ -108,6 +113,18 @@ pub(crate) enum SipCallers {
     Authenticated,
     /// Trunks, by their address.
     Trunks,
+}
+
+/// Whom a moderator may have called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum SipDials {
+    /// Nobody.
+    Nobody,
+    /// Users of ours, which costs nothing.
+    Users,
+    /// Users, and numbers through trunks.
+    Anybody,
 }
 
 /// How callers are named to others.
@@ -260,6 +277,7 @@ impl Default for SipConfig {
             codecs: vec![SipCodec::Opus, SipCodec::G722, SipCodec::Pcmu, SipCodec::Pcma],
             srtp: SipSrtp::default(),
             callers: None,
+            promoted_dials: None,
             caller_id: SipCallerId::default(),
             language: "en".to_owned(),
             prompts: None,

@@ -202,7 +202,11 @@ impl Control {
 
     /// The state that a client begins with. What it says of the slots counts as told.
     fn welcome(&mut self, id: SessionId, re: Option<u32>) -> Option<Welcome> {
+        let session = self.sessions.get(&id)?;
+        let dial = self.dial_rights(session);
+        let calls = self.calls_for(dial.as_ref(), &session.room);
         let session = self.sessions.get_mut(&id)?;
+        session.may_dial = dial.is_some();
         let live = self.rooms.get(&session.room)?;
         session.slots_told = live.slots_of(session);
         Some(Welcome {
@@ -220,6 +224,8 @@ impl Control {
             participant_count: live.participant_count(),
             slots: live.wire_slots(&session.slots_told, &session.slot_mids),
             screen: live.wire_screen(session.worker),
+            dial,
+            calls,
             nodes: self.other_nodes(),
         })
     }
@@ -289,6 +295,7 @@ impl Control {
     /// Ends the sessions whose clients did not come back in time.
     pub(crate) fn expire(&mut self, now: Instant) {
         self.expire_elsewhere(now);
+        self.calls.expire(now);
         let resume = Duration::from_millis(self.config.session.resume_ms);
         let detached = self.sessions.values().filter(|session| {
             session.detached_at().is_some_and(|at| now.saturating_duration_since(at) >= resume)

@@ -4,6 +4,7 @@
 //! clients' sockets, commands to workers. One task owns all of it, so there is no lock; what it
 //! decides is in [`Control`], which does no I/O and is given the time.
 
+mod calls;
 mod elsewhere;
 mod lifecycle;
 mod listening;
@@ -21,13 +22,14 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use selector::Params;
 use tercet_core::{EndpointId, RoomId, SessionId};
-use tercet_protocol::{ClientMessage, ProtocolError, Transport};
+use tercet_protocol::{ClientMessage, ErrorCode, ProtocolError, Transport, WireCall};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::MissedTickBehavior;
 
 use crate::access::Claims;
 use crate::cluster::{ClusterEvent, ClusterHandle};
 use crate::media::{TraceReceiver, WorkerEvent, WorkerPool};
+use crate::phones::{Asker, PhoneCommands};
 
 pub(crate) use lifecycle::{CLOSE_GOING_AWAY, CLOSE_NORMAL, RETRY_AFTER};
 pub(crate) use session::{Outgoing, Socket, protocol_error, text};
@@ -80,6 +82,33 @@ pub(crate) enum ControlInput {
     },
     SocketClosed {
         from: Attached,
+    },
+    /// The node has phones: calls out are made by these.
+    ServeCalls {
+        commands: PhoneCommands,
+    },
+    /// A call out of a room began, or stands otherwise than before.
+    CallChanged {
+        room: RoomId,
+        call: WireCall,
+        /// Who is to be told that it began.
+        asker: Option<Asker>,
+    },
+    /// No call was made.
+    NotDialled {
+        asker: Asker,
+        error: (ErrorCode, String),
+    },
+    /// Which calls out of a room there are.
+    Calls {
+        room: RoomId,
+        reply: oneshot::Sender<Vec<WireCall>>,
+    },
+    /// Hang up a call out of a room.
+    HangUp {
+        room: RoomId,
+        call: u64,
+        reply: oneshot::Sender<Result<(), (ErrorCode, String)>>,
     },
     /// Take nobody in any more, and tell everybody when the node will stop.
     Drain {

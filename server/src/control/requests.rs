@@ -63,6 +63,12 @@ impl Control {
             Request::SetStanding { participant, standing } => {
                 return self.moderate(now, (id, re), &participant, change(Moderation::SetStanding(standing)));
             }
+            Request::Dial(order) => match self.dial(from, re, order) {
+                // The reply comes once it is made, or isn't.
+                Ok(()) => return,
+                refused => refused,
+            },
+            Request::HangUp { call } => self.hang_up(id, call),
             Request::RemoveParticipant { participant } => {
                 return self.moderate(now, (id, re), &participant, RemoteModeration::Remove);
             }
@@ -123,12 +129,17 @@ impl Control {
         let Some(former) = former.filter(|former| former.participant != participant) else {
             return Ok(());
         };
+        let has_new_role = former.participant.role != participant.role;
         let session = live.sessions.get(whom).and_then(|id| self.sessions.get(id));
+        let id = session.map(|session| session.id);
         if let Some((worker, endpoint)) = session.map(|session| (session.worker, session.endpoint)) {
             self.command(worker, WorkerCommand::SetGates { endpoint, gates });
             self.command(worker, WorkerCommand::SetStanding { endpoint, standing });
         }
         self.tell_of(now, room, whom, former, &ServerMessage::ParticipantUpdated { participant });
+        if let Some(id) = id.filter(|_| has_new_role) {
+            self.tell_dial_rights(now, id);
+        }
         Ok(())
     }
 }

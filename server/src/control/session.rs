@@ -60,6 +60,8 @@ pub(super) struct Session {
     pub(super) joined_at: Instant,
     /// What the participant may do, as their token says.
     pub(super) token_role: Role,
+    /// Whether its client was told that it may have somebody called.
+    pub(super) may_dial: bool,
     /// They are what they were on a node that is gone.
     pub(super) was_restored: bool,
     /// The participant is on another node by now; this session ends then, or when its client leaves it.
@@ -108,6 +110,7 @@ impl Session {
             may_send_data: new.may_send_data,
             joined_at: new.joined_at,
             token_role: new.token_role,
+            may_dial: false,
             was_restored: false,
             ends_at: None,
             slot_mids: Vec::new(),

@@ -11,12 +11,14 @@ use tercet_protocol::{LeaveReason, ServerMessage};
 use tokio::sync::oneshot;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
+use super::calls::Calls;
 use super::elsewhere::OwnNode;
 use super::live_room::LiveRoom;
 use super::session::{Outgoing, Session, text};
 use super::{ControlInput, protocol_error};
 use crate::config::Config;
 use crate::media::{WorkerCommand, WorkerId};
+use crate::phones::PhoneCommands;
 
 /// Decides; does no I/O, and is given the time.
 pub(crate) struct Control {
@@ -32,6 +34,9 @@ pub(crate) struct Control {
     pub(super) at_limit: Arc<AtomicBool>,
     /// The worker of phones, where there are any.
     pub(super) phones: Option<WorkerId>,
+    /// What makes calls out, where there are any.
+    pub(super) phone_commands: Option<PhoneCommands>,
+    pub(super) calls: Calls,
     pub(super) endpoint_next: u64,
     pub(super) drained: Option<oneshot::Sender<()>>,
     pub(super) draining: bool,
@@ -54,6 +59,8 @@ impl Control {
             at_limit: Arc::default(),
             load: (0..workers).map(|index| (WorkerId(index), 0)).collect(),
             phones: None,
+            phone_commands: None,
+            calls: Calls::default(),
             endpoint_next: 1,
             drained: None,
             draining: false,
@@ -84,6 +91,15 @@ impl Control {
             }
             ControlInput::Rooms { reply } => {
                 let _ = reply.send(self.rooms.values().map(LiveRoom::summary).collect());
+            }
+            ControlInput::ServeCalls { commands } => self.serve_calls(commands),
+            ControlInput::CallChanged { room, call, asker } => self.call_changed(now, room, call, asker),
+            ControlInput::NotDialled { asker, error } => self.not_dialled(now, asker, error),
+            ControlInput::Calls { room, reply } => {
+                let _ = reply.send(self.calls.of_room(&room));
+            }
+            ControlInput::HangUp { room, call, reply } => {
+                let _ = reply.send(self.hang_up_of(&room, call));
             }
             ControlInput::SocketClosed { from } => {
                 let session = self.sessions.get_mut(&from.session);

@@ -7,13 +7,16 @@ use axum::extract::{FromRequest, Path, Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
-use tercet_protocol::{ErrorCode, Role};
+use tercet_core::RoomId;
+use tercet_protocol::{DialOrder, ErrorCode, Role};
 use tokio::time::timeout;
 
 use super::demo::refuse;
 use super::{Node, bearer};
 use crate::access::AccessError;
-use crate::phones::{DialError, DialOrder, Dialler};
+use crate::config::SipDials;
+use crate::control::ControlInput;
+use crate::phones::{DialError, Dialler, Order};
 
 /// How long a request may take to arrive whole.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -50,29 +53,31 @@ pub(super) async fn create(State(node): State<Node>, Path(room): Path<String>, r
             return refuse(StatusCode::REQUEST_TIMEOUT, ErrorCode::BadMessage, message);
         }
     };
-    if role == Some(Role::Moderator) {
-        let message = "a phone is called as a speaker or a listener: make it a moderator once it is there";
-        return refuse(StatusCode::BAD_REQUEST, ErrorCode::BadMessage, message);
-    }
-    let order = DialOrder { room, to, trunk, name, role: role.unwrap_or(Role::Speaker), language };
-    match dialler.dial(order) {
-        Ok(view) => (StatusCode::CREATED, Json(view)).into_response(),
+    // By the token they are a moderator of the room, who may call anybody.
+    let order = Order { room, scope: SipDials::Anybody, dial: DialOrder { to, trunk, name, role, language } };
+    match dialler.dial(order, None).await {
+        Ok(call) => (StatusCode::CREATED, Json(call)).into_response(),
         Err(error) => {
-            let (status, code) = match &error {
-                DialError::Bad(_) => (StatusCode::BAD_REQUEST, ErrorCode::BadMessage),
-                DialError::NotFound(_) => (StatusCode::NOT_FOUND, ErrorCode::BadMessage),
-                DialError::TooMany => (StatusCode::TOO_MANY_REQUESTS, ErrorCode::RateLimited),
-                DialError::Overloaded => (StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Overloaded),
+            let status = match &error {
+                DialError::Bad(_) => StatusCode::BAD_REQUEST,
+                DialError::Forbidden(_) => StatusCode::FORBIDDEN,
+                DialError::NoSuchTrunk(_) => StatusCode::NOT_FOUND,
+                DialError::TooMany => StatusCode::TOO_MANY_REQUESTS,
+                DialError::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
             };
-            refuse(status, code, &error.to_string())
+            refuse(status, error.code(), &error.to_string())
         }
     }
 }
 
 pub(super) async fn list(State(node): State<Node>, Path(room): Path<String>, headers: HeaderMap) -> Response {
-    match dialler(&node, &room, &headers) {
-        Ok(dialler) => Json(dialler.list(&room)).into_response(),
-        Err(refusal) => *refusal,
+    if let Err(refusal) = dialler(&node, &room, &headers) {
+        return *refusal;
+    }
+    let room = RoomId::from(room.as_str());
+    match node.control.ask(|reply| ControlInput::Calls { room, reply }).await {
+        Some(calls) => Json(calls).into_response(),
+        None => stopping(),
     }
 }
 
@@ -81,11 +86,25 @@ pub(super) async fn delete(
     Path((room, call)): Path<(String, u64)>,
     headers: HeaderMap,
 ) -> Response {
-    match dialler(&node, &room, &headers) {
-        Ok(dialler) if dialler.hang_up(&room, call) => StatusCode::NO_CONTENT.into_response(),
-        Ok(_) => refuse(StatusCode::NOT_FOUND, ErrorCode::BadMessage, "the room has no such call"),
-        Err(refusal) => *refusal,
+    if let Err(refusal) = dialler(&node, &room, &headers) {
+        return *refusal;
     }
+    let room = RoomId::from(room.as_str());
+    match node.control.ask(|reply| ControlInput::HangUp { room, call, reply }).await {
+        Some(Ok(())) => StatusCode::NO_CONTENT.into_response(),
+        Some(Err((code, message))) => {
+            let status = match code {
+                ErrorCode::NoSuchCall => StatusCode::NOT_FOUND,
+                _ => StatusCode::SERVICE_UNAVAILABLE,
+            };
+            refuse(status, code, &message)
+        }
+        None => stopping(),
+    }
+}
+
+fn stopping() -> Response {
+    refuse(StatusCode::SERVICE_UNAVAILABLE, ErrorCode::ShuttingDown, "the node is stopping")
 }
 
 /// What makes calls, for a moderator of the room.
@@ -104,6 +123,6 @@ fn dialler(node: &Node, room: &str, headers: &HeaderMap) -> Result<Dialler, Box<
         return Err(refuse(StatusCode::FORBIDDEN, ErrorCode::Forbidden, message).into());
     }
     node.dialler.clone().ok_or_else(|| {
-        refuse(StatusCode::NOT_FOUND, ErrorCode::BadMessage, "this node has no phones: see [sip]").into()
+        refuse(StatusCode::NOT_FOUND, ErrorCode::NoPhones, "this node has no phones: see [sip]").into()
     })
 }

@@ -66,14 +66,14 @@ impl Call {
         let end = contained(&shared, id, async {
             match self.wait_for_answer(dialled, media, &report).await {
                 Ok(live) => {
-                    report.set(DialState::Talking, Some(live.identity().to_owned()));
+                    report.set(DialState::Talking, Some(live.identity().to_owned())).await;
                     live.run(&mut self.events).await
                 }
                 Err(end) => end,
             }
         });
         let end = end.await;
-        report.set(DialState::Ended { reason: end.reason, status: end.status }, None);
+        report.set(DialState::Ended { reason: end.reason, status: end.status }, None).await;
         record.close(&self.room, end);
     }
 
@@ -92,7 +92,7 @@ impl Call {
         let end = loop {
             match self.events.recv().await {
                 Some(Event::Progress { sdp, .. }) => {
-                    report.set(DialState::Ringing, None);
+                    report.set(DialState::Ringing, None).await;
                     if let Some(answer) = sdp {
                         // What can't be agreed on may be said better by the answer itself.
                         let _ = live.accept(&answer).await;

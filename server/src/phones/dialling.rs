@@ -1,20 +1,22 @@
-//! Calls out: orders of moderators in, calls through trunks out, and how each stands.
+//! Calls out: orders of moderators in, calls to users and through trunks out; how each stands, to the control plane.
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use serde::Serialize;
-use tercet_core::Allowance;
-use tercet_protocol::Role;
+use tercet_core::{Allowance, RoomId};
+use tercet_protocol::{CallState, DialOrder, ErrorCode, Role, WireCall};
 use tercet_sip_gateway::prompts::Language;
 use tercet_sip_gateway::sdp::Direction;
 use tercet_sip_gateway::signalling::{CallId, Dial, HangUp};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
 
 use super::call::Call;
 use super::gateway::{CALL_EVENTS_MAX, Calls, Shared};
 use super::routes::{Destination, shown_name};
+use crate::access::display_name;
+use crate::config::{SipConfig, SipDials};
+use crate::control::{Attached, ControlHandle, ControlInput};
 
 /// Who is dialled, at most: E.164 has 15 digits, extensions and names of users are longer.
 const TO_CHARS_MAX: usize = 64;
@@ -23,23 +25,36 @@ const TO_CHARS_MAX: usize = 64;
 const DIALS_PER_MINUTE: u32 = 60;
 const DIALS_BURST: u32 = 30;
 
-/// How long one can see how a call ended, and of how many.
-const ENDED_SHOWN_FOR: Duration = Duration::from_secs(60);
-const SHOWN_MAX: usize = 1000;
+/// Commands of the control plane under way; of more it is told that there is no place.
+const COMMANDS_MAX: usize = 64;
 
-/// Somebody to be called into a room.
+/// Somebody to be called into a room, for one who moderates it.
 #[derive(Clone, Debug)]
-pub(crate) struct DialOrder {
+pub(crate) struct Order {
     pub(crate) room: String,
-    /// A number, or a user of ours.
-    pub(crate) to: String,
-    /// Through which trunk; if there is only one, it need not be named.
-    pub(crate) trunk: Option<String>,
-    /// How they are shown to others.
-    pub(crate) name: Option<String>,
-    pub(crate) role: Role,
-    pub(crate) language: Option<String>,
+    /// Whom they may have called.
+    pub(crate) scope: SipDials,
+    pub(crate) dial: DialOrder,
 }
+
+/// The client that wants somebody called, and the number of its request.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asker {
+    pub(crate) from: Attached,
+    pub(crate) re: Option<u32>,
+}
+
+/// What the control plane has phones do.
+#[derive(Debug)]
+pub(crate) enum PhoneCommand {
+    /// Call somebody; the control plane is told what becomes of it.
+    Dial { order: Order, asker: Asker },
+    /// Hang up a call out.
+    HangUp { call: u64 },
+}
+
+/// How the control plane reaches phones: bounded, and never waited for.
+pub(crate) type PhoneCommands = mpsc::Sender<PhoneCommand>;
 
 /// Why nobody is called.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -47,9 +62,12 @@ pub(crate) enum DialError {
     /// The caller's.
     #[error("{0}")]
     Bad(String),
-    /// There is no such trunk, and no such user.
+    /// They may not.
     #[error("{0}")]
-    NotFound(String),
+    Forbidden(&'static str),
+    /// There is no such trunk, or none.
+    #[error("{0}")]
+    NoSuchTrunk(String),
     /// Too many at once.
     #[error("too many calls out: 60 a minute are made")]
     TooMany,
@@ -58,10 +76,21 @@ pub(crate) enum DialError {
     Overloaded,
 }
 
+impl DialError {
+    pub(crate) fn code(&self) -> ErrorCode {
+        match self {
+            DialError::Bad(_) => ErrorCode::BadMessage,
+            DialError::Forbidden(_) => ErrorCode::Forbidden,
+            DialError::NoSuchTrunk(_) => ErrorCode::NoSuchTrunk,
+            DialError::TooMany => ErrorCode::RateLimited,
+            DialError::Overloaded => ErrorCode::Overloaded,
+        }
+    }
+}
+
 /// How a call out stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case", tag = "state")]
-pub(crate) enum DialState {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum DialState {
     /// Nobody has answered in any way.
     Dialling,
     /// It rings there.
@@ -77,41 +106,33 @@ pub(crate) enum DialState {
     },
 }
 
-/// A call out, as its room's moderators see it.
-#[derive(Clone, Debug, Serialize)]
-pub(crate) struct CallView {
-    /// Which call.
-    pub(crate) call: u64,
-    /// How the one who is called is shown.
-    name: String,
-    #[serde(flatten)]
-    state: DialState,
-    /// Whom they are in the room, once they are.
-    participant: Option<String>,
-}
-
-struct Shown {
-    room: String,
-    view: CallView,
-    ended_at: Option<Instant>,
-}
-
-type Board = Arc<Mutex<BTreeMap<u64, Shown>>>;
-
 /// Where a call's task says how it stands.
 #[derive(Clone)]
 pub(super) struct Report {
-    call: u64,
-    board: Board,
+    control: ControlHandle,
+    room: RoomId,
+    call: CallId,
+    /// How the one who is called is shown.
+    name: String,
 }
 
 impl Report {
-    pub(super) fn set(&self, state: DialState, participant: Option<String>) {
-        if let Some(shown) = lock(&self.board).get_mut(&self.call) {
-            shown.view.state = state;
-            shown.view.participant = participant;
-            shown.ended_at = matches!(state, DialState::Ended { .. }).then(Instant::now);
-        }
+    pub(super) async fn set(&self, state: DialState, participant: Option<String>) {
+        self.tell(self.view(state, participant), None).await;
+    }
+
+    async fn tell(&self, call: WireCall, asker: Option<Asker>) {
+        self.control.send(ControlInput::CallChanged { room: self.room.clone(), call, asker }).await;
+    }
+
+    fn view(&self, state: DialState, participant: Option<String>) -> WireCall {
+        let (state, reason, status) = match state {
+            DialState::Dialling => (CallState::Dialling, None, None),
+            DialState::Ringing => (CallState::Ringing, None, None),
+            DialState::Talking => (CallState::Talking, None, None),
+            DialState::Ended { reason, status } => (CallState::Ended, Some(reason.to_owned()), status),
+        };
+        WireCall { call: self.call.0, name: self.name.clone(), state, participant, reason, status }
     }
 }
 
@@ -124,42 +145,34 @@ pub(super) struct Dialled {
     pub(super) report: Report,
 }
 
-/// Makes calls out.
+/// Makes calls out, whoever asks for them and how: the limits are those of the node.
 #[derive(Clone)]
 pub(crate) struct Dialler {
     shared: Arc<Shared>,
     calls: Calls,
-    board: Board,
     allowance: Arc<Mutex<Allowance>>,
 }
 
 impl Dialler {
     pub(super) fn new(shared: Arc<Shared>, calls: Calls) -> Dialler {
         let allowance = Allowance::new(DIALS_PER_MINUTE.div_ceil(60), DIALS_BURST, Instant::now());
-        Dialler { shared, calls, board: Board::default(), allowance: Arc::new(Mutex::new(allowance)) }
+        Dialler { shared, calls, allowance: Arc::new(Mutex::new(allowance)) }
     }
 
-    /// Calls somebody into a room.
-    pub(crate) fn dial(&self, order: DialOrder) -> Result<CallView, DialError> {
+    /// Calls somebody into a room. Once this is through, the control plane knows of it.
+    pub(crate) async fn dial(&self, order: Order, asker: Option<Asker>) -> Result<WireCall, DialError> {
         let sip = &self.shared.config.sip;
-        let is_callable = |c: char| c.is_ascii_alphanumeric() || "+*#.-_".contains(c);
-        if order.to.is_empty() || order.to.len() > TO_CHARS_MAX || !order.to.chars().all(is_callable) {
-            let what = "a number, or the name of a user: 1 to 64 of letters, digits, and + * # . - _";
-            return Err(DialError::Bad(format!("`to` is {what}")));
-        }
-        let is_user = sip.user.iter().any(|user| user.name == order.to);
-        let trunk = match (&order.trunk, &sip.trunk[..]) {
-            (None, _) if is_user => None,
-            (Some(name), trunks) if trunks.iter().any(|trunk| trunk.name == *name) => Some(name.clone()),
-            (Some(name), _) => return Err(DialError::NotFound(format!("there is no trunk {name}"))),
-            (None, [only]) => Some(only.name.clone()),
-            (None, []) => {
-                let message = "no trunk is configured, and `to` is no user: see [[sip.trunk]]";
-                return Err(DialError::NotFound(message.to_owned()));
+        let Order { room, scope, dial } = order;
+        let trunk = way_out(sip, scope, &dial)?;
+        let role = match dial.role.unwrap_or(Role::Speaker) {
+            Role::Moderator => {
+                let message =
+                    "a phone is called as a speaker or a listener: make it a moderator once it is there";
+                return Err(DialError::Bad(message.to_owned()));
             }
-            (None, _) => return Err(DialError::Bad("several trunks are configured: name one".to_owned())),
+            role => role,
         };
-        let language = order.language.as_deref().unwrap_or(&sip.language);
+        let language = dial.language.as_deref().unwrap_or(&sip.language);
         let language: Language = language.parse().map_err(|error| DialError::Bad(format!("{error}")))?;
         if !lock(&self.allowance).take(Instant::now()) {
             return Err(DialError::TooMany);
@@ -167,60 +180,165 @@ impl Dialler {
         if self.shared.is_draining() || self.shared.lines.is_strained() {
             return Err(DialError::Overloaded);
         }
-        let name = shown_name(sip.caller_id, order.name.as_deref(), &order.to);
+        let name = dial.name.as_deref().and_then(display_name);
+        let name = shown_name(sip.caller_id, name.as_deref(), &dial.to);
         let (ports, mut session) = self.shared.media().map_err(|_| DialError::Overloaded)?;
         let offer = session.offer(Direction::SendRecv);
         let destination = Destination {
-            room: order.room.clone(),
-            role: order.role,
+            room: room.clone(),
+            role,
             pin: None,
             moderator_pin: None,
             waits_for_moderator: false,
             language,
         };
-        let dial = Dial { to: order.to, trunk: trunk.clone(), offer, ..Dial::default() };
+        let dial = Dial { to: dial.to, trunk: trunk.clone(), offer, ..Dial::default() };
         let (sender, events) = mpsc::channel(CALL_EVENTS_MAX);
-        // Its events wait for the lock: none comes before its task is known.
-        let mut calls = lock(&self.calls);
-        let call = self.shared.sip.dial(dial).map_err(|_| DialError::Overloaded)?;
-        calls.insert(call, sender);
-        drop(calls);
-        let view =
-            CallView { call: call.0, name: name.clone(), state: DialState::Dialling, participant: None };
-        self.show(order.room, view.clone());
-        let report = Report { call: call.0, board: self.board.clone() };
-        let dialled = Dialled { destination, name, trunk, report };
-        tokio::spawn(Call::new(self.shared.clone(), call, events).serve_out(dialled, (ports, session)));
+        let call = {
+            // Its events wait for the lock: none comes before its task is known.
+            let mut calls = lock(&self.calls);
+            let call = self.shared.sip.dial(dial).map_err(|_| DialError::Overloaded)?;
+            calls.insert(call, sender);
+            call
+        };
+        let control = self.shared.control.clone();
+        let report = Report { control, room: RoomId::from(room.as_str()), call, name: name.clone() };
+        let view = report.view(DialState::Dialling, None);
+        let (begun, told) = oneshot::channel();
+        let task = Call::new(self.shared.clone(), call, events);
+        let first = view.clone();
+        // The task tells it: whoever waits here for that may go away, and the call must not be without a task.
+        tokio::spawn(async move {
+            report.tell(first, asker).await;
+            let _ = begun.send(());
+            task.serve_out(Dialled { destination, name, trunk, report }, (ports, session)).await;
+        });
+        let _ = told.await;
         Ok(view)
     }
 
-    fn show(&self, room: String, view: CallView) {
-        let mut board = lock(&self.board);
-        let is_old = |shown: &Shown| shown.ended_at.is_some_and(|at| at.elapsed() > ENDED_SHOWN_FOR);
-        board.retain(|_, shown| !is_old(shown));
-        if board.len() >= SHOWN_MAX {
-            board.pop_first();
+    /// Carries out what the control plane commands.
+    async fn serve(self, mut commands: mpsc::Receiver<PhoneCommand>) {
+        while let Some(command) = commands.recv().await {
+            match command {
+                PhoneCommand::Dial { order, asker } => {
+                    if let Err(error) = self.dial(order, Some(asker)).await {
+                        let error = (error.code(), error.to_string());
+                        self.shared.control.send(ControlInput::NotDialled { asker, error }).await;
+                    }
+                }
+                PhoneCommand::HangUp { call } => {
+                    let _ = self.shared.sip.hang_up(CallId(call), HangUp::Normal);
+                }
+            }
         }
-        board.insert(view.call, Shown { room, view, ended_at: None });
     }
 
-    /// The calls out of a room: those that stand, and those that ended just now.
-    pub(crate) fn list(&self, room: &str) -> Vec<CallView> {
-        let board = lock(&self.board);
-        board.values().filter(|shown| shown.room == room).map(|shown| shown.view.clone()).collect()
+    /// Begins to serve the control plane, by a task which has to be ended: either keeps the other.
+    pub(super) async fn start(&self) -> JoinHandle<()> {
+        let (commands, queue) = mpsc::channel(COMMANDS_MAX);
+        self.shared.control.send(ControlInput::ServeCalls { commands }).await;
+        tokio::spawn(self.clone().serve(queue))
     }
+}
 
-    /// Hangs up a call out of a room, if it has it.
-    pub(crate) fn hang_up(&self, room: &str, call: u64) -> bool {
-        let is_there = lock(&self.board).get(&call).is_some_and(|shown| shown.room == room);
-        if is_there {
-            let _ = self.shared.sip.hang_up(CallId(call), HangUp::Normal);
+/// The trunk of a call, or none where it is one of our users who is called.
+fn way_out(sip: &SipConfig, scope: SipDials, dial: &DialOrder) -> Result<Option<String>, DialError> {
+    let is_callable = |c: char| c.is_ascii_alphanumeric() || "+*#.-_".contains(c);
+    if dial.to.is_empty() || dial.to.len() > TO_CHARS_MAX || !dial.to.chars().all(is_callable) {
+        let what = "a number, or the name of a user: 1 to 64 of letters, digits, and + * # . - _";
+        return Err(DialError::Bad(format!("`to` is {what}")));
+    }
+    let is_user = sip.user.iter().any(|user| user.name == dial.to);
+    if scope == SipDials::Nobody {
+        return Err(DialError::Forbidden("calls are made with the token of a moderator"));
+    }
+    if dial.trunk.is_none() && is_user {
+        return Ok(None);
+    }
+    // A trunk costs money, whatever its name is and whether there is one.
+    if scope != SipDials::Anybody {
+        return Err(DialError::Forbidden(
+            "without the token of a moderator, only users of this server are called",
+        ));
+    }
+    match (&dial.trunk, &sip.trunk[..]) {
+        (Some(name), trunks) if trunks.iter().any(|trunk| trunk.name == *name) => Ok(Some(name.clone())),
+        (Some(name), _) => Err(DialError::NoSuchTrunk(format!("there is no trunk {name}"))),
+        (None, [only]) => Ok(Some(only.name.clone())),
+        (None, []) => {
+            let message = "no trunk is configured, and `to` is no user: see [[sip.trunk]]";
+            Err(DialError::NoSuchTrunk(message.to_owned()))
         }
-        is_there
+        (None, _) => Err(DialError::Bad("several trunks are configured: name one".to_owned())),
     }
 }
 
 /// What a panic left half done is no worse than what is current.
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const A: &str = "[[trunk]]\nname = 'a'\nhost = 'a.example'\n";
+    const B: &str = "[[trunk]]\nname = 'b'\nhost = 'b.example'\n";
+    const USER: &str = "[[user]]\nname = 'ada'\npassword = 'a-long-password'\n";
+
+    fn sip(text: &str) -> SipConfig {
+        toml::from_str(text).expect("a configuration")
+    }
+
+    fn way(
+        sip: &SipConfig,
+        scope: SipDials,
+        to: &str,
+        trunk: Option<&str>,
+    ) -> Result<Option<String>, ErrorCode> {
+        let trunk = trunk.map(str::to_owned);
+        let dial = DialOrder { to: to.to_owned(), trunk, name: None, role: None, language: None };
+        way_out(sip, scope, &dial).map_err(|error| error.code())
+    }
+
+    #[test]
+    fn a_user_is_called_without_a_trunk_and_a_number_through_the_one_that_is_named() {
+        let both = sip(&format!("{A}{B}{USER}"));
+        let all = SipDials::Anybody;
+        assert_eq!(way(&both, all, "ada", None), Ok(None));
+        assert_eq!(way(&both, all, "ada", Some("b")), Ok(Some("b".to_owned())));
+        assert_eq!(way(&both, all, "+4930", Some("a")), Ok(Some("a".to_owned())));
+        assert_eq!(way(&both, all, "+4930", None), Err(ErrorCode::BadMessage));
+        assert_eq!(way(&both, all, "+4930", Some("c")), Err(ErrorCode::NoSuchTrunk));
+        assert_eq!(way(&sip(USER), all, "+4930", None), Err(ErrorCode::NoSuchTrunk));
+    }
+
+    #[test]
+    fn nothing_but_a_number_or_a_name_is_called() {
+        let both = sip(&format!("{A}{B}{USER}"));
+        for wrong in ["", "sip:ada@192.0.2.1", "ada@b", "a b", "+49;ext=1", "\u{0661}", &"1".repeat(65)] {
+            assert_eq!(
+                way(&both, SipDials::Anybody, wrong, Some("a")),
+                Err(ErrorCode::BadMessage),
+                "{wrong}"
+            );
+        }
+        assert_eq!(way(&both, SipDials::Anybody, &"1".repeat(64), Some("a")), Ok(Some("a".to_owned())));
+    }
+
+    #[test]
+    fn without_a_token_no_trunk_is_used_whichever_way_it_is_asked_for() {
+        let (both, one) = (sip(&format!("{A}{B}{USER}")), sip(A));
+        assert_eq!(way(&both, SipDials::Users, "ada", None), Ok(None));
+        for (sip, to, trunk) in [
+            (&both, "ada", Some("a")),
+            (&both, "+4930", Some("a")),
+            (&both, "+4930", Some("c")),
+            (&one, "1", None),
+        ] {
+            assert_eq!(way(sip, SipDials::Users, to, trunk), Err(ErrorCode::Forbidden), "{to} by {trunk:?}");
+        }
+        assert_eq!(way(&both, SipDials::Nobody, "ada", None), Err(ErrorCode::Forbidden));
+    }
 }

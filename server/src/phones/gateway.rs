@@ -14,6 +14,7 @@ use tercet_sip_gateway::signalling::{
     RegistrationState, Tls, Transport, Trunk,
 };
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
 use super::call::Call;
@@ -74,6 +75,8 @@ impl Shared {
 pub(crate) struct Phones {
     gateway: Gateway,
     dialler: Dialler,
+    /// Serves the control plane.
+    desk: JoinHandle<()>,
 }
 
 impl Phones {
@@ -89,6 +92,7 @@ impl Phones {
 
     /// Hangs up all calls, and waits until the peers know, but no longer than this.
     pub(crate) async fn stop(self, patience: Duration) {
+        self.desk.abort();
         self.gateway.shut_down(patience).await;
     }
 }
@@ -125,9 +129,10 @@ pub(crate) async fn start(
     };
     let (shared, calls) = (Arc::new(shared), Calls::default());
     let dialler = Dialler::new(shared.clone(), calls.clone());
+    let desk = dialler.start().await;
     tokio::spawn(report(gateway.handle().clone()));
     tokio::spawn(dispatch(shared, calls, events));
-    Ok(Some(Phones { gateway, dialler }))
+    Ok(Some(Phones { gateway, dialler, desk }))
 }
 
 /// Keeps `/metrics` up to date.

@@ -35,7 +35,7 @@ use tercet_sip_gateway::sdp::Negotiated;
 use tercet_sip_gateway::signalling::CallId;
 use tokio::sync::mpsc;
 
-pub(crate) use dialling::{DialError, DialOrder, Dialler};
+pub(crate) use dialling::{Asker, DialError, Dialler, Order, PhoneCommand, PhoneCommands};
 pub(crate) use gateway::start;
 pub(crate) use line::Sound;
 pub(crate) use ports::PortPair;
