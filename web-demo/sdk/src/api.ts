@@ -81,6 +81,48 @@ export interface ScreenSlot {
   readonly participant: Participant | null;
 }
 
+/** Somebody to be called into the room, by phone. */
+export interface DialOrder {
+  /** A number, or the name of a user of the server's: 1 to 64 letters, digits, and `+ * # . - _`. */
+  to: string;
+  /** Through which trunk. It may be left out if there is only one, and is for a user. */
+  trunk?: string;
+  /** How others see them; without it the number, masked. */
+  name?: string;
+  /** `speaker` if absent. */
+  role?: "speaker" | "listener";
+  /** The language of what they are told: `en`, `de`, `fr` or `es`. */
+  language?: string;
+}
+
+/** Whom one may have called. */
+export interface DialRights {
+  /** Whether there are users of the server's, who are called by their names. */
+  readonly users: boolean;
+  /** The trunks through which numbers are called. */
+  readonly trunks: readonly string[];
+}
+
+/** `dialling`: nothing was heard from there yet. `talking`: it was answered. */
+export type CallState = "dialling" | "ringing" | "talking" | "ended";
+
+/** A call out of the room. The object stays the same, and is updated, until the call has ended. */
+export interface Call {
+  readonly id: number;
+  /** How the one who is called is shown. */
+  readonly name: string;
+  readonly state: CallState;
+  /** The id of the participant that they are, while they are in the room. */
+  readonly participant: string | null;
+  /**
+   * Why it ended: `rejected`, `not_answered`, `hung_up`, `peer_hung_up`, `left`, `removed`, ...; `null` before,
+   * and when it isn't known because it was while reconnecting, or on a node that one has left.
+   */
+  readonly reason: string | null;
+  /** The status of SIP that it ended by, if there was one: 486 is busy. */
+  readonly status: number | null;
+}
+
 /** How loud a selected speaker is. */
 export interface SpeakerLevel {
   readonly participant: Participant;
@@ -187,6 +229,10 @@ export interface RoomEvents {
   /** At most ten times a second, while somebody speaks; an empty list ends a time of speech. */
   speakers: [levels: readonly SpeakerLevel[]];
   data: [message: DataMessage];
+  /** A call out of the room began, stands otherwise than before, or has ended and is no longer one of `calls`. */
+  call: [call: Call];
+  /** Others may be called, or nobody: then `calls` is empty too. */
+  dialrights: [rights: DialRights | null];
   statechange: [state: RoomState, reason: CloseReason | null];
   /** The server is going to stop, and no other node takes the session; it ends after so many milliseconds. */
   closing: [deadlineMs: number];
@@ -216,6 +262,10 @@ export interface Room {
   readonly participantCount: number;
   readonly slots: readonly Slot[];
   readonly screen: ScreenSlot;
+  /** Whom one may have called into the room: `null` if nobody, which the server decides. */
+  readonly dialRights: DialRights | null;
+  /** The calls out of the room that this node makes, by id, for those who may dial. */
+  readonly calls: ReadonlyMap<number, Call>;
   /** What is being sent. */
   readonly audioTrack: MediaStreamTrack | null;
   /** What is being shared besides, whether it is heard yet or not. */
@@ -256,6 +306,11 @@ export interface Room {
   setStanding(id: string, standing: Standing): Promise<void>;
   /** Moderators: ends somebody's session. */
   removeParticipant(id: string): Promise<void>;
+
+  /** Moderators who may: has somebody called into the room. Resolves once they are being called. */
+  dial(order: DialOrder): Promise<Call>;
+  /** Moderators who may: hangs up a call, whether it was answered or not. */
+  hangUp(id: number): Promise<void>;
 
   /** Measures since the previous call; the first call since the peer connection began. */
   stats(): Promise<RoomStats>;

@@ -4,6 +4,8 @@
 // The objects that an application holds stay the same: they are changed in place, before their event is emitted.
 
 import type {
+  Call,
+  DialRights,
   LeaveReason,
   Participant,
   ParticipantField,
@@ -14,7 +16,7 @@ import type {
   Track,
 } from "./api.js";
 import type { ReceivedTracks } from "./peer.js";
-import type { RoomChange, Welcome, WireParticipant, WireSlot, WireTrack } from "./wire.js";
+import type { RoomChange, Welcome, WireCall, WireParticipant, WireSlot, WireTrack } from "./wire.js";
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 type Person = Mutable<Participant> & { tracks: Track[] };
@@ -34,6 +36,9 @@ export class RoomModel {
     track: undefined as unknown as MediaStreamTrack,
     participant: null,
   };
+  dialRights: DialRights | null = null;
+  readonly calls = new Map<number, Mutable<Call>>();
+  #session: string;
   /** Who had a level in the latest `speakers`, and has to lose it when absent from the next. */
   #loud = new Set<Person>();
 
@@ -50,6 +55,8 @@ export class RoomModel {
     }
     this.#seat(welcome.slots);
     this.#show(welcome.screen);
+    this.#session = welcome.session.id;
+    this.#dial(welcome.dial ?? null, welcome.calls ?? []);
   }
 
   /** The whole state again, after a reconnect: the events are the difference. Other tracks may come with it. */
@@ -66,7 +73,11 @@ export class RoomModel {
     const seated = [...this.#seat(welcome.slots), ...this.#show(welcome.screen)];
     // Tracks and those who are heard in them change at once.
     changes.push(...(tracks ? this.setTracks(tracks) : seated));
-    return [...changes, ...this.silence(), ...this.#count(welcome.participant_count)];
+    // Another node counts its calls itself, and one that was restarted counts them anew.
+    const former = welcome.session.id === this.#session ? [] : this.#endAllCalls();
+    this.#session = welcome.session.id;
+    const calls = this.#dial(welcome.dial ?? null, welcome.calls ?? []);
+    return [...changes, ...this.silence(), ...this.#count(welcome.participant_count), ...former, ...calls];
   }
 
   /** What nobody tells any more isn't known: who spoke when the connection broke needn't speak now. */
@@ -110,6 +121,10 @@ export class RoomModel {
         return this.#show(change.participant);
       case "speakers":
         return [this.#levels(change.levels)];
+      case "call_updated":
+        return [this.#call(change.call)];
+      case "dial_rights":
+        return this.#dial(change.dial, change.calls);
     }
   }
 
@@ -178,6 +193,42 @@ export class RoomModel {
     return [["screen", this.screen]];
   }
 
+  /** All that is to be known of calls: what is missing has ended, unknown when it did. */
+  #dial(rights: DialRights | null, wires: readonly WireCall[]): Change[] {
+    const changes: Change[] = [];
+    const isNews = JSON.stringify(rights) !== JSON.stringify(this.dialRights);
+    this.dialRights = rights && { users: rights.users, trunks: rights.trunks };
+    if (isNews) changes.push(["dialrights", this.dialRights]);
+    if (!rights) {
+      this.calls.clear();
+      return changes;
+    }
+    const told = new Set(wires.map(({ call }) => call));
+    for (const call of [...this.calls.values()]) if (!told.has(call.id)) changes.push(this.#endCall(call));
+    for (const wire of wires) {
+      const known = this.calls.get(wire.call);
+      // What ended before one came is no news, nor is what stands as it did.
+      if (known ? !sameCall(known, callOf(wire)) : wire.state !== "ended") changes.push(this.#call(wire));
+    }
+    return changes;
+  }
+
+  #call(wire: WireCall): Change {
+    const call = Object.assign(this.calls.get(wire.call) ?? {}, callOf(wire));
+    if (call.state === "ended") this.calls.delete(call.id);
+    else this.calls.set(call.id, call);
+    return ["call", call];
+  }
+
+  #endCall(call: Mutable<Call>): Change {
+    this.calls.delete(call.id);
+    return ["call", Object.assign(call, { state: "ended" as const, participant: null })];
+  }
+
+  #endAllCalls(): Change[] {
+    return [...this.calls.values()].map((call) => this.#endCall(call));
+  }
+
   #levels(wires: readonly { participant: string; level_dbov: number }[]): Change {
     const silent = this.#loud;
     this.#loud = new Set();
@@ -210,6 +261,14 @@ function person(wire: WireParticipant): Person {
     tracks: [...wire.tracks],
     levelDbov: SILENCE_DBOV,
   };
+}
+
+function callOf({ call: id, name, state, participant, reason, status }: WireCall): Call {
+  return { id, name, state, participant, reason: reason ?? null, status: status ?? null };
+}
+
+function sameCall(one: Call, other: Call): boolean {
+  return one.state === other.state && one.participant === other.participant;
 }
 
 /** What a welcome would say after a change. */
@@ -246,6 +305,14 @@ export function welcomeAfter(welcome: Welcome, change: RoomChange): Welcome {
       return { ...welcome, slots: change.slots };
     case "screen":
       return { ...welcome, screen: change.participant };
+    case "call_updated": {
+      const others = (welcome.calls ?? []).filter(({ call }) => call !== change.call.call);
+      return { ...welcome, calls: [...others, change.call] };
+    }
+    case "dial_rights": {
+      const { dial: _, ...rest } = welcome;
+      return { ...rest, ...(change.dial && { dial: change.dial }), calls: change.calls };
+    }
     default:
       return welcome;
   }

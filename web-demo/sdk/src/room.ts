@@ -2,9 +2,12 @@
 // that one breaks is decided by `presence.ts`.
 
 import {
+  type Call,
   type Choice,
   type CloseReason,
   type ConnectOptions,
+  type DialOrder,
+  type DialRights,
   type MuteOptions,
   type Participant,
   type Role,
@@ -137,6 +140,14 @@ export class LiveRoom implements Room {
     return this.#model.screen;
   }
 
+  get dialRights(): DialRights | null {
+    return this.#model.dialRights;
+  }
+
+  get calls(): ReadonlyMap<number, Call> {
+    return this.#model.calls;
+  }
+
   get audioTrack(): MediaStreamTrack | null {
     return this.#audioTrack;
   }
@@ -229,6 +240,19 @@ export class LiveRoom implements Room {
     await this.#moderate({ type: "remove_participant", participant: id });
   }
 
+  async dial({ to, trunk, name, role, language }: DialOrder): Promise<Call> {
+    const request = { type: "dial" as const, to, trunk, name, role, language };
+    const { call: id } = await this.#once((signalling) => signalling.request(request));
+    // The server tells how it stands before it answers.
+    const call = this.calls.get(id);
+    if (!call) throw new TercetError("forbidden", "the call is made, but one may not see it any more");
+    return call;
+  }
+
+  async hangUp(id: number): Promise<void> {
+    await this.#moderate({ type: "hang_up", call: id });
+  }
+
   async stats(): Promise<RoomStats> {
     const { connection, meter } = this.#session.media.peer;
     return meter.measure(await connection.getStats(), this.slots, this.screen);
@@ -254,11 +278,15 @@ export class LiveRoom implements Room {
     }
   }
 
-  /** Not repeated: it would undo what the others, or another moderator, did meanwhile. */
   async #moderate(request: Request): Promise<void> {
+    await this.#once((signalling) => signalling.request(request));
+  }
+
+  /** Not repeated: it would undo what the others, or another moderator, did meanwhile; or call somebody twice. */
+  async #once<T>(ask: (signalling: Signalling) => Promise<T>): Promise<T> {
     const signalling = await this.#signallingUp();
     try {
-      await signalling.request(request);
+      return await ask(signalling);
     } catch (error) {
       if (codeOf(error) !== "connection_lost") throw error;
       if (this.#state === "closed") throw closed();

@@ -2,7 +2,7 @@
 // server tells unasked goes to the handlers. It never reconnects: `room.ts` opens another one.
 
 import { TercetError } from "./api.js";
-import type { Answer, Hello, Redirect, Request, ServerEvent, Welcome, WireError } from "./wire.js";
+import type { Answer, Dialled, Hello, Redirect, Request, ServerEvent, Welcome, WireError } from "./wire.js";
 
 const PONG_MS = 5_000;
 
@@ -60,6 +60,7 @@ export class Signalling {
   }
 
   request(request: Request & { type: "offer" }): Promise<Answer>;
+  request(request: Request & { type: "dial" }): Promise<Dialled>;
   request(request: Request): Promise<unknown>;
   request(request: Request): Promise<unknown> {
     return this.#ask(request);

@@ -1,7 +1,7 @@
 // The messages of docs/protocol.md, version 1, as they cross the WebSocket. Nothing of this is public:
 // `model.ts` turns it into the objects of `api.ts`.
 
-import type { LeaveReason, Role, Standing, TrackOrigin, Transport } from "./api.js";
+import type { CallState, DialOrder, LeaveReason, Role, Standing, TrackOrigin, Transport } from "./api.js";
 
 export const VERSION = 1;
 
@@ -34,6 +34,20 @@ export interface WireSlot {
   participant: string | null;
 }
 
+export interface WireCall {
+  call: number;
+  name: string;
+  state: CallState;
+  participant: string | null;
+  reason?: string;
+  status?: number;
+}
+
+export interface WireDialRights {
+  users: boolean;
+  trunks: string[];
+}
+
 export interface Welcome {
   type: "joined" | "resumed";
   version: number;
@@ -44,6 +58,9 @@ export interface Welcome {
   participant_count: number;
   slots: WireSlot[];
   screen: string | null;
+  /** Whom one may have called. */
+  dial?: WireDialRights;
+  calls?: WireCall[];
   /** Base URLs of other nodes, should this one be gone. */
   nodes?: string[];
 }
@@ -58,6 +75,11 @@ export interface Answer {
   type: "answer";
   sdp: string;
   slots: { index: number; mid: string }[];
+}
+
+export interface Dialled {
+  type: "dialled";
+  call: number;
 }
 
 export interface WireError {
@@ -78,7 +100,9 @@ export type RoomChange =
   | { type: "track_unpublished"; participant: string; track: string }
   | { type: "slots"; slots: WireSlot[] }
   | { type: "screen"; participant: string | null }
-  | { type: "speakers"; levels: { participant: string; level_dbov: number }[] };
+  | { type: "speakers"; levels: { participant: string; level_dbov: number }[] }
+  | { type: "call_updated"; call: WireCall }
+  | { type: "dial_rights"; dial: WireDialRights | null; calls: WireCall[] };
 
 /** What comes without having been asked for. */
 export type ServerEvent =
@@ -102,4 +126,6 @@ export type Request =
   | { type: "set_role"; participant: string; role: Role }
   | { type: "set_standing"; participant: string; standing: Standing }
   | { type: "remove_participant"; participant: string }
+  | ({ type: "dial" } & DialOrder)
+  | { type: "hang_up"; call: number }
   | { type: "ping" };

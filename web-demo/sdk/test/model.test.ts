@@ -197,3 +197,80 @@ test("events of people who are unknown are left out", () => {
     ["speakers", []],
   ]);
 });
+
+const RIGHTS = { users: true, trunks: ["carrier"] };
+
+function ringing(call: number, fields = {}) {
+  return { call, name: "•••456", state: "ringing" as const, participant: null, ...fields };
+}
+
+test("a call stays the same object until it has ended, and is in `calls` no more then", () => {
+  const room = new RoomModel(welcome({ dial: RIGHTS, calls: [ringing(1)] }) as unknown as Welcome);
+  expect(room.dialRights).toEqual(RIGHTS);
+  const call = room.calls.get(1);
+  expect(call).toEqual({
+    id: 1,
+    name: "•••456",
+    state: "ringing",
+    participant: null,
+    reason: null,
+    status: null,
+  });
+  const talking = ringing(1, { state: "talking", participant: "phone-1" });
+  expect(room.apply({ type: "call_updated", call: talking })).toEqual([["call", call]]);
+  expect(call).toMatchObject({ state: "talking", participant: "phone-1" });
+  const ended = ringing(1, { state: "ended", reason: "rejected", status: 486 });
+  const [change] = room.apply({ type: "call_updated", call: ended });
+  expect(change?.[1]).toBe(call);
+  expect(call).toMatchObject({ state: "ended", participant: null, reason: "rejected", status: 486 });
+  expect(room.calls.size).toBe(0);
+});
+
+test("who may dial no more knows of no calls, and who may again is told of them", () => {
+  const room = new RoomModel(welcome({ dial: RIGHTS, calls: [ringing(1)] }) as unknown as Welcome);
+  expect(room.apply({ type: "dial_rights", dial: null, calls: [] })).toEqual([["dialrights", null]]);
+  expect([room.dialRights, room.calls.size]).toEqual([null, 0]);
+  const again = room.apply({ type: "dial_rights", dial: RIGHTS, calls: [ringing(1), ringing(2)] });
+  expect(again.map(([name]) => name)).toEqual(["dialrights", "call", "call"]);
+  expect([...room.calls.keys()]).toEqual([1, 2]);
+});
+
+test("after a reconnect, calls are those of the welcome", () => {
+  const calls = [ringing(1), ringing(2), ringing(3)];
+  const room = new RoomModel(welcome({ dial: RIGHTS, calls }) as unknown as Welcome);
+  const [one, two, three] = [...room.calls.values()];
+  const now = [
+    ringing(2, { state: "ended", reason: "rejected", status: 486 }),
+    ringing(3),
+    ringing(4, { state: "ended", reason: "cancelled" }),
+    ringing(5),
+  ];
+  const changes = room.reload(welcome({ dial: RIGHTS, calls: now }) as unknown as Welcome);
+  expect(changes.filter(([name]) => name === "call").map(([, call]) => (call as { id: number }).id)).toEqual([
+    1, 2, 5,
+  ]);
+  expect(one).toMatchObject({ state: "ended", reason: null });
+  expect(two).toMatchObject({ state: "ended", status: 486 });
+  expect([...room.calls.keys()]).toEqual([3, 5]);
+  expect(room.calls.get(3)).toBe(three);
+});
+
+test("another session counts its calls anew: one of the same number is another", () => {
+  const room = new RoomModel(welcome({ dial: RIGHTS, calls: [ringing(1)] }) as unknown as Welcome);
+  const former = room.calls.get(1);
+  const session = { id: "s2", secret: "x", resume_ms: 30_000, idle_ms: 30_000 };
+  room.reload(welcome({ session, dial: RIGHTS, calls: [ringing(1)] }) as unknown as Welcome);
+  expect(former?.state).toBe("ended");
+  expect(room.calls.get(1)).not.toBe(former);
+  room.reload(welcome({ session }) as unknown as Welcome);
+  expect([room.dialRights, room.calls.size]).toEqual([null, 0]);
+});
+
+test("a welcome that is kept knows of calls what was told since", () => {
+  const first = welcome({ dial: RIGHTS, calls: [ringing(1)] }) as unknown as Welcome;
+  const called = welcomeAfter(first, { type: "call_updated", call: ringing(2) });
+  expect(called.calls?.map(({ call }) => call)).toEqual([1, 2]);
+  const demoted = welcomeAfter(called, { type: "dial_rights", dial: null, calls: [] });
+  expect(demoted).toMatchObject({ calls: [] });
+  expect(demoted.dial).toBeUndefined();
+});

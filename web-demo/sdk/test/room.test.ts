@@ -650,3 +650,43 @@ test("a removal closes the room for good", async () => {
   expect(room.closeReason).toBe("removed");
   expect(FakeSocket.all).toHaveLength(1);
 });
+
+test("a moderator has somebody called, follows the call, and hangs up", async () => {
+  const room = await joined({}, undefined, { dial: { users: false, trunks: ["a", "b"] } });
+  expect(room.dialRights).toEqual({ users: false, trunks: ["a", "b"] });
+  const states: string[] = [];
+  room.on("call", ({ state }) => states.push(state));
+  const dialling = room.dial({ to: "+4930123456", trunk: "b", name: "Ben" });
+  await settle();
+  expect(FakeSocket.last.request("dial")).toMatchObject({ to: "+4930123456", trunk: "b", name: "Ben" });
+  const call = { call: 3, name: "Ben", state: "dialling", participant: null };
+  FakeSocket.last.say({ type: "call_updated", call });
+  FakeSocket.last.reply("dial", { type: "dialled", call: 3 });
+  expect(await dialling).toBe(room.calls.get(3));
+  FakeSocket.last.say({ type: "call_updated", call: { ...call, state: "ringing" } });
+
+  const hangingUp = room.hangUp(3);
+  await settle();
+  expect(FakeSocket.last.request("hang_up")).toMatchObject({ call: 3 });
+  FakeSocket.last.ok("hang_up");
+  await hangingUp;
+  FakeSocket.last.say({ type: "call_updated", call: { ...call, state: "ended", reason: "cancelled" } });
+  expect(states).toEqual(["dialling", "ringing", "ended"]);
+  expect(room.calls.size).toBe(0);
+});
+
+test("an order that is refused says why, and one whose answer is lost isn't given twice", async () => {
+  const room = await joined({}, undefined, { dial: { users: true, trunks: [] } });
+  const refused = room.dial({ to: "+4930123456" });
+  await settle();
+  FakeSocket.last.reply("dial", { type: "error", code: "forbidden", message: "no", fatal: false });
+  await expect(refused).rejects.toMatchObject({ code: "forbidden" });
+
+  const lost = room.dial({ to: "ada" });
+  await settle();
+  FakeSocket.last.drop();
+  await expect(lost).rejects.toMatchObject({ code: "connection_lost" });
+  await vi.advanceTimersByTimeAsync(1000);
+  await resumed({ dial: { users: true, trunks: [] } });
+  expect(FakeSocket.last.sent.filter(({ type }) => type === "dial")).toEqual([]);
+});
