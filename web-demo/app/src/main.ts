@@ -16,6 +16,7 @@ import "./styles/base.css";
 import "./styles/join.css";
 import "./styles/room.css";
 import "./styles/people.css";
+import "./styles/calls.css";
 
 declare global {
   interface Window {

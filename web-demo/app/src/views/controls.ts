@@ -9,6 +9,7 @@ export interface ControlHandlers {
   hand(): void;
   share(): void;
   stats(): void;
+  call(): void;
   chat(): void;
   leave(): void;
 }
@@ -19,6 +20,7 @@ export class Controls {
   readonly #mute: Control;
   readonly #hand: Control;
   readonly #share: Control;
+  readonly #call: Control;
   readonly #stats: Control;
   readonly #chat: Control;
 
@@ -28,6 +30,10 @@ export class Controls {
     this.#hand = new Control("hand", "H", handlers.hand);
     this.#share = new Control("share", null, handlers.share);
     this.#share.button.hidden = !canShare();
+    this.#call = new Control("call-somebody", null, handlers.call);
+    this.#call.show(ICONS.phone, "Call");
+    this.#call.button.ariaLabel = "Call somebody";
+    this.#call.button.ariaHasPopup = "dialog";
     this.#stats = new Control("stats-toggle", null, handlers.stats);
     this.#chat = new Control("chat-toggle", null, handlers.chat);
     const leave = new Control("leave", null, handlers.leave);
@@ -35,7 +41,7 @@ export class Controls {
     this.#stats.show(ICONS.stats, "Stats");
     this.setStatsOpen(false);
     this.setUnread(0);
-    const all = [this.#mute, this.#hand, this.#share, this.#chat, this.#stats, leave];
+    const all = [this.#mute, this.#hand, this.#share, this.#call, this.#chat, this.#stats, leave];
     this.element = h(
       "div",
       { className: "controls", role: "toolbar", aria: { label: "Controls" } },
@@ -59,6 +65,12 @@ export class Controls {
     this.#share.show(ICONS.share, sharedAudio ? "Stop sharing" : "Share sound");
     this.#share.button.disabled = listens;
     this.#share.button.dataset.live = String(sharedAudio !== null);
+    this.#call.button.hidden = this.#room.dialRights === null;
+  }
+
+  /** Where calls are made. */
+  get callButton(): HTMLElement | null {
+    return this.#call.button.hidden ? null : this.#call.button;
   }
 
   setStatsOpen(open: boolean): void {

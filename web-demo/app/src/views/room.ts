@@ -13,8 +13,10 @@ import { qualityOf } from "../quality.js";
 import { sentenceOfError } from "../sentences.js";
 import { Sharing, SharingError } from "../sharing.js";
 import type { Voice } from "../voice.js";
+import { Calls } from "./calls.js";
 import { Chat } from "./chat.js";
 import { Controls } from "./controls.js";
+import { Dialler } from "./dialler.js";
 import { Header } from "./header.js";
 import { Invitation } from "./invitation.js";
 import { type Action, Notices } from "./notices.js";
@@ -38,6 +40,8 @@ export class RoomView {
   readonly #notices = new Notices();
   readonly #verses: Verses;
   readonly #invitation: Invitation;
+  readonly #calls: Calls;
+  readonly #dialler: Dialler;
   readonly #people: People;
   readonly #chat: Chat;
   readonly #stats = new Stats();
@@ -61,6 +65,8 @@ export class RoomView {
     this.#header = new Header(room.id);
     this.#verses = new Verses(room, () => this.#soundBlocked());
     this.#invitation = new Invitation(room.id);
+    this.#calls = new Calls(room, () => this.#controls.callButton, complain);
+    this.#dialler = new Dialler((order) => room.dial(order));
     this.#people = new People(room, complain);
     this.#chat = new Chat(room, (count) => this.#controls.setUnread(count));
     this.#sound = new Sound({
@@ -72,6 +78,7 @@ export class RoomView {
       mute: () => void this.#toggleMute(),
       hand: () => void this.#ask("handRaised", () => room.raiseHand(!room.me.handRaised)),
       share: () => void this.#toggleShare(),
+      call: () => room.dialRights && this.#dialler.open(room.dialRights),
       chat: () => this.#controls.setChatOpen(this.#chat.toggle()),
       stats: () => this.#toggleStats(),
       leave: () => void room.leave(),
@@ -83,7 +90,14 @@ export class RoomView {
       { className: "room" },
       this.#header.element,
       h("div", { className: "alerts" }, this.#header.banner, this.#notices.element),
-      h("main", {}, this.#verses.element, this.#invitation.element, this.#people.element),
+      h(
+        "main",
+        {},
+        this.#verses.element,
+        this.#invitation.element,
+        this.#calls.element,
+        this.#people.element,
+      ),
       h(
         "aside",
         { aria: { label: "Chat and sound" } },
@@ -92,6 +106,7 @@ export class RoomView {
         this.#sound.element,
       ),
       this.#controls.element,
+      this.#dialler.element,
     );
     this.#controls.setChatOpen(this.#chat.open);
     this.#listen();
@@ -114,6 +129,7 @@ export class RoomView {
     void this.#sharing.stop();
     this.#meter.stop();
     this.#verses.close();
+    this.#calls.close();
     this.#people.close();
     this.#sound.close();
     this.#chat.close();
@@ -163,6 +179,12 @@ export class RoomView {
       room.on("trackpublished", (_, participant) => this.#people.update(participant)),
       room.on("trackunpublished", (_, participant) => this.#people.update(participant)),
       room.on("speakers", (levels) => this.#showLevels(levels)),
+      room.on("call", (call) => this.#calls.update(call)),
+      room.on("dialrights", (rights) => {
+        this.#controls.update();
+        this.#calls.refresh();
+        if (!rights) this.#dialler.close();
+      }),
       room.on("data", (message) => this.#chat.receive(message)),
       room.on("statechange", (state) => this.#stateChanged(state)),
       room.on("closing", (deadlineMs) => {
