@@ -18,6 +18,12 @@ export async function adminToken(secret) {
   return (await promisify(execFile)(binary, args, { env })).stdout.trim();
 }
 
+/** A moderator's token of a server with the development secret. */
+export async function moderatorToken(room, identity) {
+  const args = ["token", "--room", room, "--identity", identity, "--role", "moderator"];
+  return (await promisify(execFile)(binary, args, { env })).stdout.trim();
+}
+
 /**
  * Starts a server with two workers, on both of which its rooms are. Returns its base URL, where other nodes reach it if
  * it is one of a cluster, and how to end it.

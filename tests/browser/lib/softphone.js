@@ -76,6 +76,17 @@ class Softphone {
     }
   }
 
+  /** Registers as a user of a server, in whose configuration they are, besides being reached without. */
+  async register(name, address, password) {
+    await this.command("uanew", `<sip:${name}@${address}>;regint=60;auth_pass=${password};audio_codecs=PCMU/8000/1`);
+    await this.untilLogged("200 OK");
+  }
+
+  /** Takes a call that rings. */
+  accept() {
+    return this.command("accept");
+  }
+
   /** Calls, and waits until the call is answered. */
   async dial(uri) {
     await this.command("dial", uri);
