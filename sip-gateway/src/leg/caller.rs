@@ -23,10 +23,8 @@ impl Caller {
             let ip = said.ip().to_canonical();
             let is_group = ip.is_multicast() || ip == IpAddr::from([255, 255, 255, 255]);
             let is_elsewhere = self.address.is_some_and(|address| !address.to_canonical().is_loopback());
-            said.port() >= PORT_MIN
-                && !is_group
-                && !ip.is_unspecified()
-                && !(ip.is_loopback() && is_elsewhere)
+            let is_ours = ip.is_loopback() && is_elsewhere;
+            said.port() >= PORT_MIN && !(is_group || ip.is_unspecified() || is_ours)
         })
     }
 }
