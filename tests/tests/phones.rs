@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use anyhow::Context;
 use tercet_protocol::{Request, Role, ServerMessage, TrackOrigin, Transport, WireParticipant};
 use tercet_tests::cluster::Cluster;
 use tercet_tests::softphone::{PhoneCodec, Recording, Softphone};
@@ -235,12 +236,47 @@ async fn a_moderator_has_somebody_called_through_a_trunk_and_hangs_up() -> anyho
     Ok(())
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_moderator_sends_a_phone_to_another_room_once_it_is_asked_rightly() -> anyhow::Result<()> {
+    let server = start(&[])?;
+    let mut host = server.join("hall", "host", Role::Moderator).await?;
+    let mut side = server.join("side", "side", Role::Listener).await?;
+    let phone = Softphone::start("ben", PhoneCodec::Pcmu, 440.0, "").await?;
+    phone.dial(&server.sip_uri("hall")?).await?;
+    let id = joined(&mut host).await?.id;
+    let token = server.ticket("hall", "host", Role::Moderator)?.token;
+    let url = |room: &str, id: &str| -> anyhow::Result<String> {
+        Ok(server.url()?.http(&format!("/v1/rooms/{room}/phones/{id}/transfer")))
+    };
+    let to_side = r#"{"to":"side"}"#;
+    assert_eq!(post(&url("hall", "nobody")?, &token, to_side)?.0, 404);
+    assert_eq!(post(&url("side", &id)?, &token, to_side)?.0, 403, "a token of another room");
+    assert_eq!(post(&url("hall", &id)?, &token, r#"{"to":"sip:a@b"}"#)?.0, 400);
+    let speaker = server.ticket("hall", "host", Role::Speaker)?.token;
+    assert_eq!(post(&url("hall", &id)?, &speaker, to_side)?.0, 403);
+    // The phone has yet to confirm that the call stands.
+    let deadline = tokio::time::Instant::now() + SOON;
+    while post(&url("hall", &id)?, &token, to_side)?.0 != 202 {
+        anyhow::ensure!(tokio::time::Instant::now() < deadline, "{}", phone.log());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let there = joined(&mut side).await.with_context(|| phone.log())?;
+    assert_eq!(there.name, "ben");
+    let left = host.wait_for(SOON, |message| match message {
+        ServerMessage::ParticipantLeft { participant, .. } => Some(participant.clone()),
+        _ => None,
+    });
+    assert_eq!(left.await?, id);
+    Ok(())
+}
+
 fn post(url: &str, token: &str, body: &str) -> anyhow::Result<(u16, serde_json::Value)> {
     let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
     let request = agent.post(url).header("authorization", format!("Bearer {token}"));
     let mut response = request.header("content-type", "application/json").send(body)?;
     let text = response.body_mut().read_to_string()?;
-    Ok((response.status().as_u16(), serde_json::from_str(&text)?))
+    let json = if text.is_empty() { serde_json::Value::Null } else { serde_json::from_str(&text)? };
+    Ok((response.status().as_u16(), json))
 }
 
 fn get(url: &str, token: &str) -> anyhow::Result<serde_json::Value> {

@@ -7,6 +7,7 @@ use axum::extract::{FromRequest, Path, Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use tercet_core::RoomId;
 use tercet_protocol::{DialOrder, ErrorCode, Role};
 use tokio::time::timeout;
@@ -37,37 +38,74 @@ struct CallRequest {
     language: Option<String>,
 }
 
+/// Whom a phone is to call instead.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TransferRequest {
+    /// A number or name.
+    to: String,
+}
+
 pub(super) async fn create(State(node): State<Node>, Path(room): Path<String>, request: Request) -> Response {
     let dialler = match dialler(&node, &room, request.headers()) {
         Ok(dialler) => dialler,
         Err(refusal) => return *refusal,
     };
-    let read = timeout(BODY_TIMEOUT, Json::<CallRequest>::from_request(request, &node));
-    let Json(CallRequest { to, trunk, name, role, language }) = match read.await {
-        Ok(Ok(request)) => request,
-        Ok(Err(rejection)) => {
-            return refuse(StatusCode::BAD_REQUEST, ErrorCode::BadMessage, &rejection.body_text());
-        }
-        Err(_) => {
-            let message = "the body did not come in time";
-            return refuse(StatusCode::REQUEST_TIMEOUT, ErrorCode::BadMessage, message);
-        }
+    let CallRequest { to, trunk, name, role, language } = match read(&node, request).await {
+        Ok(request) => request,
+        Err(refusal) => return *refusal,
     };
     // By the token they are a moderator of the room, who may call anybody.
     let order = Order { room, scope: SipDials::Anybody, dial: DialOrder { to, trunk, name, role, language } };
     match dialler.dial(order, None).await {
         Ok(call) => (StatusCode::CREATED, Json(call)).into_response(),
-        Err(error) => {
-            let status = match &error {
-                DialError::Bad(_) => StatusCode::BAD_REQUEST,
-                DialError::Forbidden(_) => StatusCode::FORBIDDEN,
-                DialError::NoSuchTrunk(_) => StatusCode::NOT_FOUND,
-                DialError::TooMany => StatusCode::TOO_MANY_REQUESTS,
-                DialError::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
-            };
-            refuse(status, error.code(), &error.to_string())
+        Err(error) => refuse_dial(&error),
+    }
+}
+
+/// Sends a phone elsewhere: 202, and it goes or stays.
+pub(super) async fn transfer(
+    State(node): State<Node>,
+    Path((room, participant)): Path<(String, String)>,
+    request: Request,
+) -> Response {
+    let dialler = match dialler(&node, &room, request.headers()) {
+        Ok(dialler) => dialler,
+        Err(refusal) => return *refusal,
+    };
+    let TransferRequest { to } = match read(&node, request).await {
+        Ok(request) => request,
+        Err(refusal) => return *refusal,
+    };
+    match dialler.transfer(&room, &participant, &to) {
+        Ok(()) => StatusCode::ACCEPTED.into_response(),
+        Err(error) => refuse_dial(&error),
+    }
+}
+
+/// The body of a request, which comes in time or not.
+async fn read<T: DeserializeOwned>(node: &Node, request: Request) -> Result<T, Box<Response>> {
+    match timeout(BODY_TIMEOUT, Json::<T>::from_request(request, node)).await {
+        Ok(Ok(Json(read))) => Ok(read),
+        Ok(Err(rejection)) => {
+            Err(refuse(StatusCode::BAD_REQUEST, ErrorCode::BadMessage, &rejection.body_text()).into())
+        }
+        Err(_) => {
+            let message = "the body did not come in time";
+            Err(refuse(StatusCode::REQUEST_TIMEOUT, ErrorCode::BadMessage, message).into())
         }
     }
+}
+
+fn refuse_dial(error: &DialError) -> Response {
+    let status = match error {
+        DialError::Bad(_) => StatusCode::BAD_REQUEST,
+        DialError::Forbidden(_) => StatusCode::FORBIDDEN,
+        DialError::NoSuchTrunk(_) | DialError::NoSuchPhone => StatusCode::NOT_FOUND,
+        DialError::TooMany => StatusCode::TOO_MANY_REQUESTS,
+        DialError::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    refuse(status, error.code(), &error.to_string())
 }
 
 pub(super) async fn list(State(node): State<Node>, Path(room): Path<String>, headers: HeaderMap) -> Response {

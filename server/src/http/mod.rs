@@ -83,6 +83,7 @@ pub(crate) fn router(node: Node) -> Router {
         .route("/v1/rooms/{room}/trace", get(trace::trace))
         .route("/v1/rooms/{room}/calls", post(calls::create).get(calls::list))
         .route("/v1/rooms/{room}/calls/{call}", delete(calls::delete))
+        .route("/v1/rooms/{room}/phones/{participant}/transfer", post(calls::transfer))
         .route("/v1/cluster", get(cluster::describe))
         .route("/v1/demo", get(demo::describe))
         .route("/v1/demo/token", post(demo::token))

@@ -105,6 +105,7 @@ impl Call {
                         let _ = self.shared.sip.hang_up(self.id, HangUp::Normal);
                         break end;
                     }
+                    live.stands();
                     live.begin().await;
                     return Ok(live);
                 }

@@ -65,6 +65,9 @@ pub(crate) enum DialError {
     /// They may not.
     #[error("{0}")]
     Forbidden(&'static str),
+    /// No phone that is on this node.
+    #[error("the room has no such phone on this node")]
+    NoSuchPhone,
     /// There is no such trunk, or none.
     #[error("{0}")]
     NoSuchTrunk(String),
@@ -77,10 +80,16 @@ pub(crate) enum DialError {
 }
 
 impl DialError {
+    pub(super) fn not_callable() -> DialError {
+        let what = "a number, or the name of a user: 1 to 64 of letters, digits, and + * # . - _";
+        DialError::Bad(format!("`to` is {what}"))
+    }
+
     pub(crate) fn code(&self) -> ErrorCode {
         match self {
             DialError::Bad(_) => ErrorCode::BadMessage,
             DialError::Forbidden(_) => ErrorCode::Forbidden,
+            DialError::NoSuchPhone => ErrorCode::NoSuchParticipant,
             DialError::NoSuchTrunk(_) => ErrorCode::NoSuchTrunk,
             DialError::TooMany => ErrorCode::RateLimited,
             DialError::Overloaded => ErrorCode::Overloaded,
@@ -148,9 +157,9 @@ pub(super) struct Dialled {
 /// Makes calls out, whoever asks for them and how: the limits are those of the node.
 #[derive(Clone)]
 pub(crate) struct Dialler {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
     calls: Calls,
-    allowance: Arc<Mutex<Allowance>>,
+    pub(super) allowance: Arc<Mutex<Allowance>>,
 }
 
 impl Dialler {
@@ -242,12 +251,16 @@ impl Dialler {
     }
 }
 
+/// Whether somebody may be named so.
+pub(super) fn is_callable(to: &str) -> bool {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "+*#.-_".contains(c);
+    (1..=TO_CHARS_MAX).contains(&to.len()) && to.chars().all(is_plain)
+}
+
 /// The trunk of a call, or none where it is one of our users who is called.
 fn way_out(sip: &SipConfig, scope: SipDials, dial: &DialOrder) -> Result<Option<String>, DialError> {
-    let is_callable = |c: char| c.is_ascii_alphanumeric() || "+*#.-_".contains(c);
-    if dial.to.is_empty() || dial.to.len() > TO_CHARS_MAX || !dial.to.chars().all(is_callable) {
-        let what = "a number, or the name of a user: 1 to 64 of letters, digits, and + * # . - _";
-        return Err(DialError::Bad(format!("`to` is {what}")));
+    if !is_callable(&dial.to) {
+        return Err(DialError::not_callable());
     }
     let is_user = sip.user.iter().any(|user| user.name == dial.to);
     if scope == SipDials::Nobody {

@@ -21,6 +21,7 @@ use super::call::Call;
 use super::dialling::{Dialler, lock};
 use super::pins::WrongPins;
 use super::ports::{PortPair, Ports};
+use super::transfers::Present;
 use super::{Lines, metrics};
 use crate::config::{Config, SIP_DEFAULT, SipCallers, SipCodec, SipConfig, SipSrtp, SipTransport, SipTrunk};
 use crate::control::ControlHandle;
@@ -46,6 +47,7 @@ pub(super) struct Shared {
     pub(super) control: ControlHandle,
     pub(super) prompts: Prompts,
     pub(super) wrong_pins: WrongPins,
+    pub(super) present: Present,
     /// Set once the node takes nobody in any more.
     pub(super) stop: Arc<watch::Sender<Stop>>,
     ports: Ports,
@@ -120,6 +122,7 @@ pub(crate) async fn start(
         control,
         prompts: prompts(sip)?,
         wrong_pins: WrongPins::default(),
+        present: Present::default(),
         stop,
         ports: Ports::new(sip.listen.ip(), sip.ports()),
         told: sip.public.unwrap_or(sip.listen).ip(),

@@ -16,12 +16,13 @@ use tercet_sip_gateway::prompts::Language;
 use tercet_sip_gateway::sdp::{Direction, Negotiated, Session};
 use tercet_sip_gateway::signalling::{CallId, Event, HangUp};
 use tokio::sync::mpsc;
-use tracing::debug;
+use tracing::{debug, info};
 
 use super::gateway::Shared;
 use super::pins::Guesser;
 use super::record::End;
 use super::routes::Destination;
+use super::transfers::Presence;
 use super::{LineCommand, LineEvent};
 use crate::access::Claims;
 use crate::control::{Attached, ControlInput, Outgoing};
@@ -49,6 +50,7 @@ pub(super) struct Live {
     /// Its session in the room, once it has one.
     attached: Option<Attached>,
     messages: Option<mpsc::Receiver<Arc<Outgoing>>>,
+    presence: Option<Presence>,
     role: Role,
     /// It has asked for it, and not been told yet that it is so.
     asked_to_be_muted: bool,
@@ -92,6 +94,7 @@ impl Live {
             line_events,
             attached: None,
             messages: None,
+            presence: None,
             role: Role::Listener,
             asked_to_be_muted: false,
             moderators: Vec::new(),
@@ -117,6 +120,12 @@ impl Live {
         let now = Instant::now();
         self.menu.start(now);
         self.act().await;
+    }
+
+    /// Both sides know that the call stands: from now on its phone can be asked for something.
+    pub(super) fn stands(&mut self) {
+        let presence = || Presence::new(self.shared.clone(), &self.identity, &self.destination.room, self.id);
+        self.presence.get_or_insert_with(presence);
     }
 
     /// Until the call is over.
@@ -155,8 +164,11 @@ impl Live {
             Some(Event::Ended { reason, status, .. }) => {
                 return Some(End::signalled(reason, status));
             }
-            Some(Event::Confirmed { sdp: Some(answer), .. }) => {
-                if let Err(end) = self.accept(&answer).await {
+            Some(Event::Confirmed { sdp, .. }) => {
+                self.stands();
+                if let Some(answer) = sdp
+                    && let Err(end) = self.accept(&answer).await
+                {
                     let _ = self.shared.sip.hang_up(self.id, HangUp::Normal);
                     return Some(end);
                 }
@@ -179,6 +191,9 @@ impl Live {
             // A caller may leave for somebody else; whom they name is called by their own phone or not at all.
             Some(Event::TransferAsked { .. }) => {
                 let _ = self.shared.sip.answer_transfer(self.id, false);
+            }
+            Some(Event::TransferProgress { status, is_final: true, .. }) => {
+                info!(call = %self.id, status, "a phone was asked to call somebody else");
             }
             Some(_) => {}
         }

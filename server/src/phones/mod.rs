@@ -23,6 +23,7 @@ mod room;
 mod routes;
 mod stream;
 mod thread;
+mod transfers;
 mod voice;
 
 use std::sync::Arc;

@@ -180,7 +180,8 @@ impl Handle {
         self.send(Command::Reoffer(call, sdp))
     }
 
-    /// Asks the peer to call `target`, a URI, in our place (REFER).
+    /// Asks the peer to call `target` in our place (REFER): a URI; or a number or name, at the trunk of the call, or else where
+    /// the peer has called us.
     ///
     /// # Errors
     /// The gateway has too much to do.

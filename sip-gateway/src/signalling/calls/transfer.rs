@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::super::message::{Address, Method, Request, Response, Uri, reason_of, unescape};
+use super::super::message::{Address, Method, Request, Response, Uri, escape_user, reason_of, unescape};
 use super::super::{CallId, EndReason, Event};
 use super::call::{Pending, Reports, State};
 use super::outgoing::Purpose;
@@ -11,10 +11,13 @@ use super::{Arrived, Core, ServerTx};
 impl Core {
     pub(super) fn transfer(&mut self, id: CallId, target: &str) {
         let Some(call) = self.in_state(id, State::Standing) else { return };
-        if Uri::parse(target).is_err() || call.is_transferring {
-            return self.tell(Event::TransferProgress { call: id, status: 400, is_final: true });
-        }
         let mut refer = call.dialog.request(Method::Refer);
+        let trunk = call.trunk;
+        let uri = Uri::parse(target).ok().or_else(|| self.beside_us(trunk, &refer, target));
+        let Some(call) = self.in_state(id, State::Standing) else { return };
+        let Some(target) = uri.filter(|_| !call.is_transferring) else {
+            return self.tell(Event::TransferProgress { call: id, status: 400, is_final: true });
+        };
         refer.headers.push("Refer-To", format!("<{target}>"));
         let us = Address::parse(refer.headers.get("From").unwrap_or_default())
             .map(|from| format!("<{}>", from.uri));
@@ -22,6 +25,18 @@ impl Core {
         call.is_transferring = true;
         let (hop, trunk) = (call.dialog.next_hop(), call.trunk);
         self.send(Purpose::Refer(id), refer, hop, trunk);
+    }
+
+    /// A number or name where the peer has called us, or at the trunk that the call is through.
+    fn beside_us(&self, trunk: Option<usize>, refer: &Request, user: &str) -> Option<Uri> {
+        let host = match trunk {
+            Some(trunk) => self.config.trunks[trunk].host.clone(),
+            None => {
+                let us = Uri::parse(&Address::parse(refer.headers.get("From")?)?.uri).ok()?;
+                us.port.map_or(us.host.clone(), |port| format!("{}:{port}", us.host))
+            }
+        };
+        Uri::parse(&format!("sip:{}@{host}", escape_user(user))).ok()
     }
 
     pub(super) fn on_refer_response(&mut self, id: CallId, response: &Response) {
