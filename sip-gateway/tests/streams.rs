@@ -89,6 +89,8 @@ async fn messages_come_in_pieces_and_in_heaps() {
     assert_eq!(read(&mut stream), "\r\n");
     stream.write_all(options("one").replace("SIP/2.0\r\nVia", "SIP/7.0\r\nVia").as_bytes()).unwrap();
     assert!(read(&mut stream).starts_with("SIP/2.0 505"));
+    stream.write_all(options("foo").replace("SIP/2.0/TCP", "SIP/2.0/FOO").as_bytes()).unwrap();
+    assert!(read(&mut stream).starts_with("SIP/2.0 400"));
     stream.write_all((options("two") + &options("three")).as_bytes()).unwrap();
     let mut both = read(&mut stream);
     if !(both.contains("two") && both.contains("three")) {

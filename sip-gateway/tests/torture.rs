@@ -7,7 +7,7 @@
 mod support;
 
 use support::{Phones, Raw, open_config};
-use tercet_sip_gateway::signalling::{Config, Event, Registrar, Rejection};
+use tercet_sip_gateway::signalling::{Config, Event, Limits, Registrar, Rejection};
 
 /// What has to come of a message.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -328,7 +328,11 @@ const APPLICATION: &[Torture] = &[
 ];
 
 async fn busy() -> Phones {
-    let config = Config { registrar: Some(Registrar::default()), ..open_config() };
+    busy_with(open_config()).await
+}
+
+async fn busy_with(config: Config) -> Phones {
+    let config = Config { registrar: Some(Registrar::default()), ..config };
     Phones::start(config, |handle, event| {
         if let Event::Incoming(incoming) = event {
             handle.reject(incoming.call, Rejection::with(486)).unwrap();
@@ -404,6 +408,32 @@ async fn long_values_are_taken() {
     );
     assert!(text.len() > 4_000, "{}", text.len());
     assert_eq!(outcome(&raw, text.as_bytes(), &id), Status(486));
+}
+
+/// What our parser takes and the stack's doesn't: it is answered, and takes no place in the gate for ever.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn messages_that_the_stack_cannot_read_are_answered_and_block_nobody() {
+    let limits = Limits { messages_waiting_max: 8, ..open_config().limits };
+    let phones = busy_with(Config { limits, ..open_config() }).await;
+    let raw = Raw::to(phones.address());
+    for (is, was) in [
+        ("SIP/2.0/FOO ", "SIP/2.0/UDP "),
+        (";rport=abc;branch=", ";branch="),
+        (";transport=foo SIP/2.0\r\n", " SIP/2.0\r\n"),
+        (";method=foo SIP/2.0\r\n", " SIP/2.0\r\n"),
+    ] {
+        for method in ["OPTIONS", "ACK"] {
+            for _ in 0..5 {
+                raw.send(raw.request(method, "room", "").replacen(was, is, 1).as_bytes());
+                let expected = (method == "OPTIONS").then_some(400);
+                if expected.is_some() {
+                    assert_eq!(raw.final_status(), expected, "{is}");
+                }
+            }
+        }
+    }
+    assert_eq!(raw.ask("OPTIONS", "room", ""), Some(200));
+    assert_eq!(phones.gateway.counters().unparseable, 40);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

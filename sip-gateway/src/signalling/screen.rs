@@ -1,10 +1,14 @@
 //! What stands before the stack: the bytes of a message come in, and leave in a form that it can't misread, or not at all.
 //!
 //! The stack's own parser takes messages without what they need, reads lengths that aren't numbers as 0, and drops what it
-//! doesn't know; so it gets nothing that hasn't been through here.
+//! doesn't know; so it gets nothing that hasn't been through here. What passes has been read by it once, so that what it
+//! can't read is answered, and never lost behind the gate.
+
+use std::net::SocketAddr;
 
 use super::calls::ALLOW;
 use super::message::{Fault, Framing, Message, Method, Response, parse};
+use super::{Transport, stack};
 
 /// What becomes of some bytes.
 #[derive(Debug, PartialEq, Eq)]
@@ -20,8 +24,9 @@ pub(super) enum Screened {
 /// The largest message that the stack takes as a datagram.
 pub(super) const DATAGRAM_BYTES_MAX: usize = 8192;
 
-/// Looks at one datagram, or at one message of a stream.
-pub(super) fn screen(bytes: &[u8], framing: Framing) -> Screened {
+/// Looks at one datagram, or at one message of a stream, that came from there by that.
+pub(super) fn screen(bytes: &[u8], source: SocketAddr, transport: Transport) -> Screened {
+    let framing = if transport == Transport::Udp { Framing::Datagram } else { Framing::Stream };
     let message = match parse(bytes, framing) {
         Ok(message) => message,
         Err(Fault::Silent) => return Screened::Drop,
@@ -42,19 +47,29 @@ pub(super) fn screen(bytes: &[u8], framing: Framing) -> Screened {
         message => {
             let bytes = message.to_bytes();
             let is_too_long = framing == Framing::Datagram && bytes.len() > DATAGRAM_BYTES_MAX;
-            if is_too_long { Screened::Drop } else { Screened::Pass(bytes) }
+            match message {
+                _ if is_too_long => Screened::Drop,
+                _ if stack::read(&bytes, source, transport).is_some() => Screened::Pass(bytes),
+                Message::Request(request) if request.method != Method::Ack => {
+                    let mut response = Response::to(&request, 400, "0");
+                    response.reason.push_str(": a value that is none");
+                    Screened::Reply(response.to_bytes())
+                }
+                _ => Screened::Drop,
+            }
         }
     }
 }
 
 /// The bytes of a message, as a datagram and from a stream: screened, read by the stack, and taken by calls. For fuzzers.
 pub(crate) fn fuzz_message(bytes: &[u8]) {
-    for framing in [Framing::Datagram, Framing::Stream] {
-        match screen(bytes, framing) {
+    let source = SocketAddr::from(([192, 0, 2, 2], 5060));
+    for (transport, framing) in [(Transport::Udp, Framing::Datagram), (Transport::Tcp, Framing::Stream)] {
+        match screen(bytes, source, transport) {
             Screened::Pass(sound) => {
                 let again = parse(&sound, framing).expect("what we write can be read");
                 assert_eq!(again.to_bytes(), sound, "and is written so again");
-                let _ = rsipstack::sip::SipMessage::try_from(sound.as_slice());
+                assert!(stack::read(&sound, source, transport).is_some(), "and the stack reads it");
                 super::calls::fuzz(again);
             }
             Screened::Reply(response) => {

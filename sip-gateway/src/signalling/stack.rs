@@ -478,6 +478,18 @@ fn with_via(request: Request, link: &Link, branch: &str) -> Request {
     with_via
 }
 
+/// A message that came from there by that, as the stack takes it in; `None` if it would drop it.
+pub(super) fn read(bytes: &[u8], source: SocketAddr, transport: Transport) -> Option<SipMessage> {
+    let message = SipMessage::try_from(bytes).ok()?;
+    let message =
+        SipConnection::update_msg_received(message, source, stack_transport(transport)).ok()?;
+    let key = match &message {
+        SipMessage::Request(request) => TransactionKey::from_request(request, TransactionRole::Server),
+        SipMessage::Response(response) => TransactionKey::from_response(response, TransactionRole::Client),
+    };
+    key.is_ok().then_some(message)
+}
+
 fn to_stack(bytes: Vec<u8>) -> Option<SipMessage> {
     SipMessage::try_from(bytes.as_slice()).ok()
 }

@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use rsipstack::platform::CancellationToken;
 use rsipstack::platform::mpsc as stack_mpsc;
-use rsipstack::sip::SipMessage;
 use rsipstack::transport::channel::ChannelConnection;
 use rsipstack::transport::transport_layer::TransportLayerInner;
 use rsipstack::transport::{SipAddr, SipConnection, TransportEvent};
@@ -17,9 +16,9 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::mpsc;
 
 use super::Transport;
-use super::message::{Framing, find};
+use super::message::find;
 use super::screen::{Screened, screen};
-use super::stack::stack_transport;
+use super::stack::{self, stack_transport};
 use super::udp::Gate;
 
 /// Messages to a peer that wait to be written.
@@ -67,7 +66,8 @@ impl<S: AsyncRead + AsyncWrite + Send + 'static> Stream<S> {
         layer.serve_connection(connection.clone());
         let (reader, writer) = tokio::io::split(io);
         let (replies, to_reply) = mpsc::channel(WRITES_MAX);
-        let reading = Reading { connection: connection.clone(), address, peer, received, replies, gate };
+        let reading =
+            Reading { connection: connection.clone(), address, peer, transport, received, replies, gate };
         tokio::spawn(async move {
             tokio::select! {
                 () = stop.cancelled() => {}
@@ -85,6 +85,7 @@ struct Reading {
     connection: SipConnection,
     address: SipAddr,
     peer: SocketAddr,
+    transport: Transport,
     received: stack_mpsc::UnboundedSender<TransportEvent>,
     replies: mpsc::Sender<Vec<u8>>,
     gate: Arc<Gate>,
@@ -123,17 +124,13 @@ impl Reading {
 
     /// Hands a message on; `false` if the stream has to end.
     async fn take(&self, message: &[u8]) -> bool {
-        match screen(message, Framing::Stream) {
+        match screen(message, self.peer, self.transport) {
             Screened::Pass(sound) => {
                 // Nobody repeats what comes by a stream: it waits, and so does its sender.
                 while !self.gate.may_enter() {
                     tokio::time::sleep(Duration::from_millis(5)).await;
                 }
-                let transport = self.address.r#type.unwrap_or_default();
-                let message = SipMessage::try_from(sound.as_slice()).ok();
-                let message =
-                    message.and_then(|it| SipConnection::update_msg_received(it, self.peer, transport).ok());
-                let Some(message) = message else {
+                let Some(message) = stack::read(&sound, self.peer, self.transport) else {
                     self.gate.leave();
                     return true;
                 };

@@ -9,8 +9,8 @@ use rsipstack::platform::net::UdpSocket as StackSocket;
 use tokio::net::UdpSocket;
 use tokio::sync::Mutex;
 
+use super::Transport;
 use super::counters::Tally;
-use super::message::Framing;
 use super::screen::{Screened, screen};
 
 /// The largest datagram there is.
@@ -81,7 +81,7 @@ impl ScreenedSocket {
             self.gate.tally.dropped.add(1);
             return None;
         }
-        match screen(datagram, Framing::Datagram) {
+        match screen(datagram, from, Transport::Udp) {
             Screened::Pass(message) => self.gate.enter().then_some(message),
             Screened::Reply(response) => {
                 self.gate.tally.unparseable.add(1);
