@@ -30,6 +30,7 @@ mod calls;
 // The shell: sockets, the stack, the task that has all calls.
 mod gateway;
 mod links;
+mod pending;
 mod screen;
 mod stack;
 mod stream;

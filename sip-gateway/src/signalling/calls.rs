@@ -42,6 +42,7 @@ use super::command::Command;
 use super::counters::Tally;
 use super::message::{Method, Request, Response, Uri};
 use super::nonces::Nonces;
+use super::pending::DialogKey;
 use super::{CallId, Config, EndReason, Event, Transport};
 use admission::Admission;
 use call::{Call, State};
@@ -112,6 +113,8 @@ pub(crate) enum Input {
 pub(crate) enum Output {
     /// A response.
     Respond { tx: ServerTx, response: Response },
+    /// The only response, sent once: whoever misses it repeats the request, and is asked again who they are.
+    Reply { tx: ServerTx, response: Response },
     /// No response, now or later.
     Ignore(ServerTx),
     /// A request, to be repeated until there is a response. `Via` is added on the way.
@@ -120,6 +123,9 @@ pub(crate) enum Output {
     Cancel(ClientTx),
     /// An ACK, which nobody answers.
     Acknowledge { ack: Request, target: Target },
+    /// There is a call of this `Call-ID` and tag of ours, or it is forgotten.
+    Opened(DialogKey),
+    Closed(DialogKey),
     /// For the application.
     Event(Event),
 }
@@ -131,8 +137,7 @@ pub(crate) struct Core {
     rng: StdRng,
     tally: Arc<Tally>,
     calls: HashMap<CallId, Call>,
-    /// Calls by the `Call-ID` of their messages and our tag.
-    dialogs: HashMap<(String, String), CallId>,
+    dialogs: HashMap<DialogKey, CallId>,
     /// Calls by their unanswered INVITE: its `Call-ID`, the peer's tag and its number, to see one that comes twice.
     invites: HashMap<(String, String, u32), CallId>,
     /// Requests that a call has to answer.
@@ -260,24 +265,18 @@ impl Core {
     }
 
     fn on_request(&mut self, now: Instant, arrived: Arrived) {
-        let headers = &arrived.request.headers;
-        if headers.get("Max-Forwards") == Some("0") {
-            return self.refuse(&arrived, 483);
-        }
         // In a dialog, what was agreed on counts; outside, who it is.
-        match headers.tag_of("To") {
-            Some(tag) => {
-                let call_id = headers.get("Call-ID").unwrap_or_default();
-                let found = self.dialogs.get(&(call_id.to_owned(), tag)).copied();
-                match found
-                    .filter(|call| self.calls.get(call).is_some_and(|call| call.is_of(&arrived.request)))
-                {
-                    Some(call) => self.on_request_within(now, call, arrived),
-                    None => self.refuse(&arrived, 481),
-                }
-            }
+        match self.call_of(&arrived.request) {
+            Some(call) => self.on_request_within(now, call, arrived),
             None => self.on_request_outside(now, arrived),
         }
+    }
+
+    /// The call that a request is within.
+    fn call_of(&self, request: &Request) -> Option<CallId> {
+        let call_id = request.headers.get("Call-ID")?;
+        let id = *self.dialogs.get(&(call_id.to_owned(), request.headers.tag_of("To")?))?;
+        self.calls.get(&id)?.is_of(request).then_some(id)
     }
 
     fn on_request_outside(&mut self, now: Instant, arrived: Arrived) {
@@ -285,6 +284,12 @@ impl Core {
             self.tally.rate_limited.add(1);
             self.outputs.push_back(Output::Ignore(arrived.tx));
             return;
+        }
+        if arrived.request.headers.get("Max-Forwards") == Some("0") {
+            return self.refuse(&arrived, 483);
+        }
+        if arrived.request.headers.tag_of("To").is_some() {
+            return self.refuse(&arrived, 481);
         }
         match arrived.request.method {
             Method::Invite => self.on_invite(now, arrived),
@@ -299,11 +304,11 @@ impl Core {
             Method::Ack | Method::Cancel => self.outputs.push_back(Output::Ignore(arrived.tx)),
             Method::Message | Method::Publish | Method::Subscribe => {
                 let response = self.response(&arrived.request, 405).with("Allow", ALLOW);
-                self.respond(arrived.tx, response);
+                self.reply(arrived.tx, response);
             }
             Method::Other(_) => {
                 let response = self.response(&arrived.request, 501).with("Allow", ALLOW);
-                self.respond(arrived.tx, response);
+                self.reply(arrived.tx, response);
             }
         }
     }
@@ -314,7 +319,7 @@ impl Core {
             return self.refuse(arrived, 416);
         }
         if let Some(response) = self.bad_extension(&arrived.request) {
-            return self.respond(arrived.tx, response);
+            return self.reply(arrived.tx, response);
         }
         let status = if self.is_full() { 503 } else { 200 };
         let mut response = self
@@ -327,7 +332,7 @@ impl Core {
         if status == 503 {
             response = response.with("Retry-After", RETRY_AFTER_S);
         }
-        self.respond(arrived.tx, response);
+        self.reply(arrived.tx, response);
     }
 
     /// 420 to what requires something that we haven't got (RFC 3261, section 8.2.2.3).
@@ -358,14 +363,32 @@ impl Core {
             503 => response = response.with("Retry-After", RETRY_AFTER_S),
             _ => {}
         }
-        self.respond(arrived.tx, response);
+        self.reply(arrived.tx, response);
     }
 
     fn respond(&mut self, tx: ServerTx, response: Response) {
+        self.count(&response);
+        self.outputs.push_back(Output::Respond { tx, response });
+    }
+
+    /// Answers somebody who has proven nothing, and a request that nobody was told to wait for: "forgoing the normal response
+    /// retransmission algorithm, and thus behaving statelessly" (RFC 3261, section 26.3.2.4). So a forged source is sent no
+    /// more than it is said to have sent, and nothing waits for its ACK.
+    fn reply(&mut self, tx: ServerTx, response: Response) {
+        self.count(&response);
+        self.outputs.push_back(Output::Reply { tx, response });
+    }
+
+    fn count(&self, response: &Response) {
         if response.status >= 300 && !matches!(response.status, 401 | 407) {
             self.tally.rejected.add(response.status);
         }
-        self.outputs.push_back(Output::Respond { tx, response });
+    }
+
+    /// Lets requests of a call find it.
+    fn open_dialog(&mut self, dialog: DialogKey, id: CallId) {
+        self.dialogs.insert(dialog.clone(), id);
+        self.outputs.push_back(Output::Opened(dialog));
     }
 
     fn tell(&mut self, event: Event) {
@@ -395,7 +418,9 @@ impl Core {
             return;
         }
         let Some(call) = self.calls.remove(&id) else { return };
-        self.dialogs.remove(&(call.dialog.call_id.clone(), call.dialog.local_tag.clone()));
+        let dialog = (call.dialog.call_id.clone(), call.dialog.local_tag.clone());
+        self.dialogs.remove(&dialog);
+        self.outputs.push_back(Output::Closed(dialog));
         if let Some(key) = call.invite_key {
             self.invites.remove(&key);
         }

@@ -172,6 +172,9 @@ pub struct Limits {
     pub requests_per_source_per_minute: u32,
     /// Wrong passwords a minute from one source address; more get silence until they fade.
     pub failures_per_source_per_minute: u32,
+    /// Requests of one source address that wait for our answer, or for the ACK to it, and are neither a trunk's nor of a call
+    /// that we know. More are dropped.
+    pub requests_pending_per_source_max: usize,
     /// Messages that wait to be looked at. More are dropped, as if the network had lost them.
     pub messages_waiting_max: usize,
     /// Bytes of a message; longer datagrams are dropped, longer streams are closed.
@@ -193,6 +196,7 @@ impl Default for Limits {
             calls_per_trunk_per_minute: 6000,
             requests_per_source_per_minute: 600,
             failures_per_source_per_minute: 10,
+            requests_pending_per_source_max: 256,
             messages_waiting_max: 2048,
             message_bytes_max: 16 * 1024,
             streams_max: 512,

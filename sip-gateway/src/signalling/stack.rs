@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use rsipstack::EndpointBuilder;
+use rsipstack::sip::prelude::HeadersExt as _;
 use rsipstack::sip::{Method as StackMethod, Request as StackRequest, Response as StackResponse, SipMessage};
 use rsipstack::transaction::endpoint::{
     EndpointInner, EndpointInnerRef, EndpointOption, TransportEventInspector,
@@ -24,6 +25,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::Transport;
 use super::calls::{ClientTx, Input, Output, ServerTx, Target};
 use super::message::{Framing, Message, Request, Response, parse};
+use super::pending::{DialogKey, Pending};
 use super::udp::Gate;
 
 /// A final response to an INVITE waits so long for its ACK (64 times T1), and a little more; whatever is left then has lost
@@ -44,6 +46,8 @@ pub(super) enum Inbound {
 pub(super) struct Responder {
     key: TransactionKey,
     events: TransactionEventSender,
+    connection: SipConnection,
+    source: SipAddr,
 }
 
 impl std::fmt::Debug for Responder {
@@ -79,6 +83,7 @@ pub(super) struct Stack {
     /// INVITEs of ours as they were sent, for their CANCEL.
     invites: HashMap<ClientTx, Arc<OnceLock<Sent>>>,
     order: Order,
+    pending: Arc<Pending>,
 }
 
 /// A request on its way.
@@ -112,6 +117,7 @@ impl Order {
 /// Looks at whatever the transports have received, before the stack does.
 struct Inspector {
     gate: Arc<Gate>,
+    pending: Arc<Pending>,
     inbox: mpsc::Sender<Inbound>,
     endpoint: Arc<OnceLock<Weak<EndpointInner>>>,
 }
@@ -119,17 +125,22 @@ struct Inspector {
 #[async_trait]
 impl TransportEventInspector for Inspector {
     async fn handle(&self, event: TransportEvent) -> Option<TransportEvent> {
-        let TransportEvent::Incoming(message, ..) = &event else { return Some(event) };
+        let TransportEvent::Incoming(message, _, source) = &event else { return Some(event) };
         self.gate.leave();
         let Some(endpoint) = self.endpoint.get().and_then(Weak::upgrade) else { return Some(event) };
         match message {
-            SipMessage::Request(_) => {
-                // Each request that is answered takes memory until it is: no more of them than may wait.
-                if endpoint.transactions.len() >= self.gate.waiting_max() {
+            SipMessage::Request(request) => {
+                let key = TransactionKey::from_request(request, TransactionRole::Server).ok()?;
+                let is_new = !matches!(request.method, StackMethod::Ack | StackMethod::Cancel)
+                    && !endpoint.transactions.contains_key(&key)
+                    && !endpoint.finished_transactions.contains_key(&key);
+                // Each request that is answered takes memory until it is.
+                let may_enter = !is_new
+                    || self.pending.enter(source.get_socketaddr().ok()?.ip(), dialog_of(request).as_ref());
+                if !may_enter {
                     self.gate.tally.dropped.add(1);
-                    return None;
                 }
-                Some(event)
+                may_enter.then_some(event)
             }
             SipMessage::Response(response) => {
                 let is_answer = response.status_code.code() / 100 == 2;
@@ -157,6 +168,7 @@ impl Stack {
         listening: Vec<SipConnection>,
         links: Arc<dyn Links>,
         gate: Arc<Gate>,
+        pending: Arc<Pending>,
         inbox: mpsc::Sender<Inbound>,
         user_agent: &str,
         stop: rsipstack::platform::CancellationToken,
@@ -165,7 +177,12 @@ impl Stack {
             layer.add_transport(connection);
         }
         let endpoint_of_inspector = Arc::new(OnceLock::new());
-        let inspector = Inspector { gate, inbox: inbox.clone(), endpoint: endpoint_of_inspector.clone() };
+        let inspector = Inspector {
+            gate,
+            pending: pending.clone(),
+            inbox: inbox.clone(),
+            endpoint: endpoint_of_inspector.clone(),
+        };
         let endpoint = EndpointBuilder::new()
             .with_user_agent(user_agent)
             .with_transport_layer(layer)
@@ -181,11 +198,11 @@ impl Stack {
             .build();
         let _ = endpoint_of_inspector.set(Arc::downgrade(&endpoint.inner));
         if let Ok(mut incoming) = endpoint.incoming_transactions() {
-            let (inbox, counter) = (inbox.clone(), AtomicU64::new(0));
+            let (inbox, pending, counter) = (inbox.clone(), pending.clone(), AtomicU64::new(0));
             tokio::spawn(async move {
                 while let Some(transaction) = incoming.recv().await {
                     let tx = ServerTx(counter.fetch_add(1, Ordering::Relaxed));
-                    accept(transaction, tx, &inbox).await;
+                    accept(transaction, tx, &pending, &inbox).await;
                 }
             });
         }
@@ -198,6 +215,7 @@ impl Stack {
             responders: HashMap::new(),
             invites: HashMap::new(),
             order: Order::default(),
+            pending,
         }
     }
 
@@ -229,11 +247,14 @@ impl Stack {
     pub(super) fn perform(&mut self, output: Output) {
         match output {
             Output::Respond { tx, response } => self.respond(tx, &response),
+            Output::Reply { tx, response } => self.reply(tx, &response),
             Output::Ignore(tx) => {
-                if let Some(Responder { key, events }) = self.responders.remove(&tx) {
+                if let Some(Responder { key, events, .. }) = self.responders.remove(&tx) {
                     let _ = events.send(TransactionEvent::Terminate(key));
                 }
             }
+            Output::Opened(dialog) => self.pending.open(dialog),
+            Output::Closed(dialog) => self.pending.close(&dialog),
             Output::Send { tx, request, target } => self.send(tx, request, target),
             Output::Cancel(tx) => self.cancel(tx),
             Output::Acknowledge { ack, target } => {
@@ -256,7 +277,7 @@ impl Stack {
     }
 
     fn respond(&mut self, tx: ServerTx, response: &Response) {
-        let Some(Responder { key, events }) = self.responders.get(&tx).cloned() else { return };
+        let Some(Responder { key, events, .. }) = self.responders.get(&tx).cloned() else { return };
         let Ok(message) = StackResponse::try_from(response.to_bytes()) else {
             tracing::error!(status = response.status, "a response of ours can't be read by the stack");
             return;
@@ -269,6 +290,23 @@ impl Stack {
                 let _ = events.send(TransactionEvent::Terminate(key));
             });
         }
+    }
+
+    /// Past the transaction, which then ends as if it had said nothing: the stack would keep the response for 32 s, and repeat
+    /// it for as long where it waits for an ACK.
+    fn reply(&mut self, tx: ServerTx, response: &Response) {
+        let Some(responder) = self.responders.remove(&tx) else { return };
+        let Some(message) = to_stack(response.to_bytes()) else {
+            tracing::error!(status = response.status, "a response of ours can't be read by the stack");
+            return;
+        };
+        tokio::spawn(async move {
+            let Responder { key, events, connection, source } = responder;
+            if let Err(error) = connection.send(message, Some(&source)).await {
+                tracing::debug!(%error, "a response was not sent");
+            }
+            let _ = events.send(TransactionEvent::Terminate(key));
+        });
     }
 
     fn send(&mut self, tx: ClientTx, request: Request, target: Target) {
@@ -365,12 +403,21 @@ async fn exchange<F: Future<Output = ()>>(
 }
 
 /// Takes a new request in, and drives its transaction to its end.
-async fn accept(mut transaction: Transaction, tx: ServerTx, inbox: &mpsc::Sender<Inbound>) {
-    let responder = Responder { key: transaction.key.clone(), events: transaction.tu_sender.clone() };
-    let Some(input) = arrived(&transaction, tx) else { return };
+async fn accept(
+    mut transaction: Transaction,
+    tx: ServerTx,
+    pending: &Arc<Pending>,
+    inbox: &mpsc::Sender<Inbound>,
+) {
+    let Some(connection) = transaction.connection.clone() else { return };
+    let Some(source) = connection.get_remote_addr().cloned() else { return };
+    let Ok(address) = source.get_socketaddr() else { return };
+    let place = pending.place(address.ip());
+    let Some(input) = arrived(&transaction, tx, &source, address) else { return };
     // Responses go where the request came from: the stack would ask the Via, which a peer behind NAT can't know.
-    transaction.destination =
-        transaction.connection.as_ref().and_then(|connection| connection.get_remote_addr().cloned());
+    transaction.destination = Some(source.clone());
+    let (key, events) = (transaction.key.clone(), transaction.tu_sender.clone());
+    let responder = Responder { key, events, connection, source };
     if inbox.send(Inbound::Arrived { input, responder }).await.is_err() {
         return;
     }
@@ -390,22 +437,32 @@ async fn accept(mut transaction: Transaction, tx: ServerTx, inbox: &mpsc::Sender
                 return;
             }
         }
+        drop(place);
         let _ = inbox.send(Inbound::Input(Input::ServerOver(tx))).await;
     });
 }
 
-fn arrived(transaction: &Transaction, tx: ServerTx) -> Option<Input> {
+fn arrived(
+    transaction: &Transaction,
+    tx: ServerTx,
+    remote: &SipAddr,
+    source: SocketAddr,
+) -> Option<Input> {
     let message = SipMessage::Request(transaction.original.clone());
     let Some(Message::Request(request)) = from_stack(&message) else { return None };
-    let connection = transaction.connection.as_ref()?;
-    let remote = connection.get_remote_addr()?;
     let transport = match remote.r#type {
         Some(rsipstack::sip::Transport::Tcp) => Transport::Tcp,
         Some(rsipstack::sip::Transport::Tls) => Transport::Tls,
         _ => Transport::Udp,
     };
-    let source = remote.get_socketaddr().ok()?;
     Some(Input::Request { tx, request, source, transport })
+}
+
+/// The call that a request says it is within.
+fn dialog_of(request: &StackRequest) -> Option<DialogKey> {
+    let call_id = request.call_id_header().ok()?.value().to_owned();
+    let tag = request.to_header().ok()?.tag().ok()??;
+    Some((call_id, tag.value().to_owned()))
 }
 
 /// Where a request goes, and by which connection (RFC 3263).

@@ -53,10 +53,6 @@ impl Gate {
         let _ =
             self.waiting.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |waiting| waiting.checked_sub(1));
     }
-
-    pub(super) fn waiting_max(&self) -> usize {
-        self.waiting_max
-    }
 }
 
 /// The socket as the stack sees it.

@@ -46,6 +46,7 @@ pub(crate) fn open_config() -> Config {
             calls_per_source_max: 10_000,
             calls_per_source_per_minute: 60_000,
             requests_per_source_per_minute: 60_000,
+            requests_pending_per_source_max: 1024,
             ..Limits::default()
         },
         ..Config::default()

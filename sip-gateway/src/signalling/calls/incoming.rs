@@ -43,7 +43,7 @@ impl Core {
         let caller = match self.examine(now, &arrived) {
             Ok(caller) => caller,
             Err(Refusal::Status(status)) => return self.refuse(&arrived, status),
-            Err(Refusal::Response(response)) => return self.respond(arrived.tx, *response),
+            Err(Refusal::Response(response)) => return self.reply(arrived.tx, *response),
         };
         let local_tag = self.token();
         let contact = self.local.contact("", arrived.transport, Some(arrived.source));
@@ -134,7 +134,7 @@ impl Core {
         caller: Caller,
     ) {
         let id = self.call_ids.next();
-        self.dialogs.insert((dialog.call_id.clone(), dialog.local_tag.clone()), id);
+        self.open_dialog((dialog.call_id.clone(), dialog.local_tag.clone()), id);
         self.invites.insert(key.clone(), id);
         self.servers.insert(arrived.tx, id);
         self.timers.set(now + self.config.ringing_timeout, Timer::Ringing(id));

@@ -130,7 +130,7 @@ impl Core {
         call.trunk = trunk;
         call.invite_cseq = call.dialog.cseq;
         call.our_sdp = Some(dial.offer);
-        self.dialogs.insert((call_id, local_tag), id);
+        self.open_dialog((call_id, local_tag), id);
         self.calls.insert(id, call);
         self.timers.set(now + self.config.ringing_timeout, Timer::Ringing(id));
         let tx = self.send(Purpose::Invite(id), invite, target, trunk);

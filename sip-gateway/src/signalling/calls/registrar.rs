@@ -49,17 +49,17 @@ impl Core {
     pub(super) fn on_register(&mut self, now: Instant, arrived: Arrived) {
         let Some(registrar) = self.config.registrar else {
             let response = self.response(&arrived.request, 405).with("Allow", super::ALLOW);
-            return self.respond(arrived.tx, response);
+            return self.reply(arrived.tx, response);
         };
         if let Some(response) = self.bad_extension(&arrived.request) {
-            return self.respond(arrived.tx, response);
+            return self.reply(arrived.tx, response);
         }
         let proof = self.prove(now, &arrived, |config, name| {
             config.users.iter().find(|user| user.username == name).map(|user| user.password.clone())
         });
         let user = match proof {
             Proof::Of(user) => user,
-            Proof::Asked(response) => return self.respond(arrived.tx, *response),
+            Proof::Asked(response) => return self.reply(arrived.tx, *response),
         };
         // Whom it registers is who it is (section 10.3, step 4).
         let to = arrived.request.headers.get("To").and_then(Address::parse).and_then(|to| to.uri());
@@ -71,7 +71,7 @@ impl Core {
             Err(423) => {
                 let min_s = registrar.expires_min_s.to_string();
                 let response = self.response(&arrived.request, 423).with("Min-Expires", min_s);
-                self.respond(arrived.tx, response);
+                self.reply(arrived.tx, response);
             }
             Err(status) => self.refuse(&arrived, status),
         }

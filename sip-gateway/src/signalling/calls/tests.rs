@@ -10,6 +10,8 @@ struct World {
     now: Instant,
     events: Vec<Event>,
     responses: Vec<(ServerTx, Response)>,
+    /// What was answered once, and is kept by nobody.
+    replied: Vec<ServerTx>,
     requests: Vec<(ClientTx, Request)>,
     acks: Vec<Request>,
     cancels: Vec<ClientTx>,
@@ -32,6 +34,7 @@ impl World {
             now,
             events: Vec::new(),
             responses: Vec::new(),
+            replied: Vec::new(),
             requests: Vec::new(),
             acks: Vec::new(),
             cancels: Vec::new(),
@@ -44,7 +47,11 @@ impl World {
         while let Some(output) = self.core.poll() {
             match output {
                 Output::Respond { tx, response } => self.responses.push((tx, response)),
-                Output::Ignore(_) => {}
+                Output::Reply { tx, response } => {
+                    self.replied.push(tx);
+                    self.responses.push((tx, response));
+                }
+                Output::Ignore(_) | Output::Opened(_) | Output::Closed(_) => {}
                 Output::Send { tx, request, .. } => self.requests.push((tx, request)),
                 Output::Cancel(tx) => self.cancels.push(tx),
                 Output::Acknowledge { ack, .. } => self.acks.push(ack),
@@ -345,6 +352,42 @@ fn dialogs_are_told_by_both_tags() {
     let guess = world.ask("BYE", "guess", &[], "");
     assert_eq!(world.statuses(guess), [481]);
     assert_eq!(world.ended(), []);
+}
+
+/// An INVITE that leads nowhere holds nothing until its ACK, and passes the limits of its source.
+#[test]
+fn requests_of_calls_that_nobody_knows_are_limited_and_leave_nothing() {
+    let limits = super::super::Limits { requests_per_source_per_minute: 4, ..open().limits };
+    let mut world = World::with(Config { limits, ..open() });
+    let (_, tag) = world.standing_call(&[]);
+    let lost = world.ask("INVITE", "guess", &[], "offer");
+    let hopless = world.ask("INVITE", "", &[("Max-Forwards", "0")], "offer");
+    let bye = world.ask("BYE", "guess", &[], "");
+    let refused = [(lost, 481), (hopless, 483), (bye, 481)];
+    for (tx, status) in refused {
+        assert_eq!(world.statuses(tx), [status]);
+    }
+    assert_eq!(world.replied, refused.map(|(tx, _)| tx));
+    for (to, hops) in [("guess", "70"), ("", "0")] {
+        let more = world.ask("INVITE", to, &[("Max-Forwards", hops)], "offer");
+        assert_eq!(world.statuses(more), [0; 0], "no more than four a minute");
+    }
+    let within = world.ask("BYE", &tag, &[], "");
+    assert_eq!(world.statuses(within), [200], "a call goes on");
+}
+
+#[test]
+fn invite_that_is_refused_within_a_call_waits_for_no_ack() {
+    let mut world = World::with(open());
+    let (_, tag) = world.standing_call(&[]);
+    let first = world.ask("INVITE", &tag, &[], "hold");
+    let second = world.ask("INVITE", &tag, &[], "hold");
+    let update = world.ask("UPDATE", &tag, &[], "hold");
+    assert_eq!(
+        (world.statuses(first), world.statuses(second), world.statuses(update)),
+        (vec![100], vec![500], vec![500])
+    );
+    assert_eq!(world.replied, [second]);
 }
 
 fn dialled(world: &mut World) -> CallId {

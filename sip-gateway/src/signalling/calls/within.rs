@@ -46,7 +46,17 @@ impl Core {
             500 => response = response.with("Retry-After", (id.0 % 10).to_string()),
             _ => {}
         }
-        self.respond(arrived.tx, response);
+        self.respond_within(arrived, response);
+    }
+
+    /// The first response to a request within a call. An INVITE that is refused waits for no ACK; of anything else the stack
+    /// keeps the response, because it may have done something.
+    fn respond_within(&mut self, arrived: &Arrived, response: Response) {
+        if arrived.request.method == Method::Invite && response.status >= 300 {
+            self.reply(arrived.tx, response);
+        } else {
+            self.respond(arrived.tx, response);
+        }
     }
 
     pub(super) fn response_within(&self, call: &Call, request: &Request, status: u16) -> Response {
@@ -101,7 +111,7 @@ impl Core {
             return self.reply_within(id, &arrived, 415);
         };
         if let Some(response) = self.bad_extension(&arrived.request) {
-            return self.respond(arrived.tx, response);
+            return self.respond_within(&arrived, response);
         }
         let Some(call) = self.calls.get(&id) else { return };
         let ours = self.config.session_timers.filter(|_| call.session_timer.is_some());
@@ -111,7 +121,7 @@ impl Core {
                 let response = self
                     .response_within(call, &arrived.request, 422)
                     .with("Min-SE", too_small.min_s.to_string());
-                return self.respond(arrived.tx, response);
+                return self.respond_within(&arrived, response);
             }
         };
         let is_early = matches!(call.state, State::Ringing | State::Calling);
