@@ -49,6 +49,7 @@ pub use gateway::{Gateway, StartError};
 pub use ids::CallId;
 pub(crate) use screen::fuzz_message;
 
-/// The crate below logs whole messages at the level of information, with the credentials in them. Whoever subscribes to
-/// `tracing` must add this directive to the filter, last, so that nothing loosens it.
-pub const LOG_DIRECTIVE: &str = "rsipstack=warn";
+/// The crate below logs whole messages at the level of information, with the credentials in them, and warns of each message
+/// that it can't answer, as often as a peer likes. Whoever subscribes to `tracing` must add this directive to the filter,
+/// last, so that nothing loosens it.
+pub const LOG_DIRECTIVE: &str = "rsipstack=error";

@@ -130,6 +130,29 @@ async fn streams_are_bounded_for_each_source() {
     assert!(read(&mut next).starts_with("SIP/2.0 200"));
 }
 
+/// The stack answers a CANCEL of nothing in the loop that receives for all.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn peer_that_does_not_read_stops_nobody_else_and_is_closed() {
+    let phones = Phones::start(over(Transport::Tcp), take_everything()).await;
+    let mut deaf = connect(phones.address());
+    deaf.set_write_timeout(Some(Duration::from_secs(2))).unwrap();
+    let padding = format!("Via: SIP/2.0/TCP 192.0.2.1;branch=z9hG4bK{}\r\nMax-Forwards", "p".repeat(3500));
+    let flood = std::thread::spawn(move || {
+        let cancel = |number: u32| {
+            options(&number.to_string()).replace("OPTIONS", "CANCEL").replacen("Max-Forwards", &padding, 1)
+        };
+        // Buffers of the system take some megabytes.
+        (0..20_000).any(|number| deaf.write_all(cancel(number).as_bytes()).is_err())
+    });
+    while !flood.is_finished() {
+        let mut other = connect(phones.address());
+        other.write_all(options("other").as_bytes()).unwrap();
+        assert!(read(&mut other).starts_with("SIP/2.0 200"), "within 2 s");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert!(flood.join().unwrap(), "it is closed");
+}
+
 /// Certificates of an authority of the test's own, for 127.0.0.1.
 fn certificates(directory: &tempfile::TempDir) -> Tls {
     let authority_key = rcgen::KeyPair::generate().unwrap();

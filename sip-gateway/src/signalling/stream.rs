@@ -1,10 +1,13 @@
 //! Streams (TCP, TLS): bytes are cut into messages, screened like datagrams, and handed to the stack by a channel.
 //!
 //! The stack has streams of its own. They read lengths that overflow, answer nothing that they can't read, take any number
-//! of connections, and wait for ever for a peer that doesn't read; so it gets ours, in the clothes of its channels.
+//! of connections, and wait for ever for a peer that doesn't read; so it gets ours, in the clothes of its channels. It sends
+//! from the one loop that receives for all, which therefore never waits for a stream: its channel takes everything, and what
+//! a peer doesn't read is bounded here.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use rsipstack::platform::CancellationToken;
@@ -21,8 +24,9 @@ use super::screen::{Screened, screen};
 use super::stack::{self, stack_transport};
 use super::udp::Gate;
 
-/// Messages to a peer that wait to be written.
-const WRITES_MAX: usize = 64;
+/// Bytes to a peer that wait to be written: a BYE for each call of a trunk, and then some. Whoever leaves more unread is
+/// closed.
+const WAITING_BYTES_MAX: usize = 1 << 20;
 
 /// A peer that takes nothing for so long has gone.
 const WRITE_PATIENCE: Duration = Duration::from_secs(10);
@@ -52,9 +56,9 @@ impl<S: AsyncRead + AsyncWrite + Send + 'static> Stream<S> {
     ) -> Option<SipConnection> {
         let Stream { io, peer, transport, gate, stop } = self;
         let (received, to_stack) = stack_mpsc::unbounded_channel();
-        let (from_stack, to_write) = stack_mpsc::channel(WRITES_MAX);
+        let (from_stack, sent) = stack_mpsc::unbounded_channel();
         let address = SipAddr::new(stack_transport(transport), peer.into());
-        let connection = ChannelConnection::create_connection_bounded(
+        let connection = ChannelConnection::create_connection(
             to_stack,
             from_stack,
             address.clone(),
@@ -65,14 +69,16 @@ impl<S: AsyncRead + AsyncWrite + Send + 'static> Stream<S> {
         let connection = SipConnection::from(connection);
         layer.serve_connection(connection.clone());
         let (reader, writer) = tokio::io::split(io);
-        let (replies, to_reply) = mpsc::channel(WRITES_MAX);
+        let (outbox, to_write) = Outbox::new();
         let reading =
-            Reading { connection: connection.clone(), address, peer, transport, received, replies, gate };
+            Reading { connection: connection.clone(), address, peer, transport, received, outbox, gate };
+        let outbox = reading.outbox.clone();
         tokio::spawn(async move {
             tokio::select! {
                 () = stop.cancelled() => {}
                 () = reading.run(reader) => {}
-                () = write(writer, to_write, to_reply) => {}
+                () = forward(sent, outbox.clone()) => {}
+                () = write(writer, to_write, outbox) => {}
             }
             stop.cancel();
             on_end();
@@ -87,7 +93,7 @@ struct Reading {
     peer: SocketAddr,
     transport: Transport,
     received: stack_mpsc::UnboundedSender<TransportEvent>,
-    replies: mpsc::Sender<Vec<u8>>,
+    outbox: Outbox,
     gate: Arc<Gate>,
 }
 
@@ -104,7 +110,9 @@ impl Reading {
                         }
                     }
                     Cut::KeepAlive => {
-                        let _ = self.replies.try_send(b"\r\n".to_vec());
+                        if !self.outbox.push(b"\r\n".to_vec()) {
+                            return;
+                        }
                     }
                     Cut::More => break,
                     Cut::Lost => {
@@ -139,7 +147,7 @@ impl Reading {
             }
             Screened::Reply(response) => {
                 self.gate.tally.unparseable.add(1);
-                self.replies.try_send(response).is_ok()
+                self.outbox.push(response)
             }
             Screened::Drop => {
                 self.gate.tally.unparseable.add(1);
@@ -149,30 +157,56 @@ impl Reading {
     }
 }
 
+/// What waits to be written, by its bytes.
+#[derive(Clone)]
+struct Outbox {
+    to_write: mpsc::UnboundedSender<Vec<u8>>,
+    waiting_bytes: Arc<AtomicUsize>,
+}
+
+impl Outbox {
+    fn new() -> (Outbox, mpsc::UnboundedReceiver<Vec<u8>>) {
+        let (to_write, writing) = mpsc::unbounded_channel();
+        (Outbox { to_write, waiting_bytes: Arc::default() }, writing)
+    }
+
+    /// `false` if there is no more room: the peer doesn't read.
+    fn push(&self, message: Vec<u8>) -> bool {
+        let length = message.len();
+        let is_free = self.waiting_bytes.fetch_add(length, Ordering::Relaxed) + length <= WAITING_BYTES_MAX;
+        is_free && self.to_write.send(message).is_ok()
+    }
+
+    fn written(&self, length: usize) {
+        self.waiting_bytes.fetch_sub(length, Ordering::Relaxed);
+    }
+}
+
+/// Takes what the stack sends as soon as it does; ends when there is no more room.
+async fn forward(mut sent: stack_mpsc::UnboundedReceiver<TransportEvent>, outbox: Outbox) {
+    while let Some(event) = sent.recv().await {
+        if let TransportEvent::Incoming(message, ..) = event
+            && !outbox.push(message.to_bytes())
+        {
+            return;
+        }
+    }
+}
+
 async fn write(
     mut writer: impl AsyncWrite + Unpin,
-    mut messages: stack_mpsc::Receiver<TransportEvent>,
-    mut replies: mpsc::Receiver<Vec<u8>>,
+    mut messages: mpsc::UnboundedReceiver<Vec<u8>>,
+    outbox: Outbox,
 ) {
-    loop {
-        let bytes = tokio::select! {
-            event = messages.recv() => match event {
-                Some(TransportEvent::Incoming(message, ..)) => message.to_bytes(),
-                Some(_) => continue,
-                None => return,
-            },
-            reply = replies.recv() => match reply {
-                Some(reply) => reply,
-                None => return,
-            },
-        };
+    while let Some(message) = messages.recv().await {
         let written = tokio::time::timeout(WRITE_PATIENCE, async {
-            writer.write_all(&bytes).await?;
+            writer.write_all(&message).await?;
             writer.flush().await
         });
         if !matches!(written.await, Ok(Ok(()))) {
             return;
         }
+        outbox.written(message.len());
     }
 }
 
