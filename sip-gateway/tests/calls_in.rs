@@ -314,6 +314,61 @@ async fn ipv6_is_spoken_both_ways() {
     assert!(invite.contains(&format!("Via: SIP/2.0/UDP {};", phones.address())), "{invite}");
 }
 
+/// Whoever is named in a `Via` hears nothing, and nobody asks for its address.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn responses_go_where_the_request_came_from_whatever_its_via_says() {
+    for bind in ["127.0.0.1:0", "[::1]:0"] {
+        let listeners =
+            vec![Listener { transport: Transport::Udp, bind: bind.parse().unwrap(), public: None }];
+        let phones = Phones::start(Config { listeners, ..open_config() }, take_everything()).await;
+        let raw = Raw::to(phones.address());
+        let us = raw.socket.local_addr().unwrap();
+        let lying = |message: String, sent_by: &str, more: &str| {
+            let via = format!("Via: SIP/2.0/UDP {us};");
+            assert!(message.contains(&via), "{message}");
+            message.replacen(&via, &format!("Via: SIP/2.0/UDP {sent_by}{more};"), 1)
+        };
+        for (sent_by, more) in [
+            (us.to_string().as_str(), ";received=127.0.0.77"),
+            (us.to_string().as_str(), ";received=127.0.0.77;rport=9"),
+            ("192.0.2.77:9", ";rport"),
+            ("[2001:db8::77]:9", ""),
+            ("nowhere.invalid", ";rport=abc"),
+        ] {
+            raw.send(lying(raw.request("CANCEL", "room", ""), sent_by, more).as_bytes());
+            let answer = raw.receive().unwrap_or_default();
+            assert!(answer.starts_with("SIP/2.0 481"), "{sent_by}{more}: {answer}");
+            assert!(!answer.contains(".77;") || sent_by.contains(".77:"), "{answer}");
+            assert!(!answer.contains("[["), "{answer}");
+
+            raw.send(raw.request("INVITE", "room", "").as_bytes());
+            let taken = loop {
+                let message = raw.receive().unwrap();
+                if message.starts_with("SIP/2.0 200") {
+                    break message;
+                }
+            };
+            let header = |name: &str| taken.lines().find(|line| line.starts_with(name)).unwrap().to_owned();
+            let bye = raw.request("BYE", "room", "").lines().fold(String::new(), |bye, line| {
+                let name = line.split(':').next().unwrap();
+                let is_kept = ["From", "To", "Call-ID"].contains(&name);
+                bye + &if is_kept { header(name) } else { line.replace("CSeq: 1", "CSeq: 2") } + "\r\n"
+            });
+            let bye = lying(bye, sent_by, more);
+            for _ in 0..2 {
+                raw.send(bye.as_bytes());
+                let answer = loop {
+                    let message = raw.receive().unwrap_or_default();
+                    if message.is_empty() || message.contains("CSeq: 2 BYE") {
+                        break message;
+                    }
+                };
+                assert!(answer.starts_with("SIP/2.0 200"), "{sent_by}{more}: {answer}");
+            }
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nobody_answers_in_time() {
     let config = Config { ringing_timeout: Duration::from_millis(300), ..open_config() };

@@ -9,7 +9,7 @@ mod uri;
 
 use std::fmt;
 
-pub(crate) use address::{Address, parameter, split_list};
+pub(crate) use address::{Address, parameter, pieces, split_list};
 pub(crate) use parse::{Fault, Framing, find, parse};
 pub(crate) use uri::{Scheme, Uri, escape_user, split_port, unescape};
 
@@ -105,6 +105,13 @@ impl Headers {
         let at = self.0.iter().position(|(of, _)| of.eq_ignore_ascii_case(name));
         self.0.retain(|(of, _)| !of.eq_ignore_ascii_case(name));
         self.0.insert(at.unwrap_or(self.0.len()), (name.to_owned(), value.into()));
+    }
+
+    /// Replaces the first of that name.
+    pub(crate) fn set_first(&mut self, name: &str, value: impl Into<String>) {
+        if let Some((_, first)) = self.0.iter_mut().find(|(of, _)| of.eq_ignore_ascii_case(name)) {
+            *first = value.into();
+        }
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &str)> {

@@ -7,7 +7,7 @@
 use std::net::SocketAddr;
 
 use super::calls::ALLOW;
-use super::message::{Fault, Framing, Message, Method, Response, parse};
+use super::message::{Fault, Framing, Message, Method, Request, Response, parse, pieces};
 use super::{Transport, stack};
 
 /// What becomes of some bytes.
@@ -28,7 +28,8 @@ pub(super) const DATAGRAM_BYTES_MAX: usize = 8192;
 pub(super) fn screen(bytes: &[u8], source: SocketAddr, transport: Transport) -> Screened {
     let framing = if transport == Transport::Udp { Framing::Datagram } else { Framing::Stream };
     let message = match parse(bytes, framing) {
-        Ok(message) => message,
+        Ok(Message::Request(request)) => Message::Request(unmarked(request)),
+        Ok(response) => response,
         Err(Fault::Silent) => return Screened::Drop,
         Err(Fault::Answer(response)) => return Screened::Reply(response.to_bytes()),
     };
@@ -59,6 +60,25 @@ pub(super) fn screen(bytes: &[u8], source: SocketAddr, transport: Transport) -> 
             }
         }
     }
+}
+
+/// Without what only we may say of the top `Via`: where it came from (RFC 3261, section 18.2.1; RFC 3581, section 4).
+fn unmarked(mut request: Request) -> Request {
+    let kept = request.headers.get("Via").map(|via| {
+        let kept = pieces(via, ';').filter_map(|piece| {
+            let name = piece.split('=').next().unwrap_or_default();
+            match name {
+                _ if name.eq_ignore_ascii_case("received") => None,
+                _ if name.eq_ignore_ascii_case("rport") => Some("rport"),
+                _ => Some(piece),
+            }
+        });
+        kept.collect::<Vec<_>>().join(";")
+    });
+    if let Some(kept) = kept {
+        request.headers.set_first("Via", kept);
+    }
+    request
 }
 
 /// The bytes of a message, as a datagram and from a stream: screened, read by the stack, and taken by calls. For fuzzers.

@@ -24,7 +24,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::Transport;
 use super::calls::{ClientTx, Input, Output, ServerTx, Target};
-use super::message::{Framing, Message, Request, Response, parse};
+use super::message::{Framing, Message, Method, Request, Response, parse};
 use super::pending::{DialogKey, Pending};
 use super::udp::Gate;
 
@@ -125,18 +125,25 @@ struct Inspector {
 #[async_trait]
 impl TransportEventInspector for Inspector {
     async fn handle(&self, event: TransportEvent) -> Option<TransportEvent> {
-        let TransportEvent::Incoming(message, _, source) = &event else { return Some(event) };
+        let TransportEvent::Incoming(message, connection, source) = &event else { return Some(event) };
         self.gate.leave();
         let Some(endpoint) = self.endpoint.get().and_then(Weak::upgrade) else { return Some(event) };
         match message {
             SipMessage::Request(request) => {
                 let key = TransactionKey::from_request(request, TransactionRole::Server).ok()?;
-                let is_new = !matches!(request.method, StackMethod::Ack | StackMethod::Cancel)
-                    && !endpoint.transactions.contains_key(&key)
-                    && !endpoint.finished_transactions.contains_key(&key);
+                if request.method == StackMethod::Ack || endpoint.transactions.contains_key(&key) {
+                    return Some(event);
+                }
+                let said = endpoint.finished_transactions.get(&key).flatten();
+                if let Some(response) = answer_again(message, said) {
+                    if let Err(error) = connection.send(response, Some(source)).await {
+                        tracing::debug!(%error, "a response was not sent");
+                    }
+                    return None;
+                }
                 // Each request that is answered takes memory until it is.
-                let may_enter = !is_new
-                    || self.pending.enter(source.get_socketaddr().ok()?.ip(), dialog_of(request).as_ref());
+                let ip = source.get_socketaddr().ok()?.ip();
+                let may_enter = self.pending.enter(ip, dialog_of(request).as_ref());
                 if !may_enter {
                     self.gate.tally.dropped.add(1);
                 }
@@ -159,6 +166,22 @@ impl TransportEventInspector for Inspector {
             }
         }
     }
+}
+
+/// The response to a CANCEL of what isn't there any more (RFC 3261, section 9.2), and the one that was given before to a
+/// request that comes again. The stack has both too, but sends them where the `Via` says, which is anywhere; and asks for the
+/// address of a name there, while everybody waits.
+fn answer_again(request: &SipMessage, said: Option<SipMessage>) -> Option<SipMessage> {
+    let Some(Message::Request(request)) = from_stack(request) else { return None };
+    if request.method != Method::Cancel {
+        return said;
+    }
+    let tag = said.as_ref().and_then(from_stack).and_then(|said| match said {
+        Message::Response(response) => response.headers.tag_of("To"),
+        Message::Request(_) => None,
+    });
+    let status = if said.is_some() { 200 } else { 481 };
+    to_stack(Response::to(&request, status, tag.as_deref().unwrap_or("0")).to_bytes())
 }
 
 impl Stack {
@@ -346,7 +369,7 @@ impl Stack {
         let endpoint = self.endpoint.clone();
         tokio::spawn(async move {
             let Some(Sent { request: invite, link, address }) = slot.get() else { return };
-            let mut cancel = Request::new(super::message::Method::Cancel, invite.uri.clone());
+            let mut cancel = Request::new(Method::Cancel, invite.uri.clone());
             for name in ["Via", "Route", "From", "To", "Call-ID"] {
                 for value in invite.headers.all(name) {
                     cancel.headers.push(name, value);
@@ -552,5 +575,13 @@ fn to_stack(bytes: Vec<u8>) -> Option<SipMessage> {
 }
 
 fn from_stack(message: &SipMessage) -> Option<Message> {
-    parse(&message.to_bytes(), Framing::Datagram).ok()
+    let mut message = parse(&message.to_bytes(), Framing::Datagram).ok()?;
+    if let Message::Request(Request { headers, .. }) = &mut message
+        && let Some(via) = headers.get("Via").filter(|via| via.contains("=[["))
+    {
+        // The stack's way to write an IPv6 address (RFC 3261, section 25.1: `via-received` has no brackets).
+        let plain = via.replacen("=[[", "=", 1).replacen("]]", "", 1);
+        headers.set_first("Via", plain);
+    }
+    Some(message)
 }

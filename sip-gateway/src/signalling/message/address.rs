@@ -82,12 +82,13 @@ pub(crate) fn parameter<'a>(parameters: &'a str, name: &str) -> Option<&'a str> 
     })
 }
 
-/// The values of a list, which commas part; not those within quotes or angle brackets.
+/// The values of a list, which commas part.
 pub(crate) fn split_list(text: &str) -> impl Iterator<Item = &str> {
     pieces(text, ',')
 }
 
-fn pieces(text: &str, separator: char) -> impl Iterator<Item = &str> {
+/// What a character parts, but within quotes or angle brackets.
+pub(crate) fn pieces(text: &str, separator: char) -> impl Iterator<Item = &str> {
     let mut rest = Some(text);
     std::iter::from_fn(move || {
         let current = rest?;
