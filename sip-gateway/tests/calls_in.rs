@@ -338,13 +338,15 @@ async fn responses_go_where_the_request_came_from_whatever_its_via_says() {
             raw.send(lying(raw.request("CANCEL", "room", ""), sent_by, more).as_bytes());
             let answer = raw.receive().unwrap_or_default();
             assert!(answer.starts_with("SIP/2.0 481"), "{sent_by}{more}: {answer}");
-            assert!(!answer.contains(".77;") || sent_by.contains(".77:"), "{answer}");
-            assert!(!answer.contains("[["), "{answer}");
+            assert!(!answer.contains("received=127.0.0.77") && !answer.contains("[["), "{answer}");
 
-            raw.send(raw.request("INVITE", "room", "").as_bytes());
+            let invite = raw.request("INVITE", "room", "");
+            let (_, rest) = invite.split_once("Call-ID: ").unwrap();
+            let (call_id, _) = rest.split_once("\r\n").unwrap();
+            raw.send(invite.as_bytes());
             let taken = loop {
                 let message = raw.receive().unwrap();
-                if message.starts_with("SIP/2.0 200") {
+                if message.starts_with("SIP/2.0 200") && message.contains(call_id) {
                     break message;
                 }
             };

@@ -20,7 +20,7 @@ pub struct Counters {
     pub dial_failed: BTreeMap<u16, u64>,
     /// Challenges that we sent.
     pub challenges: u64,
-    /// Wrong passwords, unknown users, forged nonces.
+    /// Wrong passwords and unknown users, to a challenge that was theirs.
     pub authentication_failures: u64,
     /// A nonce count that had been seen (RFC 7616, section 3.4).
     pub replays: u64,

@@ -1,9 +1,11 @@
 //! Which nonces hold, and how often each was used (RFC 7616, section 3.4; RFC 3261, section 22.4).
 //!
-//! A nonce says when it was made and proves that we made it, so that a challenge costs no memory. Only one that was used with
-//! the right password is remembered, to see a count that comes twice; of those there is a bounded number.
+//! A nonce says when it was made and proves that we made it for that source, so that a challenge costs no memory, and nobody
+//! guesses passwords in the name of a source that they can't hear. Only one that was used with the right password is
+//! remembered, to see a count that comes twice; of those there is a bounded number.
 
 use std::collections::{HashMap, VecDeque};
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use sha2::{Digest as _, Sha256};
@@ -22,12 +24,17 @@ const PROOF_BYTES: usize = 16;
 pub(super) enum Verdict {
     /// It holds, and this count is new.
     Fresh,
-    /// It was ours, and is too old or forgotten: ask again, with `stale=true`.
+    /// It was ours, and is forgotten: ask again, with `stale=true`.
     Stale,
     /// This count was seen: a replay, or a client that doesn't count.
     Replayed,
-    /// Not ours.
-    Forged,
+}
+
+/// One of ours that holds, as far as it can be told from itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Nonce {
+    made_ms: u64,
+    proof: [u8; PROOF_BYTES],
 }
 
 /// The nonces of one process.
@@ -63,23 +70,28 @@ impl Nonces {
         }
     }
 
-    /// A new one.
-    pub(super) fn make(&mut self, now: Instant) -> String {
+    /// A new one, for this source.
+    pub(super) fn make(&mut self, now: Instant, source: IpAddr) -> String {
         self.made += 1;
         let mut bytes = [0; 16];
         bytes[..8].copy_from_slice(&self.age_ms(now).to_be_bytes());
         bytes[8..].copy_from_slice(&self.made.to_be_bytes());
-        format!("{}{}", hex(&bytes), hex(&self.proof(&bytes)))
+        format!("{}{}", hex(&bytes), hex(&self.proof(&bytes, source)))
+    }
+
+    /// Reads a nonce that came from this source; `None` if it isn't ours, was given to somebody else, or is too old.
+    pub(super) fn read(&self, now: Instant, source: IpAddr, nonce: &str) -> Option<Nonce> {
+        let bytes = from_hex(nonce).filter(|bytes| bytes.len() == 16 + PROOF_BYTES)?;
+        let proof = self.proof(&bytes[..16], source);
+        let is_ours = bool::from(proof.ct_eq(&bytes[16..]));
+        let made_ms = u64::from_be_bytes(bytes[..8].try_into().ok()?);
+        let is_young = self.age_ms(now).saturating_sub(made_ms) <= self.lifetime_ms();
+        (is_ours && is_young).then_some(Nonce { made_ms, proof })
     }
 
     /// Looks at a nonce that came with the right password, and remembers the count. Without a count it holds once.
-    pub(super) fn use_up(&mut self, now: Instant, nonce: &str, qop: Option<&Qop>) -> Verdict {
-        let Some((made_ms, proof)) = self.verify(nonce) else { return Verdict::Forged };
-        let now_ms = self.age_ms(now);
-        let lifetime_ms = u64::try_from(self.lifetime.as_millis()).unwrap_or(u64::MAX);
-        if now_ms.saturating_sub(made_ms) > lifetime_ms {
-            return Verdict::Stale;
-        }
+    pub(super) fn use_up(&mut self, now: Instant, nonce: &Nonce, qop: Option<&Qop>) -> Verdict {
+        let Nonce { made_ms, proof } = *nonce;
         let count = qop.map_or(1, |qop| qop.count);
         if let Some(counts) = self.used.get_mut(&proof) {
             return if counts.is_new(count) { Verdict::Fresh } else { Verdict::Replayed };
@@ -91,21 +103,20 @@ impl Nonces {
         let is_new = counts.is_new(count);
         self.used.insert(proof, counts);
         self.order.push_back(proof);
-        self.forget(now_ms, lifetime_ms);
+        self.forget(self.age_ms(now));
         if is_new { Verdict::Fresh } else { Verdict::Replayed }
     }
 
-    fn verify(&self, nonce: &str) -> Option<(u64, [u8; PROOF_BYTES])> {
-        let bytes = from_hex(nonce).filter(|bytes| bytes.len() == 16 + PROOF_BYTES)?;
-        let proof = self.proof(&bytes[..16]);
-        if !bool::from(proof.ct_eq(&bytes[16..])) {
-            return None;
-        }
-        Some((u64::from_be_bytes(bytes[..8].try_into().ok()?), proof))
-    }
-
-    fn proof(&self, bytes: &[u8]) -> [u8; PROOF_BYTES] {
-        let hash = Sha256::new().chain_update(self.secret).chain_update(bytes).finalize();
+    fn proof(&self, bytes: &[u8], source: IpAddr) -> [u8; PROOF_BYTES] {
+        let source = match source.to_canonical() {
+            IpAddr::V4(source) => source.to_ipv6_mapped(),
+            IpAddr::V6(source) => source,
+        };
+        let hash = Sha256::new()
+            .chain_update(self.secret)
+            .chain_update(bytes)
+            .chain_update(source.octets())
+            .finalize();
         hash[..PROOF_BYTES].try_into().expect("SHA-256 has twice as many")
     }
 
@@ -113,7 +124,12 @@ impl Nonces {
         u64::try_from(now.saturating_duration_since(self.started).as_millis()).unwrap_or(u64::MAX)
     }
 
-    fn forget(&mut self, now_ms: u64, lifetime_ms: u64) {
+    fn lifetime_ms(&self) -> u64 {
+        u64::try_from(self.lifetime.as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn forget(&mut self, now_ms: u64) {
+        let lifetime_ms = self.lifetime_ms();
         while let Some(oldest) = self.order.front() {
             let made_ms = self.used.get(oldest).map_or(0, |counts| counts.made_ms);
             let is_over = now_ms.saturating_sub(made_ms) > lifetime_ms;
@@ -163,9 +179,15 @@ mod tests {
     use super::*;
 
     const LIFETIME: Duration = Duration::from_secs(60);
+    const SOURCE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 2));
 
     fn nonces(now: Instant) -> Nonces {
         Nonces::new([3; 32], now, LIFETIME)
+    }
+
+    fn made(nonces: &mut Nonces, now: Instant) -> Nonce {
+        let nonce = nonces.make(now, SOURCE);
+        nonces.read(now, SOURCE, &nonce).unwrap()
     }
 
     fn count(count: u32) -> Option<Qop> {
@@ -179,7 +201,7 @@ mod tests {
     fn each_count_holds_once_in_any_order() {
         let now = Instant::now();
         let mut nonces = nonces(now);
-        let nonce = nonces.make(now);
+        let nonce = made(&mut nonces, now);
         for (next, verdict) in [
             (1, Verdict::Fresh),
             (1, Verdict::Replayed),
@@ -199,7 +221,7 @@ mod tests {
     fn nonce_without_a_count_holds_once() {
         let now = Instant::now();
         let mut nonces = nonces(now);
-        let nonce = nonces.make(now);
+        let nonce = made(&mut nonces, now);
         assert_eq!(nonces.use_up(now, &nonce, None), Verdict::Fresh);
         assert_eq!(nonces.use_up(now, &nonce, None), Verdict::Replayed);
     }
@@ -208,31 +230,33 @@ mod tests {
     fn nonce_holds_for_its_lifetime_and_no_longer() {
         let now = Instant::now();
         let mut nonces = nonces(now);
-        let nonce = nonces.make(now);
-        assert_eq!(nonces.use_up(now + LIFETIME, &nonce, count(1).as_ref()), Verdict::Fresh);
-        let later = now + LIFETIME + Duration::from_millis(1);
-        assert_eq!(nonces.use_up(later, &nonce, count(2).as_ref()), Verdict::Stale);
+        let nonce = nonces.make(now, SOURCE);
+        assert!(nonces.read(now + LIFETIME, SOURCE, &nonce).is_some());
+        assert_eq!(nonces.read(now + LIFETIME + Duration::from_millis(1), SOURCE, &nonce), None);
     }
 
     #[test]
-    fn nonce_of_somebody_else_is_forged() {
+    fn nonce_of_or_for_somebody_else_is_none() {
         let now = Instant::now();
         let mut nonces = nonces(now);
-        let foreign = Nonces::new([4; 32], now, LIFETIME).make(now);
+        let foreign = Nonces::new([4; 32], now, LIFETIME).make(now, SOURCE);
         for nonce in [foreign.as_str(), "", "zz", "ä", &foreign[2..]] {
-            assert_eq!(nonces.use_up(now, nonce, count(1).as_ref()), Verdict::Forged, "{nonce}");
+            assert_eq!(nonces.read(now, SOURCE, nonce), None, "{nonce}");
         }
+        let ours = nonces.make(now, SOURCE);
+        assert!(nonces.read(now, SOURCE, &ours).is_some());
+        assert_eq!(nonces.read(now, IpAddr::from([192, 0, 2, 3]), &ours), None);
     }
 
     #[test]
     fn memory_is_bounded_and_what_is_forgotten_does_not_hold_again() {
         let now = Instant::now();
         let mut nonces = nonces(now);
-        let first = nonces.make(now);
+        let first = made(&mut nonces, now);
         assert_eq!(nonces.use_up(now, &first, count(1).as_ref()), Verdict::Fresh);
         let later = now + Duration::from_secs(1);
         for _ in 0..USED_MAX {
-            let nonce = nonces.make(later);
+            let nonce = made(&mut nonces, later);
             assert_eq!(nonces.use_up(later, &nonce, count(1).as_ref()), Verdict::Fresh);
         }
         assert_eq!(nonces.used.len(), USED_MAX);

@@ -26,9 +26,12 @@ impl Core {
         let realm = self.config.realm.clone();
         let claims = arrived.request.headers.all("Authorization");
         let claim = claims.filter_map(Claim::parse).find(|claim| claim.realm == realm);
-        let Some(claim) = claim else { return self.ask(now, &arrived.request, false) };
-        // A nonce that isn't ours is of another life or node, perhaps: it's asked for again, and counts as no failure only
-        // if the password is right.
+        let Some(claim) = claim else { return self.ask(now, arrived, false) };
+        // A nonce that isn't ours is of another life or node, perhaps, or of somebody who speaks in another's name and doesn't
+        // hear our challenges: they could shut that other one out if it counted as a failure.
+        let Some(nonce) = self.nonces.read(now, arrived.source.ip(), &claim.nonce) else {
+            return self.ask(now, arrived, true);
+        };
         let method = arrived.request.method.name();
         let is_right = password_of(&self.config, &claim.username)
             .is_some_and(|password| claim.is_made_with(&password, method));
@@ -36,23 +39,23 @@ impl Core {
             self.tally.authentication_failures.add(1);
             self.admission.count_failure(now, arrived.source.ip());
             tracing::warn!(source = %arrived.source, "wrong credentials for SIP");
-            return self.ask(now, &arrived.request, false);
+            return self.ask(now, arrived, false);
         }
-        match self.nonces.use_up(now, &claim.nonce, claim.qop.as_ref()) {
+        match self.nonces.use_up(now, &nonce, claim.qop.as_ref()) {
             Verdict::Fresh => Proof::Of(claim.username),
-            Verdict::Stale | Verdict::Forged => self.ask(now, &arrived.request, true),
+            Verdict::Stale => self.ask(now, arrived, true),
             Verdict::Replayed => {
                 self.tally.replays.add(1);
-                self.ask(now, &arrived.request, true)
+                self.ask(now, arrived, true)
             }
         }
     }
 
     /// 401, with one challenge for each algorithm, the best first (RFC 8760, section 2.4).
-    fn ask(&mut self, now: Instant, request: &Request, is_stale: bool) -> Proof {
+    fn ask(&mut self, now: Instant, arrived: &Arrived, is_stale: bool) -> Proof {
         self.tally.challenges.add(1);
-        let nonce = self.nonces.make(now);
-        let mut response = self.response(request, 401);
+        let nonce = self.nonces.make(now, arrived.source.ip());
+        let mut response = self.response(&arrived.request, 401);
         let stale = if is_stale { ", stale=true" } else { "" };
         for algorithm in self.config.digests.clone() {
             let challenge = format!(

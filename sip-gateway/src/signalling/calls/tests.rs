@@ -354,6 +354,34 @@ fn dialogs_are_told_by_both_tags() {
     assert_eq!(world.ended(), []);
 }
 
+#[test]
+fn wrong_passwords_to_challenges_that_nobody_heard_shut_nobody_out() {
+    let limits = super::super::Limits { failures_per_source_per_minute: 3, ..open().limits };
+    let ada = super::super::Credentials { username: "ada".to_owned(), password: "lovelace".to_owned() };
+    let config = Config { inbound: Inbound::Authenticated, users: vec![ada], limits, ..open() };
+    let mut world = World::with(config);
+    let claim = |nonce: &str| {
+        format!("Digest username=\"ada\", realm=\"tercet\", nonce=\"{nonce}\", uri=\"sip:a\", response=\"00\"")
+    };
+    for _ in 0..10 {
+        let blind = world.ask("INVITE", "", &[("Authorization", &claim("00"))], "offer");
+        assert_eq!(world.statuses(blind), [401]);
+        let challenge = world.last_response(blind).headers.get("WWW-Authenticate").unwrap();
+        assert!(challenge.contains("stale=true"), "{challenge}");
+    }
+    for expected in [Some(401), Some(401), Some(401), None] {
+        let asked = world.ask("INVITE", "", &[], "offer");
+        let Some(status) = expected else {
+            assert_eq!(world.statuses(asked), [0; 0], "three are enough of those");
+            continue;
+        };
+        let challenge = world.last_response(asked).headers.get("WWW-Authenticate").unwrap().to_owned();
+        let nonce = challenge.split('"').nth(3).unwrap();
+        let wrong = world.ask("INVITE", "", &[("Authorization", &claim(nonce))], "offer");
+        assert_eq!(world.statuses(wrong), [status]);
+    }
+}
+
 /// An INVITE that leads nowhere holds nothing until its ACK, and passes the limits of its source.
 #[test]
 fn requests_of_calls_that_nobody_knows_are_limited_and_leave_nothing() {
