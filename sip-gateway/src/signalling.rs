@@ -32,6 +32,7 @@ mod gateway;
 mod links;
 mod pending;
 mod screen;
+mod source;
 mod stack;
 mod stream;
 mod tls;

@@ -366,6 +366,8 @@ async fn responses_go_where_the_request_came_from_whatever_its_via_says() {
                     }
                 };
                 assert!(answer.starts_with("SIP/2.0 200"), "{sent_by}{more}: {answer}");
+                // A phone waits half a second before it repeats.
+                tokio::time::sleep(Duration::from_millis(100)).await;
             }
         }
     }

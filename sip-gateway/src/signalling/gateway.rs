@@ -68,7 +68,7 @@ impl Gateway {
         let tally = Arc::new(Tally::default());
         let call_ids = Arc::new(CallIds::default());
         let limits = config.limits;
-        let gate = Arc::new(Gate::new(limits.messages_waiting_max, limits.message_bytes_max, tally.clone()));
+        let gate = Arc::new(Gate::new(&config, tally.clone()));
         let kill = CancellationToken::new();
         let layer = TransportLayer::new(kill.clone());
         let (connections, listening, addresses) = bind(&config, &layer, &gate, &kill).await?;

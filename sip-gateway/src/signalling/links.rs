@@ -1,7 +1,7 @@
 //! The connections that messages come and go by: one socket for all datagrams, streams as they are needed.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
+use super::source::counted_as;
 use super::stack::{Link, Links};
 use super::stream::Stream;
 use super::udp::Gate;
@@ -140,8 +141,9 @@ impl Streams {
     /// Whether one more is taken in.
     fn reserve(&self, transport: Transport, peer: SocketAddr) -> bool {
         self.map(|open| {
-            let of = |ip: IpAddr| open.keys().filter(|(_, peer)| peer.ip() == ip).count();
-            let is_free = open.len() < self.streams_max && of(peer.ip()) < self.streams_per_source_max;
+            let source = counted_as(peer.ip());
+            let of_source = open.keys().filter(|(_, peer)| counted_as(peer.ip()) == source).count();
+            let is_free = open.len() < self.streams_max && of_source < self.streams_per_source_max;
             if is_free {
                 open.insert((transport, peer), None);
             }

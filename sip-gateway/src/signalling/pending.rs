@@ -4,13 +4,14 @@
 //! A source has so many places, so that nobody can take those of others. Requests of calls that stand or ring, and those of
 //! trunks, may take as many as there are at all: whoever floods in the name of a source doesn't end its calls.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ipnet::IpNet;
 
 use super::Config;
+use super::source::Shares;
 
 /// A call as its messages name it: their `Call-ID`, and our tag.
 pub(super) type DialogKey = (String, String);
@@ -26,8 +27,7 @@ pub(super) struct Pending {
 
 #[derive(Debug, Default)]
 struct Held {
-    of_source: HashMap<IpAddr, usize>,
-    all: usize,
+    shares: Shares,
     dialogs: HashSet<DialogKey>,
 }
 
@@ -53,26 +53,20 @@ impl Pending {
 
     /// Takes a place for a request, if there is one.
     pub(super) fn enter(&self, source: IpAddr, dialog: Option<&DialogKey>) -> bool {
-        let source = source.to_canonical();
         let mut held = self.held();
-        let of_source = held.of_source.get(&source).copied().unwrap_or(0);
         let is_known = dialog.is_some_and(|dialog| held.dialogs.contains(dialog))
-            || self.trunks.iter().any(|net| net.contains(&source));
-        let is_free = if is_known {
-            of_source < self.all_max
-        } else {
-            of_source < self.of_source_max && held.all < self.all_max
+            || self.trunks.iter().any(|net| net.contains(&source.to_canonical()));
+        let of_source_max = match is_known {
+            true => self.all_max,
+            false if held.shares.all() < self.all_max => self.of_source_max,
+            false => 0,
         };
-        if is_free {
-            *held.of_source.entry(source).or_default() += 1;
-            held.all += 1;
-        }
-        is_free
+        held.shares.take(source, of_source_max)
     }
 
     /// The place that was taken, until it is dropped.
     pub(super) fn place(self: &Arc<Self>, source: IpAddr) -> Place {
-        Place { pending: self.clone(), source: source.to_canonical() }
+        Place { pending: self.clone(), source }
     }
 
     fn held(&self) -> MutexGuard<'_, Held> {
@@ -89,14 +83,7 @@ pub(super) struct Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let mut held = self.pending.held();
-        held.all = held.all.saturating_sub(1);
-        if let Some(of_source) = held.of_source.get_mut(&self.source) {
-            *of_source -= 1;
-            if *of_source == 0 {
-                held.of_source.remove(&self.source);
-            }
-        }
+        self.pending.held().shares.give_back(self.source);
     }
 }
 
@@ -123,8 +110,7 @@ mod tests {
         assert_eq!([entered(1), entered(2), entered(3)], [2, 2, 2]);
         assert_eq!(entered(4), 0, "no more than all");
         assert_eq!(entered(9), 6, "but for trunks");
-        drop(pending.place(source(1)));
-        assert_eq!(pending.held().of_source.get(&source(1)), Some(&1));
+        assert!(!pending.enter(source(1), None));
     }
 
     #[test]
@@ -140,6 +126,6 @@ mod tests {
         for _ in 0..3 {
             drop(pending.place(source(1)));
         }
-        assert!(pending.held().of_source.is_empty());
+        assert_eq!(pending.held().shares.all(), 0);
     }
 }

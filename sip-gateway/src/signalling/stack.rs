@@ -126,7 +126,8 @@ struct Inspector {
 impl TransportEventInspector for Inspector {
     async fn handle(&self, event: TransportEvent) -> Option<TransportEvent> {
         let TransportEvent::Incoming(message, connection, source) = &event else { return Some(event) };
-        self.gate.leave();
+        let ip = source.get_socketaddr().ok()?.ip();
+        self.gate.leave(ip);
         let Some(endpoint) = self.endpoint.get().and_then(Weak::upgrade) else { return Some(event) };
         match message {
             SipMessage::Request(request) => {
@@ -142,7 +143,6 @@ impl TransportEventInspector for Inspector {
                     return None;
                 }
                 // Each request that is answered takes memory until it is.
-                let ip = source.get_socketaddr().ok()?.ip();
                 let may_enter = self.pending.enter(ip, dialog_of(request).as_ref());
                 if !may_enter {
                     self.gate.tally.dropped.add(1);

@@ -135,11 +135,11 @@ impl Reading {
         match screen(message, self.peer, self.transport) {
             Screened::Pass(sound) => {
                 // Nobody repeats what comes by a stream: it waits, and so does its sender.
-                while !self.gate.may_enter() {
+                while !self.gate.may_enter(self.peer.ip()) {
                     tokio::time::sleep(Duration::from_millis(5)).await;
                 }
                 let Some(message) = stack::read(&sound, self.peer, self.transport) else {
-                    self.gate.leave();
+                    self.gate.leave(self.peer.ip());
                     return true;
                 };
                 let event = TransportEvent::Incoming(message, self.connection.clone(), self.address.clone());

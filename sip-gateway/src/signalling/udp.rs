@@ -1,38 +1,49 @@
 //! A UDP socket that lets only sound messages through to the stack, and no more than it can take.
 
-use std::net::SocketAddr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
+use ipnet::IpNet;
 use rsipstack::platform::net::UdpSocket as StackSocket;
 use tokio::net::UdpSocket;
-use tokio::sync::Mutex;
+use tokio::sync::Mutex as AsyncMutex;
 
-use super::Transport;
 use super::counters::Tally;
 use super::screen::{Screened, screen};
+use super::source::Shares;
+use super::{Config, Transport};
 
 /// The largest datagram there is.
 const DATAGRAM_BYTES: usize = 65535;
 
+/// Of what may wait, one source has this part, so that others are heard while it floods.
+const SHARE: usize = 8;
+
 /// How many messages are on their way through the stack, whose queues have no bound of their own.
 #[derive(Debug)]
 pub(super) struct Gate {
-    waiting: AtomicUsize,
+    waiting: Mutex<Shares>,
     waiting_max: usize,
+    trunks: Vec<IpNet>,
     pub(super) message_bytes_max: usize,
     pub(super) tally: Arc<Tally>,
 }
 
 impl Gate {
-    pub(super) fn new(waiting_max: usize, message_bytes_max: usize, tally: Arc<Tally>) -> Gate {
-        Gate { waiting: AtomicUsize::new(0), waiting_max, message_bytes_max, tally }
+    pub(super) fn new(config: &Config, tally: Arc<Tally>) -> Gate {
+        Gate {
+            waiting: Mutex::default(),
+            waiting_max: config.limits.messages_waiting_max,
+            trunks: config.trunks.iter().flat_map(|trunk| trunk.sources.clone()).collect(),
+            message_bytes_max: config.limits.message_bytes_max,
+            tally,
+        }
     }
 
-    /// Whether one more may enter. If not, it is counted as lost: its sender repeats it.
-    pub(super) fn enter(&self) -> bool {
-        let may_enter = self.may_enter();
+    /// Whether one more of this source may enter. If not, it is counted as lost: its sender repeats it.
+    pub(super) fn enter(&self, source: IpAddr) -> bool {
+        let may_enter = self.may_enter(source);
         if !may_enter {
             self.tally.dropped.add(1);
         }
@@ -40,18 +51,20 @@ impl Gate {
     }
 
     /// The same, for one that can wait.
-    pub(super) fn may_enter(&self) -> bool {
-        let is_free = self.waiting.load(Ordering::Relaxed) < self.waiting_max;
-        if is_free {
-            self.waiting.fetch_add(1, Ordering::Relaxed);
-        }
-        is_free
+    pub(super) fn may_enter(&self, source: IpAddr) -> bool {
+        let is_trunk = self.trunks.iter().any(|net| net.contains(&source.to_canonical()));
+        let share = if is_trunk { self.waiting_max } else { self.waiting_max.div_ceil(SHARE) };
+        let mut waiting = self.waiting();
+        waiting.all() < self.waiting_max && waiting.take(source, share)
     }
 
-    /// One has left.
-    pub(super) fn leave(&self) {
-        let _ =
-            self.waiting.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |waiting| waiting.checked_sub(1));
+    /// One of this source has left.
+    pub(super) fn leave(&self, source: IpAddr) {
+        self.waiting().give_back(source);
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Shares> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -59,12 +72,12 @@ impl Gate {
 pub(super) struct ScreenedSocket {
     socket: UdpSocket,
     gate: Arc<Gate>,
-    buffer: Mutex<Vec<u8>>,
+    buffer: AsyncMutex<Vec<u8>>,
 }
 
 impl ScreenedSocket {
     pub(super) fn new(socket: UdpSocket, gate: Arc<Gate>) -> ScreenedSocket {
-        ScreenedSocket { socket, gate, buffer: Mutex::new(vec![0; DATAGRAM_BYTES]) }
+        ScreenedSocket { socket, gate, buffer: AsyncMutex::new(vec![0; DATAGRAM_BYTES]) }
     }
 
     /// The message in a datagram, if it is one for the stack; what isn't has been answered, or dropped.
@@ -78,7 +91,7 @@ impl ScreenedSocket {
             return None;
         }
         match screen(datagram, from, Transport::Udp) {
-            Screened::Pass(message) => self.gate.enter().then_some(message),
+            Screened::Pass(message) => self.gate.enter(from.ip()).then_some(message),
             Screened::Reply(response) => {
                 self.gate.tally.unparseable.add(1);
                 // Lost like any other datagram if it can't be sent.

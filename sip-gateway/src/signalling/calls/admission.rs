@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
+use super::super::source::counted_as;
 use super::super::{Config, Limits};
 use crate::Buckets;
 
@@ -41,19 +42,19 @@ impl Admission {
     /// Whether a request outside of calls is looked at. Trunks have limits of their own.
     pub(super) fn takes_request(&mut self, now: Instant, config: &Config, source: IpAddr) -> bool {
         self.trunk_of(config, source).is_some()
-            || (self.failures.has(now, &source) && self.requests.take(now, source))
+            || (self.failures.has(now, &counted_as(source)) && self.requests.take(now, counted_as(source)))
     }
 
     /// Whether a source may call once more.
     pub(super) fn takes_call(&mut self, now: Instant, trunk: Option<usize>, source: IpAddr) -> bool {
         match trunk {
             Some(trunk) => self.calls_of_trunk.take(now, trunk),
-            None => self.calls_of_source.take(now, source),
+            None => self.calls_of_source.take(now, counted_as(source)),
         }
     }
 
     pub(super) fn count_failure(&mut self, now: Instant, source: IpAddr) {
-        self.failures.take(now, source);
+        self.failures.take(now, counted_as(source));
     }
 
     /// The trunk that a source is of.
@@ -70,5 +71,29 @@ impl Admission {
             Some(at) => self.registered_at.insert(trunk, at.to_canonical()),
             None => self.registered_at.remove(&trunk),
         };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_of_an_ipv6_address_are_those_of_its_network() {
+        let limits = Limits {
+            requests_per_source_per_minute: 2,
+            calls_per_source_per_minute: 2,
+            failures_per_source_per_minute: 2,
+            ..Limits::default()
+        };
+        let config = Config { limits, ..Config::default() };
+        let mut admission = Admission::new(&config);
+        let now = Instant::now();
+        let of = |network: u16, host: u16| IpAddr::from([0x2001, 0xdb8, 0, network, 0, 0, 0, host]);
+        assert_eq!((0..5).filter(|host| admission.takes_request(now, &config, of(1, *host))).count(), 2);
+        assert_eq!((0..5).filter(|host| admission.takes_call(now, None, of(1, *host))).count(), 2);
+        (0..2).for_each(|host| admission.count_failure(now, of(2, host)));
+        assert!(!admission.takes_request(now, &config, of(2, 9)));
+        assert!(admission.takes_request(now, &config, of(3, 9)));
     }
 }

@@ -78,7 +78,7 @@ pub(super) struct Call {
     pub(super) dialog: Dialog,
     /// Which trunk, by its place in the configuration.
     pub(super) trunk: Option<usize>,
-    /// For the limits of its source.
+    /// For the limits of its source: as it is counted.
     pub(super) source: Option<IpAddr>,
     pub(super) abilities: Abilities,
     /// The event of its end has been told.

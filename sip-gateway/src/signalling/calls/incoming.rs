@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::time::Instant;
 
 use super::super::message::{Address, Method, Request, Response, Uri, unescape};
+use super::super::source::counted_as;
 use super::super::{CallId, EndReason, Event, HangUp, Inbound, Incoming, Party, Peer, Rejection};
 use super::bodies::{offer_in, takes_descriptions};
 use super::call::{Call, Pending, State};
@@ -119,7 +120,8 @@ impl Core {
                     >= self.config.trunks[trunk].calls_max
             }
             None => {
-                let of_source = |call: &&Call| call.trunk.is_none() && call.source == Some(source);
+                let source = Some(counted_as(source));
+                let of_source = |call: &&Call| call.trunk.is_none() && call.source == source;
                 standing.filter(of_source).count() >= self.config.limits.calls_per_source_max
             }
         }
@@ -158,7 +160,7 @@ impl Core {
         let mut call = Call::new(State::Ringing, dialog);
         call.abilities = Abilities::of(headers);
         call.trunk = caller.trunk;
-        call.source = Some(arrived.source.ip());
+        call.source = Some(counted_as(arrived.source.ip()));
         call.is_offer_ours = incoming.offer.is_none();
         call.session_timer = caller.interval.map(|interval| interval.into_timer(0));
         call.invite = Some(Pending { tx: arrived.tx, request: arrived.request });
