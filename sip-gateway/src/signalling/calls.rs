@@ -112,17 +112,30 @@ pub(crate) enum Input {
 #[derive(Debug)]
 pub(crate) enum Output {
     /// A response.
-    Respond { tx: ServerTx, response: Response },
+    Respond {
+        tx: ServerTx,
+        response: Response,
+    },
     /// The only response, sent once: whoever misses it repeats the request, and is asked again who they are.
-    Reply { tx: ServerTx, response: Response },
+    Reply {
+        tx: ServerTx,
+        response: Response,
+    },
     /// No response, now or later.
     Ignore(ServerTx),
     /// A request, to be repeated until there is a response. `Via` is added on the way.
-    Send { tx: ClientTx, request: Request, target: Target },
+    Send {
+        tx: ClientTx,
+        request: Request,
+        target: Target,
+    },
     /// CANCEL for an INVITE.
     Cancel(ClientTx),
     /// An ACK, which nobody answers.
-    Acknowledge { ack: Request, target: Target },
+    Acknowledge {
+        ack: Request,
+        target: Target,
+    },
     /// There is a call of this `Call-ID` and tag of ours, or it is forgotten.
     Opened(DialogKey),
     Closed(DialogKey),

@@ -179,10 +179,12 @@ pub struct Limits {
     pub messages_waiting_max: usize,
     /// Bytes of a message; longer datagrams are dropped, longer streams are closed.
     pub message_bytes_max: usize,
-    /// Streams (TCP, TLS) at once, and of one address.
+    /// Streams (TCP, TLS) at once that others opened.
     pub streams_max: usize,
     /// Streams of one address at once.
     pub streams_per_source_max: usize,
+    /// Streams at once that we opened: to trunks, mostly.
+    pub streams_out_max: usize,
     /// Events that the application has not taken. With a full queue calls in get 503, and the rest waits.
     pub events_waiting_max: usize,
 }
@@ -201,6 +203,7 @@ impl Default for Limits {
             message_bytes_max: 16 * 1024,
             streams_max: 512,
             streams_per_source_max: 16,
+            streams_out_max: 128,
             events_waiting_max: 1024,
         }
     }

@@ -18,10 +18,13 @@ use super::source::counted_as;
 use super::stack::{Link, Links};
 use super::stream::Stream;
 use super::udp::Gate;
-use super::{Config, Listener, StartError, Transport, tls};
+use super::{Config, Limits, Listener, StartError, Transport, tls};
 
 /// To connect, or to shake hands.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(8);
+
+/// Between two looks at a stream that another task opens.
+const CONNECT_PAUSE: Duration = Duration::from_millis(20);
 
 /// After a failed accept: out of files, most likely.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -40,13 +43,26 @@ struct Streams {
     layer: Arc<TransportLayerInner>,
     gate: Arc<Gate>,
     kill: CancellationToken,
-    streams_max: usize,
-    streams_per_source_max: usize,
+    limits: Limits,
     open: Mutex<HashMap<(Transport, SocketAddr), Open>>,
 }
 
-/// An open stream; `None` while hands are shaken.
-type Open = Option<Link>;
+/// An open stream.
+struct Open {
+    /// Opened by us: those have a bound of their own, so that neither takes the places of the other.
+    is_ours: bool,
+    /// `None` while hands are shaken.
+    link: Option<Link>,
+}
+
+/// What stands in the place of a stream that we want.
+enum Reserved {
+    Place,
+    IsThere(Link),
+    /// By another task, for another call.
+    BeingOpened,
+    TooMany,
+}
 
 impl Connections {
     pub(super) fn new(
@@ -61,8 +77,7 @@ impl Connections {
             layer: layer.inner.clone(),
             gate,
             kill,
-            streams_max: config.limits.streams_max,
-            streams_per_source_max: config.limits.streams_per_source_max,
+            limits: config.limits,
             open: Mutex::default(),
         });
         Ok(Connections { datagrams: Vec::new(), listening: Vec::new(), connector, streams })
@@ -95,6 +110,25 @@ impl Connections {
             }
         });
         Ok(bound)
+    }
+
+    /// Connects, and shakes hands.
+    async fn open(&self, transport: Transport, address: SocketAddr, name: Option<&str>) -> Option<Link> {
+        let public = self.listening.iter().find(|(of, _)| *of == transport).map(|(_, public)| *public)?;
+        let stream = tokio::time::timeout(CONNECT_PATIENCE, TcpStream::connect(address)).await.ok()?;
+        let stream = stream.inspect_err(|error| tracing::warn!(%error, %address, "can't connect")).ok()?;
+        let _ = stream.set_nodelay(true);
+        if transport == Transport::Tcp {
+            return self.streams.open(stream, transport, address, public).await;
+        }
+        let name = match name {
+            Some(name) => ServerName::try_from(name.to_owned()).ok()?,
+            None => ServerName::IpAddress(address.ip().into()),
+        };
+        let shaken = self.connector.as_ref()?.connect(name, stream);
+        let shaken = tokio::time::timeout(CONNECT_PATIENCE, shaken).await.ok()?;
+        let shaken = shaken.inspect_err(|error| tracing::warn!(%error, %address, "no TLS"));
+        self.streams.open(shaken.ok()?, transport, address, public).await
     }
 }
 
@@ -142,12 +176,29 @@ impl Streams {
     fn reserve(&self, transport: Transport, peer: SocketAddr) -> bool {
         self.map(|open| {
             let source = counted_as(peer.ip());
-            let of_source = open.keys().filter(|(_, peer)| counted_as(peer.ip()) == source).count();
-            let is_free = open.len() < self.streams_max && of_source < self.streams_per_source_max;
+            let theirs = open.iter().filter(|(_, open)| !open.is_ours);
+            let of_source = theirs.clone().filter(|((_, peer), _)| counted_as(peer.ip()) == source).count();
+            let is_free =
+                theirs.count() < self.limits.streams_max && of_source < self.limits.streams_per_source_max;
             if is_free {
-                open.insert((transport, peer), None);
+                open.insert((transport, peer), Open { is_ours: false, link: None });
             }
             is_free
+        })
+    }
+
+    /// Whether we open one to there.
+    fn reserve_ours(&self, transport: Transport, peer: SocketAddr) -> Reserved {
+        self.map(|open| match open.get(&(transport, peer)) {
+            Some(Open { link: Some(link), .. }) => Reserved::IsThere(link.clone()),
+            Some(Open { link: None, .. }) => Reserved::BeingOpened,
+            None if open.values().filter(|open| open.is_ours).count() >= self.limits.streams_out_max => {
+                Reserved::TooMany
+            }
+            None => {
+                open.insert((transport, peer), Open { is_ours: true, link: None });
+                Reserved::Place
+            }
         })
     }
 
@@ -168,8 +219,12 @@ impl Streams {
         };
         let connection = stream.start(&self.layer, on_end).await?;
         let link = Link { transport, public, connection };
-        self.map(|open| open.insert((transport, peer), Some(link.clone())));
-        Some(link)
+        // It may have ended meanwhile, and its place with it.
+        self.map(|open| {
+            let place = open.get_mut(&(transport, peer))?;
+            place.link = Some(link.clone());
+            Some(link)
+        })
     }
 
     fn close(&self, transport: Transport, peer: SocketAddr) {
@@ -180,24 +235,25 @@ impl Streams {
 #[async_trait]
 impl Links for Connections {
     async fn connect(&self, transport: Transport, address: SocketAddr, name: Option<&str>) -> Option<Link> {
-        if let Some(link) = self.existing(transport, address) {
-            return Some(link);
+        if transport == Transport::Udp {
+            return self.existing(transport, address);
         }
-        let public = self.listening.iter().find(|(of, _)| *of == transport).map(|(_, public)| *public)?;
-        let stream = tokio::time::timeout(CONNECT_PATIENCE, TcpStream::connect(address)).await.ok()?;
-        let stream = stream.inspect_err(|error| tracing::warn!(%error, %address, "can't connect")).ok()?;
-        let _ = stream.set_nodelay(true);
-        if transport == Transport::Tcp {
-            return self.streams.open(stream, transport, address, public).await;
+        loop {
+            match self.streams.reserve_ours(transport, address) {
+                Reserved::Place => break,
+                Reserved::IsThere(link) => return Some(link),
+                Reserved::BeingOpened => tokio::time::sleep(CONNECT_PAUSE).await,
+                Reserved::TooMany => {
+                    self.streams.gate.tally.streams_refused.add(1);
+                    return None;
+                }
+            }
         }
-        let name = match name {
-            Some(name) => ServerName::try_from(name.to_owned()).ok()?,
-            None => ServerName::IpAddress(address.ip().into()),
-        };
-        let shaken = self.connector.as_ref()?.connect(name, stream);
-        let shaken = tokio::time::timeout(CONNECT_PATIENCE, shaken).await.ok()?;
-        let shaken = shaken.inspect_err(|error| tracing::warn!(%error, %address, "no TLS"));
-        self.streams.open(shaken.ok()?, transport, address, public).await
+        let link = self.open(transport, address, name).await;
+        if link.is_none() {
+            self.streams.close(transport, address);
+        }
+        link
     }
 
     fn existing(&self, transport: Transport, address: SocketAddr) -> Option<Link> {
@@ -206,7 +262,7 @@ impl Links for Connections {
                 self.datagrams.iter().find(|link| link.public.is_ipv6() == address.is_ipv6()).cloned()
             }
             Transport::Tcp | Transport::Tls => {
-                self.streams.map(|open| open.get(&(transport, address)).cloned().flatten())
+                self.streams.map(|open| open.get(&(transport, address))?.link.clone())
             }
         }
     }

@@ -465,12 +465,7 @@ async fn accept(
     });
 }
 
-fn arrived(
-    transaction: &Transaction,
-    tx: ServerTx,
-    remote: &SipAddr,
-    source: SocketAddr,
-) -> Option<Input> {
+fn arrived(transaction: &Transaction, tx: ServerTx, remote: &SipAddr, source: SocketAddr) -> Option<Input> {
     let message = SipMessage::Request(transaction.original.clone());
     let Some(Message::Request(request)) = from_stack(&message) else { return None };
     let transport = match remote.r#type {
@@ -561,8 +556,7 @@ fn with_via(request: Request, link: &Link, branch: &str) -> Request {
 /// A message that came from there by that, as the stack takes it in; `None` if it would drop it.
 pub(super) fn read(bytes: &[u8], source: SocketAddr, transport: Transport) -> Option<SipMessage> {
     let message = SipMessage::try_from(bytes).ok()?;
-    let message =
-        SipConnection::update_msg_received(message, source, stack_transport(transport)).ok()?;
+    let message = SipConnection::update_msg_received(message, source, stack_transport(transport)).ok()?;
     let key = match &message {
         SipMessage::Request(request) => TransactionKey::from_request(request, TransactionRole::Server),
         SipMessage::Response(response) => TransactionKey::from_response(response, TransactionRole::Client),

@@ -58,14 +58,10 @@ impl<S: AsyncRead + AsyncWrite + Send + 'static> Stream<S> {
         let (received, to_stack) = stack_mpsc::unbounded_channel();
         let (from_stack, sent) = stack_mpsc::unbounded_channel();
         let address = SipAddr::new(stack_transport(transport), peer.into());
-        let connection = ChannelConnection::create_connection(
-            to_stack,
-            from_stack,
-            address.clone(),
-            Some(stop.clone()),
-        )
-        .await
-        .ok()?;
+        let connection =
+            ChannelConnection::create_connection(to_stack, from_stack, address.clone(), Some(stop.clone()))
+                .await
+                .ok()?;
         let connection = SipConnection::from(connection);
         layer.serve_connection(connection.clone());
         let (reader, writer) = tokio::io::split(io);

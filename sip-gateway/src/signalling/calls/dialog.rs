@@ -48,6 +48,8 @@ pub(super) struct Dialog {
     pub(super) transport: Transport,
     /// Where its messages come from.
     pub(super) source: Option<SocketAddr>,
+    /// Its `Contact` and routes are followed wherever they lead: it is a trunk's, or a call out to an address.
+    is_followed: bool,
     /// The `Contact` of our messages.
     pub(super) contact: String,
 }
@@ -60,6 +62,7 @@ impl Dialog {
         transport: Transport,
         source: SocketAddr,
         contact: String,
+        is_followed: bool,
     ) -> Option<Dialog> {
         let headers = &request.headers;
         let remote_target = Address::parse(headers.list("Contact").next()?)?;
@@ -75,19 +78,24 @@ impl Dialog {
             target: remote_target.uri,
             transport,
             source: Some(source),
+            is_followed,
             contact,
         })
     }
 
-    /// One that a request of ours is to open.
+    /// One that a request of ours is to open, which is sent to `target`.
     pub(super) fn to_open(
         call_id: String,
         local: Address,
         local_tag: String,
         uri: &str,
-        transport: Transport,
+        target: &Target,
         contact: String,
     ) -> Dialog {
+        let source = match target {
+            Target::Flow { address, .. } => Some(*address),
+            Target::Host { .. } => None,
+        };
         Dialog {
             call_id,
             local: format!("{local};tag={local_tag}"),
@@ -98,8 +106,9 @@ impl Dialog {
             remote_cseq: None,
             routes: Vec::new(),
             target: uri.to_owned(),
-            transport,
-            source: None,
+            transport: target.transport(),
+            source,
+            is_followed: source.is_none(),
             contact,
         }
     }
@@ -161,7 +170,9 @@ impl Dialog {
     }
 
     /// Where its next request is sent (section 8.1.2): to the first route, or else to the peer's end. A stream is used again
-    /// (RFC 5923); and a phone behind NAT, whose `Contact` leads nowhere, is reached where its messages come from.
+    /// (RFC 5923); and a phone behind NAT, whose `Contact` leads nowhere, is reached where its messages come from. So is
+    /// everybody who isn't to be followed, with a new stream to nowhere but the same address: they could have us connect to
+    /// whomever they name.
     pub(super) fn next_hop(&self) -> Target {
         let hop = match self.routes.first() {
             Some(route) => Address::parse(route).and_then(|address| address.uri()),
@@ -170,8 +181,13 @@ impl Dialog {
         if let Some(source) = self.source {
             let is_behind_nat = self.routes.is_empty()
                 && hop.as_ref().and_then(Uri::ip).is_some_and(|ip| is_private(ip) && ip != source.ip());
-            if self.transport != Transport::Udp || is_behind_nat {
-                let spare = hop.as_ref().map(|hop| Box::new(Target::of_uri(hop, self.transport)));
+            if self.transport != Transport::Udp || is_behind_nat || !self.is_followed {
+                let spare = hop
+                    .as_ref()
+                    .filter(|hop| self.is_followed || hop.ip() == Some(source.ip()))
+                    .map(|hop| Target::of_uri(hop, self.transport))
+                    .filter(|spare| self.is_followed || spare.transport() == self.transport)
+                    .map(Box::new);
                 return Target::Flow { transport: self.transport, address: source, spare };
             }
         }

@@ -48,8 +48,14 @@ impl Core {
         };
         let local_tag = self.token();
         let contact = self.local.contact("", arrived.transport, Some(arrived.source));
-        let dialog =
-            Dialog::of_request(&arrived.request, local_tag, arrived.transport, arrived.source, contact);
+        let dialog = Dialog::of_request(
+            &arrived.request,
+            local_tag,
+            arrived.transport,
+            arrived.source,
+            contact,
+            caller.trunk.is_some(),
+        );
         let Some(dialog) = dialog else { return self.refuse(&arrived, 400) };
         let trying = Response::to(&arrived.request, 100, "");
         self.respond(arrived.tx, trying);

@@ -112,7 +112,7 @@ impl Core {
         let call_id = format!("{}@{}", self.token(), self.local.address(transport, near).ip());
         let contact = self.local.contact("", transport, near);
         let mut dialog =
-            Dialog::to_open(call_id.clone(), local, local_tag.clone(), &uri.to_string(), transport, contact);
+            Dialog::to_open(call_id.clone(), local, local_tag.clone(), &uri.to_string(), &target, contact);
         let mut invite = dialog.request(Method::Invite);
         invite.headers.push("Allow", ALLOW);
         invite.headers.push("Supported", SUPPORTED);

@@ -13,6 +13,8 @@ struct World {
     /// What was answered once, and is kept by nobody.
     replied: Vec<ServerTx>,
     requests: Vec<(ClientTx, Request)>,
+    /// Where those were sent.
+    targets: Vec<Target>,
     acks: Vec<Request>,
     cancels: Vec<ClientTx>,
     requests_made: u64,
@@ -36,6 +38,7 @@ impl World {
             responses: Vec::new(),
             replied: Vec::new(),
             requests: Vec::new(),
+            targets: Vec::new(),
             acks: Vec::new(),
             cancels: Vec::new(),
             requests_made: 0,
@@ -52,7 +55,10 @@ impl World {
                     self.responses.push((tx, response));
                 }
                 Output::Ignore(_) | Output::Opened(_) | Output::Closed(_) => {}
-                Output::Send { tx, request, .. } => self.requests.push((tx, request)),
+                Output::Send { tx, request, target } => {
+                    self.requests.push((tx, request));
+                    self.targets.push(target);
+                }
                 Output::Cancel(tx) => self.cancels.push(tx),
                 Output::Acknowledge { ack, .. } => self.acks.push(ack),
                 Output::Event(event) => self.events.push(event),
@@ -361,7 +367,9 @@ fn wrong_passwords_to_challenges_that_nobody_heard_shut_nobody_out() {
     let config = Config { inbound: Inbound::Authenticated, users: vec![ada], limits, ..open() };
     let mut world = World::with(config);
     let claim = |nonce: &str| {
-        format!("Digest username=\"ada\", realm=\"tercet\", nonce=\"{nonce}\", uri=\"sip:a\", response=\"00\"")
+        format!(
+            "Digest username=\"ada\", realm=\"tercet\", nonce=\"{nonce}\", uri=\"sip:a\", response=\"00\""
+        )
     };
     for _ in 0..10 {
         let blind = world.ask("INVITE", "", &[("Authorization", &claim("00"))], "offer");
@@ -380,6 +388,23 @@ fn wrong_passwords_to_challenges_that_nobody_heard_shut_nobody_out() {
         let wrong = world.ask("INVITE", "", &[("Authorization", &claim(nonce))], "offer");
         assert_eq!(world.statuses(wrong), [status]);
     }
+}
+
+#[test]
+fn contact_of_a_stranger_opens_no_stream_and_that_of_a_trunk_is_followed() {
+    let elsewhere = ("Contact", "<sip:x@198.51.100.9:25;transport=tcp>");
+    let mut world = World::with(open());
+    let (call, _) = world.standing_call(&[elsewhere]);
+    world.command(Command::HangUp(call, HangUp::Normal));
+    let address = PEER.parse().unwrap();
+    assert_eq!(world.targets, [Target::Flow { transport: Transport::Udp, address, spare: None }]);
+
+    let trunk = Trunk { sources: vec!["192.0.2.2/32".parse().unwrap()], ..Trunk::new("t", "192.0.2.2") };
+    let mut world = World::with(Config { trunks: vec![trunk], ..open() });
+    let (call, _) = world.standing_call(&[elsewhere]);
+    world.command(Command::HangUp(call, HangUp::Normal));
+    let host = "198.51.100.9".to_owned();
+    assert_eq!(world.targets, [Target::Host { transport: Transport::Tcp, host, port: Some(25) }]);
 }
 
 /// An INVITE that leads nowhere holds nothing until its ACK, and passes the limits of its source.
