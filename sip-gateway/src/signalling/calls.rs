@@ -268,8 +268,8 @@ impl Core {
         match timer {
             Timer::Ringing(call) => self.on_ringing_timeout(now, call),
             Timer::Reliable(call, sequence) => self.repeat_reliable(now, call, sequence),
-            Timer::Refresh(call, generation) => self.refresh(now, call, generation),
-            Timer::Expired(call, generation) => self.on_expired(now, call, generation),
+            Timer::Refresh(call) => self.refresh(now, call),
+            Timer::Expired(call) => self.on_expired(now, call),
             Timer::Reoffer(call) => self.offer_again(now, call),
             Timer::Forget(call) => self.forget(call),
             Timer::Register(trunk) => self.register(now, trunk),
@@ -437,6 +437,7 @@ impl Core {
         if let Some(key) = call.invite_key {
             self.invites.remove(&key);
         }
+        self.timers.clear_call(id);
         self.servers.retain(|_, of| *of != id);
         self.sent.retain(|_, sent| sent.call() != Some(id));
     }

@@ -170,6 +170,8 @@ pub struct Limits {
     pub calls_per_trunk_per_minute: u32,
     /// Requests outside of calls a minute from one source address (REGISTER, OPTIONS, challenges): more get silence.
     pub requests_per_source_per_minute: u32,
+    /// Requests within one call a second; more get 503, but for the first BYE.
+    pub requests_per_call_per_second: u32,
     /// Wrong passwords a minute from one source address; more get silence until they fade.
     pub failures_per_source_per_minute: u32,
     /// Requests of one source address that wait for our answer, or for the ACK to it, and are neither a trunk's nor of a call
@@ -197,6 +199,7 @@ impl Default for Limits {
             calls_per_source_per_minute: 60,
             calls_per_trunk_per_minute: 6000,
             requests_per_source_per_minute: 600,
+            requests_per_call_per_second: 20,
             failures_per_source_per_minute: 10,
             requests_pending_per_source_max: 256,
             messages_waiting_max: 2048,

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use super::super::source::counted_as;
-use super::super::{Config, Limits};
+use super::super::{CallId, Config, Limits};
 use crate::Buckets;
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -17,6 +17,7 @@ pub(super) struct Admission {
     calls_of_source: Buckets<IpAddr>,
     calls_of_trunk: Buckets<usize>,
     failures: Buckets<IpAddr>,
+    requests_of_call: Buckets<CallId>,
     /// Where registrations were accepted: calls of that trunk come from there too.
     registered_at: HashMap<usize, IpAddr>,
 }
@@ -28,6 +29,7 @@ impl Admission {
             calls_per_source_per_minute,
             calls_per_trunk_per_minute,
             failures_per_source_per_minute,
+            requests_per_call_per_second,
             ..
         } = config.limits;
         Admission {
@@ -35,6 +37,7 @@ impl Admission {
             calls_of_source: Buckets::new(calls_per_source_per_minute, MINUTE),
             calls_of_trunk: Buckets::new(calls_per_trunk_per_minute, MINUTE),
             failures: Buckets::new(failures_per_source_per_minute, MINUTE),
+            requests_of_call: Buckets::new(requests_per_call_per_second, Duration::from_secs(1)),
             registered_at: HashMap::new(),
         }
     }
@@ -43,6 +46,11 @@ impl Admission {
     pub(super) fn takes_request(&mut self, now: Instant, config: &Config, source: IpAddr) -> bool {
         self.trunk_of(config, source).is_some()
             || (self.failures.has(now, &counted_as(source)) && self.requests.take(now, counted_as(source)))
+    }
+
+    /// Whether a request within a call is looked at.
+    pub(super) fn takes_request_within(&mut self, now: Instant, call: CallId) -> bool {
+        self.requests_of_call.take(now, call)
     }
 
     /// Whether a source may call once more.

@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::super::HangUp;
 use super::super::message::{Request, Response};
 use super::dialog::{Abilities, Dialog};
-use super::session_timer::SessionTimer;
+use super::session_timer::Interval;
 use super::{Arrived, ClientTx, ServerTx};
 
 /// Where a call is.
@@ -115,7 +115,7 @@ pub(super) struct Call {
     /// A re-INVITE or UPDATE that came before the ACK that goes before it.
     pub(super) overtaking: Option<Arrived>,
     pub(super) our_offer: Option<OurOffer>,
-    pub(super) session_timer: Option<SessionTimer>,
+    pub(super) session_timer: Option<Interval>,
     /// The peer's wish to transfer us, until it is answered.
     pub(super) asked_transfer: Option<Pending>,
     /// The peer hears how the call that it asked for goes.

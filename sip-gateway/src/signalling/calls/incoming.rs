@@ -168,7 +168,7 @@ impl Core {
         call.trunk = caller.trunk;
         call.source = Some(counted_as(arrived.source.ip()));
         call.is_offer_ours = incoming.offer.is_none();
-        call.session_timer = caller.interval.map(|interval| interval.into_timer(0));
+        call.session_timer = caller.interval;
         call.invite = Some(Pending { tx: arrived.tx, request: arrived.request });
         call.invite_key = Some(key);
         self.calls.insert(id, call);

@@ -86,7 +86,8 @@ impl Core {
         match response.status {
             200..300 => {
                 call.our_sdp = Some(offer.sdp);
-                self.renew_session_timer(now, id, Interval::of_response(&response.headers));
+                let interval = Interval::of_response(&response.headers, self.config.session_timers);
+                self.renew_session_timer(now, id, interval);
                 match sdp_of(response) {
                     Some(sdp) => self.tell(Event::Reoffered { call: id, answer: Ok(sdp) }),
                     None => self.say_goodbye(now, id, EndReason::Protocol, None),

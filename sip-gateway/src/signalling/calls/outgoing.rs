@@ -322,7 +322,8 @@ impl Core {
             return self.say_goodbye(now, id, EndReason::Protocol, None);
         }
         self.tally.calls_answered.add(1);
-        self.renew_session_timer(now, id, Interval::of_response(&response.headers));
+        let interval = Interval::of_response(&response.headers, self.config.session_timers);
+        self.renew_session_timer(now, id, interval);
         self.tell(Event::Answered { call: id, sdp: sdp.filter(|_| !is_agreed) });
     }
 

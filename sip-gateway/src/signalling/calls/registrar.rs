@@ -34,6 +34,10 @@ impl Bindings {
         Some((binding.uri.clone(), flow))
     }
 
+    fn next_end(&self) -> Option<Instant> {
+        self.0.values().flatten().map(|binding| binding.expires).min()
+    }
+
     fn count(&self) -> usize {
         self.0.values().map(Vec::len).sum()
     }
@@ -109,11 +113,18 @@ impl Core {
             let expires = now + Duration::from_secs(u64::from(expires_s));
             let (source, transport) = (arrived.source, arrived.transport);
             bindings.push(Binding { uri, source, transport, expires, call_id: call_id.clone(), cseq });
-            self.timers.set(expires, Timer::Contacts);
         }
         let excess = bindings.len().saturating_sub(registrar.contacts_max.max(1));
         bindings.drain(..excess);
+        self.arm_contacts();
         Ok(())
+    }
+
+    /// Looks at contacts again when the next of them runs out.
+    fn arm_contacts(&mut self) {
+        if let Some(expires) = self.bindings.next_end() {
+            self.timers.set(expires, Timer::Contacts);
+        }
     }
 
     fn reply_registered(&mut self, now: Instant, user: &str, arrived: &Arrived) {
@@ -141,6 +152,7 @@ impl Core {
             }
             !bindings.is_empty()
         });
+        self.arm_contacts();
         self.tally.contacts_now.set(self.bindings.count());
         self.outputs.extend(left.into_iter().map(super::Output::Event));
     }

@@ -12,6 +12,11 @@ use super::{ALLOW, Core, SUPPORTED};
 /// "The minimum … is 90 seconds" (section 5).
 const MIN_S: u32 = 90;
 
+/// The longest that a peer gets, unless the configuration wants longer ones. Whatever is answered may not be "below the Min-SE"
+/// (section 9); but who wants more than this in `Min-SE`, and gets less, only has to refresh earlier than they like, while a
+/// call on hold whose peer has gone would stay for as long as they like.
+const MAX_S: u32 = 2 * 3600;
+
 /// Who refreshes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Refresher {
@@ -25,19 +30,11 @@ pub(super) struct TooSmall {
     pub(super) min_s: u32,
 }
 
-/// What a request and its response agree on.
+/// What a request and its response agree on: the timer of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Interval {
     expires_s: u32,
     refresher: Refresher,
-}
-
-/// The timer of a call.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct SessionTimer {
-    interval: Interval,
-    /// Timers of former generations are void.
-    generation: u32,
 }
 
 /// `SECONDS[;refresher=uac|uas]`.
@@ -65,10 +62,10 @@ impl Interval {
             return Err(TooSmall { min_s });
         }
         // It may be shortened, but not below what the peer and its proxies take.
-        let wanted_s = ours.map(|ours| ours.expires_s.max(min_s).max(min_se(headers)));
+        let wanted_s = ours.map(|ours| ours.expires_s.max(min_s).max(min_se(headers).min(MAX_S)));
         let expires_s = match (&asked, wanted_s) {
             (Some((asked_s, _)), Some(wanted_s)) => wanted_s.min(*asked_s),
-            (Some((asked_s, _)), None) => *asked_s,
+            (Some((asked_s, _)), None) => (*asked_s).min(MAX_S),
             (None, Some(wanted_s)) => wanted_s,
             (None, None) => return Ok(None),
         };
@@ -82,21 +79,15 @@ impl Interval {
     }
 
     /// What the peer answered to a request of ours (section 7.2). Without a word from it there is no timer.
-    pub(super) fn of_response(headers: &Headers) -> Option<Interval> {
+    pub(super) fn of_response(headers: &Headers, ours: Option<SessionTimers>) -> Option<Interval> {
         let (expires_s, refresher) = session_expires(headers)?;
         let refresher = if refresher.as_deref() == Some("uas") { Refresher::Peer } else { Refresher::Us };
-        Some(Interval { expires_s: expires_s.max(MIN_S), refresher })
+        let max_s = ours.map_or(MAX_S, |ours| ours.expires_s.max(MAX_S));
+        Some(Interval { expires_s: expires_s.clamp(MIN_S, max_s), refresher })
     }
-
-    pub(super) fn into_timer(self, generation: u32) -> SessionTimer {
-        SessionTimer { interval: self, generation }
-    }
-}
-
-impl SessionTimer {
     /// The headers of a 2xx to the peer's request.
     pub(super) fn write_answer(&self, response: &mut Response, can_refresh: bool) {
-        let Interval { expires_s, refresher } = self.interval;
+        let Interval { expires_s, refresher } = *self;
         let who = if refresher == Refresher::Us { "uas" } else { "uac" };
         response.headers.push("Session-Expires", format!("{expires_s};refresher={who}"));
         // "The UAS MUST place a Require header … if the refresher is the UAC" (section 9).
@@ -107,7 +98,7 @@ impl SessionTimer {
 
     /// The headers of a request of ours in the call: who refreshes stays as it is.
     pub(super) fn write_request(&self, headers: &mut Headers) {
-        let Interval { expires_s, refresher } = self.interval;
+        let Interval { expires_s, refresher } = *self;
         let who = if refresher == Refresher::Us { "uac" } else { "uas" };
         headers.push("Session-Expires", format!("{expires_s};refresher={who}"));
         headers.push("Min-SE", MIN_S.to_string());
@@ -118,25 +109,27 @@ impl Core {
     /// What a 422 to a request of ours wants, if it makes sense.
     pub(super) fn longer_interval(response: &Response) -> Option<u32> {
         let min_s: u32 = response.headers.get("Min-SE")?.split(';').next()?.trim().parse().ok()?;
-        (MIN_S..=24 * 3600).contains(&min_s).then_some(min_s)
+        (MIN_S..=MAX_S).contains(&min_s).then_some(min_s)
     }
 
     /// Sets the timers anew: the session was refreshed.
     pub(super) fn arm_session_timer(&mut self, now: Instant, id: CallId) {
-        let Some(call) = self.calls.get_mut(&id) else { return };
-        let Some(timer) = &mut call.session_timer else { return };
-        timer.generation += 1;
-        let SessionTimer { interval: Interval { expires_s, refresher }, generation } = *timer;
+        let Some(timer) = self.calls.get(&id).and_then(|call| call.session_timer) else {
+            self.timers.clear(Timer::Refresh(id));
+            return self.timers.clear(Timer::Expired(id));
+        };
+        let Interval { expires_s, refresher } = timer;
         let expires = Duration::from_secs(u64::from(expires_s));
         match refresher {
             Refresher::Us => {
-                self.timers.set(now + expires / 2, Timer::Refresh(id, generation));
-                self.timers.set(now + expires, Timer::Expired(id, generation));
+                self.timers.set(now + expires / 2, Timer::Refresh(id));
+                self.timers.set(now + expires, Timer::Expired(id));
             }
             Refresher::Peer => {
                 // "The minimum of 32 seconds and one third of the session interval" before its end (section 10).
                 let early = Duration::from_secs(32).min(expires / 3);
-                self.timers.set(now + (expires - early), Timer::Expired(id, generation));
+                self.timers.clear(Timer::Refresh(id));
+                self.timers.set(now + (expires - early), Timer::Expired(id));
             }
         }
     }
@@ -144,17 +137,16 @@ impl Core {
     /// Takes what a request or response says of the timer, and sets it anew.
     pub(super) fn renew_session_timer(&mut self, now: Instant, id: CallId, interval: Option<Interval>) {
         let Some(call) = self.calls.get_mut(&id) else { return };
-        let generation = call.session_timer.map_or(0, |timer| timer.generation + 1);
-        call.session_timer = interval.map(|interval| interval.into_timer(generation));
+        call.session_timer = interval;
         self.arm_session_timer(now, id);
     }
 
     /// Our turn: UPDATE without an offer if the peer knows it, or else the offer that holds (section 7.4).
-    pub(super) fn refresh(&mut self, now: Instant, id: CallId, generation: u32) {
+    pub(super) fn refresh(&mut self, now: Instant, id: CallId) {
         let Some(call) = self.live(id) else { return };
-        let Some(timer) = call.session_timer.filter(|timer| timer.generation == generation) else { return };
+        let Some(timer) = call.session_timer else { return };
         if call.state != State::Standing || call.has_open_offer() {
-            self.timers.set(now + Duration::from_secs(5), Timer::Refresh(id, generation));
+            self.timers.set(now + Duration::from_secs(5), Timer::Refresh(id));
             return;
         }
         let method = if call.abilities.update { Method::Update } else { Method::Invite };
@@ -171,9 +163,8 @@ impl Core {
         self.send(Purpose::Refresh(id), request, target, trunk);
     }
 
-    pub(super) fn on_expired(&mut self, now: Instant, id: CallId, generation: u32) {
-        let Some(call) = self.live(id) else { return };
-        if call.session_timer.is_none_or(|timer| timer.generation != generation) {
+    pub(super) fn on_expired(&mut self, now: Instant, id: CallId) {
+        if self.live(id).is_none() {
             return;
         }
         self.tally.sessions_expired.add(1);
@@ -189,24 +180,23 @@ impl Core {
                     self.acknowledge(id, response);
                 }
                 let Some(call) = self.calls.get(&id) else { return };
-                let kept = call.session_timer.map(|timer| timer.interval);
-                self.renew_session_timer(now, id, Interval::of_response(&response.headers).or(kept));
+                let kept = call.session_timer;
+                let interval = Interval::of_response(&response.headers, self.config.session_timers);
+                self.renew_session_timer(now, id, interval.or(kept));
             }
             // The peer doesn't know the call, or has gone (RFC 3261, section 12.2.1.2).
             408 | 481 => self.say_goodbye(now, id, EndReason::PeerGone, Some(response.status)),
             405 | 501 if *method == Method::Update => {
                 call.abilities.update = false;
-                let generation = call.session_timer.map_or(0, |timer| timer.generation);
-                self.refresh(now, id, generation);
+                self.refresh(now, id);
             }
             _ => {
                 if let (Some(timer), Some(min_s)) = (&mut call.session_timer, Core::longer_interval(response))
                 {
-                    timer.interval.expires_s = timer.interval.expires_s.max(min_s);
+                    timer.expires_s = timer.expires_s.max(min_s);
                 }
                 // Half of the interval is left to try it again.
-                let generation = call.session_timer.map_or(0, |timer| timer.generation);
-                self.timers.set(now + Duration::from_secs(5), Timer::Refresh(id, generation));
+                self.timers.set(now + Duration::from_secs(5), Timer::Refresh(id));
             }
         }
     }

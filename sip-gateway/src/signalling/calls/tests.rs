@@ -206,6 +206,36 @@ fn we_refresh_by_update_where_that_is_known_and_by_invite_where_not() {
 }
 
 #[test]
+fn peer_gets_no_longer_interval_than_two_hours_and_no_more_timers_than_two() {
+    let mut world = World::with(open());
+    let timer =
+        [("Supported", "timer"), ("Session-Expires", "4294967295;refresher=uac"), ("Min-SE", "4294967295")];
+    let (_, tag) = world.standing_call(&timer);
+    for _ in 0..100 {
+        let tx = world.ask("UPDATE", &tag, &timer, "");
+        let granted = world.last_response(tx).headers.get("Session-Expires");
+        assert_eq!(granted, Some("7200;refresher=uac"));
+        world.handle(Input::ServerOver(tx));
+        world.pass(Duration::from_millis(100));
+    }
+    assert!(world.core.timers.count() <= 2, "{}", world.core.timers.count());
+    world.pass(Duration::from_secs(7200));
+    assert_eq!(world.ended(), [(EndReason::PeerGone, None)]);
+}
+
+#[test]
+fn call_that_floods_is_refused_and_can_still_be_ended() {
+    let mut world = World::with(open());
+    let (_, tag) = world.standing_call(&[]);
+    let asked: Vec<_> = (0..25).map(|_| world.ask("OPTIONS", &tag, &[], "")).collect();
+    let refused = asked.iter().filter(|tx| world.statuses(**tx) == [503]).count();
+    assert_eq!(refused, 5, "20 a second");
+    let bye = world.ask("BYE", &tag, &[], "");
+    assert_eq!(world.statuses(bye), [200]);
+    assert_eq!(world.ended(), [(EndReason::PeerHungUp, None)]);
+}
+
+#[test]
 fn refresh_that_nobody_answers_ends_the_call() {
     for status in [408, 481] {
         let mut world = World::with(open());

@@ -11,6 +11,12 @@ impl Core {
     pub(super) fn on_request_within(&mut self, now: Instant, id: CallId, arrived: Arrived) {
         let Some(call) = self.calls.get_mut(&id) else { return };
         let Some((cseq, _)) = arrived.request.headers.cseq() else { return };
+        let is_end = arrived.request.method == Method::Bye && !call.is_over();
+        if !is_end && !self.admission.takes_request_within(now, id) {
+            self.tally.rate_limited.add(1);
+            return self.refuse(&arrived, 503);
+        }
+        let Some(call) = self.calls.get_mut(&id) else { return };
         // Out of order (RFC 3261, section 12.2.2).
         if call.dialog.remote_cseq.is_some_and(|last| cseq < last) {
             return self.reply_within(id, &arrived, 500);
