@@ -53,11 +53,7 @@ impl Uri {
         };
         if scheme == Scheme::Tel {
             let (number, parameters) = rest.find(';').map_or((rest, ""), |at| rest.split_at(at));
-            let is_number = !number.is_empty()
-                && number
-                    .chars()
-                    .all(|c| c.is_ascii_hexdigit() || matches!(c, '+' | '-' | '.' | '(' | ')' | '*' | '#'));
-            return if is_number {
+            return if is_number(number) {
                 Ok(Uri {
                     scheme,
                     user: Some(number.to_owned()),
@@ -92,9 +88,14 @@ impl Uri {
         })
     }
 
-    /// The user as people write it.
+    /// The user as people write it. A number is without what providers write behind it (RFC 3261, section 19.1.6; RFC 4694):
+    /// `+4930123;npdi;rn=+4930` is `+4930123`.
     pub(crate) fn user_plain(&self) -> String {
-        self.user.as_deref().map(unescape).unwrap_or_default()
+        let user = self.user.as_deref().unwrap_or_default();
+        match user.split_once(';') {
+            Some((number, _)) if is_number(number) => unescape(number),
+            _ => unescape(user),
+        }
     }
 
     pub(crate) fn parameter(&self, name: &str) -> Option<&str> {
@@ -187,6 +188,12 @@ pub(crate) fn escape_user(text: &str) -> String {
     escaped
 }
 
+/// Of a telephone (RFC 3966, section 3).
+fn is_number(text: &str) -> bool {
+    let is_digit = |c: char| c.is_ascii_hexdigit() || matches!(c, '+' | '-' | '.' | '(' | ')' | '*' | '#');
+    !text.is_empty() && text.chars().all(is_digit)
+}
+
 fn is_scheme(scheme: &str) -> bool {
     scheme.starts_with(|c: char| c.is_ascii_alphabetic())
         && scheme.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.'))
@@ -253,6 +260,13 @@ mod tests {
         for user in ["+49 30", "ada@home", "#31#", "ä", "a%b", "x;y"] {
             assert_eq!(unescape(&escape_user(user)), user);
             assert!(Uri::parse(&format!("sip:{}@example.com", escape_user(user))).is_ok(), "{user}");
+        }
+        for (user, plain) in [
+            ("+4930123;npdi;rn=+4930", "+4930123"),
+            ("4930123;phone-context=%2B49", "4930123"),
+            ("user;par=u%40x", "user;par=u@x"),
+        ] {
+            assert_eq!(Uri::parse(&format!("sip:{user}@example.com")).unwrap().user_plain(), plain);
         }
         assert_eq!(unescape("100%"), "100%");
         assert_eq!(unescape("%zz%4"), "%zz%4");
