@@ -8,7 +8,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rsipstack::platform::CancellationToken;
 use rsipstack::platform::mpsc as stack_mpsc;
@@ -31,8 +31,11 @@ const WAITING_BYTES_MAX: usize = 1 << 20;
 /// A peer that takes nothing for so long has gone.
 const WRITE_PATIENCE: Duration = Duration::from_secs(10);
 
-/// A message that has begun is to end within this; and a stream, to begin with one.
+/// A message that has begun is to end within this, however it dribbles in.
 const MESSAGE_PATIENCE: Duration = Duration::from_secs(30);
+
+/// Until the first sound message: line ends alone keep no stream open.
+const FIRST_PATIENCE: Duration = Duration::from_secs(5 * 60);
 
 /// Between messages: calls are quiet for long, and phones that keep their NAT open are not.
 const IDLE_PATIENCE: Duration = Duration::from_secs(2 * 3600);
@@ -96,16 +99,17 @@ struct Reading {
 impl Reading {
     async fn run(self, mut reader: impl AsyncRead + Unpin) {
         let mut buffer = Vec::new();
-        let mut patience = MESSAGE_PATIENCE;
+        let mut patience = Patience::new(Instant::now());
         loop {
             loop {
                 match cut(&mut buffer, self.gate.message_bytes_max) {
-                    Cut::Message(message) => {
-                        if !self.take(&message).await {
-                            return;
-                        }
-                    }
+                    Cut::Message(message) => match self.take(&message).await {
+                        Taken::Passed => patience.heard_message(Instant::now()),
+                        Taken::Refused => patience.heard_nonsense(),
+                        Taken::Lost => return,
+                    },
                     Cut::KeepAlive => {
+                        patience.heard_keep_alive(Instant::now());
                         if !self.outbox.push(b"\r\n".to_vec()) {
                             return;
                         }
@@ -116,18 +120,17 @@ impl Reading {
                         return;
                     }
                 }
-                patience = IDLE_PATIENCE;
             }
-            let patience = if buffer.is_empty() { patience } else { MESSAGE_PATIENCE };
-            let read = tokio::time::timeout(patience, reader.read_buf(&mut buffer)).await;
+            let deadline = patience.deadline(Instant::now(), !buffer.is_empty());
+            let read = tokio::time::timeout_at(deadline.into(), reader.read_buf(&mut buffer)).await;
             if !matches!(read, Ok(Ok(1..))) {
                 return;
             }
         }
     }
 
-    /// Hands a message on; `false` if the stream has to end.
-    async fn take(&self, message: &[u8]) -> bool {
+    /// Hands a message on.
+    async fn take(&self, message: &[u8]) -> Taken {
         match screen(message, self.peer, self.transport) {
             Screened::Pass(sound) => {
                 // Nobody repeats what comes by a stream: it waits, and so does its sender.
@@ -136,20 +139,70 @@ impl Reading {
                 }
                 let Some(message) = stack::read(&sound, self.peer, self.transport) else {
                     self.gate.leave(self.peer.ip());
-                    return true;
+                    return Taken::Refused;
                 };
                 let event = TransportEvent::Incoming(message, self.connection.clone(), self.address.clone());
-                self.received.send(event).is_ok()
+                if self.received.send(event).is_ok() { Taken::Passed } else { Taken::Lost }
             }
             Screened::Reply(response) => {
                 self.gate.tally.unparseable.add(1);
-                self.outbox.push(response)
+                if self.outbox.push(response) { Taken::Refused } else { Taken::Lost }
             }
             Screened::Drop => {
                 self.gate.tally.unparseable.add(1);
-                true
+                Taken::Refused
             }
         }
+    }
+}
+
+/// What became of a message.
+enum Taken {
+    Passed,
+    /// It was none.
+    Refused,
+    /// The stream has to end.
+    Lost,
+}
+
+/// How long a stream is waited for.
+struct Patience {
+    /// Between messages.
+    idle_until: Instant,
+    /// Of the message that has begun.
+    message_until: Option<Instant>,
+    /// There was a sound message.
+    is_proven: bool,
+}
+
+impl Patience {
+    fn new(now: Instant) -> Patience {
+        Patience { idle_until: now + FIRST_PATIENCE, message_until: None, is_proven: false }
+    }
+
+    fn heard_message(&mut self, now: Instant) {
+        self.is_proven = true;
+        self.idle_until = now + IDLE_PATIENCE;
+        self.message_until = None;
+    }
+
+    fn heard_nonsense(&mut self) {
+        self.message_until = None;
+    }
+
+    fn heard_keep_alive(&mut self, now: Instant) {
+        if self.is_proven {
+            self.idle_until = now + IDLE_PATIENCE;
+        }
+        self.message_until = None;
+    }
+
+    /// When more has to be there.
+    fn deadline(&mut self, now: Instant, has_begun: bool) -> Instant {
+        if !has_begun {
+            return self.idle_until;
+        }
+        *self.message_until.get_or_insert(now + MESSAGE_PATIENCE)
     }
 }
 
@@ -282,6 +335,27 @@ mod tests {
             let message = || Cut::Message(OPTIONS.as_bytes().to_vec());
             assert_eq!(cuts, [Cut::KeepAlive, message(), message(), message()], "{step}");
         }
+    }
+
+    #[test]
+    fn stream_that_dribbles_or_says_nothing_sound_ends() {
+        let start = Instant::now();
+        let after = |seconds| start + Duration::from_secs(seconds);
+        let mut patience = Patience::new(start);
+        assert_eq!(patience.deadline(start, false), after(300));
+        patience.heard_keep_alive(after(200));
+        assert_eq!(patience.deadline(after(200), false), after(300), "line ends prove nothing");
+        for byte in [0, 15, 29] {
+            assert_eq!(patience.deadline(after(200 + byte), true), after(230), "for all of a message");
+        }
+        patience.heard_nonsense();
+        assert_eq!(patience.deadline(after(229), false), after(300));
+        patience.heard_message(after(250));
+        assert_eq!(patience.deadline(after(250), true), after(280));
+        patience.heard_message(after(270));
+        assert_eq!(patience.deadline(after(270), false), after(270 + 7200));
+        patience.heard_keep_alive(after(1000));
+        assert_eq!(patience.deadline(after(1000), false), after(1000 + 7200));
     }
 
     #[test]
