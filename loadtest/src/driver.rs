@@ -31,7 +31,7 @@ use mio::{Poll, Waker};
 use tokio::sync::oneshot;
 
 use crate::{Counts, Peer, PeerError, Spells, Turns};
-pub(crate) use port::{Batch, Port, UdpTable, bind_shared};
+pub(crate) use port::{Arrival, Batch, Port, UdpTable, bind_shared};
 use thread::Thread;
 
 pub use place::{Addresses, Place};

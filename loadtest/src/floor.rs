@@ -5,6 +5,7 @@
 //! sender as in a run. Each figure has a pass of its own, and the passes take turns, so that all see the same machine;
 //! a figure is the median of its passes: what a server's average can be held against.
 
+pub(crate) mod calls;
 mod destinations;
 mod seal;
 
@@ -17,6 +18,8 @@ use nix::sys::time::TimeValLike;
 use nix::time::{ClockId, clock_gettime};
 use serde::Serialize;
 
+pub use calls::CallFloor;
+pub(crate) use calls::PACKETS_A_SECOND;
 use destinations::{Destinations, Sink};
 use seal::{DATAGRAM_BYTES, PAYLOAD_BYTES, Sealer};
 

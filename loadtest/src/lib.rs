@@ -3,7 +3,7 @@
 //!
 //! A [`ServerUrl`] and a token come in. [`Signalling`] speaks JSON on the WebSocket, [`Peer`] speaks
 //! WebRTC without any I/O of its own. [`Session`] is both after a join; [`Client`] runs one on tokio
-//! for tests, [`Driver`] runs many on few threads for load. [`target`] joins them to a server of some kind,
+//! for tests, [`Driver`] runs many on few threads for load; phones call in over SIP beside them. [`target`] joins them to a server of some kind,
 //! [`scenario`] says what they do, [`Report`] what came of it.
 //!
 //! Traffic goes to loopback only: a [`ServerUrl`] of any other host can't be made, and datagrams to
@@ -41,6 +41,8 @@ pub mod driver;
 
 pub mod target;
 
+mod phones;
+
 mod histogram;
 
 mod process;
@@ -68,6 +70,7 @@ pub use histogram::Histogram;
 pub use peer::{
     Audio, Channel, Codec, MediaStream, Peer, PeerError, PeerEvent, PeerOptions, PeerOutput, ReceivedPacket,
 };
+pub use phones::PhoneOptions;
 pub use process::ProcessSample;
 pub use report::{Outcome, Report};
 pub use run::{RunOptions, run};

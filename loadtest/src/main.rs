@@ -1,17 +1,19 @@
 //! `tercet-loadtest`: puts a server on this machine under load and tells what came of it.
 
 use std::fs;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
+use audio_mixer::Codec as PhoneCodec;
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 use serde::Serialize;
 use tercet_loadtest::scenario::{SCENARIOS, Scenario, Traffic};
-use tercet_loadtest::{Addresses, Outcome, RunOptions, ServerUrl, Target, floor, page};
+use tercet_loadtest::{Addresses, Outcome, PhoneOptions, RunOptions, ServerUrl, Target, floor, page};
+use tercet_sip_gateway::signalling::LOG_DIRECTIVE;
 use tracing_subscriber::EnvFilter;
 
 /// Load for a Tercet server on this machine.
@@ -64,7 +66,8 @@ struct RunArguments {
     /// with DTX [default: all].
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     talking_rooms: Option<u32>,
-    /// Participants of each room that only listen; with `joins`, how many join at most [default: the scenario's].
+    /// Participants of each room that only listen; with `joins`, how many join at most; with `sip-mix`, phones that call in
+    /// [default: the scenario's].
     #[arg(long, value_parser = clap::value_parser!(u32).range(..=60_000))]
     listeners: Option<u32>,
     /// Participants of each room that take turns to speak [default: the scenario's].
@@ -111,6 +114,15 @@ struct RunArguments {
     /// Joins under way at a time.
     #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=1024))]
     concurrency: u16,
+    /// With `sip-mix`, where the server listens for calls.
+    #[arg(long, default_value = "127.0.0.1:5060", value_parser = sip_address)]
+    sip: SocketAddr,
+    /// With `sip-mix`, what phones speak: pcmu, pcma, g722 or opus.
+    #[arg(long, default_value = "pcmu", value_parser = codec_named)]
+    codec: PhoneCodec,
+    /// With `sip-mix`, calls a second, at most.
+    #[arg(long, default_value_t = 40, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    calls_per_second: u32,
     /// Don't measure the machine's floor before and after.
     #[arg(long)]
     no_floor: bool,
@@ -155,6 +167,8 @@ enum AddressesName {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn,str0m=error"));
+    // Last, so that nothing loosens it.
+    let filter = filter.add_directive(LOG_DIRECTIVE.parse().expect("the directive is well formed"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     match run(Arguments::parse()).await {
         Ok(code) => code,
@@ -217,6 +231,11 @@ impl RunArguments {
             joins_datagrams: self.gro,
             concurrent_joins: self.concurrency.into(),
             ramp_per_second: self.ramp_per_second,
+            phones: PhoneOptions {
+                server: self.sip,
+                codec: self.codec,
+                calls_per_second: self.calls_per_second,
+            },
             floor: !self.no_floor,
         }
     }
@@ -254,6 +273,17 @@ fn scenario_named(name: &str) -> Result<Scenario, String> {
     })
 }
 
+/// As with [`ServerUrl`]: calls to other machines would be an attack.
+fn sip_address(text: &str) -> Result<SocketAddr, String> {
+    let address: Option<SocketAddr> = text.parse().ok();
+    let address = address.filter(|it| it.is_ipv4() && ServerUrl::new(*it).is_ok());
+    address.ok_or_else(|| "an address on 127.0.0.0/8, please, with its port".to_owned())
+}
+
+fn codec_named(name: &str) -> Result<PhoneCodec, String> {
+    PhoneCodec::from_encoding_name(name).ok_or_else(|| "codecs are pcmu, pcma, g722, opus".to_owned())
+}
+
 fn process_id(text: &str) -> Result<u32, String> {
     let pid = text.trim().parse().ok().filter(|pid| *pid > 0);
     pid.ok_or_else(|| "one process id, please, such as `pidof -s tercet` prints".to_owned())
@@ -288,6 +318,16 @@ mod tests {
         for text in ["tercet", "12 13", "0", ""] {
             assert!(process_id(text).unwrap_err().starts_with("one process id, please"), "{text}");
         }
+    }
+
+    #[test]
+    fn phones_call_on_this_machine_and_speak_what_phones_do() {
+        assert_eq!(sip_address("127.0.0.1:5070"), Ok(SocketAddr::from(([127, 0, 0, 1], 5_070))));
+        for text in ["198.51.100.1:5060", "127.0.0.1", "[::1]:5060", "localhost:5060"] {
+            assert!(sip_address(text).is_err(), "{text}");
+        }
+        assert_eq!((codec_named("g722"), codec_named("PCMA")), (Ok(PhoneCodec::G722), Ok(PhoneCodec::Pcma)));
+        assert!(codec_named("gsm").is_err());
     }
 
     #[test]

@@ -4,6 +4,9 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use nix::sys::time::TimeValLike;
+use nix::time::{clock_getcpuclockid, clock_gettime};
+use nix::unistd::Pid;
 use procfs::net::TcpState;
 use procfs::process::{FDTarget, Process};
 use procfs::{CurrentSI, KernelStats, ProcError, ticks_per_second};
@@ -51,6 +54,13 @@ impl ProcessSample {
             resident_bytes: resident_kib * 1024,
         })
     }
+}
+
+/// CPU time that a process has used so far, of all its threads, to the nanosecond: `/proc` counts in hundredths of a second.
+pub(crate) fn cpu_time(pid: u32) -> io::Result<Duration> {
+    let pid = i32::try_from(pid).map_err(|_| io::Error::from(io::ErrorKind::NotFound))?;
+    let time = clock_gettime(clock_getcpuclockid(Pid::from_raw(pid))?)?;
+    Ok(Duration::from_nanos(time.num_nanoseconds() as u64))
 }
 
 /// The name of a process, up to 15 characters of it.
@@ -128,6 +138,13 @@ mod tests {
             std::hint::spin_loop();
         }
         assert!(machine_cpu().unwrap() > before.1);
+    }
+
+    #[test]
+    fn cpu_time_is_known_to_less_than_a_tick() {
+        let used = cpu_time(std::process::id()).unwrap();
+        assert!(cpu_time(std::process::id()).unwrap() > used);
+        assert!(cpu_time(u32::MAX).is_err() && cpu_time(1 << 23).is_err());
     }
 
     #[test]

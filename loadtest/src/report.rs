@@ -1,6 +1,7 @@
 //! What was measured in, figures out: as a table for people, as JSON for programs and for the pictures of the
 //! documentation.
 
+mod calls;
 mod figures;
 mod promises;
 mod table;
@@ -15,6 +16,7 @@ use crate::floor::Floor;
 use crate::machine::Machine;
 use crate::run::Measured;
 use crate::scenario::Scenario;
+use calls::CallFigures;
 use figures::{HeardFigures, JoinFigures, MediaFigures, ServerFigures, TesterFigures};
 use promises::Promise;
 
@@ -52,6 +54,8 @@ pub struct Report {
     signalling_failed: u64,
     /// What the opened receivers heard.
     heard: Option<HeardFigures>,
+    /// Phones; absent where the scenario has none.
+    calls: Option<CallFigures>,
     /// The server's cost in the window; absent without its process id, and where it ended.
     server: Option<ServerFigures>,
     /// Whether its process was gone at the end of the window.
@@ -96,19 +100,24 @@ struct FloorFacts {
 
 impl Report {
     pub(crate) fn new(measured: Measured) -> Report {
-        let Measured { options, server_name, joins, late_joins, empty, before, after, floors } = measured;
+        let Measured { options, server_name, joins, late_joins, empty, before, after, floors, calls } =
+            measured;
         let window = after.at - before.at;
         let scenario = options.scenario;
         let has_late_joins = !late_joins.times.is_empty() || !late_joins.errors.is_empty();
         let joins_in_window = late_joins.times.len();
         let counts = &after.counts;
         let samples = before.server.zip(after.server);
-        let participants = joins.times.len();
+        let by_phones = calls.as_ref().map_or(0, |calls| calls.counts.packets_out);
+        let participants = joins.times.len() + calls.as_ref().map_or(0, |calls| calls.outcomes.times.len());
         let server = samples.map(|(from, to)| {
             let mut server = ServerFigures::new(from, to, window, counts);
             server.share_memory(empty, participants);
             if !scenario.has_media() {
                 server.share_cpu_of_joins(joins_in_window);
+            }
+            if scenario.by_phone {
+                server.forget_packets();
             }
             server
         });
@@ -144,9 +153,10 @@ impl Report {
             media,
             signalling_failed: after.signalling_failed,
             heard: scenario.has_media().then(|| HeardFigures::new(&counts.heard)),
+            calls: calls.map(|calls| CallFigures::new(calls, options.phones.codec, window.as_secs_f64())),
             server,
             server_ended: options.server_pid.is_some() && after.server.is_none(),
-            tester: TesterFigures::new(before.tester, after.tester, window, counts),
+            tester: TesterFigures::new(before.tester, after.tester, window, counts, by_phones),
             machine_cpu_percent: figures::cpu_percent(
                 after.machine_cpu.saturating_sub(before.machine_cpu),
                 window,

@@ -3,6 +3,7 @@
 //! the window.
 
 mod attendance;
+mod calls;
 mod files;
 mod readings;
 mod traffic;
@@ -14,15 +15,17 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, ensure};
 
 use crate::driver::{Addresses, Driver, DriverOptions};
-use crate::floor::{self, Floor};
+use crate::floor::{self, CallFloor, Floor};
 use crate::process;
 use crate::progress;
 use crate::report::Report;
 use crate::scenario::Scenario;
-use crate::{ProcessSample, ServerUrl, Target};
+use crate::{PhoneOptions, ProcessSample, ServerUrl, Target};
 use attendance::{Newcomer, join_all, leave_all};
+use calls::{CalledIn, CpuReading};
 
 pub(crate) use attendance::Outcomes;
+pub(crate) use calls::MeasuredCalls;
 pub(crate) use readings::Readings;
 
 /// Between the last join and the window: the first turns are taken, the joins' events are through.
@@ -58,28 +61,38 @@ pub struct RunOptions {
     /// How many of those who are there from the beginning join a second, at most; whoever of them is told to come again later
     /// does so, and nobody talks before all are there. If absent, they join as fast as they can, and nobody asks twice.
     pub ramp_per_second: Option<u32>,
+    /// How phones call, where a scenario has some.
+    pub phones: PhoneOptions,
     /// Whether the floor is measured before and after.
     pub floor: bool,
 }
 
-#[cfg(test)]
 impl RunOptions {
-    /// A scenario as it is, against a server that nobody asks.
-    pub(crate) fn of_tests(scenario: &str) -> RunOptions {
+    /// A scenario as it is, against a server of which nothing more is known; without the floor.
+    pub fn new(scenario: Scenario, target: Target, server: ServerUrl) -> RunOptions {
         RunOptions {
-            scenario: Scenario::named(scenario).expect("it is one of ours"),
-            target: Target::Tercet,
+            scenario,
+            target,
             target_version: None,
-            server: "http://127.0.0.1:8080".parse().expect("it is well formed"),
+            server,
             secret: None,
-            server_pid: Some(1),
+            server_pid: None,
             threads: 1,
             addresses: Addresses::LoopbackRange,
             joins_datagrams: false,
             concurrent_joins: 32,
             ramp_per_second: None,
+            phones: PhoneOptions::default(),
             floor: false,
         }
+    }
+
+    /// The same against a server that nobody asks.
+    #[cfg(test)]
+    pub(crate) fn of_tests(scenario: &str) -> RunOptions {
+        let scenario = Scenario::named(scenario).expect("it is one of ours");
+        let server = "http://127.0.0.1:8080".parse().expect("it is well formed");
+        RunOptions { server_pid: Some(1), ..RunOptions::new(scenario, Target::Tercet, server) }
     }
 }
 
@@ -106,6 +119,8 @@ pub(crate) struct Measured {
     pub(crate) before: Readings,
     pub(crate) after: Readings,
     pub(crate) floors: Option<(Floor, Floor)>,
+    /// Where the scenario has phones.
+    pub(crate) calls: Option<MeasuredCalls>,
 }
 
 /// Runs a scenario to its end.
@@ -124,7 +139,8 @@ pub async fn run(options: RunOptions) -> anyhow::Result<Report> {
     }
     // What those of before left behind would be shared out over those who come.
     let empty = if options.target.has_served(options.server).await { None } else { empty };
-    let floor_before = measure_floor(&options).await?;
+    let (floor_before, call_floor_before) =
+        (measure_floor(&options).await?, measure_call_floor(&options).await?);
     let driver = Driver::start(DriverOptions {
         threads: options.threads,
         addresses: options.addresses,
@@ -142,33 +158,58 @@ pub async fn run(options: RunOptions) -> anyhow::Result<Report> {
     let error = joins.errors.first().map_or("", String::as_str);
     ensure!(expected == 0 || !present.is_empty(), "nobody could join: {error}");
     run.driver.start_talking();
+    let phones = if scenario.by_phone { Some(calls::call_in(&run).await?) } else { None };
     if scenario.has_media() {
         progress::wait("settling", SETTLE).await;
     }
 
     run.driver.start_counting();
+    phones.iter().for_each(CalledIn::start_counting);
+    let cpu_before = CpuReading::take(&run);
     let before = Readings::take(&run)?;
     let late_joins = traffic::pass_window(&run, &mut present).await?;
     let after = Readings::take(&run)?;
+    let mut calls = match phones {
+        Some(phones) => Some(phones.finish(&run, cpu_before).await?),
+        None => None,
+    };
 
     leave_all(present).await;
+    if let Some(calls) = &mut calls {
+        calls.floors = call_floor_before.zip(measure_call_floor(&run.options).await?);
+    }
     let floors = floor_before.zip(measure_floor(&run.options).await?);
     let options = run.options.clone();
-    Ok(Report::new(Measured { options, server_name, joins, late_joins, empty, before, after, floors }))
+    Ok(Report::new(Measured { options, server_name, joins, late_joins, empty, before, after, floors, calls }))
 }
 
 async fn measure_floor(options: &RunOptions) -> anyhow::Result<Option<Floor>> {
-    if !options.floor {
+    if !options.floor || options.scenario.by_phone {
         return Ok(None);
     }
     let floor = tokio::task::spawn_blocking(|| floor::measure(floor::DESTINATIONS));
     floor.await?.context("the floor").map(Some)
 }
 
-/// Those who are there from the beginning. Rooms fill side by side, as they do in the morning.
+/// That of calls.
+async fn measure_call_floor(options: &RunOptions) -> anyhow::Result<Option<CallFloor>> {
+    if !options.floor || !options.scenario.by_phone {
+        return Ok(None);
+    }
+    let codec = options.phones.codec;
+    let floor = tokio::task::spawn_blocking(move || floor::calls::measure(codec));
+    floor.await?.context("the floor of calls").map(Some)
+}
+
+/// What a room of this run is called.
+fn room_name(run: &Run, room: u32) -> String {
+    format!("load-{:08x}-{room}", run.id)
+}
+
+/// Those who are there from the beginning, but for phones. Rooms fill side by side, as they do in the morning.
 fn everybody(scenario: &Scenario) -> Vec<Newcomer> {
     let opening_every = if scenario.participants() <= OPENING_ALL_MAX { 1 } else { OPENING_EVERY };
-    let in_room = scenario.speakers + scenario.listeners;
+    let in_room = scenario.participants() / scenario.rooms.max(1);
     let places = (0..in_room).flat_map(|number| (0..scenario.rooms).map(move |room| (room, number)));
     let newcomers = places.map(|(room, number)| Newcomer {
         room,

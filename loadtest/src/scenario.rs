@@ -26,6 +26,8 @@ pub struct Scenario {
     pub speakers: u32,
     /// Participants who only listen.
     pub listeners: u32,
+    /// Whether these are phones, which call in over SIP and say nothing.
+    pub by_phone: bool,
     /// How many talk at a time.
     pub talkers: u32,
     /// Who comes and goes while it is measured.
@@ -43,6 +45,9 @@ pub enum ScenarioError {
     /// Neither speakers nor listeners.
     #[error("nobody is there: a room needs a speaker or a listener")]
     Nobody,
+    /// Phones, and nobody for them to hear.
+    #[error("phones need somebody to hear: set --speakers and --talkers")]
+    NobodyToHear,
     /// More talkers than speakers.
     #[error(
         "{talkers} can't talk at a time where there are {speakers} speakers: set --talkers or --speakers"
@@ -107,6 +112,7 @@ const TOWNHALL: Scenario = Scenario {
     talking_rooms: None,
     speakers: 10,
     listeners: 300,
+    by_phone: false,
     talkers: 3,
     traffic: Traffic::None,
     window: seconds(30),
@@ -114,7 +120,7 @@ const TOWNHALL: Scenario = Scenario {
 };
 
 /// All scenarios.
-pub const SCENARIOS: [Scenario; 10] = [
+pub const SCENARIOS: [Scenario; 11] = [
     Scenario {
         name: "quiet-room",
         about: "a room in which nobody says a word: what being there costs",
@@ -181,6 +187,15 @@ pub const SCENARIOS: [Scenario; 10] = [
         ..TOWNHALL
     },
     Scenario {
+        name: "sip-mix",
+        about: "phones that listen to a conversation: what a call costs, beside what its RTP and its codec do",
+        speakers: 3,
+        listeners: 50,
+        by_phone: true,
+        talkers: 2,
+        ..TOWNHALL
+    },
+    Scenario {
         name: "joins",
         about: "participants join as fast as they can, and leave at once",
         speakers: 0,
@@ -198,9 +213,15 @@ impl Scenario {
         SCENARIOS.into_iter().find(|scenario| scenario.name == name)
     }
 
-    /// Those who are there from the beginning.
+    /// Those who are there from the beginning, but for phones.
     pub fn participants(&self) -> u32 {
-        self.rooms * (self.speakers + self.listeners)
+        let listeners = if self.by_phone { 0 } else { self.listeners };
+        self.rooms * (self.speakers + listeners)
+    }
+
+    /// Phones that call in.
+    pub fn calls(&self) -> u32 {
+        if self.by_phone { self.rooms * self.listeners } else { 0 }
     }
 
     /// Whether it can be run.
@@ -211,6 +232,9 @@ impl Scenario {
         let Scenario { rooms, speakers, talkers, traffic, .. } = *self;
         if !self.has_media() && !matches!(traffic, Traffic::Rush { .. }) {
             return Err(ScenarioError::Nobody);
+        }
+        if self.by_phone && talkers == 0 {
+            return Err(ScenarioError::NobodyToHear);
         }
         if talkers > speakers {
             return Err(ScenarioError::Talkers { talkers, speakers });
@@ -255,6 +279,15 @@ mod tests {
         assert_eq!((of(3, 0, 3), of(0, 1, 0)), (Ok(()), Ok(())));
         assert_eq!(of(0, 0, 0), Err(ScenarioError::Nobody));
         assert_eq!(of(2, 9, 3), Err(ScenarioError::Talkers { talkers: 3, speakers: 2 }));
+    }
+
+    #[test]
+    fn listeners_of_a_mix_are_phones_and_somebody_talks_to_them() {
+        let mix = Scenario::named("sip-mix").expect("it is one of ours");
+        let of = |listeners| Scenario { rooms: 2, listeners, ..mix.clone() };
+        assert_eq!((of(200).participants(), of(200).calls()), (6, 400));
+        assert_eq!((TOWNHALL.participants(), TOWNHALL.calls()), (310, 0));
+        assert_eq!(Scenario { talkers: 0, ..mix }.check(), Err(ScenarioError::NobodyToHear));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use crate::run::Outcomes;
 use crate::{Counts, HeardCounts, Histogram, ProcessSample};
 
 /// Publishers that send later than this at the 99th percentile are too slow.
-const SEND_LAG_MAX_MS: f64 = 10.0;
+pub(super) const SEND_LAG_MAX_MS: f64 = 10.0;
 
 /// So much may be missing where the cost of a packet is held against the floor.
 const NEARLY_WHOLE_PERCENT: f64 = 1.0;
@@ -234,7 +234,7 @@ impl HeardFigures {
 }
 
 impl Distribution {
-    fn new(histogram: &Histogram) -> Self {
+    pub(super) fn new(histogram: &Histogram) -> Self {
         let ms = |percent| histogram.percentile(percent).map(millis);
         Distribution {
             samples: histogram.count(),
@@ -272,6 +272,13 @@ impl ServerFigures {
         self.resident_kb_per_participant = (added_mb >= 0.0).then(|| added_mb * 1e3 / participants as f64);
     }
 
+    /// What isn't spent on the packets of WebRTC alone says nothing of one of them.
+    pub(super) fn forget_packets(&mut self) {
+        self.ns_per_packet_out = None;
+        self.user_ns_per_packet_out = None;
+        self.system_ns_per_packet_out = None;
+    }
+
     pub(super) fn share_cpu_of_joins(&mut self, joins: usize) {
         self.ms_per_join = (joins > 0).then(|| self.cpu_seconds * 1e3 / joins as f64);
         self.ns_per_packet_out = None;
@@ -279,15 +286,23 @@ impl ServerFigures {
 }
 
 impl TesterFigures {
-    pub(super) fn new(from: ProcessSample, to: ProcessSample, window: Duration, counts: &Counts) -> Self {
+    /// `by_phones`: packets that phones received, beside those of the counts.
+    pub(super) fn new(
+        from: ProcessSample,
+        to: ProcessSample,
+        window: Duration,
+        counts: &Counts,
+        by_phones: u64,
+    ) -> Self {
+        let received = counts.packets_out + by_phones;
         let (user, system) = (to.user.saturating_sub(from.user), to.system.saturating_sub(from.system));
         TesterFigures {
             cpu_seconds: (user + system).as_secs_f64(),
             user_seconds: user.as_secs_f64(),
             system_seconds: system.as_secs_f64(),
             cpu_percent: cpu_percent(user + system, window),
-            ns_per_packet_received: ns_each(user + system, counts.packets_out),
-            user_ns_per_packet_received: ns_each(user, counts.packets_out),
+            ns_per_packet_received: ns_each(user + system, received),
+            user_ns_per_packet_received: ns_each(user, received),
             send_lag_p99_ms: counts.send_lag.percentile(99.0).map(millis),
             resident_mb: megabytes(to.resident_bytes),
         }

@@ -78,6 +78,10 @@ pub(super) fn of(report: &Report) -> Vec<Promise> {
             judge("first syllable there", kept, because);
         }
     }
+    if let Some(calls) = &report.calls {
+        promises.extend(calls.promises());
+    }
+    let mut judge = |promise, kept: Option<bool>, because| promises.push(Promise { promise, kept, because });
     if let (Traffic::Soak { .. }, Some(server)) = (report.scenario.traffic, &report.server) {
         let because = format!("{:.1} MB, then {:.1} MB", server.resident_mb_before, server.resident_mb);
         let kept = server.resident_mb <= GROWTH_MAX * server.resident_mb_before;

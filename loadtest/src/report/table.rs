@@ -6,7 +6,7 @@ use super::Report;
 use super::figures::{Distribution, HeardFigures, JoinFigures, MediaFigures, ServerFigures, TesterFigures};
 
 /// A figure that may be missing.
-struct Maybe(Option<f64>);
+pub(super) struct Maybe(pub(super) Option<f64>);
 
 impl fmt::Display for Maybe {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -18,7 +18,7 @@ impl fmt::Display for Maybe {
 }
 
 /// A line: what it is about, and what there is to say.
-fn line(f: &mut fmt::Formatter<'_>, about: &str, text: impl fmt::Display) -> fmt::Result {
+pub(super) fn line(f: &mut fmt::Formatter<'_>, about: &str, text: impl fmt::Display) -> fmt::Result {
     writeln!(f, "  {about:<14}{text}")
 }
 
@@ -30,12 +30,13 @@ impl fmt::Display for Report {
         let (rooms, speakers, listeners) = (scenario.rooms, scenario.speakers, scenario.listeners);
         let of_rooms =
             scenario.talking_rooms.map_or_else(String::new, |talking| format!(" in {talking} rooms"));
+        let who = if scenario.by_phone { "phones" } else { "listeners" };
         match scenario.has_media() {
             true => line(
                 f,
                 "load",
                 format_args!(
-                    "{rooms} x {speakers} speakers and {listeners} listeners, {} talk at a time{of_rooms}, {:.1} s measured",
+                    "{rooms} x {speakers} speakers and {listeners} {who}, {} talk at a time{of_rooms}, {:.1} s measured",
                     scenario.talkers, self.seconds
                 ),
             )?,
@@ -52,6 +53,9 @@ impl fmt::Display for Report {
         }
         if let Some(heard) = &self.heard {
             heard.write(f)?;
+        }
+        if let Some(calls) = &self.calls {
+            calls.write(f)?;
         }
         match &self.server {
             Some(server) => server.write(self.target.process.as_deref(), f)?,

@@ -30,6 +30,7 @@ fn measured(name: &str, counts: Counts) -> Measured {
         before: readings(now, sample(500, 20_000_000), Counts::default()),
         after: readings(now + Duration::from_secs(10), sample(1_500, 21_000_000), counts),
         floors: None,
+        calls: None,
     }
 }
 

@@ -1,6 +1,7 @@
 //! Reasons to distrust figures: whose fault it was, where that isn't the server's.
 
 use super::Report;
+use super::figures::SEND_LAG_MAX_MS;
 
 /// Above this share of all CPUs, in percent, threads wait for each other.
 const MACHINE_PERCENT_MAX: f64 = 90.0;
@@ -50,6 +51,26 @@ pub(super) fn of(report: &Report) -> Vec<String> {
         }
         if media.sends_failed > 0 {
             warnings.push(format!("{} datagrams of the tester were not sent", media.sends_failed));
+        }
+    }
+    if let Some(calls) = &report.calls {
+        if let Some(lag) = calls.send_lag_p99_ms.filter(|lag| *lag > SEND_LAG_MAX_MS) {
+            warnings.push(format!("the tester is saturated or starved: phones sent {lag:.1} ms late (p99)"));
+        }
+        if calls.dropped_by_tester > 0 {
+            warnings.push(format!(
+                "the tester is saturated: phones' sockets dropped {} datagrams, counted apart from the server's loss",
+                calls.dropped_by_tester
+            ));
+        }
+        if calls.sends_failed > 0 {
+            warnings.push(format!("{} datagrams of phones were not sent", calls.sends_failed));
+        }
+        if let Some(reason) = &calls.first_lost_by {
+            warnings.push(format!("{} calls were lost, the first by {reason}", calls.lost));
+        }
+        if let Some(error) = &calls.answered.first_error {
+            warnings.push(format!("{} calls failed, the first: {error}", calls.answered.failed));
         }
     }
     if let Some(floor) = &report.floor {

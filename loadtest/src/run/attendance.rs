@@ -10,7 +10,7 @@ use tokio::sync::{Semaphore, oneshot, watch};
 use tokio::task::{JoinError, JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-use super::Run;
+use super::{Run, room_name};
 use crate::SignallingError;
 use crate::driver::{DrivenPeer, Parting, PeerKey};
 use crate::hearing::ROOM_SHIFT;
@@ -174,7 +174,7 @@ pub(super) async fn join(run: &Arc<Run>, newcomer: Newcomer) -> anyhow::Result<P
     let request = JoinRequest {
         server: run.options.server,
         secret: run.options.secret.clone(),
-        room: format!("load-{:08x}-{room}", run.id),
+        room: room_name(run, room),
         name: format!("load-{number}"),
         speaks,
     };

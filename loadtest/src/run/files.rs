@@ -10,6 +10,9 @@ use crate::scenario::Traffic;
 /// Those of the process itself, of its threads and of the floor.
 const OTHERS: u64 = 64;
 
+/// Those of the floor of calls, and of phones.
+const PHONES: u64 = 256;
+
 /// Raises the limit of open files to what this process may have, and sees that it is enough.
 pub(super) fn provide(options: &RunOptions) -> anyhow::Result<()> {
     // Most systems give 1,024, for the sake of programs that call select(2), and leave it to the others to ask for more.
@@ -38,7 +41,9 @@ fn needed(options: &RunOptions) -> u64 {
         Addresses::Ports => 1 + LEGS_MAX,
     };
     let joining = options.concurrent_joins as u64;
-    (u64::from(scenario.participants()) + passing + joining) * each + joining + OTHERS
+    // Phones share sockets; their floor has one for each call.
+    let of_phones = if scenario.by_phone { PHONES } else { 0 };
+    (u64::from(scenario.participants()) + passing + joining) * each + joining + of_phones + OTHERS
 }
 
 #[cfg(test)]
