@@ -1,9 +1,10 @@
-//! Reports of runs in, the tables and pictures of docs/benchmarks.md out.
+//! Reports of runs in, the tables and pictures of docs/benchmarks.md out; and of those of phones the table of docs/sip.md.
 //!
 //! Which run belongs where is told by what it was, not by the name of its file: those of one scenario in several sizes are a
 //! curve, those of one shape against several servers a comparison.
 
 mod chart;
+mod phones;
 mod run;
 mod tables;
 
@@ -17,13 +18,14 @@ use run::Run;
 
 /// Where the page holds what is written here.
 const BEGIN: &str = "<!-- figures: written by `./dev bench forwarding` -->";
+const BEGIN_PHONES: &str = "<!-- figures: written by `./dev bench phones` -->";
 const END: &str = "<!-- end of figures -->";
 
 /// What the curves of one room have on their x axis.
 const PARTICIPANTS: &str = "participants who were taken in (logarithmic)";
 
-/// Rewrites the figures of a page by the reports in a folder. The pictures go into a folder beside the page that has
-/// its name.
+/// Rewrites the figures of a page by the reports in a folder: which figures, the page says where it has place for them.
+/// Pictures go into a folder beside the page that has its name.
 ///
 /// # Errors
 /// A report can't be read, or there is none; or the page has no place for figures, or can't be written.
@@ -42,10 +44,10 @@ pub fn write(reports: &Path, page: &Path) -> anyhow::Result<()> {
     runs.sort_by_key(Run::order);
 
     let text = fs::read_to_string(page).with_context(|| format!("reading {}", page.display()))?;
-    let (before, rest) = text.split_once(BEGIN).context("the page has no place for figures")?;
-    let (_, after) = rest.split_once(END).context("the page's figures have no end")?;
-    let figures = tables::of(&runs);
-    fs::write(page, format!("{before}{BEGIN}\n\n{figures}\n{END}{after}"))?;
+    if text.contains(BEGIN_PHONES) {
+        return Ok(fs::write(page, with_figures(&text, BEGIN_PHONES, &phones::of(&runs))?)?);
+    }
+    fs::write(page, with_figures(&text, BEGIN, &tables::of(&runs))?)?;
 
     let pictures = page.with_extension("");
     fs::create_dir_all(&pictures)?;
@@ -53,6 +55,13 @@ pub fn write(reports: &Path, page: &Path) -> anyhow::Result<()> {
         svg::save(pictures.join(name), &document)?;
     }
     Ok(())
+}
+
+/// The page with other figures.
+fn with_figures(page: &str, begin: &str, figures: &str) -> anyhow::Result<String> {
+    let (before, rest) = page.split_once(begin).context("the page has no place for figures")?;
+    let (_, after) = rest.split_once(END).context("the page's figures have no end")?;
+    Ok(format!("{before}{begin}\n\n{figures}\n{END}{after}"))
 }
 
 fn pictures_of(runs: &[Run]) -> Vec<(&'static str, svg::Document)> {
@@ -113,4 +122,18 @@ fn pictures_of(runs: &[Run]) -> Vec<(&'static str, svg::Document)> {
         pictures.push(("servers.svg", bars.draw()));
     }
     pictures
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_stands_between_the_marks_is_rewritten() {
+        let page = format!("# Phones\n\n{BEGIN_PHONES}\n\nold\n\n{END}\n\nrest\n");
+        let rewritten = with_figures(&page, BEGIN_PHONES, "new\n").unwrap();
+        assert_eq!(rewritten, page.replace("old", "new"));
+        assert!(with_figures("# Phones", BEGIN_PHONES, "new").is_err());
+        assert!(with_figures(BEGIN_PHONES, BEGIN_PHONES, "new").is_err());
+    }
 }

@@ -2,6 +2,8 @@
 
 use serde::Deserialize;
 
+use crate::floor::CallFloor;
+
 #[derive(Clone, Debug, Deserialize)]
 pub(super) struct Run {
     pub(super) date: String,
@@ -14,6 +16,7 @@ pub(super) struct Run {
     pub(super) late_joins: Option<Joins>,
     pub(super) media: Option<Media>,
     pub(super) heard: Option<Heard>,
+    pub(super) calls: Option<Calls>,
     pub(super) server: Option<Server>,
     pub(super) tester: Tester,
     pub(super) floor: Option<Floor>,
@@ -67,6 +70,38 @@ pub(super) struct Media {
 #[derive(Clone, Debug, Deserialize)]
 pub(super) struct Streams {
     pub(super) expected: u64,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct Calls {
+    pub(super) codec: String,
+    pub(super) answered: Joins,
+    /// Calls; packets are lost of those of the streams.
+    pub(super) lost: u64,
+    pub(super) lost_by_server: u64,
+    pub(super) streams: Streams,
+    pub(super) jitter: Jitter,
+    pub(super) cost: Option<CallCost>,
+    pub(super) floor: Option<CallFloor>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct Jitter {
+    pub(super) p50_ms: Option<f64>,
+    pub(super) p95_ms: Option<f64>,
+    pub(super) max_ms: f64,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct CallCost {
+    pub(super) room_cpu_percent: f64,
+    pub(super) all_cpu_percent: f64,
+    pub(super) first_us_per_second: f64,
+    pub(super) added_us_per_second: Option<f64>,
+    pub(super) us_per_second: f64,
+    pub(super) calls_a_core: f64,
+    pub(super) over_floor: Option<f64>,
+    pub(super) over_shared: Option<f64>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
