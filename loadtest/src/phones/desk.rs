@@ -12,8 +12,8 @@ use tercet_sip_gateway::signalling::{
 use tokio::sync::{mpsc, oneshot};
 
 /// What the server's limits are about, where a call is refused by them.
-const LIMITED: &str = "the server takes no more calls, or none so fast: it lets one address have 50; \
-`sip.calls_max` and a trunk with the source 127.0.0.1/32 let it have more (docs/sip.md, \"How many\")";
+const LIMITED: &str = "the server takes no more calls, or none so fast, or doesn't keep up with those it has: it lets one \
+address have 50; `sip.calls_max` and a trunk with the source 127.0.0.1/32 let it have more (docs/sip.md, \"How many\")";
 
 /// The gateway, and what becomes of calls.
 pub(super) struct Desk {
