@@ -7,7 +7,7 @@ use audio_mixer::{Codec, ComfortNoise, Frame};
 use bytes::{Bytes, BytesMut};
 use rtc_rtp::header::Header;
 use rtc_shared::marshal::Unmarshal;
-use tercet_sip_gateway::leg::{Leg, Numbers};
+use tercet_sip_gateway::leg::{Caller, Leg, Numbers};
 use tercet_sip_gateway::sdp::Negotiated;
 
 use super::counts::CallCounts;
@@ -46,13 +46,16 @@ pub(crate) fn silence(codec: Codec) -> Vec<Bytes> {
     packets.skip(SILENCE_PACKETS).collect()
 }
 
+/// Whom it calls it knows.
+const SERVER: Caller = Caller { address: None, is_known: true };
+
 impl Phone {
     /// For what was agreed on. `None` if there is nowhere to send.
     pub(super) fn new(now: Instant, agreed: Negotiated, opens: bool) -> Option<Phone> {
         let (remote, clock_hz) = (agreed.remote?, agreed.codec.clock_rate_hz());
         let numbers =
             Numbers { ssrc: rand::random(), sequence_number: rand::random(), timestamp: rand::random() };
-        let leg = Leg::new(now, agreed, numbers)?;
+        let leg = Leg::new(now, agreed, SERVER, numbers)?;
         let ear = opens.then(Ear::default);
         Some(Phone { remote, leg, clock_hz, stream: None, latest: None, ear })
     }
@@ -105,7 +108,7 @@ impl Phone {
             ear.hear(&self.leg.pull(now).frame);
         }
         self.leg.tick();
-        self.leg.packet(payload, datagram)
+        self.leg.packet(now, payload, datagram)
     }
 
     /// Forgets what was counted.
