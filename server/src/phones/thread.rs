@@ -1,6 +1,7 @@
 //! The thread of phones: datagrams of phones, commands, and packets of workers in; the same out, each 20 ms.
 //!
-//! It waits as a media worker does. What arrives is taken at once; what phones hear is made at each tick.
+//! It waits as a media worker does. What arrives is taken at once, or where many call, a few times a tick; what phones hear is
+//! made at each tick.
 
 mod commands;
 mod tick;
@@ -50,6 +51,13 @@ const STRAIN_TICKS: u32 = 256;
 /// are again.
 const TICK_STRAINED: Duration = Duration::from_millis(15);
 const TICK_RELIEVED: Duration = Duration::from_millis(10);
+
+/// From so many calls on datagrams wait for each other: a thread that each of them wakes spends more on waking than on them.
+const GATHER_CALLS_MIN: usize = 32;
+
+/// For so long, four times a tick, the last one right before it. Jitter buffers take it for jitter, which is less than that of a
+/// wireless network.
+const GATHER: Duration = Duration::from_millis(5);
 
 /// Ticks that were missed are not made up for beyond this: the sound of then is of no use.
 const CATCH_UP_MAX: Duration = Duration::from_millis(100);
@@ -153,6 +161,9 @@ impl Thread {
         loop {
             let is_idle = self.lines.is_empty() && self.rooms.is_empty() && self.backlog.is_empty();
             let wait = if !self.unfinished.is_empty() {
+                Duration::ZERO
+            } else if self.lines.len() >= GATHER_CALLS_MIN {
+                std::thread::sleep(until_gathered(Instant::now(), tick_at));
                 Duration::ZERO
             } else if is_idle {
                 // Nobody is there: whoever comes rings.
@@ -268,6 +279,15 @@ impl Thread {
     }
 }
 
+/// How long datagrams go on gathering: to the next quarter of a tick.
+fn until_gathered(now: Instant, tick_at: Instant) -> Duration {
+    let left = tick_at.saturating_duration_since(now).as_nanos() as u64;
+    match left {
+        0 => Duration::ZERO,
+        _ => Duration::from_nanos((left - 1) % GATHER.as_nanos() as u64 + 1),
+    }
+}
+
 /// Each call has two sockets, and so two tokens; the first two are the doorbell's.
 fn token_of(call: CallId, is_rtcp: bool) -> Token {
     Token((call.0 as usize + 1) * 2 + usize::from(is_rtcp))
@@ -275,4 +295,20 @@ fn token_of(call: CallId, is_rtcp: bool) -> Token {
 
 fn call_of(token: Token) -> (CallId, bool) {
     (CallId((token.0 / 2 - 1) as u64), token.0 % 2 == 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn datagrams_gather_until_the_next_quarter_of_a_tick_and_the_last_is_the_tick() {
+        let tick_at = Instant::now() + TICK;
+        let until = |before_us: u64| until_gathered(tick_at - Duration::from_micros(before_us), tick_at);
+        let expected = [(20_000, 5_000), (19_900, 4_900), (15_001, 1), (15_000, 5_000), (400, 400), (0, 0)];
+        for (before_us, us) in expected {
+            assert_eq!(until(before_us), Duration::from_micros(us), "{before_us} µs before");
+        }
+        assert_eq!(until_gathered(tick_at + TICK, tick_at), Duration::ZERO, "it is late");
+    }
 }
