@@ -6,7 +6,7 @@ use audio_codec::{Decoder as _, Encoder as _};
 
 use super::resampler::Resampler;
 use super::{DecodeError, Decoder, Encoder, PACKET_SAMPLES_MAX, samples_of_bytes};
-use crate::{FRAME_SAMPLES, Frame, RATE_HZ};
+use crate::{FRAME_SAMPLES, Frame, RATE_HZ, level_dbov};
 
 const NARROW_HZ: u32 = 8_000;
 
@@ -62,16 +62,24 @@ impl Encoder for G711Encoder {
     }
 }
 
+/// What a line that nobody speaks on has of noise, at most; nobody hears it beside a voice.
+const QUIET_DBOV: i8 = -65;
+
 /// Late by 5 ms, the resampler's. Knows no concealment: that is of the mix (ITU-T G.711 appendix I has it aside of the
 /// codec too).
+///
+/// Of many phones most are silent most of the time. What is quiet for longer than a packet comes out as silence, for the
+/// resampler is most of what decoding costs.
 pub(super) struct G711Decoder {
     law: Law,
     resampler: Resampler,
+    /// The last packet was quiet: there is nothing of it left in the resampler that could be heard.
+    is_quiet: bool,
 }
 
 impl G711Decoder {
     pub(super) fn new(law: Law) -> G711Decoder {
-        G711Decoder { law, resampler: Resampler::new(NARROW_HZ, RATE_HZ) }
+        G711Decoder { law, resampler: Resampler::new(NARROW_HZ, RATE_HZ), is_quiet: false }
     }
 }
 
@@ -81,7 +89,12 @@ impl Decoder for G711Decoder {
         let mut narrow = [0; PACKET_SAMPLES_MAX / RATIO];
         let narrow = &mut narrow[..payload.len()];
         self.law.expand(payload, narrow);
-        self.resampler.resample(narrow, samples);
+        let was_quiet = std::mem::replace(&mut self.is_quiet, level_dbov(narrow) < QUIET_DBOV);
+        if was_quiet && self.is_quiet {
+            self.resampler.pass(payload.len(), samples);
+        } else {
+            self.resampler.resample(narrow, samples);
+        }
         Ok(())
     }
 
@@ -91,5 +104,41 @@ impl Decoder for G711Decoder {
 
     fn conceal(&mut self, _next: Option<&[u8]>, _count: usize, _samples: &mut Vec<i16>) -> bool {
         false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn packet(sample: impl Fn(usize) -> f32) -> Vec<u8> {
+        let samples: Vec<i16> = (0..160).map(|n| sample(n) as i16).collect();
+        let mut packet = vec![0; samples.len()];
+        Law::Mu.compress(&samples, &mut packet);
+        packet
+    }
+
+    #[test]
+    fn the_noise_of_a_silent_line_is_silence_and_what_follows_it_is_whole() {
+        let noise = packet(|n| if n % 3 == 0 { 9.0 } else { -9.0 });
+        let tone = packet(|n| 8_000.0 * (n as f32 * 0.4).sin());
+        let mut decoder = G711Decoder::new(Law::Mu);
+        let mut decode = |payload: &[u8]| {
+            let mut samples = Vec::new();
+            decoder.decode(payload, &mut samples).expect("a packet");
+            samples
+        };
+        assert!(decode(&noise).iter().any(|sample| *sample != 0), "until it lasts");
+        for _ in 0..5 {
+            assert_eq!(decode(&noise), [0; FRAME_SAMPLES]);
+        }
+        let (heard, noise_after, silence) = (decode(&tone), decode(&noise), decode(&noise));
+        let mut fresh = G711Decoder::new(Law::Mu);
+        let mut expected = Vec::new();
+        for payload in [&tone, &noise] {
+            fresh.decode(payload, &mut expected).expect("a packet");
+        }
+        assert_eq!([heard, noise_after].concat(), expected, "its end comes out of the resampler");
+        assert_eq!(silence, [0; FRAME_SAMPLES]);
     }
 }

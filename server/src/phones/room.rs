@@ -210,8 +210,8 @@ impl PhoneRoom {
         let Some(phone) = self.phones.get_mut(&id) else {
             return;
         };
-        phone.frame = SILENCE;
         if phone.gate != Gate::Open || kind == FrameKind::Silence {
+            phone.frame = SILENCE;
             return;
         }
         phone.frame = *frame;

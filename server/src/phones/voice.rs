@@ -88,7 +88,8 @@ impl Voice {
     }
 
     fn is_active(&mut self, dbov: i8) -> bool {
-        let db = f32::from(dbov);
+        // Softer noise than that is none: what comes and goes at that level is no speech either.
+        let db = f32::from(dbov.max(AUDIBLE_DBOV));
         self.noise_db = db.min(self.noise_db + NOISE_RISE_DB);
         if dbov >= AUDIBLE_DBOV && db >= self.noise_db + ABOVE_NOISE_DB {
             self.hangover = HANGOVER_FRAMES;
