@@ -14,7 +14,6 @@ use super::calls::{Core, Input, Local, Output};
 use super::counters::Tally;
 use super::ids::CallIds;
 use super::links::Connections;
-use super::pending::Pending;
 use super::stack::{Inbound, Stack};
 use super::udp::{Gate, ScreenedSocket};
 use super::{Config, Counters, Event, Handle, Listener, Transport};
@@ -83,9 +82,7 @@ impl Gateway {
         let (commands, wanted) = mpsc::channel(COMMANDS_WAITING_MAX);
         let (stop, stopped) = mpsc::channel(1);
         let links = Arc::new(connections);
-        let pending = Arc::new(Pending::new(&config));
-        let stack =
-            Stack::start(layer, listening, links, gate, pending, inbox, &config.user_agent, kill.clone());
+        let stack = Stack::start(layer, listening, links, gate, inbox, &config.user_agent, kill.clone());
         let core = Core::new(config, local, rand::random(), Instant::now(), tally.clone(), call_ids.clone());
         let task =
             Task { core, stack, inbound, wanted, events, stopped, done: None, backlog: VecDeque::new() };

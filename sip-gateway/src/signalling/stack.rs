@@ -36,7 +36,7 @@ const LINGER: Duration = Duration::from_secs(40);
 #[derive(Debug)]
 pub(super) enum Inbound {
     /// A new request, and how it is answered.
-    Arrived { input: Input, responder: Responder },
+    Arrived { input: Input, responder: Box<Responder> },
     /// Anything else.
     Input(Input),
 }
@@ -117,7 +117,6 @@ impl Order {
 /// Looks at whatever the transports have received, before the stack does.
 struct Inspector {
     gate: Arc<Gate>,
-    pending: Arc<Pending>,
     inbox: mpsc::Sender<Inbound>,
     endpoint: Arc<OnceLock<Weak<EndpointInner>>>,
 }
@@ -143,7 +142,7 @@ impl TransportEventInspector for Inspector {
                     return None;
                 }
                 // Each request that is answered takes memory until it is.
-                let may_enter = self.pending.enter(ip, dialog_of(request).as_ref());
+                let may_enter = self.gate.pending.enter(ip, dialog_of(request).as_ref());
                 if !may_enter {
                     self.gate.tally.dropped.add(1);
                 }
@@ -191,7 +190,6 @@ impl Stack {
         listening: Vec<SipConnection>,
         links: Arc<dyn Links>,
         gate: Arc<Gate>,
-        pending: Arc<Pending>,
         inbox: mpsc::Sender<Inbound>,
         user_agent: &str,
         stop: rsipstack::platform::CancellationToken,
@@ -200,12 +198,8 @@ impl Stack {
             layer.add_transport(connection);
         }
         let endpoint_of_inspector = Arc::new(OnceLock::new());
-        let inspector = Inspector {
-            gate,
-            pending: pending.clone(),
-            inbox: inbox.clone(),
-            endpoint: endpoint_of_inspector.clone(),
-        };
+        let pending = gate.pending.clone();
+        let inspector = Inspector { gate, inbox: inbox.clone(), endpoint: endpoint_of_inspector.clone() };
         let endpoint = EndpointBuilder::new()
             .with_user_agent(user_agent)
             .with_transport_layer(layer)
@@ -247,7 +241,7 @@ impl Stack {
         match inbound {
             Inbound::Arrived { input, responder } => {
                 if let Input::Request { tx, .. } = &input {
-                    self.responders.insert(*tx, responder);
+                    self.responders.insert(*tx, *responder);
                 }
                 input
             }
@@ -440,7 +434,7 @@ async fn accept(
     // Responses go where the request came from: the stack would ask the Via, which a peer behind NAT can't know.
     transaction.destination = Some(source.clone());
     let (key, events) = (transaction.key.clone(), transaction.tu_sender.clone());
-    let responder = Responder { key, events, connection, source };
+    let responder = Box::new(Responder { key, events, connection, source });
     if inbox.send(Inbound::Arrived { input, responder }).await.is_err() {
         return;
     }

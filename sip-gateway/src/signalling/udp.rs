@@ -10,6 +10,7 @@ use tokio::net::UdpSocket;
 use tokio::sync::Mutex as AsyncMutex;
 
 use super::counters::Tally;
+use super::pending::Pending;
 use super::screen::{Screened, screen};
 use super::source::Shares;
 use super::{Config, Transport};
@@ -26,6 +27,8 @@ pub(super) struct Gate {
     waiting: Mutex<Shares>,
     waiting_max: usize,
     trunks: Vec<IpNet>,
+    /// Requests that have come through, and aren't over.
+    pub(super) pending: Arc<Pending>,
     pub(super) message_bytes_max: usize,
     pub(super) tally: Arc<Tally>,
 }
@@ -36,6 +39,7 @@ impl Gate {
             waiting: Mutex::default(),
             waiting_max: config.limits.messages_waiting_max,
             trunks: config.trunks.iter().flat_map(|trunk| trunk.sources.clone()).collect(),
+            pending: Arc::new(Pending::new(config)),
             message_bytes_max: config.limits.message_bytes_max,
             tally,
         }
