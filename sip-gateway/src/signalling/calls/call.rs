@@ -112,7 +112,7 @@ pub(super) struct Call {
     pub(super) offered: Option<Pending>,
     /// A re-INVITE of the peer with our answer, until its ACK; and whether the offer in it was ours.
     pub(super) unacknowledged: Option<(ServerTx, bool)>,
-    /// A re-INVITE or UPDATE that came before the ACK that goes before it.
+    /// A re-INVITE, UPDATE or REFER that came before the ACK that goes before it.
     pub(super) overtaking: Option<Arrived>,
     pub(super) our_offer: Option<OurOffer>,
     pub(super) session_timer: Option<Interval>,

@@ -334,8 +334,10 @@ impl Core {
         }
         let overtaking = call.overtaking.take();
         self.tell(Event::Confirmed { call: id, sdp: answer.filter(|_| is_offer_ours) });
-        if let Some(arrived) = overtaking {
-            self.on_offer(now, id, arrived);
+        match overtaking {
+            Some(arrived) if arrived.request.method == Method::Refer => self.on_refer(id, arrived),
+            Some(arrived) => self.on_offer(now, id, arrived),
+            None => {}
         }
     }
 

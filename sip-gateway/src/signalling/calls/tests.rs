@@ -295,6 +295,20 @@ fn offer_that_overtakes_the_ack_waits_for_it() {
 }
 
 #[test]
+fn transfer_that_overtakes_the_ack_waits_for_it() {
+    let mut world = World::with(open());
+    let tx = world.ask("INVITE", "", &[], "offer");
+    world.command(Command::Answer(CallId(1), "answer".to_owned()));
+    let tag = world.last_response(tx).headers.tag_of("To").unwrap();
+    let refer = world.ask("REFER", &tag, &[("Refer-To", "<sip:bob@192.0.2.3>")], "");
+    assert_eq!(world.statuses(refer), [0; 0]);
+    world.acknowledge(tx, "");
+    assert!(matches!(world.events.last(), Some(Event::TransferAsked { .. })));
+    world.command(Command::AnswerTransfer(CallId(1), false));
+    assert_eq!(world.statuses(refer), [603]);
+}
+
+#[test]
 fn offers_that_meet_are_told_apart() {
     let mut world = World::with(open());
     let (call, tag) = world.standing_call(&[]);

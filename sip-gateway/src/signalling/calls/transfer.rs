@@ -79,6 +79,12 @@ impl Core {
         let refer_to = headers.get("Refer-To").filter(|_| headers.all("Refer-To").count() == 1);
         let target = refer_to.and_then(Address::parse).and_then(|to| Uri::parse(&to.uri).ok());
         let Some(mut target) = target else { return self.reply_within(id, &arrived, 400) };
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        if call.state == State::Answered && call.overtaking.is_none() {
+            // As an offer: the ACK before it is on another way through the stack.
+            call.overtaking = Some(arrived);
+            return;
+        }
         let is_busy = self.calls.get(&id).is_none_or(|call| {
             call.asked_transfer.is_some() || call.reports.is_some() || call.state != State::Standing
         });
