@@ -336,7 +336,13 @@ async fn responses_go_where_the_request_came_from_whatever_its_via_says() {
             ("nowhere.invalid", ";rport=abc"),
         ] {
             raw.send(lying(raw.request("CANCEL", "room", ""), sent_by, more).as_bytes());
-            let answer = raw.receive().unwrap_or_default();
+            // The answer to the call before is repeated, because nobody confirms it.
+            let answer = loop {
+                let message = raw.receive().unwrap_or_default();
+                if message.is_empty() || message.contains("CSeq: 1 CANCEL") {
+                    break message;
+                }
+            };
             assert!(answer.starts_with("SIP/2.0 481"), "{sent_by}{more}: {answer}");
             assert!(!answer.contains("received=127.0.0.77") && !answer.contains("[["), "{answer}");
 

@@ -290,6 +290,7 @@ async fn softphone_registers_and_leaves() {
     let phones = Phones::start(config, |_, _| {}).await;
     let login = ["-au", "ada", "-ap", "lovelace"];
     Scenario::new("register.xml", phones.address()).with(&login).run().await;
+    phones.until("a departure", |event| matches!(event, Event::UserRegistered { contacts: 0, .. })).await;
     let contacts: Vec<_> = phones
         .events()
         .into_iter()

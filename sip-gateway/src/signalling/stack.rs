@@ -126,21 +126,32 @@ impl TransportEventInspector for Inspector {
     async fn handle(&self, event: TransportEvent) -> Option<TransportEvent> {
         let TransportEvent::Incoming(message, connection, source) = &event else { return Some(event) };
         let ip = source.get_socketaddr().ok()?.ip();
-        self.gate.leave(ip);
-        let Some(endpoint) = self.endpoint.get().and_then(Weak::upgrade) else { return Some(event) };
+        let Some(endpoint) = self.endpoint.get().and_then(Weak::upgrade) else {
+            self.gate.leave(ip);
+            return Some(event);
+        };
         match message {
             SipMessage::Request(request) => {
-                let key = TransactionKey::from_request(request, TransactionRole::Server).ok()?;
+                let Ok(key) = TransactionKey::from_request(request, TransactionRole::Server) else {
+                    self.gate.leave(ip);
+                    return None;
+                };
                 if request.method == StackMethod::Ack || endpoint.transactions.contains_key(&key) {
+                    self.gate.leave(ip);
                     return Some(event);
                 }
                 let said = endpoint.finished_transactions.get(&key).flatten();
-                if let Some(response) = answer_again(message, said) {
-                    if let Err(error) = connection.send(response, Some(source)).await {
-                        tracing::debug!(%error, "a response was not sent");
-                    }
+                if said.is_some() || request.method == StackMethod::Cancel {
+                    let (message, connection, source) = (message.clone(), connection.clone(), source.clone());
+                    let gate = self.gate.clone();
+                    // Nobody else waits for it, and it keeps its place until it is done.
+                    tokio::spawn(async move {
+                        answer_again(&message, said, &connection, &source).await;
+                        gate.leave(ip);
+                    });
                     return None;
                 }
+                self.gate.leave(ip);
                 // Each request that is answered takes memory until it is.
                 let may_enter = self.gate.pending.enter(ip, dialog_of(request).as_ref());
                 if !may_enter {
@@ -149,6 +160,7 @@ impl TransportEventInspector for Inspector {
                 may_enter.then_some(event)
             }
             SipMessage::Response(response) => {
+                self.gate.leave(ip);
                 let is_answer = response.status_code.code() / 100 == 2;
                 let key = TransactionKey::from_response(response, TransactionRole::Client).ok()?;
                 if !is_answer || endpoint.transactions.get(&key).is_some() {
@@ -167,20 +179,30 @@ impl TransportEventInspector for Inspector {
     }
 }
 
-/// The response to a CANCEL of what isn't there any more (RFC 3261, section 9.2), and the one that was given before to a
-/// request that comes again. The stack has both too, but sends them where the `Via` says, which is anywhere; and asks for the
-/// address of a name there, while everybody waits.
-fn answer_again(request: &SipMessage, said: Option<SipMessage>) -> Option<SipMessage> {
-    let Some(Message::Request(request)) = from_stack(request) else { return None };
-    if request.method != Method::Cancel {
-        return said;
+/// Answers a CANCEL of what isn't there any more (RFC 3261, section 9.2), and says again what was said to a request that comes
+/// again. The stack does both too, but sends it where the `Via` says, which is anywhere; and asks for the address of a name
+/// there, while everybody waits.
+async fn answer_again(
+    request: &SipMessage,
+    said: Option<SipMessage>,
+    connection: &SipConnection,
+    source: &SipAddr,
+) {
+    let Some(Message::Request(request)) = from_stack(request) else { return };
+    let response = if request.method == Method::Cancel {
+        let tag = said.as_ref().and_then(from_stack).and_then(|said| match said {
+            Message::Response(response) => response.headers.tag_of("To"),
+            Message::Request(_) => None,
+        });
+        let status = if said.is_some() { 200 } else { 481 };
+        to_stack(Response::to(&request, status, tag.as_deref().unwrap_or("0")).to_bytes())
+    } else {
+        said
+    };
+    let Some(response) = response else { return };
+    if let Err(error) = connection.send(response, Some(source)).await {
+        tracing::debug!(%error, "a response was not sent");
     }
-    let tag = said.as_ref().and_then(from_stack).and_then(|said| match said {
-        Message::Response(response) => response.headers.tag_of("To"),
-        Message::Request(_) => None,
-    });
-    let status = if said.is_some() { 200 } else { 481 };
-    to_stack(Response::to(&request, status, tag.as_deref().unwrap_or("0")).to_bytes())
 }
 
 impl Stack {
