@@ -16,17 +16,7 @@ const G711: [&str; 2] = ["PCMU", "PCMA"];
 /// The table and the lines below it.
 pub(super) fn of(runs: &[Run]) -> String {
     let mut page = String::new();
-    let first = &runs[0];
-    let _ = writeln!(
-        page,
-        "{}, {:.0} s a run, Tercet {}: {} CPUs of {}, Linux {}, the server and the tester together on them.\n",
-        first.date.split('T').next().unwrap_or_default(),
-        first.seconds,
-        first.target.version.as_deref().unwrap_or("of unknown version"),
-        first.machine.cpus,
-        first.machine.cpu,
-        first.machine.kernel
-    );
+    let _ = writeln!(page, "{}\n", runs[0].circumstances());
     page.push_str(
         "| Calls | In a room with | Lost: calls, packets | Jitter p50 / p95 / max | CPU: room, with calls | The first call | \
          A further one | Of all, each | Its floor: RTP + codec | Of the floor | Calls on a core |\n\

@@ -146,6 +146,17 @@ pub(super) struct Promise {
 }
 
 impl Run {
+    /// When, how long and on what machine it ran: a sentence.
+    pub(super) fn circumstances(&self) -> String {
+        let Machine { cpu, cpus, kernel } = &self.machine;
+        format!(
+            "{}, {:.0} s a run, Tercet {}: {cpus} CPUs of {cpu}, Linux {kernel}, the server and the tester together on them.",
+            self.date.split('T').next().unwrap_or_default(),
+            self.seconds,
+            self.target.version.as_deref().unwrap_or("of unknown version"),
+        )
+    }
+
     /// What the curves have on their x axis: rooms; or participants, those who were taken in.
     pub(super) fn size(&self) -> f64 {
         if self.scenario.name == "rooms" {

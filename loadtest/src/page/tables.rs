@@ -7,17 +7,7 @@ use super::run::{self, Run};
 /// All of them, under headings of the third level.
 pub(super) fn of(runs: &[Run]) -> String {
     let mut page = String::new();
-    let first = &runs[0];
-    let _ = writeln!(
-        page,
-        "{}, {:.0} s a run, Tercet {}: {} CPUs of {}, Linux {}, the server and the tester together on them.",
-        first.date.split('T').next().unwrap_or_default(),
-        first.seconds,
-        first.target.version.as_deref().unwrap_or("of unknown version"),
-        first.machine.cpus,
-        first.machine.cpu,
-        first.machine.kernel
-    );
+    let _ = writeln!(page, "{}", runs[0].circumstances());
     for (heading, picture, rows) in [
         ("A town hall: three voices", "mouth-to-ear", run::townhalls(runs)),
         ("One voice, ever more listeners", "growth", run::growth(runs)),

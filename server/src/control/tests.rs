@@ -14,6 +14,21 @@ use crate::access::Claims;
 use crate::config::Config;
 use crate::media::{Selection, WorkerCommand, WorkerEvent, WorkerId};
 
+/// A browser comes in whose socket has room for so many messages; the welcome waits to be read. `None` if it isn't let in.
+pub(super) fn join(
+    control: &mut Control,
+    now: Instant,
+    claims: Claims,
+    messages_max: usize,
+) -> Option<(Attached, mpsc::Receiver<Arc<Outgoing>>)> {
+    let (socket, outbox) = mpsc::channel(messages_max);
+    let (reply, mut attached) = oneshot::channel();
+    let transport = Transport::Webrtc;
+    control.input(now, ControlInput::Join { claims, transport, name: None, request: None, socket, reply });
+    let attached = attached.try_recv().expect("answered at once").ok()?;
+    Some((attached, outbox))
+}
+
 /// A moderator, `mod`, and in this order the listeners `a`, `b`, `c` and `d`, of whom two are listed.
 struct Hall {
     control: Control,
@@ -45,19 +60,8 @@ impl Hall {
             first_moderates: false,
             expires: 0,
         };
-        let (socket, outbox) = mpsc::channel(64);
-        let (reply, mut attached) = oneshot::channel();
-        let join = ControlInput::Join {
-            claims,
-            transport: Transport::Webrtc,
-            name: None,
-            request: None,
-            socket,
-            reply,
-        };
-        self.control.input(self.now, join);
-        let attached = attached.try_recv().expect("answered at once").expect("there is place");
-        self.clients.insert(identity, (attached, outbox));
+        let joined = join(&mut self.control, self.now, claims, 64).expect("there is place");
+        self.clients.insert(identity, joined);
     }
 
     fn resume(&mut self, identity: &'static str, former: &Welcome) -> Welcome {

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use tercet_protocol::{ClientMessage, Request, Transport, Welcome};
-use tokio::sync::{mpsc, oneshot};
+use tercet_protocol::{ClientMessage, Request, Welcome};
+use tokio::sync::mpsc;
 
 use super::*;
 use crate::access::Claims;
 use crate::config::Config;
+use crate::control::tests::join;
 use crate::control::{ControlInput, Outgoing};
 
 const SIP: &str = "[[sip.user]]\nname = 'ada'\npassword = 'a-long-password'\n\
@@ -72,18 +73,7 @@ impl Desk {
             first_moderates: true,
             expires: 0,
         };
-        let (socket, outbox) = mpsc::channel(64);
-        let (reply, mut attached) = oneshot::channel();
-        let join = ControlInput::Join {
-            claims,
-            transport: Transport::Webrtc,
-            name: None,
-            request: None,
-            socket,
-            reply,
-        };
-        self.control.input(self.now, join);
-        let attached = attached.try_recv().expect("answered at once").expect("there is place");
+        let (attached, outbox) = join(&mut self.control, self.now, claims, 64).expect("there is place");
         Client { attached, outbox }
     }
 

@@ -10,13 +10,14 @@ use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 use tercet_core::{NodeId, RoomId};
 use tercet_protocol::{
-    ClientMessage, LeaveReason, Request, Role, ServerMessage, TrackOrigin, Transport, WireParticipant,
+    ClientMessage, LeaveReason, Request, Role, ServerMessage, TrackOrigin, WireParticipant,
 };
 use tokio::sync::{mpsc, oneshot};
 
 use crate::access::Claims;
 use crate::cluster::{ClusterCommand, ClusterEvent, RoomMessage};
 use crate::config::Config;
+use crate::control::tests::join;
 use crate::control::{Attached, Control, ControlInput, Outgoing};
 use crate::media::WorkerId;
 
@@ -160,20 +161,7 @@ impl Nodes {
             first_moderates: false,
             expires: 0,
         };
-        let (socket, outbox) = mpsc::channel(1024);
-        let (reply, mut attached) = oneshot::channel();
-        control.input(
-            self.now,
-            ControlInput::Join {
-                claims,
-                transport: Transport::Webrtc,
-                name: None,
-                request: None,
-                socket,
-                reply,
-            },
-        );
-        let Ok(attached) = attached.try_recv().expect("answered at once") else {
+        let Some((attached, outbox)) = join(control, self.now, claims, 1024) else {
             // The node stops.
             return;
         };
