@@ -231,7 +231,8 @@ pub(crate) struct TokenArgs {
 /// The flags of `tercet config`.
 #[derive(Args, Debug)]
 pub(crate) struct ConfigArgs {
-    /// Check this file, with the environment of this moment, as `tercet serve --config PATH` would
+    /// Check this file, with the environment of this moment, as `tercet serve --config PATH` would; but nothing is opened
+    /// for it: no port, no certificate and no prompt
     #[arg(long, value_name = "PATH")]
     check: Option<PathBuf>,
 }

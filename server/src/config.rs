@@ -28,7 +28,7 @@ pub(crate) use sip::{
     SIP_DEFAULT, SipCallerId, SipCallers, SipCodec, SipConfig, SipDials, SipRoute, SipSrtp, SipTransport,
     SipTrunk,
 };
-pub(crate) use validate::{NAME_CHARS_MAX, is_name};
+pub(crate) use validate::{NAME_CHARS_MAX, is_callable, is_name};
 
 /// The secret that signs tokens where nothing else is configured. Everybody can read it here, so
 /// [`Config::access_secret`] accepts it only where nobody else can reach the server: on loopback.

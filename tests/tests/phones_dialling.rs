@@ -67,9 +67,14 @@ impl Office {
 
     /// The status of a call by HTTP.
     fn post_call(&self, room: &str, to: &str) -> anyhow::Result<u16> {
+        self.post_to(room, "calls", to)
+    }
+
+    /// The status of a request of a moderator's that names somebody.
+    fn post_to(&self, room: &str, what: &str, to: &str) -> anyhow::Result<u16> {
         let token = self.ticket(room, "by-http", Role::Moderator)?.token;
         let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
-        let request = agent.post(format!("http://{}/v1/rooms/{room}/calls", self.http));
+        let request = agent.post(format!("http://{}/v1/rooms/{room}/{what}", self.http));
         let request = request.header("authorization", format!("Bearer {token}"));
         let body = format!(r#"{{"to": "{to}"}}"#);
         Ok(request.header("content-type", "application/json").send(body)?.status().as_u16())
@@ -280,5 +285,25 @@ async fn where_there_are_no_phones_nobody_is_told_that_they_may_dial() -> anyhow
     let mut ada = server.join("hall", "ada", Role::Moderator).await?;
     assert_eq!(ada.welcome().dial, None);
     assert_eq!(dial(&mut ada, order("ben")).await?, Err(ErrorCode::NoPhones));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_user_who_was_called_is_sent_to_another_room() -> anyhow::Result<()> {
+    let office = Office::start("", "")?;
+    let mut host = office.join("hall", "host", Role::Moderator).await?;
+    let mut side = office.join("side", "side", Role::Listener).await?;
+    let phone = office.phone("ben").await?;
+    let call = dial(&mut host, order("ben")).await?.map_err(|code| anyhow::anyhow!("{code:?}"))?;
+    stands(&mut host, call, CallState::Ringing).await?;
+    phone.accept().await?;
+    let there = stands(&mut host, call, CallState::Talking).await?.participant.context("who it is")?;
+    assert_eq!(office.post_to("hall", &format!("phones/{there}/transfer"), "side")?, 202);
+    let joined = side.wait_for(SOON, |message| match message {
+        ServerMessage::ParticipantJoined { participant } => Some(participant.transport),
+        _ => None,
+    });
+    assert_eq!(joined.await.with_context(|| phone.log())?, Transport::Sip);
+    stands(&mut host, call, CallState::Ended).await?;
     Ok(())
 }

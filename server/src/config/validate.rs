@@ -244,6 +244,16 @@ impl Config {
         check_range("sip.silent_ms", sip.silent_ms, 1000, TIME_MS_MAX)?;
         check_range("sip.calls_max", sip.calls_max, 1, 100_000)?;
         check_range("sip.calls_per_minute", sip.calls_per_minute, 1, 100_000)?;
+        for (index, user) in sip.user.iter().enumerate() {
+            let name = &user.name;
+            ensure(sip.user[..index].iter().all(|other| other.name != *name), || {
+                format!("two users of sip are called {name}")
+            })?;
+            ensure(is_callable(name), || {
+                format!("nobody could call the sip.user {name:?}: 1 to 64 letters, digits, and + * # . - _")
+            })?;
+            ensure(!user.password.is_empty(), || format!("the sip.user {name} has no password"))?;
+        }
         for (index, trunk) in sip.trunk.iter().enumerate() {
             let name = &trunk.name;
             ensure(sip.trunk[..index].iter().all(|other| other.name != *name), || {
@@ -362,6 +372,15 @@ impl ClusterConfig {
         ];
         keys.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key).collect()
     }
+}
+
+/// Who may be called: E.164 has 15 digits, extensions and names of users are longer.
+const CALLABLE_CHARS_MAX: usize = 64;
+
+/// Whether a number, or a user of SIP, may be so.
+pub(crate) fn is_callable(to: &str) -> bool {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "+*#.-_".contains(c);
+    (1..=CALLABLE_CHARS_MAX).contains(&to.len()) && to.chars().all(is_plain)
 }
 
 /// Whether this may name a room or a participant; tokens are held to the same rule.

@@ -15,11 +15,8 @@ use super::call::Call;
 use super::gateway::{CALL_EVENTS_MAX, Calls, Shared};
 use super::routes::{Destination, shown_name};
 use crate::access::display_name;
-use crate::config::{SipConfig, SipDials};
+use crate::config::{SipConfig, SipDials, is_callable};
 use crate::control::{Attached, ControlHandle, ControlInput};
-
-/// Who is dialled, at most: E.164 has 15 digits, extensions and names of users are longer.
-const TO_CHARS_MAX: usize = 64;
 
 /// Calls out a minute, and at once: a stolen token is not to empty anybody's account.
 const DIALS_PER_MINUTE: u32 = 60;
@@ -249,12 +246,6 @@ impl Dialler {
         self.shared.control.send(ControlInput::ServeCalls { commands }).await;
         tokio::spawn(self.clone().serve(queue))
     }
-}
-
-/// Whether somebody may be named so.
-pub(super) fn is_callable(to: &str) -> bool {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "+*#.-_".contains(c);
-    (1..=TO_CHARS_MAX).contains(&to.len()) && to.chars().all(is_plain)
 }
 
 /// The trunk of a call, or none where it is one of our users who is called.

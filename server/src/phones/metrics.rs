@@ -34,6 +34,9 @@ impl PhoneMetrics {
             (reason, counter!("tercet_phone_packets_dropped_total", "reason" => reason.as_str()))
         };
         describe();
+        for name in ["tercet_wrong_pins_total", "tercet_phone_keys_dropped_total"] {
+            counter!(name).absolute(0);
+        }
         PhoneMetrics {
             lines: gauge!("tercet_phone_lines"),
             rooms: gauge!("tercet_phone_rooms"),

@@ -7,8 +7,9 @@ use std::time::Instant;
 
 use tercet_sip_gateway::signalling::CallId;
 
-use super::dialling::{DialError, Dialler, is_callable, lock};
+use super::dialling::{DialError, Dialler, lock};
 use super::gateway::Shared;
+use crate::config::is_callable;
 
 /// Which call a participant is, of the phones in rooms.
 #[derive(Default)]

@@ -421,7 +421,7 @@ impl Core {
         }
         call.is_told_over = true;
         self.timers.set(now + GIVE_UP + Duration::from_secs(1), Timer::Forget(id));
-        tracing::info!(call = %id, ?reason, status, "a call ended");
+        tracing::debug!(call = %id, ?reason, status, "a call ended");
         self.tell(Event::Ended { call: id, reason, status });
     }
 

@@ -181,7 +181,7 @@ impl Handle {
     }
 
     /// Asks the peer to call `target` in our place (REFER): a URI; or a number or name, at the trunk of the call, or else where
-    /// the peer has called us.
+    /// the peer reaches us.
     ///
     /// # Errors
     /// The gateway has too much to do.

@@ -172,7 +172,7 @@ impl Core {
         call.invite = Some(Pending { tx: arrived.tx, request: arrived.request });
         call.invite_key = Some(key);
         self.calls.insert(id, call);
-        tracing::info!(call = %id, peer = ?incoming.peer, source = %incoming.source, "a call came in");
+        tracing::debug!(call = %id, peer = ?incoming.peer, source = %incoming.source, "a call came in");
         self.tell(Event::Incoming(Box::new(incoming)));
     }
 

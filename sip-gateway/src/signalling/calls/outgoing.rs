@@ -137,7 +137,7 @@ impl Core {
         if let Some(call) = self.calls.get_mut(&id) {
             call.invited = Some(tx);
         }
-        tracing::info!(call = %id, trunk, "a call goes out");
+        tracing::debug!(call = %id, trunk, "a call goes out");
     }
 
     fn is_trunk_full(&self, trunk: usize) -> bool {

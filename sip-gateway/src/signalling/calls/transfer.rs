@@ -27,16 +27,14 @@ impl Core {
         self.send(Purpose::Refer(id), refer, hop, trunk);
     }
 
-    /// A number or name where the peer has called us, or at the trunk that the call is through.
+    /// A number or name at the trunk that the call is through, or where the peer reaches us.
     fn beside_us(&self, trunk: Option<usize>, refer: &Request, user: &str) -> Option<Uri> {
-        let host = match trunk {
-            Some(trunk) => self.config.trunks[trunk].host.clone(),
-            None => {
-                let us = Uri::parse(&Address::parse(refer.headers.get("From")?)?.uri).ok()?;
-                us.port.map_or(us.host.clone(), |port| format!("{}:{port}", us.host))
-            }
-        };
-        Uri::parse(&format!("sip:{}@{host}", escape_user(user))).ok()
+        let user = escape_user(user);
+        if let Some(trunk) = trunk {
+            return Uri::parse(&format!("sip:{user}@{}", self.config.trunks[trunk].host)).ok();
+        }
+        let us = Uri::parse(&Address::parse(refer.headers.get("Contact")?)?.uri).ok()?;
+        Some(Uri { user: Some(user), ..us })
     }
 
     pub(super) fn on_refer_response(&mut self, id: CallId, response: &Response) {
