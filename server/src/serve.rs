@@ -231,7 +231,9 @@ fn announce(
     let cluster =
         nodes.map(|address| format!("  cluster node {} on UDP {address}\n", cluster::own_id(config)));
     let phones = sip.iter().find(|(transport, _)| *transport == phones::SipTransport::Udp);
-    let phones = phones.map(|(_, address)| format!("  phones  sip:ROOM@{address}\n"));
+    // With routes, who calls names no room.
+    let called = if config.sip.route.is_empty() { "ROOM@" } else { "" };
+    let phones = phones.map(|(_, address)| format!("  phones  sip:{called}{address}\n"));
     let said = format!(
         "Tercet {}\n  demo    http://{http}/{demo}\n  media   UDP {}\n{}{}  access  {access}\n",
         env!("CARGO_PKG_VERSION"),

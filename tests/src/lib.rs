@@ -279,8 +279,8 @@ fn addresses(child: &mut Child) -> anyhow::Result<Addresses> {
             http = Some(url.trim_end_matches('/').parse()?);
         } else if let Some((_, addresses)) = line.split_once("media   UDP ") {
             media = Some(addresses.split(", ").map(str::parse).collect::<Result<_, _>>()?);
-        } else if let Some((_, address)) = line.split_once("phones  sip:ROOM@") {
-            sip = Some(address.parse()?);
+        } else if let Some((_, address)) = line.split_once("phones  sip:") {
+            sip = Some(address.trim_start_matches("ROOM@").parse()?);
         } else if let Some((_, address)) = line.split_once(" on UDP ") {
             nodes = Some(address.parse()?);
         }

@@ -48,7 +48,7 @@ export async function startServer(...args) {
         /** Where it listens for other nodes, if it may have any. */
         nodes: said.join("\n").match(/cluster node .* on UDP (\S+)/)?.[1],
         /** What phones call to be in a room, with `--sip 127.0.0.1:0`. */
-        sipUri: (room) => `sip:${room}@${said.join("\n").match(/phones +sip:ROOM@(\S+)/)[1]}`,
+        sipUri: (room) => `sip:${room}@${said.join("\n").match(/phones +sip:(?:ROOM@)?(\S+)/)[1]}`,
         /** Stands still, as if the network were gone, until `thaw`. */
         freeze: () => server.kill("SIGSTOP"),
         thaw: () => server.kill("SIGCONT"),
