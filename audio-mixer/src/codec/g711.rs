@@ -36,6 +36,16 @@ impl Law {
         };
         debug_assert_eq!(done, Ok(bytes.len()));
     }
+
+    /// Whether all samples are the very least ones: up to 16 of 32768, which is below [`QUIET_DBOV`].
+    fn is_quiet(self, bytes: &[u8]) -> bool {
+        match self {
+            // The magnitude is what the inverse says without its sign: steps of 8 here.
+            Law::Mu => bytes.iter().fold(0, |most, byte| most.max(!byte & 0x7f)) <= 2,
+            // Even bits are inverted, and the steps are of 16 from 8 on.
+            Law::A => bytes.iter().fold(0, |most, byte| most.max((byte ^ 0x55) & 0x7f)) == 0,
+        }
+    }
 }
 
 /// Late by 5 ms, the resampler's.
@@ -86,6 +96,10 @@ impl G711Decoder {
 impl Decoder for G711Decoder {
     fn decode(&mut self, payload: &[u8], samples: &mut Vec<i16>) -> Result<(), DecodeError> {
         self.duration(payload).ok_or(DecodeError)?;
+        if self.is_quiet && self.law.is_quiet(payload) {
+            self.resampler.pass(payload.len(), samples);
+            return Ok(());
+        }
         let mut narrow = [0; PACKET_SAMPLES_MAX / RATIO];
         let narrow = &mut narrow[..payload.len()];
         self.law.expand(payload, narrow);
@@ -116,6 +130,22 @@ mod tests {
         let mut packet = vec![0; samples.len()];
         Law::Mu.compress(&samples, &mut packet);
         packet
+    }
+
+    #[test]
+    fn what_is_quiet_by_its_bytes_is_so_by_its_samples() {
+        for law in [Law::Mu, Law::A] {
+            for byte in 0..=u8::MAX {
+                let (bytes, mut samples) = ([byte; 160], [0; 160]);
+                law.expand(&bytes, &mut samples);
+                if law.is_quiet(&bytes) {
+                    assert!(level_dbov(&samples) < QUIET_DBOV, "{byte:#x}: {}", samples[0]);
+                }
+            }
+            let mut silence = [0; 160];
+            law.compress(&[0; 160], &mut silence);
+            assert!(law.is_quiet(&silence));
+        }
     }
 
     #[test]

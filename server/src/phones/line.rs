@@ -1,34 +1,39 @@
 //! The media of one call on the thread of phones: its sockets, its leg, and what it is told beside the room.
 
-use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use audio_mixer::{Codec, DtmfDetector, Encoder, FRAME_SAMPLES, Frame, Pulled, SILENCE};
 use bytes::Bytes;
-use mio::net::UdpSocket;
-use tercet_core::{EndpointId, RoomId};
+use tercet_core::EndpointId;
 use tercet_sip_gateway::leg::{Arrived, Caller, Dropped, Leg, Numbers};
 use tercet_sip_gateway::sdp::Negotiated;
 use tokio::sync::mpsc;
 
-use super::LineEvent;
+use super::socket::{Inbox, PhoneSocket};
+use super::thread::RoomKey;
+use super::{LineEvent, PortPair};
 
-/// Datagrams read of one socket before others have their turn: a second of a phone that sends packets of 20 ms.
-const DATAGRAMS_A_TURN: usize = 50;
+/// Datagrams read of one socket in a tick: a second of a phone that sends packets of 20 ms.
+const DATAGRAMS_A_TICK: usize = 50;
+
+/// Packets of 20 ms that come so far apart come one a tick.
+const ONE_A_TICK: std::ops::Range<Duration> = Duration::from_millis(13)..Duration::from_millis(27);
 
 /// Something that is played to a phone: samples at [`audio_mixer::RATE_HZ`].
 pub(crate) type Sound = Arc<[i16]>;
 
 /// One call.
 pub(super) struct Line {
-    rtp: UdpSocket,
-    rtcp: UdpSocket,
+    rtp: PhoneSocket,
+    rtcp: PhoneSocket,
+    /// When the last packet came.
+    received_at: Option<Instant>,
     pub(super) leg: Option<Leg>,
     caller: Caller,
     /// Where it takes part.
-    pub(super) room: Option<(RoomId, EndpointId)>,
+    pub(super) room: Option<(RoomKey, EndpointId)>,
     events: mpsc::Sender<LineEvent>,
     /// What is said to it, in place of the room, and how much of it was.
     said: Option<(Sound, usize)>,
@@ -43,26 +48,20 @@ pub(super) struct Line {
     told_silent: bool,
 }
 
-/// What reading a socket came to.
+/// What reading sockets came to.
 #[derive(Default)]
 pub(super) struct Received {
     pub(super) packets: u64,
     pub(super) bytes: u64,
     pub(super) dropped: Vec<Dropped>,
-    /// There may be more.
-    pub(super) is_unfinished: bool,
 }
 
 impl Line {
-    pub(super) fn new(
-        rtp: UdpSocket,
-        rtcp: UdpSocket,
-        caller: Caller,
-        events: mpsc::Sender<LineEvent>,
-    ) -> Line {
+    pub(super) fn new(ports: PortPair, caller: Caller, events: mpsc::Sender<LineEvent>) -> Line {
         Line {
-            rtp,
-            rtcp,
+            rtp: PhoneSocket::new(ports.rtp),
+            rtcp: PhoneSocket::new(ports.rtcp),
+            received_at: None,
             leg: None,
             caller,
             room: None,
@@ -76,10 +75,6 @@ impl Line {
             told_heard: false,
             told_silent: false,
         }
-    }
-
-    pub(super) fn sockets(&mut self) -> [&mut UdpSocket; 2] {
-        [&mut self.rtp, &mut self.rtcp]
     }
 
     /// What was agreed on with the phone, for the first time or anew. Returns whether its keys fit.
@@ -98,36 +93,64 @@ impl Line {
         }
     }
 
-    /// Reads what has come on one of the sockets.
-    pub(super) fn receive(&mut self, now: Instant, is_rtcp: bool, buffer: &mut [u8]) -> Received {
-        let mut received = Received::default();
-        for _ in 0..DATAGRAMS_A_TURN {
-            let socket = if is_rtcp { &self.rtcp } else { &self.rtp };
-            let (length, from) = match socket.recv_from(buffer) {
-                Ok(datagram) => datagram,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return received,
-                // ICMP told of a datagram that did not arrive (Linux, ip(7)): the next call reads on.
-                Err(_) => continue,
+    /// Reads the phone's packets. Of a phone whose packets come one a tick no second one is asked for: that is half of what
+    /// reading costs.
+    pub(super) fn receive(&mut self, inbox: &mut Inbox, received: &mut Received) {
+        for _ in 0..DATAGRAMS_A_TICK {
+            let Some((at, arrived)) = self.receive_one(false, inbox, received) else {
+                return;
             };
-            received.packets += 1;
-            received.bytes += length as u64;
-            let Some(leg) = &mut self.leg else {
-                continue;
-            };
-            match leg.receive(now, from, &buffer[..length]) {
-                Arrived::Sound => {
-                    if !std::mem::replace(&mut self.told_heard, true) {
-                        self.tell(LineEvent::Heard);
-                    }
-                    self.told_silent = false;
-                }
-                Arrived::Key(key) => self.tell(LineEvent::Key(key)),
-                Arrived::Report | Arrived::Goodbye | Arrived::Nothing => {}
-                Arrived::Dropped(reason) => received.dropped.push(reason),
+            let apart = self.received_at.replace(at).map(|former| at.saturating_duration_since(former));
+            if arrived == Some(Arrived::Sound) && apart.is_some_and(|apart| ONE_A_TICK.contains(&apart)) {
+                return;
             }
         }
-        received.is_unfinished = true;
-        received
+    }
+
+    /// Reads all that there is, on both ports.
+    pub(super) fn receive_all(&mut self, inbox: &mut Inbox, received: &mut Received) {
+        for is_rtcp in [false, true] {
+            for _ in 0..DATAGRAMS_A_TICK {
+                if self.receive_one(is_rtcp, inbox, received).is_none() {
+                    break;
+                }
+            }
+        }
+    }
+
+    /// Reads a datagram: when it came, and what became of it, if it could be read. `None` if there is none.
+    fn receive_one(
+        &mut self,
+        is_rtcp: bool,
+        inbox: &mut Inbox,
+        received: &mut Received,
+    ) -> Option<(Instant, Option<Arrived>)> {
+        let now = inbox.now();
+        let socket = if is_rtcp { &self.rtcp } else { &self.rtp };
+        // ICMP told of a datagram that did not arrive (Linux, ip(7)): the next one is read.
+        let Ok(datagram) = socket.receive(inbox) else {
+            return Some((now, None));
+        };
+        let datagram = datagram?;
+        received.packets += 1;
+        received.bytes += datagram.bytes.len() as u64;
+        let Some(leg) = &mut self.leg else {
+            return Some((datagram.at, None));
+        };
+        let at = datagram.at;
+        let arrived = leg.receive(at, datagram.from, datagram.bytes);
+        match arrived {
+            Arrived::Sound => {
+                if !std::mem::replace(&mut self.told_heard, true) {
+                    self.tell(LineEvent::Heard);
+                }
+                self.told_silent = false;
+            }
+            Arrived::Key(key) => self.tell(LineEvent::Key(key)),
+            Arrived::Report | Arrived::Goodbye | Arrived::Nothing => {}
+            Arrived::Dropped(reason) => received.dropped.push(reason),
+        }
+        Some((at, Some(arrived)))
     }
 
     /// The phone's next 20 ms, if it has media.
@@ -235,10 +258,10 @@ impl Line {
         }
     }
 
-    /// Sends; a datagram that the system doesn't take is lost, as on the way.
+    /// Sends, on one of its ports. Returns whether the system took it.
     pub(super) fn send(&self, is_rtcp: bool, datagram: &[u8], to: SocketAddr) -> bool {
         let socket = if is_rtcp { &self.rtcp } else { &self.rtp };
-        socket.send_to(datagram, to).is_ok()
+        socket.send(datagram, to)
     }
 
     /// Whoever has the call is behind only if it has ended for them, or a machine presses keys.

@@ -21,6 +21,7 @@ mod ports;
 mod record;
 mod room;
 mod routes;
+mod socket;
 mod stream;
 mod thread;
 mod transfers;

@@ -38,8 +38,6 @@ struct Phone {
     gate: Gate,
     /// What it says in this tick.
     frame: Frame,
-    /// The same phone on another node, while it moves from one to the other.
-    own_elsewhere: Option<SourceId>,
     /// It has a position: its sum is another than that of others.
     own_limiter: Option<Limiter>,
     is_publishing: bool,
@@ -60,12 +58,16 @@ pub(super) struct PhoneRoom {
     wanted_by: FxHashMap<SourceId, Vec<WorkerId>>,
     /// In the order of their coming.
     phones: BTreeMap<EndpointId, Phone>,
+    /// Whose voice it is: a phone's own, and its own on another node while it moves from one to the other.
+    voices: FxHashMap<SourceId, EndpointId>,
     streams: FxHashMap<SourceId, Stream>,
     /// What all hear who have no position.
     mix: MixMinus,
     reserve: Frame,
     /// Who is in the mix, with what was added of them: whoever it is doesn't hear it.
     mixed: Vec<(SourceId, Frame)>,
+    /// Those phones that are in the mix.
+    in_mix: Vec<EndpointId>,
     ramps: FxHashMap<SourceId, Ramp>,
     reserve_of: Option<SourceId>,
     limiter: Limiter,
@@ -88,10 +90,12 @@ impl PhoneRoom {
             others: Vec::new(),
             wanted_by: FxHashMap::default(),
             phones: BTreeMap::new(),
+            voices: FxHashMap::default(),
             streams: FxHashMap::default(),
             mix: MixMinus::default(),
             reserve: SILENCE,
             mixed: Vec::new(),
+            in_mix: Vec::new(),
             ramps: FxHashMap::default(),
             reserve_of: None,
             limiter: Limiter::default(),
@@ -105,6 +109,10 @@ impl PhoneRoom {
         }
     }
 
+    pub(super) fn id(&self) -> &RoomId {
+        &self.id
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.phones.is_empty()
     }
@@ -114,15 +122,16 @@ impl PhoneRoom {
             voice: Voice::new(open.sources.microphone),
             gate: open.gates.microphone,
             frame: SILENCE,
-            own_elsewhere: None,
             own_limiter: None,
             is_publishing: false,
         };
+        self.voices.insert(phone.voice.source(), open.endpoint);
         self.phones.insert(open.endpoint, phone);
     }
 
     pub(super) fn remove(&mut self, id: EndpointId) {
         if let Some(phone) = self.phones.remove(&id) {
+            self.voices.retain(|_, phone| *phone != id);
             self.silence_own(phone.voice.source());
             self.shards.microphone.set_standing(phone.voice.source(), Standing::Ordinary);
         }
@@ -150,8 +159,8 @@ impl PhoneRoom {
     }
 
     pub(super) fn set_own_elsewhere(&mut self, id: EndpointId, source: SourceId) {
-        if let Some(phone) = self.phones.get_mut(&id) {
-            phone.own_elsewhere = Some(source);
+        if self.phones.contains_key(&id) {
+            self.voices.insert(source, id);
         }
     }
 
@@ -217,7 +226,9 @@ impl PhoneRoom {
         phone.frame = *frame;
         let source = phone.voice.source();
         let is_heard = self.ramps.contains_key(&source) || self.reserve_of == Some(source);
-        let packet = phone.voice.packet(&mut phone.frame, is_heard);
+        let Some(packet) = phone.voice.packet(&mut phone.frame, is_heard) else {
+            return;
+        };
         if !std::mem::replace(&mut phone.is_publishing, true) {
             self.events.push(PhoneEvent::Started(id));
         }
@@ -282,6 +293,14 @@ impl PhoneRoom {
             frame.is_some()
         });
         self.ramps = ramps;
+        let in_mix = self.mixed.iter().filter_map(|(source, _)| self.voices.get(source).copied()).collect();
+        for former in std::mem::replace(&mut self.in_mix, in_mix) {
+            if !self.in_mix.contains(&former)
+                && let Some(phone) = self.phones.get_mut(&former)
+            {
+                phone.own_limiter = None;
+            }
+        }
         self.shared_before = self.shared;
         self.shared = self.limiter.limit(self.mix.all());
     }
@@ -290,24 +309,22 @@ impl PhoneRoom {
         if let Some(stream) = self.streams.get(&source) {
             return *stream.frame();
         }
-        let phone = self.phones.values().find(|phone| phone.voice.source() == source);
+        let phone = self.voices.get(&source).and_then(|id| self.phones.get(id));
         phone.map_or(SILENCE, |phone| phone.frame)
     }
 
     /// What a phone hears in this tick that nobody else hears, because it is in the sum itself. `None` for one that hears what
     /// others hear.
     pub(super) fn own_frame(&mut self, id: EndpointId) -> Option<Frame> {
-        let phone = self.phones.get_mut(&id)?;
-        let own = [Some(phone.voice.source()), phone.own_elsewhere];
-        let Some((_, own_frame)) = self.mixed.iter().find(|(source, _)| own.contains(&Some(*source))) else {
-            phone.own_limiter = None;
+        if !self.in_mix.contains(&id) {
             return None;
-        };
+        }
+        let (_, own_frame) = self.mixed.iter().find(|(source, _)| self.voices.get(source) == Some(&id))?;
         let mut sum = self.mix.without(own_frame);
         for (sample, reserve) in sum.iter_mut().zip(&self.reserve) {
             *sample += i32::from(*reserve);
         }
-        Some(phone.own_limiter.get_or_insert_default().limit(&sum))
+        Some(self.phones.get_mut(&id)?.own_limiter.get_or_insert_default().limit(&sum))
     }
 
     /// What everybody hears who has no position: encoded once a codec.

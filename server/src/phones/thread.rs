@@ -1,12 +1,12 @@
 //! The thread of phones: datagrams of phones, commands, and packets of workers in; the same out, each 20 ms.
 //!
-//! It waits as a media worker does. What arrives is taken at once, or where many call, a few times a tick; what phones hear is
-//! made at each tick.
+//! Phones are read at each tick, for nothing is done with their sound before: the system says when it came. For commands and
+//! what workers pass on it waits as a media worker does; where many call, these gather for some milliseconds.
 
 mod commands;
 mod tick;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -26,6 +26,7 @@ use tracing::{error, info, warn};
 use super::line::Line;
 use super::metrics::PhoneMetrics;
 use super::room::PhoneRoom;
+use super::socket::Inbox;
 use super::{LineCommand, Lines};
 use crate::backlog::Backlog;
 use crate::media::{
@@ -47,12 +48,13 @@ const CROSSINGS_A_TURN: usize = 4096;
 /// Ticks over which it is smoothed how long one takes: five seconds, which no burst lasts.
 const STRAIN_TICKS: u32 = 256;
 
-/// A tick that takes more than this, smoothed, leaves too little for datagrams: no more calls are taken. Half of it, and they
-/// are again.
+/// A tick that takes more than this, smoothed, leaves too little for all else: no more calls are taken. Two thirds of it, and
+/// they are again.
 const TICK_STRAINED: Duration = Duration::from_millis(15);
 const TICK_RELIEVED: Duration = Duration::from_millis(10);
 
-/// From so many calls on datagrams wait for each other: a thread that each of them wakes spends more on waking than on them.
+/// From so many calls on, what workers pass on waits for more of it: a thread that each packet wakes spends more on waking than
+/// on packets.
 const GATHER_CALLS_MIN: usize = 32;
 
 /// For so long, four times a tick, the last one right before it. Jitter buffers take it for jitter, which is less than that of a
@@ -108,13 +110,16 @@ impl Bound {
             events,
             backlog: Backlog::default(),
             lines: BTreeMap::new(),
-            rooms: FxHashMap::default(),
+            rooms: BTreeMap::new(),
+            room_keys: FxHashMap::default(),
+            last_room: RoomKey(0),
             endpoints: FxHashMap::default(),
-            unfinished: BTreeSet::new(),
             silent_after,
             is_strained,
             tick_takes: Duration::ZERO,
             metrics: PhoneMetrics::register(),
+            inbox: Inbox::new(Instant::now()),
+            ticks: 0,
             datagram: BytesMut::new(),
         };
         let run = move || {
@@ -131,6 +136,10 @@ impl Bound {
     }
 }
 
+/// Names a room as long as phones are in it, more shortly than its name does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct RoomKey(u64);
+
 struct Thread {
     poll: Poll,
     doorbell: Arc<Doorbell>,
@@ -141,28 +150,27 @@ struct Thread {
     events: mpsc::Sender<WorkerEvent>,
     backlog: Backlog<WorkerEvent>,
     lines: BTreeMap<CallId, Line>,
-    rooms: FxHashMap<RoomId, PhoneRoom>,
-    endpoints: FxHashMap<EndpointId, RoomId>,
-    /// Sockets of which there may be more to read.
-    unfinished: BTreeSet<Token>,
+    rooms: BTreeMap<RoomKey, PhoneRoom>,
+    room_keys: FxHashMap<RoomId, RoomKey>,
+    last_room: RoomKey,
+    endpoints: FxHashMap<EndpointId, RoomKey>,
     silent_after: Duration,
     is_strained: Arc<AtomicBool>,
     /// How long a tick takes, smoothed.
     tick_takes: Duration,
     metrics: PhoneMetrics,
+    inbox: Inbox,
+    ticks: u64,
     datagram: BytesMut,
 }
 
 impl Thread {
     fn run(mut self) -> anyhow::Result<()> {
-        let mut ready = Events::with_capacity(1024);
-        let mut buffer = vec![0; 2048];
+        let mut ready = Events::with_capacity(8);
         let mut tick_at = Instant::now() + TICK;
         loop {
             let is_idle = self.lines.is_empty() && self.rooms.is_empty() && self.backlog.is_empty();
-            let wait = if !self.unfinished.is_empty() {
-                Duration::ZERO
-            } else if self.lines.len() >= GATHER_CALLS_MIN {
+            let wait = if self.lines.len() >= GATHER_CALLS_MIN {
                 std::thread::sleep(until_gathered(Instant::now(), tick_at));
                 Duration::ZERO
             } else if is_idle {
@@ -174,21 +182,15 @@ impl Thread {
             match self.poll.poll(&mut ready, Some(wait)) {
                 Ok(()) => {}
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-                Err(error) => return Err(error).context("waiting for datagrams"),
+                Err(error) => return Err(error).context("waiting for commands"),
             }
-            for event in &ready {
-                match event.token() {
-                    DOORBELL => self.doorbell.answer(),
-                    token => {
-                        self.unfinished.insert(token);
-                    }
-                }
+            if !ready.is_empty() {
+                self.doorbell.answer();
             }
             let now = Instant::now();
             if is_idle {
                 tick_at = now + TICK;
             }
-            self.receive(now, &mut buffer);
             if !self.take_commands(now) {
                 return Ok(());
             }
@@ -204,24 +206,6 @@ impl Thread {
                 }
             }
             self.backlog.hand_over(&self.events);
-        }
-    }
-
-    fn receive(&mut self, now: Instant, buffer: &mut [u8]) {
-        for token in std::mem::take(&mut self.unfinished) {
-            let (call, is_rtcp) = call_of(token);
-            let Some(line) = self.lines.get_mut(&call) else {
-                continue;
-            };
-            match catch_unwind(AssertUnwindSafe(|| line.receive(now, is_rtcp, buffer))) {
-                Ok(received) => {
-                    self.metrics.received(&received);
-                    if received.is_unfinished {
-                        self.unfinished.insert(token);
-                    }
-                }
-                Err(_) => self.metrics.line_failed(call, line),
-            }
         }
     }
 
@@ -260,7 +244,7 @@ impl Thread {
             let Ok(Crossing { room, origin, news }) = self.crossings.try_recv() else {
                 return;
             };
-            if let Some(room) = self.rooms.get_mut(&room) {
+            if let Some(room) = self.room_keys.get(&room).and_then(|key| self.rooms.get_mut(key)) {
                 room.crossing(now, origin, news);
             }
         }
@@ -286,15 +270,6 @@ fn until_gathered(now: Instant, tick_at: Instant) -> Duration {
         0 => Duration::ZERO,
         _ => Duration::from_nanos((left - 1) % GATHER.as_nanos() as u64 + 1),
     }
-}
-
-/// Each call has two sockets, and so two tokens; the first two are the doorbell's.
-fn token_of(call: CallId, is_rtcp: bool) -> Token {
-    Token((call.0 as usize + 1) * 2 + usize::from(is_rtcp))
-}
-
-fn call_of(token: Token) -> (CallId, bool) {
-    (CallId((token.0 / 2 - 1) as u64), token.0 % 2 == 1)
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use audio_mixer::{Codec, Encoder, Frame, GainControl, level_dbov};
+use audio_mixer::{Codec, Encoder, Frame, GainControl, SILENCE, level_dbov};
 use selector::{Level, SourceId};
 use tercet_core::{AudioPacket, Encoding, StreamEpoch};
 
@@ -22,6 +22,11 @@ const HANGOVER_FRAMES: u32 = 25;
 /// The noise follows what is softer at once, and what is louder by 3 dB a second.
 const NOISE_RISE_DB: f32 = 0.06;
 
+/// Of a phone that has been inaudible for a second, so many times fewer packets are made: nothing is decided by them, and silence
+/// says how little it needs (as of DTX, RFC 6716, section 2.1.9). They come often enough that it counts as sending.
+const REST_AFTER_FRAMES: u32 = 50;
+const REST_FRAMES: u32 = 5;
+
 /// A packet of Opus that has no sound: a table-of-contents byte (RFC 6716, section 3.1; SILK, wideband, 20 ms, mono) and no
 /// frame, which decoders take for a pause (RFC 6716, section 3.2.1).
 const PAUSE: [u8; 1] = [0x48];
@@ -35,6 +40,8 @@ pub(super) struct Voice {
     pause: Arc<[u8]>,
     noise_db: f32,
     hangover: u32,
+    /// Frames since it was audible, or heard.
+    inaudible: u32,
     seq: u64,
     timestamp: u32,
 }
@@ -49,6 +56,7 @@ impl Voice {
             pause: PAUSE.into(),
             noise_db: 0.0,
             hangover: 0,
+            inaudible: 0,
             seq: 0,
             timestamp: 0,
         }
@@ -58,14 +66,17 @@ impl Voice {
         self.source
     }
 
-    /// Brings the frame to the loudness of others, and makes a packet of it. Whether it `is_heard` now: then it is encoded in
-    /// any case.
-    pub(super) fn packet(&mut self, frame: &mut Frame, is_heard: bool) -> AudioPacket {
+    /// Brings the frame to the loudness of others, and makes a packet of it; of one that has been silent for long, not of each.
+    /// Whether it `is_heard` now: then it is encoded in any case.
+    pub(super) fn packet(&mut self, frame: &mut Frame, is_heard: bool) -> Option<AudioPacket> {
+        self.timestamp = self.timestamp.wrapping_add(TICKS_A_FRAME);
+        if self.rests(frame, is_heard) {
+            return None;
+        }
         self.gain.apply(frame);
         let dbov = level_dbov(frame);
         let is_active = self.is_active(dbov);
         self.seq += 1;
-        self.timestamp = self.timestamp.wrapping_add(TICKS_A_FRAME);
         let payload = if is_active || is_heard {
             let encoder = self.encoder.get_or_insert_with(|| Codec::Opus.encoder());
             encoder.encode(frame, &mut self.payload);
@@ -74,7 +85,7 @@ impl Voice {
             self.encoder = None;
             self.pause.clone()
         };
-        AudioPacket {
+        Some(AudioPacket {
             source: self.source,
             epoch: StreamEpoch(0),
             seq: self.seq,
@@ -84,7 +95,14 @@ impl Voice {
             level: Level::from_dbov(dbov),
             voice: None,
             payload,
-        }
+        })
+    }
+
+    /// Nothing is to be made of this frame.
+    fn rests(&mut self, frame: &Frame, is_heard: bool) -> bool {
+        let is_inaudible = !is_heard && *frame == SILENCE;
+        self.inaudible = if is_inaudible { self.inaudible.wrapping_add(1) } else { 0 };
+        self.inaudible > REST_AFTER_FRAMES && !self.inaudible.is_multiple_of(REST_FRAMES)
     }
 
     fn is_active(&mut self, dbov: i8) -> bool {
@@ -97,5 +115,31 @@ impl Voice {
             self.hangover = self.hangover.saturating_sub(1);
         }
         self.hangover > 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use audio_mixer::FRAME_SAMPLES;
+
+    use super::*;
+
+    #[test]
+    fn long_silence_is_few_packets_and_its_end_is_one_at_once() {
+        let mut voice = Voice::new(SourceId(1));
+        let mut packets = |frame: Frame, is_heard, count: usize| {
+            (0..count).filter_map(|_| voice.packet(&mut frame.clone(), is_heard)).collect::<Vec<_>>()
+        };
+        let loud: Frame = std::array::from_fn(|n| if n % 40 < 20 { 8_000 } else { -8_000 });
+        assert_eq!(packets(SILENCE, false, 50).len(), 50, "for a second");
+        assert_eq!(packets(SILENCE, false, 50).len(), 10);
+        assert_eq!(packets(SILENCE, true, 10).len(), 10, "whoever is heard is heard to be silent");
+        let silent = packets(SILENCE, false, 54);
+        assert_eq!(silent.len(), 50);
+        let spoken = packets(loud, false, 1);
+        let (last, first) = (&silent[49], &spoken[0]);
+        assert_eq!(first.seq, last.seq + 1, "none was lost");
+        assert_eq!(first.timestamp - last.timestamp, 5 * TICKS_A_FRAME, "and time has passed");
+        assert_eq!(FRAME_SAMPLES * 3, TICKS_A_FRAME as usize);
     }
 }

@@ -2,13 +2,11 @@
 
 use std::time::Instant;
 
-use mio::Interest;
-use mio::net::UdpSocket;
-use tercet_core::EndpointId;
+use tercet_core::{EndpointId, RoomId};
 use tercet_sip_gateway::signalling::CallId;
 use tracing::warn;
 
-use super::{Thread, token_of};
+use super::{RoomKey, Thread};
 use crate::media::{OpenEndpoint, WorkerCommand};
 use crate::phones::LineCommand;
 use crate::phones::line::Line;
@@ -19,13 +17,14 @@ impl Thread {
         match command {
             WorkerCommand::Open(open) => self.open(now, &open),
             WorkerCommand::Close { endpoint } => {
-                if let Some(room) = self.endpoints.remove(&endpoint)
-                    && let Some(local) = self.rooms.get_mut(&room)
+                if let Some(key) = self.endpoints.remove(&endpoint)
+                    && let Some(local) = self.rooms.get_mut(&key)
                 {
                     local.remove(endpoint);
-                    self.pass_on(&room);
-                    if self.rooms.get(&room).is_some_and(PhoneRoom::is_empty) {
-                        self.rooms.remove(&room);
+                    self.pass_on(key);
+                    if let Some(room) = self.rooms.get(&key).filter(|room| room.is_empty()) {
+                        self.room_keys.remove(room.id());
+                        self.rooms.remove(&key);
                     }
                 }
             }
@@ -39,17 +38,17 @@ impl Thread {
                 self.with_room_of(endpoint, |room| room.set_own_elsewhere(endpoint, sources.microphone));
             }
             WorkerCommand::SetWanted { room, wanted_by } => {
-                if let Some(room) = self.rooms.get_mut(&room) {
+                if let Some(room) = self.room(&room) {
                     room.set_wanted(wanted_by);
                 }
             }
             WorkerCommand::Silence { room, sources } => {
-                if let Some(room) = self.rooms.get_mut(&room) {
+                if let Some(room) = self.room(&room) {
                     room.silence(&sources);
                 }
             }
             WorkerCommand::SetRoomWorkers { room, others } => {
-                if let Some(room) = self.rooms.get_mut(&room) {
+                if let Some(room) = self.room(&room) {
                     room.set_others(others);
                 }
             }
@@ -63,12 +62,20 @@ impl Thread {
     }
 
     fn open(&mut self, now: Instant, open: &OpenEndpoint) {
+        let key = *self.room_keys.entry(open.room.clone()).or_insert_with(|| {
+            self.last_room = RoomKey(self.last_room.0 + 1);
+            self.last_room
+        });
         let room = self
             .rooms
-            .entry(open.room.clone())
+            .entry(key)
             .or_insert_with(|| PhoneRoom::new(now, open.room.clone(), open.audio.clone()));
         room.add(open);
-        self.endpoints.insert(open.endpoint, open.room.clone());
+        self.endpoints.insert(open.endpoint, key);
+    }
+
+    fn room(&mut self, id: &RoomId) -> Option<&mut PhoneRoom> {
+        self.room_keys.get(id).and_then(|key| self.rooms.get_mut(key))
     }
 
     fn with_room_of(&mut self, endpoint: EndpointId, change: impl FnOnce(&mut PhoneRoom)) {
@@ -80,8 +87,12 @@ impl Thread {
     pub(super) fn line_command(&mut self, now: Instant, call: CallId, command: LineCommand) {
         match command {
             LineCommand::Open { ports, caller, events } => {
-                let (rtp, rtcp) = (UdpSocket::from_std(ports.rtp), UdpSocket::from_std(ports.rtcp));
-                self.open_line(call, Line::new(rtp, rtcp, caller, events));
+                self.lines.insert(call, Line::new(ports, caller, events));
+            }
+            LineCommand::Enter { room, endpoint } => {
+                if let (Some(line), Some(key)) = (self.lines.get_mut(&call), self.room_keys.get(&room)) {
+                    line.room = Some((*key, endpoint));
+                }
             }
             LineCommand::Close => self.close_line(call),
             command => {
@@ -92,25 +103,9 @@ impl Thread {
         }
     }
 
-    fn open_line(&mut self, call: CallId, mut line: Line) {
-        for (socket, is_rtcp) in line.sockets().into_iter().zip([false, true]) {
-            let token = token_of(call, is_rtcp);
-            if let Err(error) = self.poll.registry().register(socket, token, Interest::READABLE) {
-                warn!(%call, %error, "registering a socket");
-            }
-        }
-        self.lines.insert(call, line);
-    }
-
     fn close_line(&mut self, call: CallId) {
-        let Some(mut line) = self.lines.remove(&call) else {
-            return;
-        };
-        for socket in line.sockets() {
-            let _ = self.poll.registry().deregister(socket);
-        }
-        if let Some(leg) = &line.leg {
-            self.metrics.call_ended(leg);
+        if let Some(leg) = self.lines.remove(&call).and_then(|line| line.leg) {
+            self.metrics.call_ended(&leg);
         }
     }
 }
@@ -122,11 +117,10 @@ fn tell_line(now: Instant, call: CallId, line: &mut Line, command: LineCommand) 
                 warn!(%call, "keys that don't fit their suite");
             }
         }
-        LineCommand::Enter { room, endpoint } => line.room = Some((room, endpoint)),
         LineCommand::Leave => line.room = None,
         LineCommand::Say(sound) => line.say(sound),
         LineCommand::Music(sound) => line.set_music(sound),
         LineCommand::SetVolume { gain_db } => line.set_volume(gain_db),
-        LineCommand::Open { .. } | LineCommand::Close => {}
+        LineCommand::Open { .. } | LineCommand::Enter { .. } | LineCommand::Close => {}
     }
 }

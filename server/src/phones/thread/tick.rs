@@ -1,22 +1,49 @@
 //! What happens each 20 ms: phones are heard, rooms mixed, phones told, and other workers passed what is theirs.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
 use audio_mixer::SILENCE;
-use tercet_core::RoomId;
 use tercet_protocol::TrackOrigin;
 
-use super::{EVENTS_MAX, Thread};
+use super::{EVENTS_MAX, RoomKey, Thread};
 use crate::media::WorkerEvent;
+use crate::phones::line::Received;
 use crate::phones::room::PhoneEvent;
+
+/// All that there is of a call is read so often, each in a tick of its own: a second.
+const READ_ALL_TICKS: u64 = 50;
 
 impl Thread {
     /// 20 ms pass: hears all phones, adds up what there is, and tells each.
     pub(super) fn tick(&mut self, now: Instant) {
+        self.ticks += 1;
+        self.inbox.set_time(now);
+        self.hear(now);
+        for room in self.rooms.values_mut() {
+            room.handle_timeout(now);
+            room.mix(now);
+        }
+        self.speak(now);
+        for room in self.rooms.keys().copied().collect::<Vec<_>>() {
+            self.pass_on(room);
+        }
+    }
+
+    /// Reads each phone, and tells its room what it says.
+    fn hear(&mut self, now: Instant) {
+        let mut received = Received::default();
         for (call, line) in &mut self.lines {
+            let is_all = (call.0 + self.ticks).is_multiple_of(READ_ALL_TICKS);
             // What a phone sent is decoded here: it can end its own call at most.
-            let pulled = catch_unwind(AssertUnwindSafe(|| line.pull(now)));
+            let pulled = catch_unwind(AssertUnwindSafe(|| {
+                if is_all {
+                    line.receive_all(&mut self.inbox, &mut received);
+                } else {
+                    line.receive(&mut self.inbox, &mut received);
+                }
+                line.pull(now)
+            }));
             let Ok(pulled) = pulled.inspect_err(|_| self.metrics.line_failed(*call, line)) else {
                 continue;
             };
@@ -30,19 +57,12 @@ impl Thread {
             }
             line.look_whether_it_is_there(now, self.silent_after);
         }
-        for room in self.rooms.values_mut() {
-            room.handle_timeout(now);
-            room.mix(now);
-        }
-        self.speak(now);
-        for room in self.rooms.keys().cloned().collect::<Vec<_>>() {
-            self.pass_on(&room);
-        }
+        self.metrics.received(&received);
     }
 
     /// Tells each phone what it hears in this tick.
     fn speak(&mut self, now: Instant) {
-        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let wall = self.inbox.wall();
         for line in self.lines.values_mut() {
             let Some(codec) = line.leg.as_ref().filter(|leg| leg.sends(now)).map(|leg| leg.agreed().codec)
             else {
@@ -83,8 +103,8 @@ impl Thread {
     }
 
     /// Tells other workers and the control plane what a room has for them.
-    pub(super) fn pass_on(&mut self, room: &RoomId) {
-        let Some(local) = self.rooms.get_mut(room) else {
+    pub(super) fn pass_on(&mut self, room: RoomKey) {
+        let Some(local) = self.rooms.get_mut(&room) else {
             return;
         };
         for (worker, crossing) in local.outgoing() {
