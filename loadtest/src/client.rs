@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use str0m::IceConnectionState;
 use tercet_protocol::{
-    ByOrigin, DataFrameIn, DataFrameOut, LeaveReason, Request, ServerMessage, TrackOrigin, Welcome,
+    AudioOrigin, ByAudio, DataFrameIn, DataFrameOut, LeaveReason, Request, ServerMessage, Welcome,
 };
 use tokio::net::UdpSocket;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -146,7 +146,7 @@ struct Shared {
 }
 
 enum Command {
-    Publish(TrackOrigin, Option<Voice>),
+    Publish(AudioOrigin, Option<Voice>),
     SendAudio(Audio),
     LoseFrames(u32),
     PauseFrames(u32),
@@ -238,12 +238,12 @@ impl Client {
 
     /// Publishes a frame every 20 ms from now on, or nothing.
     pub async fn speak(&self, voice: impl Into<Option<Voice>>) -> Result<(), ClientError> {
-        self.media.command(Command::Publish(TrackOrigin::Microphone, voice.into())).await
+        self.media.command(Command::Publish(AudioOrigin::Microphone, voice.into())).await
     }
 
     /// As [`Client::speak`], as the sound of a screen: see [`PeerOptions::screen`](crate::PeerOptions::screen).
     pub async fn share(&self, sound: impl Into<Option<Voice>>) -> Result<(), ClientError> {
-        self.media.command(Command::Publish(TrackOrigin::Screen, sound.into())).await
+        self.media.command(Command::Publish(AudioOrigin::Screen, sound.into())).await
     }
 
     /// Sends one frame now.
@@ -398,7 +398,7 @@ impl Media {
             connection: connection_is,
             channels_open: channels_are,
             shared: shared.clone(),
-            voices: ByOrigin::each(|_| Published { voice: None, frames: 0, next_frame: Instant::now() }),
+            voices: ByAudio::each(|_| Published { voice: None, frames: 0, next_frame: Instant::now() }),
             ready: false,
         };
         let task = tokio::spawn(task.run());
@@ -425,7 +425,7 @@ struct MediaTask {
     connection: watch::Sender<Connection>,
     channels_open: watch::Sender<usize>,
     shared: Arc<Shared>,
-    voices: ByOrigin<Published>,
+    voices: ByAudio<Published>,
     /// Whether there was a connection: what is lost of it later doesn't stop the voice.
     ready: bool,
 }
@@ -475,7 +475,7 @@ impl MediaTask {
                 () = sleep_until(wake_at.into()) => {
                     let now = Instant::now();
                     self.peer.handle_timeout(now)?;
-                    for origin in TrackOrigin::ALL {
+                    for origin in AudioOrigin::ALL {
                         self.publish(now, origin)?;
                     }
                 }
@@ -493,7 +493,7 @@ impl MediaTask {
                 }
                 published.voice = voice;
             }
-            Command::SendAudio(audio) => self.send(now, TrackOrigin::Microphone, audio)?,
+            Command::SendAudio(audio) => self.send(now, AudioOrigin::Microphone, audio)?,
             Command::LoseFrames(frames) => self.peer.lose_frames(frames),
             Command::PauseFrames(frames) => self.peer.pause_frames(frames),
             Command::SendData { channel, frame, accepted } => {
@@ -517,7 +517,7 @@ impl MediaTask {
         Ok(())
     }
 
-    fn publish(&mut self, now: Instant, origin: TrackOrigin) -> Result<(), PeerError> {
+    fn publish(&mut self, now: Instant, origin: AudioOrigin) -> Result<(), PeerError> {
         let published = &mut self.voices[origin];
         let is_due = self.ready && now >= published.next_frame;
         let Some(voice) = published.voice.filter(|_| is_due) else { return Ok(()) };
@@ -530,7 +530,7 @@ impl MediaTask {
         self.send(now, origin, Audio::new(frame.encode(voice.payload_bytes), voice.level_dbov))
     }
 
-    fn send(&mut self, now: Instant, origin: TrackOrigin, audio: Audio) -> Result<(), PeerError> {
+    fn send(&mut self, now: Instant, origin: AudioOrigin, audio: Audio) -> Result<(), PeerError> {
         self.shared.packets_sent.fetch_add(1, Ordering::Relaxed);
         self.peer.send_audio_of(now, origin, audio)
     }

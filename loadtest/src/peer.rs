@@ -18,7 +18,7 @@ use str0m::net::{Protocol, Receive};
 use str0m::rtp::{Extension, ExtensionMap, ExtensionValues, RtpPacket, RtpWrite};
 use str0m::{Candidate, Event, IceConnectionState, Input, Output, Rtc, RtcConfig, RtcError};
 use tercet_dtls::SharedCrypto;
-use tercet_protocol::{ByOrigin, TrackOrigin};
+use tercet_protocol::{AudioOrigin, ByAudio};
 
 use crate::red;
 
@@ -200,7 +200,7 @@ pub struct Peer {
     screen_mid: Option<MediaStream>,
     channels: Vec<(ChannelId, Channel)>,
     options: PeerOptions,
-    outgoing: ByOrigin<Outgoing>,
+    outgoing: ByAudio<Outgoing>,
 }
 
 /// The RTP state of a stream that is sent.
@@ -217,7 +217,7 @@ impl Peer {
     pub fn new(now: Instant, local: SocketAddr, options: PeerOptions) -> Result<Self, PeerError> {
         let mut rtc = configuration(&options).build(now);
         rtc.add_local_candidate(host_candidate(local)?);
-        let outgoing = ByOrigin::each(|_| Outgoing {
+        let outgoing = ByAudio::each(|_| Outgoing {
             mid: None,
             sequence: options.first_sequence.unwrap_or_else(rand::random).into(),
             timestamp: rand::random(),
@@ -335,14 +335,14 @@ impl Peer {
 
     /// Sends one frame of 20 ms as the microphone's; sequence number and timestamp go on by one frame.
     pub fn send_audio(&mut self, now: Instant, audio: Audio) -> Result<(), PeerError> {
-        self.send_audio_of(now, TrackOrigin::Microphone, audio)
+        self.send_audio_of(now, AudioOrigin::Microphone, audio)
     }
 
     /// As [`Peer::send_audio`], of the microphone or of the screen.
     pub fn send_audio_of(
         &mut self,
         now: Instant,
-        origin: TrackOrigin,
+        origin: AudioOrigin,
         audio: Audio,
     ) -> Result<(), PeerError> {
         let (opus, red) = self.payload_types().ok_or(PeerError::NotNegotiated)?;

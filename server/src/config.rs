@@ -186,6 +186,8 @@ pub(crate) struct LimitsConfig {
 pub(crate) struct RoomDefaults {
     /// How many voices are heard at once, 1 to 8.
     pub(crate) slots: u8,
+    /// How many participants one can watch at once, 0 to 16; 0 for rooms without video.
+    pub(crate) video_slots: u8,
     /// The most participants of a room.
     pub(crate) participants_max: u32,
     /// How many of those who only listen everybody is told of; the others are counted. In a room of thousands, a list
@@ -209,6 +211,8 @@ pub(crate) struct RoomDefaults {
 pub(crate) struct RoomOverride {
     /// How many voices are heard at once, 1 to 8.
     pub(crate) slots: Option<u8>,
+    /// How many participants one can watch at once, 0 to 16.
+    pub(crate) video_slots: Option<u8>,
     /// The most participants of the room.
     pub(crate) participants_max: Option<u32>,
     /// How many of those who only listen everybody is told of.
@@ -224,6 +228,8 @@ pub(crate) struct RoomOverride {
 pub(crate) struct RoomSettings {
     /// How many voices are heard at once.
     pub(crate) slots: u8,
+    /// How many can be watched at once.
+    pub(crate) video_slots: u8,
     /// The most participants.
     pub(crate) participants_max: u32,
     /// How many of those who only listen are listed.
@@ -243,6 +249,7 @@ impl Config {
         let listed_listeners_max = own.and_then(|own| own.listed_listeners_max);
         RoomSettings {
             slots,
+            video_slots: own.and_then(|own| own.video_slots).unwrap_or(self.room.video_slots),
             participants_max: own.and_then(|own| own.participants_max).unwrap_or(self.room.participants_max),
             listed_listeners_max: listed_listeners_max.unwrap_or(self.room.listed_listeners_max),
             red: self.room.red,
@@ -344,6 +351,7 @@ impl Default for RoomDefaults {
     fn default() -> Self {
         RoomDefaults {
             slots: 3,
+            video_slots: 4,
             participants_max: 10_000,
             listed_listeners_max: 100,
             together_max: 32,
@@ -386,6 +394,7 @@ fn example_rooms() -> BTreeMap<String, RoomOverride> {
     let selector = toml::from_str("margin_db = 3").expect("a tunable, within its range");
     let room = RoomOverride {
         slots: Some(5),
+        video_slots: Some(9),
         participants_max: Some(500),
         listed_listeners_max: Some(500),
         pre_roll_ms: Some(60),
@@ -412,7 +421,8 @@ mod tests {
             let hold_for = Duration::from_millis(900);
             let params = Params { margin_db, hold_for, ..Params::with_slots(slots.into()) };
             let audio = RoomAudio { params, pre_roll: Duration::from_millis(pre_roll_ms) };
-            RoomSettings { slots, participants_max: 10_000, listed_listeners_max, red: true, audio }
+            let (video_slots, participants_max, red) = (4, 10_000, true);
+            RoomSettings { slots, video_slots, participants_max, listed_listeners_max, red, audio }
         };
         let (stage, other) = (settings(5, 3, 40, 0), settings(3, 6, 100, 100));
         assert_eq!(config.room("stage"), stage);

@@ -7,7 +7,7 @@ use rustc_hash::FxHashMap;
 use selector::{Candidate, Claim, Heard as HeardAs, Level, SourceId, Standing};
 use serde::{Deserialize, Serialize};
 use tercet_core::{AudioPacket, Earlier, Encoding, StreamEpoch};
-use tercet_protocol::TrackOrigin;
+use tercet_protocol::AudioOrigin;
 
 /// A bundle is no longer, so that it leaves in one datagram.
 pub const BUNDLE_BYTES_MAX: usize = 1150;
@@ -22,7 +22,7 @@ const EARLIER_MAX: usize = 16;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Heard {
     /// A voice, or a screen.
-    pub origin: TrackOrigin,
+    pub origin: AudioOrigin,
     /// The packet.
     pub packet: AudioPacket,
     /// What was judged, and which position it has.
@@ -34,7 +34,7 @@ pub struct Heard {
 #[derive(Serialize, Deserialize)]
 enum Item<'a> {
     Heard {
-        origin: TrackOrigin,
+        origin: AudioOrigin,
         #[serde(borrow)]
         packet: WirePacket<'a>,
         candidate: WireCandidate,
@@ -289,7 +289,7 @@ mod tests {
             claim: Some(Claim { position: 3, turn: 1 << 40 }),
         };
         let packet = packet(source, seq, bytes);
-        Heard { origin: TrackOrigin::Microphone, packet, candidate, pre_roll: pre_roll.collect() }
+        Heard { origin: AudioOrigin::Microphone, packet, candidate, pre_roll: pre_roll.collect() }
     }
 
     #[test]

@@ -2,30 +2,19 @@
 //!
 //! The gate comes first: what is muted, or comes from somebody who may not speak, costs nothing more.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use selector::{Level, SourceId};
 
-use crate::{Allowance, AudioPacket, Encoding, StreamEpoch};
+use crate::numbering::{Numbering, RtpNumbers};
+use crate::{Allowance, AudioPacket, Encoding};
 
 /// A sender of 10 ms packets sends 100 a second; the allowance leaves room for a burst after a stall.
 const RATE_PACKETS_PER_S: u32 = 200;
 const BURST_PACKETS: u32 = 400;
 
-/// How far the RTP clock may run from real time before it counts as a new numbering.
-const CLOCK_JUMP_MAX: Duration = Duration::from_secs(2);
-
-/// How late a packet may be and still have its padding accounted for.
-const PADDING_HISTORY_PACKETS: usize = 64;
-
-/// Jitter buffers give up long before: a packet this far behind the newest is of no use to anybody,
-/// and one this far ahead begins a new numbering. A listener's SRTP loses track of the roll-over
-/// counter at a jump of 2^15 (RFC 3711, section 3.3.1), so jumps are never passed on.
-const REORDER_PACKETS_MAX: u64 = 500;
-
-const CLOCK_HZ: u128 = 48_000;
+const CLOCK_HZ: u32 = 48_000;
 
 /// The largest payload that is forwarded: with 44 bytes of RTP header and SRTP tag and 48 of UDP and IPv6, it
 /// fits the datagram of 1,280 bytes that every IPv6 path takes (RFC 8200, section 5).
@@ -40,6 +29,17 @@ pub enum Gate {
     Muted,
     /// The participant's role is to listen.
     ListenOnly,
+}
+
+impl Gate {
+    /// Whether a packet may pass.
+    pub(crate) fn pass(self) -> Result<(), Dropped> {
+        match self {
+            Gate::Open => Ok(()),
+            Gate::Muted => Err(Dropped::Muted),
+            Gate::ListenOnly => Err(Dropped::ListenOnly),
+        }
+    }
 }
 
 /// Why a packet was not forwarded.
@@ -86,37 +86,15 @@ pub struct IncomingRtp {
 pub struct Ingest {
     source: SourceId,
     gate: Gate,
-    epoch: StreamEpoch,
-    newest: Option<Newest>,
-    /// Sequence numbers that were padding, newest last; the ones before are in `padding_before`.
-    padding: VecDeque<u64>,
-    padding_before: u64,
+    numbering: Numbering,
     allowance: Allowance,
-}
-
-/// The newest packet, by sequence number.
-#[derive(Clone, Copy)]
-struct Newest {
-    ssrc: u32,
-    seq: u64,
-    timestamp: u32,
-    at: Instant,
-    /// By how many ticks the stream's clock has gone further than ours since its numbering began.
-    ahead_ticks: i64,
 }
 
 impl Ingest {
     /// The receiving side of a track that nothing arrived on yet.
     pub fn new(source: SourceId, gate: Gate, now: Instant) -> Ingest {
-        Ingest {
-            source,
-            gate,
-            epoch: StreamEpoch::default(),
-            newest: None,
-            padding: VecDeque::new(),
-            padding_before: 0,
-            allowance: Allowance::new(RATE_PACKETS_PER_S, BURST_PACKETS, now),
-        }
+        let allowance = Allowance::new(RATE_PACKETS_PER_S, BURST_PACKETS, now);
+        Ingest { source, gate, numbering: Numbering::of_audio(CLOCK_HZ), allowance }
     }
 
     /// Opens or shuts the gate.
@@ -135,10 +113,7 @@ impl Ingest {
 
     /// Starts a new numbering: the transport was replaced.
     pub fn restart(&mut self) {
-        self.newest = None;
-        self.padding.clear();
-        self.padding_before = 0;
-        self.epoch.0 = self.epoch.0.wrapping_add(1);
+        self.numbering.restart();
     }
 
     /// One packet from the transport.
@@ -146,42 +121,20 @@ impl Ingest {
     /// # Errors
     /// Why it goes no further.
     pub fn handle(&mut self, now: Instant, rtp: IncomingRtp) -> Result<AudioPacket, Dropped> {
-        match self.gate {
-            Gate::Open => {}
-            Gate::Muted => return Err(Dropped::Muted),
-            Gate::ListenOnly => return Err(Dropped::ListenOnly),
-        }
+        self.gate.pass()?;
         if !self.allowance.take(now) {
             return Err(Dropped::Flood);
         }
         if rtp.payload.len() > PAYLOAD_BYTES_MAX {
             return Err(Dropped::Oversized);
         }
-        if self.newest.is_some_and(|newest| newest.is_broken_by(now, &rtp)) {
-            self.restart();
-        }
-        let ahead_ticks = self.newest.map_or(0, |newest| newest.ahead_ticks_at(now, &rtp));
-        let behind = self.newest.map_or(0, |newest| newest.seq.saturating_sub(rtp.seq));
-        if behind > REORDER_PACKETS_MAX {
-            return Err(Dropped::Late);
-        }
-        let is_newest = self.newest.is_none_or(|newest| rtp.seq > newest.seq);
-        if is_newest {
-            let (ssrc, seq, timestamp) = (rtp.ssrc, rtp.seq, rtp.timestamp);
-            self.newest = Some(Newest { ssrc, seq, timestamp, at: now, ahead_ticks });
-        }
-        if rtp.payload.is_empty() {
-            // A late probe leaves its hole: its successors are already on their way.
-            if is_newest {
-                self.note_padding(rtp.seq);
-            }
-            return Err(Dropped::Padding);
-        }
+        let IncomingRtp { ssrc, seq, timestamp, .. } = rtp;
+        let numbers = RtpNumbers { ssrc, seq, timestamp, is_padding: rtp.payload.is_empty() };
+        let seq = self.numbering.place(now, numbers)?;
         let level = rtp.level.ok_or(Dropped::NoLevel)?;
-        let seq = self.without_padding(rtp.seq).ok_or(Dropped::Late)?;
         Ok(AudioPacket {
             source: self.source,
-            epoch: self.epoch,
+            epoch: self.numbering.epoch(),
             seq,
             timestamp: rtp.timestamp,
             marker: rtp.marker,
@@ -191,55 +144,6 @@ impl Ingest {
             payload: rtp.payload,
         })
     }
-
-    fn note_padding(&mut self, seq: u64) {
-        if self.padding.len() == PADDING_HISTORY_PACKETS {
-            self.padding.pop_front();
-            self.padding_before += 1;
-        }
-        self.padding.push_back(seq);
-    }
-
-    /// The number that the packet has when padding doesn't count, or `None` if it is older than the
-    /// padding that we remember.
-    fn without_padding(&self, seq: u64) -> Option<u64> {
-        if self.padding_before > 0 && self.padding.front().is_some_and(|&oldest| seq < oldest) {
-            return None;
-        }
-        let passed = self.padding.iter().filter(|&&padding| padding < seq).count() as u64;
-        seq.checked_sub(self.padding_before + passed)
-    }
-}
-
-impl Newest {
-    /// Whether the packet belongs to another numbering: another SSRC, or numbers that jumped.
-    fn is_broken_by(&self, now: Instant, rtp: &IncomingRtp) -> bool {
-        if rtp.ssrc != self.ssrc {
-            return true;
-        }
-        if rtp.seq <= self.seq {
-            return false;
-        }
-        if rtp.seq - self.seq > REORDER_PACKETS_MAX {
-            return true;
-        }
-        // A probe has the time of the packet before it.
-        let ticks_min = if rtp.payload.is_empty() { 0 } else { 1 };
-        self.ticks_to(rtp) < ticks_min || self.ahead_ticks_at(now, rtp).abs() > ticks_in(CLOCK_JUMP_MAX)
-    }
-
-    fn ahead_ticks_at(&self, now: Instant, rtp: &IncomingRtp) -> i64 {
-        let elapsed = now.saturating_duration_since(self.at);
-        self.ahead_ticks.saturating_add(i64::from(self.ticks_to(rtp))).saturating_sub(ticks_in(elapsed))
-    }
-
-    fn ticks_to(&self, rtp: &IncomingRtp) -> i32 {
-        rtp.timestamp.wrapping_sub(self.timestamp) as i32
-    }
-}
-
-fn ticks_in(time: Duration) -> i64 {
-    i64::try_from(time.as_micros() * CLOCK_HZ / 1_000_000).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

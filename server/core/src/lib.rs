@@ -8,6 +8,8 @@
 //!                       numbering)                positions)   header, same payload)
 //! ```
 //!
+//! Pictures go beside it, and are not ranked: [`VideoIngest`], [`VideoShard`] and, for who is looked at, [`Focus`].
+//!
 //! A [`RoomShard`] is the part of a room that lives on one worker, of its voices or of its shared
 //! screens; a [`Room`] is who is in it and what they may do, of which the node has one. Time is passed in as `now`, and nothing here is
 //! random, so a test replays a room exactly.
@@ -15,6 +17,7 @@
 mod allowance;
 mod ids;
 mod ingest;
+mod numbering;
 mod packet;
 mod pre_roll;
 mod room;
@@ -22,6 +25,7 @@ mod roster;
 mod shard;
 mod slot;
 mod sources;
+mod video;
 mod view;
 
 pub use allowance::Allowance;
@@ -33,4 +37,8 @@ pub use room::{Moderation, Participant, Publication, Refusal, Restored, Room, Ro
 pub use shard::{Arrival, FORWARDS_MAX, Forward, RoomAudio, RoomShard, SHARE_RELEASE_AFTER, Speaker, Turn};
 pub use slot::{Rewritten, Slot};
 pub use sources::SourceNumbers;
+pub use video::{
+    Focus, IncomingVideo, KeyframeGate, VideoCodec, VideoFormat, VideoIngest, VideoPacket, VideoShard,
+    VideoSlot,
+};
 pub use view::Listening;

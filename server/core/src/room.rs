@@ -14,6 +14,8 @@ use crate::{Gate, NodeId, ParticipantId, RoomId, SourceNumbers};
 pub struct RoomSettings {
     /// How many others a participant hears at once, 1 to 8.
     pub slots: u8,
+    /// How many others a participant can watch at once, 0 to 16.
+    pub video_slots: u8,
     /// How many may be in it.
     pub participants_max: u32,
     /// How many of those who only listen are listed.
@@ -205,9 +207,17 @@ impl Room {
             self.sources.insert(source);
             Some(source)
         };
-        let (microphone, screen) = source().zip(source()).ok_or(Refusal::RoomFull)?;
-        let track = |source| Publication { source, muted: false, publishing: false };
-        let tracks = ByOrigin { microphone: track(microphone), screen: track(screen) };
+        let mut is_full = false;
+        let tracks = ByOrigin::each(|_| {
+            let source = source().unwrap_or_else(|| {
+                is_full = true;
+                SourceId(0)
+            });
+            Publication { source, muted: false, publishing: false }
+        });
+        if is_full {
+            return Err(Refusal::RoomFull);
+        }
         let participant = Participant {
             id: id.clone(),
             name,
@@ -357,7 +367,8 @@ mod tests {
     }
 
     fn room() -> (Room, ParticipantId, ParticipantId) {
-        let settings = RoomSettings { slots: 3, participants_max: 2, listed_listeners_max: 2 };
+        let settings =
+            RoomSettings { slots: 3, video_slots: 4, participants_max: 2, listed_listeners_max: 2 };
         let mut room = Room::new("town-hall".into(), settings, SourceNumbers::all());
         let (ada, ben) = (ParticipantId::from("ada"), ParticipantId::from("ben"));
         room.enter(ada.clone(), "Ada".into(), Role::Moderator, Transport::Webrtc).expect("room is empty");
@@ -379,9 +390,9 @@ mod tests {
         let (mut room, _, ben) = room();
         room.raise_hand(&ben, true).expect("ben is there");
         let gates = |ben: &Participant| TrackOrigin::ALL.map(|origin| ben.gate(origin));
-        assert_eq!(room.participant(&ben).map(gates), Some([Gate::ListenOnly; 2]));
+        assert_eq!(room.participant(&ben).map(gates), Some([Gate::ListenOnly; 3]));
         let ben = room.moderate(&ben, Moderation::SetRole(Role::Speaker)).expect("ben is there");
-        assert_eq!((gates(ben), ben.hand_raised), ([Gate::Open; 2], false));
+        assert_eq!((gates(ben), ben.hand_raised), ([Gate::Open; 3], false));
     }
 
     #[test]
@@ -408,7 +419,7 @@ mod tests {
     }
 
     #[test]
-    fn two_tracks_never_share_a_source() {
+    fn no_two_tracks_share_a_source() {
         let (mut room, ada, ben) = room();
         let first = room.leave(&ben).expect("ben was there");
         let again =
@@ -416,12 +427,13 @@ mod tests {
         let ada = room.participant(&ada).expect("ada is there");
         let tracks = [&first, &again, ada].into_iter().flat_map(|participant| participant.tracks.iter());
         let sources: std::collections::BTreeSet<SourceId> = tracks.map(|(_, track)| track.source).collect();
-        assert_eq!(sources.len(), 6);
+        assert_eq!(sources.len(), 9);
     }
 
     /// A moderator and four listeners, of whom two are listed.
     fn audience() -> Room {
-        let settings = RoomSettings { slots: 3, participants_max: 10, listed_listeners_max: 2 };
+        let settings =
+            RoomSettings { slots: 3, video_slots: 4, participants_max: 10, listed_listeners_max: 2 };
         let mut room = Room::new("town-hall".into(), settings, SourceNumbers::all());
         for (id, role) in [("mod", Role::Moderator), ("l1", Role::Listener), ("l2", Role::Listener)] {
             room.enter(id.into(), id.into(), role, Transport::Webrtc).expect("there is place");

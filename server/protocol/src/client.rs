@@ -49,8 +49,8 @@ pub enum Request {
         may_redirect: bool,
     },
     /// A WebRTC session description: an audio m-line to send on and one for the sound of a screen, one
-    /// `recvonly` audio m-line a slot and one for the screen slot, and the data channels. Sent again, with the
-    /// same connection, it restarts ICE.
+    /// `recvonly` audio m-line a slot and one for the screen slot, and the data channels; with video, an m-line
+    /// to send it on, and one `recvonly` video m-line a video slot. Sent again, with the same connection, it restarts ICE.
     Offer {
         /// RFC 8866.
         sdp: String,
@@ -77,6 +77,13 @@ pub enum Request {
         #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
         #[schemars(length(max = 256))]
         except: BTreeSet<String>,
+    },
+    /// Choose whom to watch: the first video slot shows them for as long as they are there. Without a `participant`, those who
+    /// speak again.
+    Watch {
+        /// Whom, by id.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        participant: Option<String>,
     },
     /// Ask to speak, or withdraw.
     RaiseHand {

@@ -16,7 +16,7 @@ pub use calls::{CallState, DialOrder, DialRights, WireCall};
 pub use client::{ClientMessage, DataFrameIn, Request};
 pub use error::{ErrorCode, ProtocolError};
 pub use model::{Role, SpeakerLevel, Standing, TrackKind, Transport, WireParticipant, WireSlot, WireTrack};
-pub use origin::{ByOrigin, TrackOrigin};
+pub use origin::{AudioOrigin, ByAudio, ByOrigin, TrackOrigin};
 pub use server::{DataFrameOut, LeaveReason, RoomInfo, ServerMessage, SessionInfo, SlotMid, Welcome};
 
 /// The version that `join` and `resume` have to name.

@@ -43,6 +43,8 @@ pub enum Standing {
 pub enum TrackKind {
     /// Opus audio.
     Audio,
+    /// VP8, VP9, H.264 or AV1.
+    Video,
 }
 
 /// One published stream.
@@ -84,12 +86,16 @@ pub struct WireParticipant {
     pub muted: bool,
     /// Whether the sound of their screen is.
     pub screen_muted: bool,
+    /// Whether the picture of their camera is.
+    pub camera_muted: bool,
     /// Whether they ask to speak.
     pub hand_raised: bool,
     /// The CSRC (RFC 3550, section 5.1) that packets of theirs carry in a listener's slot.
     pub source: u32,
     /// The CSRC of the sound of their screen, in the screen slot.
     pub screen_source: u32,
+    /// The CSRC of the picture of their camera, in a video slot.
+    pub camera_source: u32,
     /// What they publish now.
     pub tracks: Vec<WireTrack>,
 }

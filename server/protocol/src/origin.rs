@@ -1,4 +1,4 @@
-//! Where a participant's audio comes from: they have two tracks, one of each origin.
+//! Where a participant's tracks come from: they have one of each origin.
 
 use std::ops::{Index, IndexMut};
 
@@ -14,11 +14,37 @@ pub enum TrackOrigin {
     Microphone,
     /// The sound of a shared screen, tab or application. It takes nobody's slot: there is one of its own.
     Screen,
+    /// A picture, for the video slots of those who watch.
+    Camera,
+}
+
+/// Where audio comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AudioOrigin {
+    /// A voice.
+    Microphone,
+    /// The sound of a screen.
+    Screen,
 }
 
 impl TrackOrigin {
+    /// All of them.
+    pub const ALL: [TrackOrigin; 3] = [TrackOrigin::Microphone, TrackOrigin::Screen, TrackOrigin::Camera];
+}
+
+impl AudioOrigin {
     /// Both.
-    pub const ALL: [TrackOrigin; 2] = [TrackOrigin::Microphone, TrackOrigin::Screen];
+    pub const ALL: [AudioOrigin; 2] = [AudioOrigin::Microphone, AudioOrigin::Screen];
+}
+
+impl From<AudioOrigin> for TrackOrigin {
+    fn from(origin: AudioOrigin) -> TrackOrigin {
+        match origin {
+            AudioOrigin::Microphone => TrackOrigin::Microphone,
+            AudioOrigin::Screen => TrackOrigin::Screen,
+        }
+    }
 }
 
 /// One for each origin.
@@ -26,19 +52,44 @@ impl TrackOrigin {
 pub struct ByOrigin<T> {
     /// The microphone's.
     pub microphone: T,
-    /// The screen's.
+    /// That of the screen's sound.
+    pub screen: T,
+    /// The camera's.
+    pub camera: T,
+}
+
+/// One for each origin of audio.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ByAudio<T> {
+    /// The microphone's.
+    pub microphone: T,
+    /// That of the screen's sound.
     pub screen: T,
 }
 
 impl<T> ByOrigin<T> {
     /// Makes each from its origin.
-    pub fn each(mut make: impl FnMut(TrackOrigin) -> T) -> ByOrigin<T> {
-        ByOrigin { microphone: make(TrackOrigin::Microphone), screen: make(TrackOrigin::Screen) }
+    pub fn each(make: impl FnMut(TrackOrigin) -> T) -> ByOrigin<T> {
+        let [microphone, screen, camera] = TrackOrigin::ALL.map(make);
+        ByOrigin { microphone, screen, camera }
     }
 
     /// Each with its origin.
     pub fn iter(&self) -> impl Iterator<Item = (TrackOrigin, &T)> {
-        [(TrackOrigin::Microphone, &self.microphone), (TrackOrigin::Screen, &self.screen)].into_iter()
+        TrackOrigin::ALL.into_iter().zip([&self.microphone, &self.screen, &self.camera])
+    }
+}
+
+impl<T> ByAudio<T> {
+    /// Makes each from its origin.
+    pub fn each(make: impl FnMut(AudioOrigin) -> T) -> ByAudio<T> {
+        let [microphone, screen] = AudioOrigin::ALL.map(make);
+        ByAudio { microphone, screen }
+    }
+
+    /// Each with its origin.
+    pub fn iter(&self) -> impl Iterator<Item = (AudioOrigin, &T)> {
+        AudioOrigin::ALL.into_iter().zip([&self.microphone, &self.screen])
     }
 }
 
@@ -49,6 +100,7 @@ impl<T> Index<TrackOrigin> for ByOrigin<T> {
         match origin {
             TrackOrigin::Microphone => &self.microphone,
             TrackOrigin::Screen => &self.screen,
+            TrackOrigin::Camera => &self.camera,
         }
     }
 }
@@ -58,6 +110,27 @@ impl<T> IndexMut<TrackOrigin> for ByOrigin<T> {
         match origin {
             TrackOrigin::Microphone => &mut self.microphone,
             TrackOrigin::Screen => &mut self.screen,
+            TrackOrigin::Camera => &mut self.camera,
+        }
+    }
+}
+
+impl<T> Index<AudioOrigin> for ByAudio<T> {
+    type Output = T;
+
+    fn index(&self, origin: AudioOrigin) -> &T {
+        match origin {
+            AudioOrigin::Microphone => &self.microphone,
+            AudioOrigin::Screen => &self.screen,
+        }
+    }
+}
+
+impl<T> IndexMut<AudioOrigin> for ByAudio<T> {
+    fn index_mut(&mut self, origin: AudioOrigin) -> &mut T {
+        match origin {
+            AudioOrigin::Microphone => &mut self.microphone,
+            AudioOrigin::Screen => &mut self.screen,
         }
     }
 }

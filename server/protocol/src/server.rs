@@ -33,6 +33,9 @@ pub enum ServerMessage {
         slots: Vec<SlotMid>,
         /// The m-line of the screen slot; `null` where none was offered for it.
         screen: Option<String>,
+        /// Which m-line carries which video slot.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        video: Vec<SlotMid>,
     },
     /// Reply to `dial`: they are being called. What becomes of it is told by `call_updated`.
     Dialled {
@@ -95,6 +98,12 @@ pub enum ServerMessage {
     /// Who is heard in each of the receiver's slots, after a change. At most ten a second.
     Slots {
         /// All slots, in order.
+        slots: Vec<WireSlot>,
+    },
+    /// Who is seen in each of the receiver's video slots, after a change: first whoever spoke last, or whom the receiver
+    /// watches. At most ten a second.
+    Video {
+        /// All video slots that were offered, in order.
         slots: Vec<WireSlot>,
     },
     /// Whose screen is heard by those who have a screen slot, after a change. At most ten a second.
@@ -160,6 +169,9 @@ pub struct Welcome {
     pub slots: Vec<WireSlot>,
     /// Whose screen is heard now.
     pub screen: Option<String>,
+    /// Who is seen now.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub video: Vec<WireSlot>,
     /// Whom the client may have called into the room; absent if nobody.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dial: Option<DialRights>,
@@ -194,6 +206,10 @@ pub struct RoomInfo {
     /// one more for the screen slot.
     #[schemars(range(min = 1, max = 8))]
     pub slots: u8,
+    /// How many participants one can watch at once: as many `recvonly` video m-lines may be offered. 0 where the room has no
+    /// video.
+    #[schemars(range(min = 0, max = 16))]
+    pub video_slots: u8,
 }
 
 /// The m-line of a slot.

@@ -3,7 +3,7 @@
 use selector::SourceId;
 use serde::{Deserialize, Serialize};
 use tercet_core::{Moderation, NodeId, Participant, Publication, Refusal, Restored};
-use tercet_protocol::{ByOrigin, LeaveReason, Role, Standing, TrackOrigin, Transport};
+use tercet_protocol::{AudioOrigin, ByOrigin, LeaveReason, Role, Standing, Transport};
 
 /// What one node tells another.
 #[derive(Debug, Serialize, Deserialize)]
@@ -11,9 +11,9 @@ pub(super) enum NodeMessage {
     /// For the control plane.
     OfRoom { room: String, message: RoomMessage },
     /// For the workers: a source is silent.
-    Silenced { room: String, origin: TrackOrigin, source: u32 },
+    Silenced { room: String, origin: AudioOrigin, source: u32 },
     /// For the workers: how many changes the room has seen.
-    Turn { room: String, origin: TrackOrigin, turn: u64 },
+    Turn { room: String, origin: AudioOrigin, turn: u64 },
 }
 
 /// What one node tells another of a room.
@@ -39,10 +39,10 @@ pub(crate) enum RoomMessage {
     /// These entered, told of or not, each with their turn: whoever has their identity elsewhere, from before, is replaced.
     Entered(Vec<(String, u64)>),
     /// Somebody who was on the sender, which stops, has joined on the receiver: what they were, and what they publish
-    /// on the sender until they leave it, as microphone and as screen.
+    /// on the sender until they leave it, as microphone, as screen and as camera.
     HandedOver {
         was: CarriedParticipant,
-        sources: (u32, u32),
+        sources: (u32, u32, u32),
     },
     /// A moderator on the sender does something to somebody on the receiver.
     Moderate {
@@ -91,6 +91,7 @@ pub(crate) struct RemoteParticipant {
     hand_raised: bool,
     microphone: RemoteTrack,
     screen: RemoteTrack,
+    camera: RemoteTrack,
     /// When they entered, as the room counts.
     pub(crate) turn: u64,
 }
@@ -123,6 +124,7 @@ impl RemoteParticipant {
             hand_raised: participant.hand_raised,
             microphone: RemoteTrack::of(&participant.tracks.microphone),
             screen: RemoteTrack::of(&participant.tracks.screen),
+            camera: RemoteTrack::of(&participant.tracks.camera),
             turn,
         }
     }
@@ -136,7 +138,11 @@ impl RemoteParticipant {
             transport: self.transport,
             standing: self.standing,
             hand_raised: self.hand_raised,
-            tracks: ByOrigin { microphone: self.microphone.read(), screen: self.screen.read() },
+            tracks: ByOrigin {
+                microphone: self.microphone.read(),
+                screen: self.screen.read(),
+                camera: self.camera.read(),
+            },
             node: Some(node),
         }
     }
@@ -159,6 +165,7 @@ pub(crate) struct CarriedParticipant {
     pub(crate) hand_raised: bool,
     pub(crate) muted: bool,
     pub(crate) screen_muted: bool,
+    pub(crate) camera_muted: bool,
 }
 
 impl CarriedParticipant {
@@ -168,7 +175,7 @@ impl CarriedParticipant {
             role: self.role,
             standing: self.standing,
             hand_raised: self.hand_raised,
-            muted: ByOrigin { microphone: self.muted, screen: self.screen_muted },
+            muted: ByOrigin { microphone: self.muted, screen: self.screen_muted, camera: self.camera_muted },
         }
     }
 
@@ -180,6 +187,7 @@ impl CarriedParticipant {
             hand_raised: participant.hand_raised,
             muted: participant.tracks.microphone.muted,
             screen_muted: participant.tracks.screen.muted,
+            camera_muted: participant.tracks.camera.muted,
         }
     }
 }
@@ -224,6 +232,7 @@ mod tests {
             hand_raised: true,
             microphone: track,
             screen: track,
+            camera: track,
             turn: 7,
         };
         let messages = [
@@ -257,6 +266,7 @@ mod tests {
             hand_raised: false,
             muted: false,
             screen_muted: false,
+            camera_muted: false,
         };
         let many: Vec<CarriedParticipant> = (0..500).map(one).collect();
         let bytes = write_carried(5, &many, 1000);

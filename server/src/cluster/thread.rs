@@ -34,7 +34,7 @@ use super::{
 };
 use crate::backlog::Backlog;
 use crate::config::Config;
-use crate::media::{Crossing, CrossingSender, Doorbell, WorkerId, crossing};
+use crate::media::{CrossingSender, Doorbell, Passed, WorkerId, crossing};
 
 const DOORBELL: Token = Token(0);
 const SOCKET: Token = Token(1);
@@ -69,7 +69,7 @@ pub(super) struct Parts {
     poll: Poll,
     doorbell: Arc<Doorbell>,
     socket: UdpSocket,
-    crossings: Receiver<Crossing>,
+    crossings: Receiver<Passed>,
 }
 
 /// Binds the socket for other nodes.

@@ -16,6 +16,8 @@ const TIME_MS_MAX: u64 = 24 * 60 * 60 * 1000;
 
 const SLOTS_MAX: u8 = 8;
 
+const VIDEO_SLOTS_MAX: u8 = 16;
+
 const PRE_ROLL_MS_MAX: u8 = PRE_ROLL_MAX.as_millis() as u8;
 
 /// The longest name of a room or participant, in characters.
@@ -322,6 +324,7 @@ impl Config {
 
     fn check_numbers(&self) -> Result<(), ConfigError> {
         check_range("room.slots", self.room.slots, 1, SLOTS_MAX)?;
+        check_range("room.video_slots", self.room.video_slots, 0, VIDEO_SLOTS_MAX)?;
         check_range("room.pre_roll_ms", self.room.pre_roll_ms, 0, PRE_ROLL_MS_MAX)?;
         check_range("room.participants_max", self.room.participants_max, 1, u32::MAX)?;
         check_range("limits.sessions_max", self.limits.sessions_max, 1, u32::MAX)?;
@@ -341,6 +344,9 @@ impl Config {
             })?;
             if let Some(slots) = room.slots {
                 check_range(&format!("rooms.{name}.slots"), slots, 1, SLOTS_MAX)?;
+            }
+            if let Some(slots) = room.video_slots {
+                check_range(&format!("rooms.{name}.video_slots"), slots, 0, VIDEO_SLOTS_MAX)?;
             }
             if let Some(pre_roll_ms) = room.pre_roll_ms {
                 check_range(&format!("rooms.{name}.pre_roll_ms"), pre_roll_ms, 0, PRE_ROLL_MS_MAX)?;
@@ -522,6 +528,9 @@ mod tests {
         accepted("[room]\nslots = 8");
         refused("[room]\nslots = 9", &["room.slots is 9: set 1 to 8"]);
         refused("[room]\nslots = 0", &["room.slots"]);
+        accepted("[room]\nvideo_slots = 0");
+        refused("[room]\nvideo_slots = 17", &["room.video_slots is 17: set 0 to 16"]);
+        refused("[rooms.stage]\nvideo_slots = 17", &["rooms.stage.video_slots"]);
         accepted("[room]\npre_roll_ms = 0");
         accepted("[room]\npre_roll_ms = 100");
         refused("[room]\npre_roll_ms = 101", &["room.pre_roll_ms is 101: set 0 to 100"]);

@@ -284,7 +284,11 @@ impl Control {
                     now,
                     room,
                     was,
-                    ByOrigin { microphone: SourceId(sources.0), screen: SourceId(sources.1) },
+                    ByOrigin {
+                        microphone: SourceId(sources.0),
+                        screen: SourceId(sources.1),
+                        camera: SourceId(sources.2),
+                    },
                 );
             }
             RoomMessage::Moderate { request, whom, what } => {
@@ -310,7 +314,7 @@ impl Control {
                 continue;
             };
             let of_node = live.room.participants().filter(|it| it.node == Some(node));
-            let lost: Vec<(ParticipantId, [SourceId; 2])> =
+            let lost: Vec<(ParticipantId, [SourceId; 3])> =
                 of_node.map(|it| (it.id.clone(), sources_of(it))).collect();
             live.elsewhere.lost.extend(lost.iter().map(|(id, _)| (id.clone(), now)));
             live.elsewhere.unnamed.remove(&node);
@@ -434,8 +438,9 @@ impl LiveRoom {
     }
 }
 
-fn sources_of(participant: &Participant) -> [SourceId; 2] {
-    [participant.tracks.microphone.source, participant.tracks.screen.source]
+fn sources_of(participant: &Participant) -> [SourceId; 3] {
+    [&participant.tracks.microphone, &participant.tracks.screen, &participant.tracks.camera]
+        .map(|it| it.source)
 }
 
 /// Whom a moderator's request is about is on another node, or not known here.

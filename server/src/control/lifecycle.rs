@@ -90,6 +90,7 @@ impl Control {
         if !self.rooms.contains_key(&room_id) {
             let settings = RoomSettings {
                 slots: settings.slots,
+                video_slots: settings.video_slots,
                 participants_max: settings.participants_max,
                 listed_listeners_max: settings.listed_listeners_max,
             };
@@ -152,6 +153,7 @@ impl Control {
             sources: ByOrigin::each(|origin| participant.tracks[origin].source),
             gates: ByOrigin::each(|origin| participant.gate(origin)),
             red: settings.red,
+            video_slots_max: settings.video_slots.into(),
         };
         self.command(worker, WorkerCommand::Open(open));
         let standing = rank(participant.standing);
@@ -218,12 +220,17 @@ impl Control {
                 resume_ms: self.config.session.resume_ms,
                 idle_ms: self.config.session.idle_ms,
             },
-            room: RoomInfo { id: session.room.to_string(), slots: live.room.settings().slots },
+            room: RoomInfo {
+                id: session.room.to_string(),
+                slots: live.room.settings().slots,
+                video_slots: live.room.settings().video_slots,
+            },
             participant: session.participant.to_string(),
             participants: live.participants_for(&session.participant),
             participant_count: live.participant_count(),
             slots: live.wire_slots(&session.slots_told, &session.slot_mids),
             screen: live.wire_screen(session.worker),
+            video: live.wire_slots(&session.video_told, &session.video_mids),
             dial,
             calls,
             nodes: self.other_nodes(),
@@ -261,11 +268,15 @@ impl Control {
         live.wanted_changed |= live.viewers.remove(&id);
         let is_here = live.room.participant(&session.participant).is_some_and(|it| it.node.is_none());
         let was_listed = is_here && live.room.is_listed(&session.participant);
+        let camera = live.room.participant(&session.participant).map(|it| it.tracks.camera.source);
         let worker_is_gone = live.remove(&session.participant, session.worker);
         // Other nodes may keep one who was handed over in mind, until they hear that that session is over too.
         let is_news = was_listed || session.ends_at.is_some();
         self.left_here(&session.room, &session.participant, is_news, reason);
         if !self.close_empty_room(&session.room) {
+            if let Some(camera) = camera.filter(|_| is_here) {
+                self.camera_changed(now, &session.room, camera, false);
+            }
             if worker_is_gone {
                 self.tell_room_workers(&session.room);
             }

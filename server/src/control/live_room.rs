@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use rustc_hash::{FxHashMap, FxHashSet};
 use selector::{Level, SourceId};
-use tercet_core::{Participant, ParticipantId, Publication, Room, SessionId};
+use tercet_core::{Focus, Participant, ParticipantId, Publication, Room, SessionId};
 use tercet_protocol::{ByOrigin, SpeakerLevel, TrackKind, TrackOrigin, WireParticipant, WireSlot, WireTrack};
 
 use super::RoomSummary;
@@ -38,6 +38,10 @@ pub(super) struct LiveRoom {
     /// Whether the workers have yet to be told whom these want to hear.
     pub(super) wanted_changed: bool,
     pub(super) wanted_told_at: Option<Instant>,
+    /// Whose cameras are looked at.
+    pub(super) focus: Focus,
+    /// Which cameras of each worker are watched by clients of which others, as the workers were told.
+    pub(super) watched_by: BTreeMap<WorkerId, FxHashMap<SourceId, Vec<WorkerId>>>,
     /// Those who look at the levels of the room.
     pub(super) traces: Vec<TraceSender>,
     /// The room on other nodes.
@@ -59,6 +63,8 @@ impl LiveRoom {
             viewers: FxHashSet::default(),
             wanted_changed: false,
             wanted_told_at: None,
+            focus: Focus::default(),
+            watched_by: BTreeMap::new(),
             traces: Vec::new(),
             elsewhere: Elsewhere::default(),
         }
@@ -230,7 +236,7 @@ fn sources(positions: &[Option<(SourceId, Level)>]) -> impl Iterator<Item = Opti
 
 /// A participant as clients are told.
 pub(super) fn wire_participant(participant: &Participant) -> WireParticipant {
-    let ByOrigin { microphone, screen } = &participant.tracks;
+    let ByOrigin { microphone, screen, camera } = &participant.tracks;
     let published = participant.tracks.iter().filter(|(_, track)| track.publishing);
     WireParticipant {
         id: participant.id.to_string(),
@@ -240,14 +246,20 @@ pub(super) fn wire_participant(participant: &Participant) -> WireParticipant {
         standing: participant.standing,
         muted: microphone.muted,
         screen_muted: screen.muted,
+        camera_muted: camera.muted,
         hand_raised: participant.hand_raised,
         source: microphone.source.0,
         screen_source: screen.source.0,
+        camera_source: camera.source.0,
         tracks: published.map(|(origin, track)| wire_track(origin, track)).collect(),
     }
 }
 
-/// A participant's audio track as clients are told.
+/// A participant's track as clients are told.
 pub(super) fn wire_track(origin: TrackOrigin, track: &Publication) -> WireTrack {
-    WireTrack { id: format!("a{}", track.source.0), kind: TrackKind::Audio, origin }
+    let (letter, kind) = match origin {
+        TrackOrigin::Microphone | TrackOrigin::Screen => ('a', TrackKind::Audio),
+        TrackOrigin::Camera => ('v', TrackKind::Video),
+    };
+    WireTrack { id: format!("{letter}{}", track.source.0), kind, origin }
 }

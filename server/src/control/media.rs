@@ -9,7 +9,7 @@ use selector::SourceId;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use tercet_core::{EndpointId, RoomId, SessionId};
-use tercet_protocol::{DATA_BYTES_MAX, ErrorCode, ServerMessage, SlotMid, TrackOrigin};
+use tercet_protocol::{AudioOrigin, DATA_BYTES_MAX, ErrorCode, ServerMessage, SlotMid, TrackOrigin};
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 use tracing::debug;
 
@@ -58,8 +58,8 @@ impl Control {
             WorkerEvent::LevelMissing { endpoint, origin } => {
                 if let Some(&session) = self.by_endpoint.get(&endpoint) {
                     let unheard = match origin {
-                        TrackOrigin::Microphone => "nobody hears you: your packets have",
-                        TrackOrigin::Screen => "nobody hears what you share: its packets have",
+                        AudioOrigin::Microphone => "nobody hears you: your packets have",
+                        AudioOrigin::Screen => "nobody hears what you share: its packets have",
                     };
                     let message = format!(
                         "{unheard} no audio level (RFC 6464); offer the header extension \
@@ -114,10 +114,9 @@ impl Control {
                 return self.acknowledge(now, id, re, Err((code, error.to_string())));
             }
         };
-        let mids = answer.slot_mids.iter().enumerate();
-        let slots = mids.map(|(index, mid)| SlotMid { index: index as u8, mid: mid.clone() }).collect();
-        let (sdp, screen) = (answer.sdp, answer.screen_mid);
-        self.send(now, id, &ServerMessage::Answer { re, sdp, slots, screen });
+        let slots = slot_mids(&answer.slot_mids);
+        let (sdp, screen, video) = (answer.sdp, answer.screen_mid, slot_mids(&answer.video_mids));
+        self.send(now, id, &ServerMessage::Answer { re, sdp, slots, screen, video });
         let Some(session) = self.sessions.get_mut(&id) else {
             return;
         };
@@ -132,6 +131,7 @@ impl Control {
             session.slots_told = slots;
             session.send(now, Outgoing::Text(text(&message)));
         }
+        self.has_video_slots(now, id, answer.video_mids);
     }
 
     fn publishing(&mut self, now: Instant, endpoint: EndpointId, origin: TrackOrigin, publishing: bool) {
@@ -148,6 +148,7 @@ impl Control {
         }
         let former = live.former(&participant);
         let changed = live.room.set_publishing(&participant, origin, publishing);
+        let track_source = changed.map(|track| track.source);
         let Some((former, track)) = former.zip(changed.map(|track| wire_track(origin, track))) else {
             return;
         };
@@ -157,7 +158,11 @@ impl Control {
         } else {
             ServerMessage::TrackUnpublished { participant: id, track: track.id }
         };
+        let camera = track_source.filter(|_| origin == TrackOrigin::Camera);
         self.tell_of(now, &room, &participant, former, &event);
+        if let Some(camera) = camera {
+            self.camera_changed(now, &room, camera, publishing);
+        }
     }
 
     fn selected(&mut self, now: Instant, selection: Selection) {
@@ -173,7 +178,11 @@ impl Control {
                 live.slots_changed.insert(worker);
             }
         }
+        let loudest = live.loudest_camera(&selection);
         let levels = live.select(now, selection);
+        if live.focus.hear(now, loudest) {
+            self.show_cameras(now, &room);
+        }
         self.tell_wanted(now, &room);
         self.tell_slots(now, &room, worker);
         if let Some(levels) = levels {
@@ -279,4 +288,8 @@ impl Control {
         let error = protocol_error(None, code, message, false);
         self.send(now, session, &ServerMessage::Error(error));
     }
+}
+
+fn slot_mids(mids: &[String]) -> Vec<SlotMid> {
+    mids.iter().enumerate().map(|(index, mid)| SlotMid { index: index as u8, mid: mid.clone() }).collect()
 }

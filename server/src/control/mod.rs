@@ -15,6 +15,7 @@ mod roster;
 mod session;
 mod state;
 mod trace;
+mod video;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -48,6 +48,7 @@ impl Control {
                 self.change(now, &room, &actor, |room| room.set_muted(&actor, track, muted))
             }
             Request::Listen { only, except } => self.listen(id, only, except),
+            Request::Watch { participant } => self.watch(now, id, participant),
             Request::RaiseHand { raised } => {
                 self.change(now, &room, &actor, |room| room.raise_hand(&actor, raised))
             }

@@ -70,6 +70,12 @@ pub(super) struct Session {
     pub(super) slot_mids: Vec<String>,
     /// Who its client was last told to be in its slots.
     pub(super) slots_told: Vec<Option<SourceId>>,
+    /// The m-lines of its video slots.
+    pub(super) video_mids: Vec<String>,
+    /// What its video slots show, as its client was told.
+    pub(super) video_told: Vec<Option<SourceId>>,
+    /// Whom its client wants to watch, if it chose.
+    pub(super) watches: Option<ParticipantId>,
     /// Whom its client wants to hear, if it chose.
     pub(super) wishes: Option<Wishes>,
     /// Who is in its slots then.
@@ -115,6 +121,9 @@ impl Session {
             ends_at: None,
             slot_mids: Vec::new(),
             slots_told: Vec::new(),
+            video_mids: Vec::new(),
+            video_told: Vec::new(),
+            watches: None,
             wishes: None,
             view: None,
             attachment: 0,

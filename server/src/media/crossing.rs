@@ -6,18 +6,53 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 
 use mio::Waker;
 use selector::{Candidate, SourceId};
-use tercet_core::{AudioPacket, Earlier, RoomId};
-use tercet_protocol::TrackOrigin;
+use tercet_core::{AudioPacket, Earlier, RoomId, VideoPacket};
+use tercet_protocol::AudioOrigin;
 
 /// About 40 ms of the candidates of 4,000 rooms; beyond that the receiving worker is overloaded, and
 /// late audio is worse than lost audio.
 const QUEUE_PACKETS_MAX: usize = 8192;
 
+/// What a worker tells another.
+#[derive(Debug)]
+pub(crate) enum Passed {
+    Audio(Crossing),
+    Video(VideoCrossing),
+}
+
+/// What a worker tells another about the pictures of a room that both have a part of.
+#[derive(Debug)]
+pub(crate) struct VideoCrossing {
+    pub(crate) room: RoomId,
+    pub(crate) news: VideoNews,
+}
+
+/// What there is to tell of pictures.
+#[derive(Debug)]
+pub(crate) enum VideoNews {
+    /// A packet of a camera that the other worker's clients watch.
+    Packet(Box<VideoPacket>),
+    /// Somebody who watches it needs a keyframe.
+    KeyframeWanted(SourceId),
+}
+
+impl From<Crossing> for Passed {
+    fn from(crossing: Crossing) -> Passed {
+        Passed::Audio(crossing)
+    }
+}
+
+impl From<VideoCrossing> for Passed {
+    fn from(crossing: VideoCrossing) -> Passed {
+        Passed::Video(crossing)
+    }
+}
+
 /// What a worker tells another about the voices, or about the shared screens, of a room that both have a part of.
 #[derive(Debug)]
 pub(crate) struct Crossing {
     pub(crate) room: RoomId,
-    pub(crate) origin: TrackOrigin,
+    pub(crate) origin: AudioOrigin,
     pub(crate) news: News,
 }
 
@@ -44,7 +79,7 @@ pub(crate) struct HeardPacket {
 /// The sending side of a worker's inbox.
 #[derive(Clone)]
 pub(crate) struct CrossingSender {
-    queue: SyncSender<Crossing>,
+    queue: SyncSender<Passed>,
     doorbell: Arc<Doorbell>,
 }
 
@@ -75,15 +110,15 @@ impl Doorbell {
 }
 
 /// A worker's inbox.
-pub(crate) fn crossing(doorbell: Arc<Doorbell>) -> (CrossingSender, Receiver<Crossing>) {
+pub(crate) fn crossing(doorbell: Arc<Doorbell>) -> (CrossingSender, Receiver<Passed>) {
     let (queue, inbox) = sync_channel(QUEUE_PACKETS_MAX);
     (CrossingSender { queue, doorbell }, inbox)
 }
 
 impl CrossingSender {
     /// Sends, or returns `false` if the other worker can't keep up.
-    pub(crate) fn send(&self, crossing: Crossing) -> bool {
-        match self.queue.try_send(crossing) {
+    pub(crate) fn send(&self, passed: impl Into<Passed>) -> bool {
+        match self.queue.try_send(passed.into()) {
             Ok(()) => {
                 self.doorbell.ring();
                 true

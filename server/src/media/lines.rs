@@ -1,13 +1,13 @@
-//! The audio m-lines of a connection: what an offer has in, what is what out.
+//! The audio m-lines of a connection: what an offer has in, what is what out. Those of video are in `video.rs`.
 
 use selector::SLOTS_MAX;
 use str0m::media::Mid;
-use tercet_protocol::TrackOrigin;
+use tercet_protocol::AudioOrigin;
 
 use super::stream::{Numbers, Stream};
 
 /// The lines that a client sends on: its microphone's and its screen's.
-const UPSTREAMS_MAX: usize = TrackOrigin::ALL.len();
+const UPSTREAMS_MAX: usize = AudioOrigin::ALL.len();
 
 /// An audio m-line of an answered offer.
 #[derive(Clone, Copy, Debug)]
@@ -68,8 +68,8 @@ impl Lines {
         let (known, new): (Vec<_>, Vec<_>) = read.into_iter().partition(is_known);
         for line in known.into_iter().chain(new) {
             match line.way {
-                Way::Up => join(&mut self.upstream, &line, UPSTREAMS_MAX),
-                Way::Down => join(&mut self.downstream, &line, self.slots_max + 1),
+                Way::Up => join(&mut self.upstream, line.mid, &line, UPSTREAMS_MAX),
+                Way::Down => join(&mut self.downstream, line.mid, &line, self.slots_max + 1),
                 Way::Stopped => {}
             }
         }
@@ -88,10 +88,10 @@ impl Lines {
 
     /// The line of a slot for audio of this origin, and its place among all that the client receives on, if anything
     /// can be sent on it.
-    pub(super) fn of_slot(&mut self, origin: TrackOrigin, slot: usize) -> Option<(usize, &mut Stream)> {
+    pub(super) fn of_slot(&mut self, origin: AudioOrigin, slot: usize) -> Option<(usize, &mut Stream)> {
         let place = match origin {
-            TrackOrigin::Microphone => slot,
-            TrackOrigin::Screen => self.slots_max + slot,
+            AudioOrigin::Microphone => slot,
+            AudioOrigin::Screen => self.slots_max + slot,
         };
         let line = self.downstream.get_mut(place).filter(|line| line.active)?;
         Some((place, &mut line.stream))
@@ -109,22 +109,26 @@ impl Lines {
     }
 
     /// What the client sends on a line; `None` for one on which it has nothing to send.
-    pub(super) fn origin_of(&self, mid: Mid) -> Option<TrackOrigin> {
+    pub(super) fn origin_of(&self, mid: Mid) -> Option<AudioOrigin> {
         let place = self.upstream.iter().position(|line| line.active && line.mid == mid)?;
-        TrackOrigin::ALL.get(place).copied()
+        AudioOrigin::ALL.get(place).copied()
     }
 }
 
 /// A line that has a place among others.
-trait Seated {
-    fn new(line: &Negotiated) -> Self;
+pub(super) trait Seated {
+    /// What is known of a line when it is negotiated.
+    type Line;
+    fn new(line: &Self::Line) -> Self;
     fn mid(&self) -> Mid;
     fn is_active(&self) -> bool;
     /// It was negotiated again.
-    fn renew(&mut self, line: &Negotiated);
+    fn renew(&mut self, line: &Self::Line);
 }
 
 impl Seated for Upstream {
+    type Line = Negotiated;
+
     fn new(line: &Negotiated) -> Upstream {
         Upstream { mid: line.mid, active: true }
     }
@@ -143,6 +147,8 @@ impl Seated for Upstream {
 }
 
 impl Seated for Downstream {
+    type Line = Negotiated;
+
     fn new(line: &Negotiated) -> Downstream {
         Downstream { active: true, stream: Stream::new(line.mid, line.numbers) }
     }
@@ -163,8 +169,8 @@ impl Seated for Downstream {
 
 /// A line takes its place among others. One that the client has stopped makes room for a new one; beyond `lines_max` there
 /// is none.
-fn join<L: Seated>(lines: &mut Vec<L>, line: &Negotiated, lines_max: usize) {
-    if let Some(known) = lines.iter_mut().find(|known| known.mid() == line.mid) {
+pub(super) fn join<L: Seated>(lines: &mut Vec<L>, mid: Mid, line: &L::Line, lines_max: usize) {
+    if let Some(known) = lines.iter_mut().find(|known| known.mid() == mid) {
         known.renew(line);
     } else if let Some(stopped) = lines.iter_mut().find(|other| !other.is_active()) {
         *stopped = L::new(line);
@@ -190,7 +196,7 @@ mod tests {
         lines.downstream_mids()
     }
 
-    fn origin(lines: &Lines, mid: &str) -> Option<TrackOrigin> {
+    fn origin(lines: &Lines, mid: &str) -> Option<AudioOrigin> {
         lines.origin_of(Mid::from(mid))
     }
 
@@ -204,10 +210,10 @@ mod tests {
         let offer =
             [("mic", Way::Up), ("new", Way::Up), ("b", Way::Down), ("scr", Way::Up), ("c", Way::Down)];
         seated(&mut lines, &offer);
-        assert_eq!(origin(&lines, "mic"), Some(TrackOrigin::Microphone));
-        assert_eq!(origin(&lines, "scr"), Some(TrackOrigin::Screen));
+        assert_eq!(origin(&lines, "mic"), Some(AudioOrigin::Microphone));
+        assert_eq!(origin(&lines, "scr"), Some(AudioOrigin::Screen));
         assert_eq!(origin(&lines, "new"), None);
-        assert!(lines.of_slot(TrackOrigin::Microphone, 0).is_none());
+        assert!(lines.of_slot(AudioOrigin::Microphone, 0).is_none());
         let offer =
             [("mic", Way::Up), ("d", Way::Down), ("b", Way::Down), ("scr", Way::Up), ("c", Way::Down)];
         assert_eq!(seated(&mut lines, &offer), (vec!["d".into(), "b".into()], Some("c".into())));
@@ -218,8 +224,8 @@ mod tests {
         let mut lines = Lines::new(1);
         seated(&mut lines, &[("mic", Way::Up), ("scr", Way::Up), ("a", Way::Down)]);
         seated(&mut lines, &[("new", Way::Up), ("scr", Way::Up), ("a", Way::Down)]);
-        assert_eq!(origin(&lines, "new"), Some(TrackOrigin::Microphone));
-        assert_eq!(origin(&lines, "scr"), Some(TrackOrigin::Screen));
+        assert_eq!(origin(&lines, "new"), Some(AudioOrigin::Microphone));
+        assert_eq!(origin(&lines, "scr"), Some(AudioOrigin::Screen));
         assert_eq!(origin(&lines, "mic"), None);
     }
 

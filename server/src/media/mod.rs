@@ -17,6 +17,7 @@ mod strain;
 mod stream;
 mod timers;
 mod trace;
+mod video;
 mod worker;
 
 use std::sync::Arc;
@@ -24,9 +25,9 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 use selector::{Level, SourceId, Standing};
 use tercet_core::{EndpointId, Gate, Listening, RoomAudio, RoomId};
-use tercet_protocol::{ByOrigin, TrackOrigin};
+use tercet_protocol::{AudioOrigin, ByOrigin, TrackOrigin};
 
-pub(crate) use crossing::{Crossing, CrossingSender, Doorbell, HeardPacket, News, crossing};
+pub(crate) use crossing::{Crossing, CrossingSender, Doorbell, HeardPacket, News, Passed, crossing};
 pub(crate) use peer::{Answer, OfferError};
 pub(crate) use pool::{Handle as WorkerHandle, WorkerPool};
 pub(crate) use trace::{TraceReceiver, TraceSender, Traced, What, trace};
@@ -50,6 +51,10 @@ pub(crate) enum WorkerCommand {
     SetListening { endpoint: EndpointId, listening: Option<Listening> },
     /// Which sources of the worker clients of other workers want to hear, whether they are speakers of the room or not.
     SetWanted { room: RoomId, wanted_by: FxHashMap<SourceId, Vec<WorkerId>> },
+    /// What the endpoint's video slots are to show.
+    Watch { endpoint: EndpointId, sources: Vec<Option<SourceId>> },
+    /// Which cameras of the worker clients of other workers watch.
+    SetWatched { room: RoomId, watched_by: FxHashMap<SourceId, Vec<WorkerId>> },
     /// What the endpoint's client publishes on another node, while it moves from one to the other.
     SetOwnElsewhere { endpoint: EndpointId, sources: ByOrigin<SourceId> },
     /// These sources of other nodes are silent: they left, or their node is gone.
@@ -73,11 +78,13 @@ pub(crate) struct OpenEndpoint {
     pub(crate) room: RoomId,
     /// How the room's speakers are chosen.
     pub(crate) audio: RoomAudio,
-    /// Which audio sources of the room it publishes.
+    /// Which sources of the room it publishes.
     pub(crate) sources: ByOrigin<SourceId>,
     pub(crate) gates: ByOrigin<Gate>,
     /// Whether redundant audio may be negotiated.
     pub(crate) red: bool,
+    /// How many video slots it may have.
+    pub(crate) video_slots_max: usize,
 }
 
 /// What a worker tells the control plane.
@@ -109,7 +116,7 @@ pub(crate) enum WorkerEvent {
     /// A track of its client comes without levels, so nobody hears it. Told once a connection and track.
     LevelMissing {
         endpoint: EndpointId,
-        origin: TrackOrigin,
+        origin: AudioOrigin,
     },
     /// A data frame broke a rule and was dropped.
     DataRefused {

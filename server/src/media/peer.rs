@@ -1,6 +1,6 @@
 //! One WebRTC peer connection: datagrams and forwarded packets in, datagrams and [`PeerEvent`]s out.
 //!
-//! str0m does ICE, DTLS and SCTP, and SRTP of what is received; this file knows which m-line is what, and sends what
+//! str0m does ICE, DTLS and SCTP, SRTP of what is received, and video; this file knows which m-line is what, and sends what
 //! goes into the slots. The contract is str0m's: after everything that goes in, [`Peer::drain`] until nothing comes out.
 
 use std::net::SocketAddr;
@@ -17,18 +17,19 @@ use str0m::media::{Direction, MediaKind, Mid, Pt};
 use str0m::net::{Protocol, Receive, Transmit};
 use str0m::rtp::{Extension, ExtensionMap, RedDecoder, RtpPacket};
 use str0m::{Candidate, Event, IceConnectionState, Input, Output, Rtc};
-use tercet_core::{Encoding, FORWARDS_MAX, Forward, IncomingRtp};
+use tercet_core::{Encoding, FORWARDS_MAX, Forward, IncomingRtp, IncomingVideo, Rewritten, VideoPacket};
 use tercet_dtls::{Sealer, SharedCrypto, exporting};
-use tercet_protocol::{ByOrigin, CHANNEL_LOSSY, CHANNEL_RELIABLE, TrackOrigin};
+use tercet_protocol::{AudioOrigin, ByAudio, CHANNEL_LOSSY, CHANNEL_RELIABLE};
 use tracing::debug;
 
 use super::fanout::{Fanout, Outgoing, Path};
 use super::lines::{Lines, Negotiated, Way};
 use super::sdp;
 use super::stream::Numbers;
+use super::video::VideoLines;
 
-/// More m-lines than a session of eight slots and a screen has reason for.
-const MEDIA_LINES_MAX: usize = 24;
+/// More m-lines than a session of eight slots, a screen and sixteen video slots has reason for.
+const MEDIA_LINES_MAX: usize = 40;
 
 /// A data channel that its peer doesn't read holds no more than this.
 pub(super) const CHANNEL_BUFFER_BYTES_MAX: usize = 256 * 1024;
@@ -51,8 +52,14 @@ pub(crate) enum PeerEvent {
     Disconnected,
     /// ICE found its way again.
     Reconnected,
-    Rtp(TrackOrigin, IncomingRtp),
-    /// RTP on an m-line that is neither the microphone's nor the screen's.
+    Rtp(AudioOrigin, IncomingRtp),
+    /// A packet of the camera's.
+    Video(IncomingVideo),
+    /// The client can't go on in a video slot without a keyframe.
+    KeyframeWanted {
+        slot: usize,
+    },
+    /// RTP on an m-line that is neither the microphone's, the screen's nor the camera's.
     StrayRtp,
     /// Reliable data frames can be sent.
     ReliableOpened,
@@ -67,7 +74,7 @@ pub(crate) enum PeerEvent {
 pub(crate) enum OfferError {
     #[error("the session description can't be used: {0}")]
     BadSdp(&'static str),
-    #[error("no audio m-line offers Opus")]
+    #[error("no m-line offers Opus, or a video codec that is known here")]
     UnsupportedCodec,
     #[error("the session has no peer connection: send the offer of a new one with `fresh`")]
     NoConnection,
@@ -81,13 +88,23 @@ pub(crate) struct Answer {
     pub(crate) sdp: String,
     pub(crate) slot_mids: Vec<String>,
     pub(crate) screen_mid: Option<String>,
+    pub(crate) video_mids: Vec<String>,
 }
 
 impl Answer {
-    /// How many slots the client has.
-    pub(crate) fn slots(&self) -> ByOrigin<usize> {
-        ByOrigin { microphone: self.slot_mids.len(), screen: usize::from(self.screen_mid.is_some()) }
+    /// How many slots for audio the client has.
+    pub(crate) fn slots(&self) -> ByAudio<usize> {
+        ByAudio { microphone: self.slot_mids.len(), screen: usize::from(self.screen_mid.is_some()) }
     }
+}
+
+/// What a client may have.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PeerLimits {
+    pub(crate) slots: usize,
+    pub(crate) video_slots: usize,
+    /// Whether redundant audio may be negotiated.
+    pub(crate) red: bool,
 }
 
 /// One WebRTC peer connection.
@@ -95,6 +112,7 @@ pub(crate) struct Peer {
     rtc: Rtc,
     crypto: Arc<CryptoProvider>,
     lines: Lines,
+    video: VideoLines,
     /// Once DTLS is done.
     fanout: Option<Fanout>,
     /// What all that is sent is said to come from (RFC 7022, section 4.2: as short-lived as the connection).
@@ -116,10 +134,11 @@ impl Peer {
         now: Instant,
         crypto: &SharedCrypto,
         candidates: &[SocketAddr],
-        slots_max: usize,
-        red: bool,
+        limits: PeerLimits,
         offer: &str,
     ) -> Result<(Peer, Answer), OfferError> {
+        // Whoever has nothing to do with video pays nothing for it.
+        let has_video = limits.video_slots > 0 && offer.lines().any(|line| line.starts_with("m=video "));
         let mut rtc = Rtc::builder()
             .set_crypto_provider(crypto.provider.clone())
             .set_dtls_cert(crypto.certificate.clone())
@@ -129,9 +148,13 @@ impl Peer {
             .set_rtp_mode(true)
             .set_ice_lite(true)
             .set_stats_interval(None)
-            .set_extension_map(audio_extensions())
+            .set_extension_map(extensions(has_video))
             .clear_codecs()
-            .enable_opus(true, red)
+            .enable_opus(true, limits.red)
+            .enable_vp8(has_video)
+            .enable_h264(has_video)
+            .enable_vp9(has_video)
+            .enable_av1(has_video)
             .build(now);
         for &address in candidates {
             let candidate = Candidate::host(address, "udp").map_err(|_| OfferError::Internal)?;
@@ -140,7 +163,8 @@ impl Peer {
         let mut peer = Peer {
             rtc,
             crypto: crypto.provider.clone(),
-            lines: Lines::new(slots_max),
+            lines: Lines::new(limits.slots),
+            video: VideoLines::new(limits.video_slots),
             fanout: None,
             cname: format!("{:032x}", rand::random::<u128>()),
             question_ssrc: rand::random(),
@@ -159,7 +183,7 @@ impl Peer {
         let media_lines = offer.lines().filter(|line| line.starts_with("m=")).count();
         if media_lines > MEDIA_LINES_MAX {
             return Err(OfferError::BadSdp(
-                "it has more m-lines than a session of eight slots has reason for",
+                "it has more m-lines than a session of eight slots and sixteen for video has reason for",
             ));
         }
         // What the parser says is for the log: it names Rust types and addresses in memory.
@@ -176,16 +200,17 @@ impl Peer {
         let answer = answer.to_sdp_string();
         // str0m tells of new m-lines once the peer is connected; who is in which slot is told before.
         let mids = answer.lines().filter_map(|line| line.strip_prefix("a=mid:")).map(str::trim);
+        self.video.seat(&self.rtc, mids.clone().map(Mid::from));
         let negotiated = mids
             .filter_map(|mid| self.negotiated(Mid::from(mid), received.contains(&Mid::from(mid))))
             .collect();
         self.lines.seat(negotiated);
         let sdp = sdp::polished(offer, &answer, |mid| Some((self.lines.ssrc_of(mid)?, &*self.cname)));
-        if self.lines.are_of_no_use() {
+        if self.lines.are_of_no_use() && !self.video.are_of_use() {
             return Err(OfferError::UnsupportedCodec);
         }
         let (slot_mids, screen_mid) = self.lines.downstream_mids();
-        Ok(Answer { sdp, slot_mids, screen_mid })
+        Ok(Answer { sdp, slot_mids, screen_mid, video_mids: self.video.slot_mids() })
     }
 
     /// The local ICE user fragment: how to find the connection of a STUN request.
@@ -236,7 +261,7 @@ impl Peer {
     pub(crate) fn send<'a>(
         &mut self,
         now: Instant,
-        origin: TrackOrigin,
+        origin: AudioOrigin,
         forwards: impl Iterator<Item = Forward<'a>>,
         datagram: &mut Vec<u8>,
         each: impl FnMut(Path, &[u8]),
@@ -255,6 +280,27 @@ impl Peer {
             forwards.filter_map(outgoing).take(FORWARDS_MAX).collect();
         fanout.seal(now, &packets, self.lines.downstream(), &self.cname, datagram, each);
         packets.len()
+    }
+
+    /// Whether the client watches anybody, or may: what it reports is of use.
+    pub(crate) fn has_video(&self) -> bool {
+        self.video.are_of_use()
+    }
+
+    /// Sends a packet in a video slot, once time has passed and the peer was drained. Returns whether the client takes it.
+    pub(crate) fn write_video(
+        &mut self,
+        now: Instant,
+        slot: usize,
+        rewritten: Rewritten,
+        packet: &VideoPacket,
+    ) -> bool {
+        self.established && self.video.write(&mut self.rtc, now, slot, rewritten, packet)
+    }
+
+    /// Asks the client for a keyframe of its camera, once time has passed and the peer was drained.
+    pub(crate) fn request_keyframe(&mut self) {
+        self.video.request_keyframe(&mut self.rtc);
     }
 
     /// Whether reliable data frames can be sent.
@@ -350,6 +396,9 @@ impl Peer {
                 IceConnectionState::Connected | IceConnectionState::Completed,
             ) => self.established.then_some(PeerEvent::Reconnected),
             Event::RtpPacket(packet) => self.incoming(packet),
+            Event::KeyframeRequest(request) => {
+                self.video.slot_of(request.mid).map(|slot| PeerEvent::KeyframeWanted { slot })
+            }
             Event::ChannelOpen(id, label) => {
                 self.channels += 1;
                 match label.as_str() {
@@ -405,7 +454,8 @@ impl Peer {
     fn incoming(&mut self, packet: RtpPacket) -> Option<PeerEvent> {
         let mid = self.rtc.direct_api().stream_rx(&packet.header.ssrc).map(|stream| stream.mid());
         let Some(origin) = mid.and_then(|mid| self.lines.origin_of(mid)) else {
-            return Some(PeerEvent::StrayRtp);
+            let video = mid.and_then(|mid| self.video.incoming(&self.rtc, mid, &packet));
+            return Some(video.map_or(PeerEvent::StrayRtp, PeerEvent::Video));
         };
         let pt = packet.header.payload_type;
         let params = self.rtc.codec_config().params().iter();
@@ -466,11 +516,14 @@ pub(crate) enum DatagramError {
     Fatal,
 }
 
-/// What audio needs: who is loud, and which m-line a new SSRC belongs to. The numbers are
-/// suggestions; the client's own ones are used.
-fn audio_extensions() -> ExtensionMap {
+/// What audio needs: who is loud, and which m-line a new SSRC belongs to; and for video, by which packets a sender
+/// learns how much its network takes. The numbers are suggestions; the client's own ones are used.
+fn extensions(has_video: bool) -> ExtensionMap {
     let mut map = ExtensionMap::empty();
     map.set(1, Extension::AudioLevel);
     map.set(4, Extension::RtpMid);
+    if has_video {
+        map.set(3, Extension::TransportSequenceNumber);
+    }
     map
 }

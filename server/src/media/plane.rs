@@ -11,6 +11,7 @@ mod rounds;
 mod selection;
 #[cfg(test)]
 mod tests;
+mod video;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -21,16 +22,16 @@ use std::time::{Duration, Instant};
 use rustc_hash::{FxHashMap, FxHashSet};
 use selector::SourceId;
 use str0m::net::Transmit;
-use tercet_core::{Allowance, EndpointId, Ingest, RoomId, RoomShard};
+use tercet_core::{Allowance, EndpointId, Ingest, KeyframeGate, RoomId, RoomShard, VideoShard};
 use tercet_dtls::SharedCrypto;
-use tercet_protocol::{ByOrigin, TrackOrigin};
+use tercet_protocol::{AudioOrigin, ByAudio};
 use tokio::sync::mpsc;
 use tracing::{debug, info, warn};
 
 use super::crossing::{Crossing, CrossingSender, News};
 use super::demux::{Claim, Demux};
 use super::metrics::WorkerMetrics;
-use super::peer::{DatagramError, Peer, PeerEvent};
+use super::peer::{DatagramError, Peer, PeerEvent, PeerLimits};
 use super::socket::Sent;
 use super::strain::StrainGauge;
 use super::timers::Timers;
@@ -38,6 +39,7 @@ use super::trace::{Tracer, What};
 use super::{WorkerCommand, WorkerEvent, WorkerId};
 use crate::backlog::Backlog;
 use rounds::Rounds;
+use video::Camera;
 
 /// Who is heard is told to the control plane at this pace.
 const SELECTION_INTERVAL: Duration = Duration::from_millis(100);
@@ -53,11 +55,13 @@ pub(super) struct Plane {
     endpoints: FxHashMap<EndpointId, Endpoint>,
     /// Those of them that publish a screen: few, of many.
     sharers: FxHashSet<EndpointId>,
+    /// Those of them that publish a camera.
+    cameras: FxHashSet<EndpointId>,
     rooms: FxHashMap<RoomId, LocalRoom>,
     demux: Demux,
     timers: Timers,
     rounds: Rounds,
-    /// Endpoints whose str0m was given data frames, each once, since when.
+    /// Endpoints whose str0m was given something to send, each once, since when.
     spoken_to: VecDeque<(Instant, EndpointId)>,
     gauge: StrainGauge,
     is_strained: bool,
@@ -72,9 +76,9 @@ pub(super) struct Plane {
 /// A session's attachment to this worker.
 struct Endpoint {
     room: RoomId,
-    slots_max: usize,
-    red: bool,
-    tracks: ByOrigin<Track>,
+    limits: PeerLimits,
+    tracks: ByAudio<Track>,
+    camera: Camera,
     /// New addresses that it may come from.
     address_allowance: Allowance,
     data_allowance: Allowance,
@@ -86,11 +90,11 @@ struct Endpoint {
     /// `None` before the first offer and after a connection broke.
     peer: Option<Box<Peer>>,
     had_peer: bool,
-    /// It is among those that were given data frames.
+    /// It is among those whose str0m was given something to send.
     spoken_to: bool,
 }
 
-/// One of the tracks that a session can publish.
+/// One of the audio tracks that a session can publish.
 struct Track {
     source: SourceId,
     ingest: Ingest,
@@ -104,9 +108,14 @@ struct Track {
 /// The part of a room that lives here.
 struct LocalRoom {
     /// Its voices, and its stage.
-    shards: ByOrigin<RoomShard>,
+    shards: ByAudio<RoomShard>,
+    video: VideoShard,
+    /// Cameras of other workers of which somebody here needs a keyframe.
+    keyframes_elsewhere: FxHashMap<SourceId, KeyframeGate>,
+    /// Which cameras clients of other workers watch, and whose clients these are.
+    watched_by: FxHashMap<SourceId, Vec<WorkerId>>,
     /// Whether they are among the [`Rounds`].
-    has_rounds: ByOrigin<bool>,
+    has_rounds: ByAudio<bool>,
     others: Vec<WorkerId>,
     tracers: Vec<Tracer>,
     /// Which sources clients of other workers want to hear by name, and whose clients these are.
@@ -119,8 +128,8 @@ struct LocalRoom {
 
 impl LocalRoom {
     /// Something happened to a source. Traces are of voices.
-    fn note(&mut self, now: Instant, origin: TrackOrigin, source: SourceId, what: What) {
-        if origin == TrackOrigin::Microphone {
+    fn note(&mut self, now: Instant, origin: AudioOrigin, source: SourceId, what: What) {
+        if origin == AudioOrigin::Microphone {
             for tracer in &mut self.tracers {
                 tracer.note(now, source, what);
             }
@@ -144,6 +153,7 @@ impl Plane {
             metrics,
             endpoints: FxHashMap::default(),
             sharers: FxHashSet::default(),
+            cameras: FxHashSet::default(),
             rooms: FxHashMap::default(),
             demux: Demux::default(),
             timers: Timers::default(),
@@ -199,24 +209,26 @@ impl Plane {
             }
             WorkerCommand::SetOwnElsewhere { endpoint, sources } => {
                 if let Some(local) = self.local_room_of(endpoint) {
-                    for (origin, source) in sources.iter() {
-                        local.shards[origin].set_own_elsewhere(endpoint, *source);
+                    for origin in AudioOrigin::ALL {
+                        local.shards[origin].set_own_elsewhere(endpoint, sources[origin.into()]);
                     }
                 }
             }
             WorkerCommand::Silence { room, sources } => {
                 if let Some(local) = self.rooms.get_mut(&room) {
-                    for (source, origin) in sources.iter().flat_map(|s| TrackOrigin::ALL.map(|o| (*s, o))) {
+                    for (source, origin) in sources.iter().flat_map(|s| AudioOrigin::ALL.map(|o| (*s, o))) {
                         local.shards[origin].silence(source);
                     }
                 }
             }
+            WorkerCommand::Watch { endpoint, sources } => self.watch(now, endpoint, sources),
+            WorkerCommand::SetWatched { room, watched_by } => self.set_watched(now, &room, watched_by),
             WorkerCommand::Close { endpoint } => self.close(now, endpoint),
             WorkerCommand::SetRoomWorkers { room, others } => {
                 let Some(local) = self.rooms.get_mut(&room) else {
                     return;
                 };
-                let turns = ByOrigin::each(|origin| local.shards[origin].turn());
+                let turns = ByAudio::each(|origin| local.shards[origin].turn());
                 let former = std::mem::replace(&mut local.others, others.clone());
                 for new in others.iter().filter(|worker| !former.contains(worker)) {
                     for (origin, &turn) in turns.iter() {
@@ -253,7 +265,7 @@ impl Plane {
         self.metrics.bytes_in.increment(datagram.len() as u64);
         let id = match self.demux.claim(from, datagram) {
             // Nobody reads what a listener reports: it is not worth the decryption.
-            Claim::Known(id) if is_rtcp(datagram) && !self.is_publishing(id) => {
+            Claim::Known(id) if is_rtcp(datagram) && !self.reports(id) => {
                 self.metrics.dropped_report.increment(1);
                 return;
             }
@@ -308,6 +320,7 @@ impl Plane {
             self.metrics.lag.record(now.saturating_duration_since(self.selection_due));
             self.selection_due = now + SELECTION_INTERVAL;
             self.announce_selections(now);
+            self.ask_for_keyframes(now);
             self.judge_strain(now);
         }
     }
@@ -385,23 +398,29 @@ impl Plane {
     fn peer_event(&mut self, now: Instant, id: EndpointId, event: PeerEvent) {
         match event {
             PeerEvent::Connected | PeerEvent::Reconnected => {
-                self.set_reachable(id, true);
+                self.set_reachable(now, id, true);
                 self.tell(WorkerEvent::Connected { endpoint: id })
             }
             PeerEvent::Disconnected => {
                 self.end_all_publishing(now, id);
-                self.set_reachable(id, false);
+                self.set_reachable(now, id, false);
                 self.tell(WorkerEvent::Disconnected { endpoint: id });
             }
             PeerEvent::Rtp(origin, rtp) => self.rtp(now, id, origin, rtp),
+            PeerEvent::Video(rtp) => self.video_rtp(now, id, rtp),
+            PeerEvent::KeyframeWanted { slot } => self.keyframe_wanted_in(now, id, slot),
             PeerEvent::StrayRtp => self.metrics.dropped_stray.increment(1),
             PeerEvent::ReliableOpened => self.send_pending_data(now, id),
             PeerEvent::Data { reliable, frame } => self.data(now, id, reliable, frame),
         }
     }
 
-    fn is_publishing(&self, id: EndpointId) -> bool {
-        self.endpoints.get(&id).is_some_and(|e| e.tracks.iter().any(|(_, track)| track.publishing))
+    /// Whether somebody reads what a client reports: those who send want to know, and those who watch may miss something.
+    fn reports(&self, id: EndpointId) -> bool {
+        self.endpoints.get(&id).is_some_and(|endpoint| {
+            endpoint.tracks.iter().any(|(_, track)| track.publishing)
+                || endpoint.peer.as_ref().is_some_and(|peer| peer.has_video())
+        })
     }
 
     fn local_room_of(&mut self, id: EndpointId) -> Option<&mut LocalRoom> {

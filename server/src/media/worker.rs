@@ -13,7 +13,7 @@ use str0m::net::Transmit;
 use tokio::sync::mpsc;
 use tracing::{debug, error};
 
-use super::crossing::{Crossing, Doorbell};
+use super::crossing::{Doorbell, Passed};
 use super::fanout::Path;
 use super::plane::Plane;
 use super::socket::{MediaSocket, Sent};
@@ -42,7 +42,7 @@ pub(super) struct Worker {
     pub(super) sockets: Vec<MediaSocket>,
     pub(super) doorbell: Arc<Doorbell>,
     pub(super) commands: mpsc::Receiver<WorkerCommand>,
-    pub(super) crossings: Receiver<Crossing>,
+    pub(super) crossings: Receiver<Passed>,
     pub(super) events: mpsc::Sender<WorkerEvent>,
     pub(super) plane: Plane,
 }
@@ -129,7 +129,8 @@ impl Worker {
         let now = Instant::now();
         for _ in 0..CROSSINGS_A_TURN {
             match self.crossings.try_recv() {
-                Ok(crossing) => self.plane.crossing(now, crossing),
+                Ok(Passed::Audio(crossing)) => self.plane.crossing(now, crossing),
+                Ok(Passed::Video(crossing)) => self.plane.video_crossing(now, crossing),
                 Err(_) => return,
             }
         }

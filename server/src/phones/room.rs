@@ -22,7 +22,7 @@ use bytes::Bytes;
 use rustc_hash::FxHashMap;
 use selector::{SourceId, Standing};
 use tercet_core::{Arrival, AudioPacket, EndpointId, Gate, RoomAudio, RoomId, RoomShard};
-use tercet_protocol::{ByOrigin, TrackOrigin};
+use tercet_protocol::{AudioOrigin, ByAudio};
 use tracing::warn;
 
 use super::stream::Stream;
@@ -53,7 +53,7 @@ pub(super) enum PhoneEvent {
 /// The part of a room that this node's phones are in.
 pub(super) struct PhoneRoom {
     id: RoomId,
-    shards: ByOrigin<RoomShard>,
+    shards: ByAudio<RoomShard>,
     others: Vec<WorkerId>,
     wanted_by: FxHashMap<SourceId, Vec<WorkerId>>,
     /// In the order of their coming.
@@ -86,7 +86,7 @@ impl PhoneRoom {
     pub(super) fn new(now: Instant, id: RoomId, audio: RoomAudio) -> PhoneRoom {
         PhoneRoom {
             id,
-            shards: ByOrigin { microphone: RoomShard::new(now, audio), screen: RoomShard::stage(now) },
+            shards: ByAudio { microphone: RoomShard::new(now, audio), screen: RoomShard::stage(now) },
             others: Vec::new(),
             wanted_by: FxHashMap::default(),
             phones: BTreeMap::new(),
@@ -172,7 +172,7 @@ impl PhoneRoom {
     /// These sources of other nodes are silent.
     pub(super) fn silence(&mut self, sources: &[SourceId]) {
         for (source, origin) in
-            sources.iter().flat_map(|source| TrackOrigin::ALL.map(|origin| (*source, origin)))
+            sources.iter().flat_map(|source| AudioOrigin::ALL.map(|origin| (*source, origin)))
         {
             self.shards[origin].silence(source);
         }
@@ -182,7 +182,7 @@ impl PhoneRoom {
     pub(super) fn set_others(&mut self, others: Vec<WorkerId>) {
         let former = std::mem::replace(&mut self.others, others);
         for new in self.others.iter().filter(|worker| !former.contains(worker)) {
-            for origin in TrackOrigin::ALL {
+            for origin in AudioOrigin::ALL {
                 let news = News::Turn(self.shards[origin].turn());
                 self.outgoing.push((*new, Crossing { room: self.id.clone(), origin, news }));
             }
@@ -190,7 +190,7 @@ impl PhoneRoom {
     }
 
     /// Another worker has something for the room.
-    pub(super) fn crossing(&mut self, now: Instant, origin: TrackOrigin, news: News) {
+    pub(super) fn crossing(&mut self, now: Instant, origin: AudioOrigin, news: News) {
         let shard = &mut self.shards[origin];
         match news {
             News::Heard(heard) => {
@@ -251,7 +251,7 @@ impl PhoneRoom {
         for &worker in to {
             let heard = HeardPacket { packet: packet.clone(), candidate, pre_roll: arrival.pre_roll.clone() };
             let news = News::Heard(Box::new(heard));
-            let crossing = Crossing { room: self.id.clone(), origin: TrackOrigin::Microphone, news };
+            let crossing = Crossing { room: self.id.clone(), origin: AudioOrigin::Microphone, news };
             self.outgoing.push((worker, crossing));
         }
     }
@@ -354,7 +354,7 @@ impl PhoneRoom {
 
     /// Positions whose holders stopped sending are free.
     pub(super) fn handle_timeout(&mut self, now: Instant) {
-        for origin in TrackOrigin::ALL {
+        for origin in AudioOrigin::ALL {
             self.shards[origin].handle_timeout(now);
         }
     }
@@ -362,7 +362,7 @@ impl PhoneRoom {
     fn silence_own(&mut self, source: SourceId) {
         if self.shards.microphone.silence(source) {
             let news = |to: &WorkerId| {
-                let (room, origin) = (self.id.clone(), TrackOrigin::Microphone);
+                let (room, origin) = (self.id.clone(), AudioOrigin::Microphone);
                 (*to, Crossing { room, origin, news: News::Silenced(source) })
             };
             let told: Vec<_> = self.others.iter().map(news).collect();

@@ -30,7 +30,7 @@ use super::socket::Inbox;
 use super::{LineCommand, Lines};
 use crate::backlog::Backlog;
 use crate::media::{
-    Crossing, CrossingSender, Doorbell, WorkerCommand, WorkerEvent, WorkerHandle, WorkerId, crossing,
+    Crossing, CrossingSender, Doorbell, Passed, WorkerCommand, WorkerEvent, WorkerHandle, WorkerId, crossing,
 };
 
 /// What phones hear is made so often.
@@ -50,8 +50,8 @@ const STRAIN_TICKS: u32 = 256;
 
 /// A tick that takes more than this, smoothed, leaves too little for all else: no more calls are taken. Two thirds of it, and
 /// they are again.
-const TICK_STRAINED: Duration = Duration::from_millis(15);
-const TICK_RELIEVED: Duration = Duration::from_millis(10);
+const TICK_STRAINED: Duration = Duration::from_millis(17);
+const TICK_RELIEVED: Duration = Duration::from_millis(12);
 
 /// From so many calls on, what workers pass on waits for more of it: a thread that each packet wakes spends more on waking than
 /// on packets.
@@ -73,7 +73,7 @@ pub(crate) struct Bound {
     pub(crate) inbox: CrossingSender,
     poll: Poll,
     doorbell: Arc<Doorbell>,
-    crossings: Receiver<Crossing>,
+    crossings: Receiver<Passed>,
 }
 
 /// Makes what the thread waits on.
@@ -143,7 +143,7 @@ pub(super) struct RoomKey(u64);
 struct Thread {
     poll: Poll,
     doorbell: Arc<Doorbell>,
-    crossings: Receiver<Crossing>,
+    crossings: Receiver<Passed>,
     line_commands: mpsc::Receiver<(CallId, LineCommand)>,
     worker_commands: mpsc::Receiver<WorkerCommand>,
     workers: Vec<CrossingSender>,
@@ -241,8 +241,12 @@ impl Thread {
 
     fn take_crossings(&mut self, now: Instant) {
         for _ in 0..CROSSINGS_A_TURN {
-            let Ok(Crossing { room, origin, news }) = self.crossings.try_recv() else {
-                return;
+            let passed = match self.crossings.try_recv() {
+                Ok(passed) => passed,
+                Err(_) => return,
+            };
+            let Passed::Audio(Crossing { room, origin, news }) = passed else {
+                continue;
             };
             if let Some(room) = self.room_keys.get(&room).and_then(|key| self.rooms.get_mut(key)) {
                 room.crossing(now, origin, news);

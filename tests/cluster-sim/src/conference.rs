@@ -13,7 +13,7 @@ use rustc_hash::FxHashMap;
 use selector::{Level, SourceId};
 use tercet_cluster::{Bundle, ClusterEvent, Heard, NodeId, Unbundler};
 use tercet_core::{AudioPacket, Encoding, RoomAudio, RoomId, RoomShard, StreamEpoch};
-use tercet_protocol::TrackOrigin;
+use tercet_protocol::AudioOrigin;
 use tercet_selector_bench::trace::Trace;
 
 use crate::network::Network;
@@ -279,7 +279,7 @@ impl Conference {
             return;
         };
         part.streams.sent += 1;
-        let heard = Heard { origin: TrackOrigin::Microphone, packet, candidate, pre_roll: arrival.pre_roll };
+        let heard = Heard { origin: AudioOrigin::Microphone, packet, candidate, pre_roll: arrival.pre_roll };
         let mut bundles = part.bundle.push(&heard);
         bundles.push(part.bundle.take());
         for bundle in bundles {

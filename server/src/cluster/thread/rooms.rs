@@ -10,7 +10,7 @@ use tracing::debug;
 use super::{CROSSINGS_A_TURN, Thread};
 use crate::cluster::ClusterEvent;
 use crate::cluster::message::{Carried, NodeMessage, write_carried};
-use crate::media::{Crossing, HeardPacket, News, WorkerId};
+use crate::media::{Crossing, HeardPacket, News, Passed, WorkerId};
 
 /// What outlives a node is told again so often, and is true for so long.
 const CARRY_INTERVAL: Duration = Duration::from_secs(10);
@@ -26,7 +26,9 @@ impl Thread {
                 break;
             }
             match self.parts.crossings.try_recv() {
-                Ok(crossing) => self.crossing(now, crossing),
+                Ok(Passed::Audio(crossing)) => self.crossing(now, crossing),
+                // Pictures stay on their node.
+                Ok(Passed::Video(_)) => {}
                 Err(_) => break,
             }
         }

@@ -22,8 +22,8 @@ impl Control {
         let live = self.rooms.get(room);
         let participant = live.and_then(|live| live.room.participant(&session.participant));
         if let Some(participant) = participant.filter(|it| it.node.is_none()) {
-            let [microphone, screen] = sources_of(participant);
-            let (was, sources) = (CarriedParticipant::of(participant), (microphone.0, screen.0));
+            let [microphone, screen, camera] = sources_of(participant);
+            let (was, sources) = (CarriedParticipant::of(participant), (microphone.0, screen.0, camera.0));
             self.tell_node(to, room, RoomMessage::HandedOver { was, sources });
         }
     }

@@ -132,7 +132,7 @@ impl Control {
     }
 
     /// Packets of somebody may come before their name: who was told of a nameless speaker is told again.
-    pub(super) fn name_slots_again(&mut self, room: &RoomId, sources: [SourceId; 2]) {
+    pub(super) fn name_slots_again(&mut self, room: &RoomId, sources: [SourceId; 3]) {
         let Some(live) = self.rooms.get_mut(room) else {
             return;
         };

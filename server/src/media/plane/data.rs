@@ -24,11 +24,7 @@ impl Plane {
             return;
         }
         if self.with_peer(now, id, |peer| Ok(peer.send_data(reliable, frame))) == Some(true) {
-            if let Some(endpoint) = self.endpoints.get_mut(&id)
-                && !std::mem::replace(&mut endpoint.spoken_to, true)
-            {
-                self.spoken_to.push_back((now, id));
-            }
+            self.speak_soon(now, id);
         } else {
             self.metrics.data_dropped.increment(1);
         }

@@ -1,17 +1,17 @@
-//! A packet's way through a worker: from its publisher, or from another worker, to the log of its room.
+//! An audio packet's way through a worker: from its publisher, or from another worker, to the log of its room.
 
 use std::time::Instant;
 
 use tercet_core::{Arrival, AudioPacket, Dropped, EndpointId, IncomingRtp, RoomId};
-use tercet_protocol::TrackOrigin;
+use tercet_protocol::AudioOrigin;
 
 use super::Plane;
-use crate::media::crossing::{Crossing, HeardPacket, News};
+use crate::media::crossing::{Crossing, HeardPacket, News, Passed};
 use crate::media::trace::What;
 use crate::media::{WorkerEvent, WorkerId};
 
 impl Plane {
-    pub(super) fn rtp(&mut self, now: Instant, id: EndpointId, origin: TrackOrigin, rtp: IncomingRtp) {
+    pub(super) fn rtp(&mut self, now: Instant, id: EndpointId, origin: AudioOrigin, rtp: IncomingRtp) {
         let Some(endpoint) = self.endpoints.get_mut(&id) else {
             return;
         };
@@ -32,10 +32,10 @@ impl Plane {
         let started = !std::mem::replace(&mut track.publishing, true);
         let room = endpoint.room.clone();
         if started {
-            if origin == TrackOrigin::Screen {
+            if origin == AudioOrigin::Screen {
                 self.sharers.insert(id);
             }
-            self.tell(WorkerEvent::PublishingStarted { endpoint: id, origin });
+            self.tell(WorkerEvent::PublishingStarted { endpoint: id, origin: origin.into() });
         }
         let Some(local) = self.rooms.get_mut(&room) else {
             return;
@@ -87,7 +87,7 @@ impl Plane {
         &mut self,
         now: Instant,
         room: &RoomId,
-        origin: TrackOrigin,
+        origin: AudioOrigin,
         packet: &AudioPacket,
         arrival: &Arrival,
     ) {
@@ -112,7 +112,7 @@ impl Plane {
         }
     }
 
-    pub(super) fn cross_to(&self, other: WorkerId, crossing: Crossing) {
+    pub(super) fn cross_to(&self, other: WorkerId, crossing: impl Into<Passed>) {
         let sent = self.others.get(other.0).is_some_and(|sender| sender.send(crossing));
         if !sent {
             self.metrics.crossing_dropped.increment(1);

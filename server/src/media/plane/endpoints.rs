@@ -8,12 +8,15 @@ use std::time::Instant;
 
 use rustc_hash::FxHashMap;
 use selector::Standing;
-use tercet_core::{Allowance, EndpointId, Gate, Ingest, RoomShard, SHARE_RELEASE_AFTER, Slot};
-use tercet_protocol::{ByOrigin, TrackOrigin};
+use tercet_core::{
+    Allowance, EndpointId, Gate, Ingest, RoomShard, SHARE_RELEASE_AFTER, Slot, VideoShard, VideoSlot,
+};
+use tercet_protocol::{AudioOrigin, ByAudio, TrackOrigin};
 
+use super::video::Camera;
 use super::{Endpoint, LocalRoom, Plane, SELECTION_INTERVAL, Track};
 use crate::media::crossing::{Crossing, News};
-use crate::media::peer::Peer;
+use crate::media::peer::{Peer, PeerLimits};
 use crate::media::trace::{Tracer, What};
 use crate::media::{Answer, OfferError, OpenEndpoint, WorkerEvent};
 
@@ -34,11 +37,14 @@ impl Plane {
             self.selection_due = now + SELECTION_INTERVAL;
         }
         self.rooms.entry(open.room.clone()).or_insert_with(|| LocalRoom {
-            shards: ByOrigin {
+            shards: ByAudio {
                 microphone: RoomShard::new(now, open.audio.clone()),
                 screen: RoomShard::stage(now),
             },
-            has_rounds: ByOrigin::default(),
+            has_rounds: ByAudio::default(),
+            video: VideoShard::default(),
+            keyframes_elsewhere: FxHashMap::default(),
+            watched_by: FxHashMap::default(),
             others: Vec::new(),
             tracers: Vec::new(),
             wanted_by: FxHashMap::default(),
@@ -47,16 +53,20 @@ impl Plane {
             announced_speech: false,
             announced_screen: None,
         });
-        let track = |origin| {
-            let (source, gate) = (open.sources[origin], open.gates[origin]);
+        let track = |origin: AudioOrigin| {
+            let (source, gate) = (open.sources[origin.into()], open.gates[origin.into()]);
             let ingest = Ingest::new(source, gate, now);
             Track { source, ingest, publishing: false, arrived_at: None, level_missing: false }
         };
         let endpoint = Endpoint {
-            tracks: ByOrigin::each(track),
+            tracks: ByAudio::each(track),
+            camera: Camera::new(open.sources.camera, open.gates.camera, now),
             room: open.room,
-            slots_max: open.audio.params.slots,
-            red: open.red,
+            limits: PeerLimits {
+                slots: open.audio.params.slots,
+                video_slots: open.video_slots_max,
+                red: open.red,
+            },
             address_allowance: Allowance::new(ADDRESS_RATE_PER_S, ADDRESS_BURST, now),
             data_refused_at: None,
             data_allowance: Allowance::new(DATA_RATE_PER_S, DATA_BURST, now),
@@ -68,7 +78,7 @@ impl Plane {
         };
         self.endpoints.insert(open.endpoint, endpoint);
         // The shard counts a listener from the moment the room has them, connected or not.
-        self.attach_to_shards(open.endpoint, ByOrigin::default());
+        self.attach_to_shards(open.endpoint, ByAudio::default());
     }
 
     pub(super) fn offer(
@@ -87,6 +97,7 @@ impl Plane {
         } else {
             self.extend_in_shards(id, answer.slots());
         }
+        self.set_video_slots(now, id, answer.video_mids.len(), is_new);
         Ok(answer)
     }
 
@@ -98,10 +109,9 @@ impl Plane {
         sdp: &str,
     ) -> Result<Answer, OfferError> {
         let endpoint = self.endpoints.get(&id).ok_or(OfferError::NoConnection)?;
-        let (crypto, candidates, slots_max, red) =
-            (&self.crypto, &self.candidates, endpoint.slots_max, endpoint.red);
+        let (crypto, candidates, limits) = (&self.crypto, &self.candidates, endpoint.limits);
         let made = catch_unwind(AssertUnwindSafe(|| {
-            Peer::answer(now, crypto, candidates, slots_max, red, sdp).map(|(mut peer, answer)| {
+            Peer::answer(now, crypto, candidates, limits, sdp).map(|(mut peer, answer)| {
                 let ufrag = peer.ice_ufrag();
                 (peer, answer, ufrag)
             })
@@ -109,14 +119,15 @@ impl Plane {
         let (peer, answer, ufrag) =
             made.map_err(|_| self.metrics.peer_panicked()).map_err(|()| OfferError::Internal)??;
         self.end_all_publishing(now, id);
-        self.drop_peer(id);
+        self.drop_peer(now, id);
         self.demux.learn_ufrag(id, ufrag);
         if let Some(endpoint) = self.endpoints.get_mut(&id) {
-            for origin in TrackOrigin::ALL {
+            for origin in AudioOrigin::ALL {
                 let track = &mut endpoint.tracks[origin];
                 track.ingest.restart();
                 track.level_missing = false;
             }
+            endpoint.camera.ingest.restart();
             endpoint.peer = Some(Box::new(peer));
             endpoint.had_peer = true;
         }
@@ -138,7 +149,7 @@ impl Plane {
         result
     }
 
-    pub(super) fn attach_to_shards(&mut self, id: EndpointId, slots: ByOrigin<usize>) {
+    pub(super) fn attach_to_shards(&mut self, id: EndpointId, slots: ByAudio<usize>) {
         if let Some(endpoint) = self.endpoints.get(&id)
             && let Some(local) = self.rooms.get_mut(&endpoint.room)
         {
@@ -149,17 +160,20 @@ impl Plane {
         }
     }
 
-    pub(super) fn set_reachable(&mut self, id: EndpointId, reachable: bool) {
+    pub(super) fn set_reachable(&mut self, now: Instant, id: EndpointId, reachable: bool) {
         if let Some(endpoint) = self.endpoints.get(&id)
             && let Some(local) = self.rooms.get_mut(&endpoint.room)
         {
-            for origin in TrackOrigin::ALL {
+            for origin in AudioOrigin::ALL {
                 local.shards[origin].set_reachable(id, reachable);
             }
+            let room = endpoint.room.clone();
+            let needed = local.video.set_reachable(id, reachable);
+            self.want_keyframes(now, &room, needed);
         }
     }
 
-    pub(super) fn extend_in_shards(&mut self, id: EndpointId, slots: ByOrigin<usize>) {
+    pub(super) fn extend_in_shards(&mut self, id: EndpointId, slots: ByAudio<usize>) {
         if let Some(endpoint) = self.endpoints.get(&id)
             && let Some(local) = self.rooms.get_mut(&endpoint.room)
         {
@@ -174,6 +188,9 @@ impl Plane {
     pub(super) fn set_gate(&mut self, now: Instant, id: EndpointId, origin: TrackOrigin, gate: Gate) {
         let Some(endpoint) = self.endpoints.get_mut(&id) else {
             return;
+        };
+        let Some(origin) = audio(origin) else {
+            return self.set_camera_gate(id, gate);
         };
         endpoint.tracks[origin].ingest.set_gate(gate);
         match gate {
@@ -190,7 +207,7 @@ impl Plane {
             let source = endpoint.tracks.microphone.source;
             let former = local.shards.microphone.standings().find(|&(of, _)| of == source);
             if former.map_or(Standing::Ordinary, |(_, standing)| standing) != standing {
-                local.note(now, TrackOrigin::Microphone, source, What::Stands(standing));
+                local.note(now, AudioOrigin::Microphone, source, What::Stands(standing));
             }
             local.shards.microphone.set_standing(source, standing);
         }
@@ -205,14 +222,15 @@ impl Plane {
         if goodbye.is_some() {
             self.pump(now, id);
         }
-        self.drop_peer(id);
+        self.drop_peer(now, id);
         let Some(endpoint) = self.endpoints.remove(&id) else {
             return;
         };
         if let Some(local) = self.rooms.get_mut(&endpoint.room) {
-            for origin in TrackOrigin::ALL {
+            for origin in AudioOrigin::ALL {
                 local.shards[origin].remove_endpoint(id);
             }
+            local.video.remove(id);
             if local.shards.microphone.endpoint_count() == 0 {
                 local.tracers.retain_mut(Tracer::flush);
                 let has_screen = local.announced_screen.is_some();
@@ -232,7 +250,7 @@ impl Plane {
     }
 
     /// A track of the endpoint's is not heard from here on.
-    pub(super) fn silence(&mut self, now: Instant, id: EndpointId, origin: TrackOrigin) {
+    pub(super) fn silence(&mut self, now: Instant, id: EndpointId, origin: AudioOrigin) {
         let Some(endpoint) = self.endpoints.get(&id) else {
             return;
         };
@@ -246,22 +264,23 @@ impl Plane {
         }
     }
 
-    pub(super) fn end_publishing(&mut self, now: Instant, id: EndpointId, origin: TrackOrigin) {
+    pub(super) fn end_publishing(&mut self, now: Instant, id: EndpointId, origin: AudioOrigin) {
         self.silence(now, id, origin);
         if let Some(endpoint) = self.endpoints.get_mut(&id)
             && std::mem::replace(&mut endpoint.tracks[origin].publishing, false)
         {
-            if origin == TrackOrigin::Screen {
+            if origin == AudioOrigin::Screen {
                 self.sharers.remove(&id);
             }
-            self.tell(WorkerEvent::PublishingEnded { endpoint: id, origin });
+            self.tell(WorkerEvent::PublishingEnded { endpoint: id, origin: origin.into() });
         }
     }
 
     pub(super) fn end_all_publishing(&mut self, now: Instant, id: EndpointId) {
-        for origin in TrackOrigin::ALL {
+        for origin in AudioOrigin::ALL {
             self.end_publishing(now, id, origin);
         }
+        self.end_camera(id);
     }
 
     /// Ends the shares of which nothing came for long: whoever stops one says so by no more than that. A microphone
@@ -272,18 +291,18 @@ impl Plane {
             arrived_at.is_none_or(|at| now.saturating_duration_since(at) >= SHARE_RELEASE_AFTER)
         };
         for id in self.sharers.iter().filter(is_over).copied().collect::<Vec<_>>() {
-            self.end_publishing(now, id, TrackOrigin::Screen);
+            self.end_publishing(now, id, AudioOrigin::Screen);
         }
     }
 
     pub(super) fn connection_lost(&mut self, now: Instant, id: EndpointId) {
         self.end_all_publishing(now, id);
-        self.drop_peer(id);
+        self.drop_peer(now, id);
         self.tell(WorkerEvent::Disconnected { endpoint: id });
     }
 
-    pub(super) fn drop_peer(&mut self, id: EndpointId) {
-        self.set_reachable(id, false);
+    pub(super) fn drop_peer(&mut self, now: Instant, id: EndpointId) {
+        self.set_reachable(now, id, false);
         self.demux.remove(id);
         self.timers.remove(id);
         if let Some(endpoint) = self.endpoints.get_mut(&id) {
@@ -294,4 +313,13 @@ impl Plane {
 
 fn random_slot() -> Slot {
     Slot::new(rand::random_range(0..FIRST_SEQ_MAX), rand::random())
+}
+
+pub(super) fn random_video_slot() -> VideoSlot {
+    VideoSlot::new(rand::random_range(0..FIRST_SEQ_MAX), rand::random())
+}
+
+/// `None` for what is no audio.
+fn audio(origin: TrackOrigin) -> Option<AudioOrigin> {
+    AudioOrigin::ALL.into_iter().find(|&audio| TrackOrigin::from(audio) == origin)
 }

@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
 use tercet_core::RoomId;
-use tercet_protocol::TrackOrigin;
+use tercet_protocol::AudioOrigin;
 
 use super::Plane;
 use crate::media::fanout::Path;
@@ -25,12 +25,12 @@ pub(super) struct Rounds {
 struct Waiting {
     since: Instant,
     room: RoomId,
-    origin: TrackOrigin,
+    origin: AudioOrigin,
 }
 
 impl Rounds {
     /// Something waits in a room since then.
-    pub(super) fn wait(&mut self, since: Instant, room: RoomId, origin: TrackOrigin) {
+    pub(super) fn wait(&mut self, since: Instant, room: RoomId, origin: AudioOrigin) {
         let later = self.waiting.iter().rev().take_while(|other| other.since > since).count();
         self.waiting.insert(self.waiting.len() - later, Waiting { since, room, origin });
     }
@@ -51,7 +51,7 @@ impl Rounds {
 }
 
 impl Plane {
-    /// Gives listeners their turn, up to a worker's turn of them, and as many who were given data frames: `each` gets
+    /// Gives listeners their turn, up to a worker's turn of them, and as many whose str0m was given something: `each` gets
     /// their datagrams, and [`Plane::outgoing`] what str0m has to send.
     ///
     /// Whoever waits for a later turn gets what came meanwhile in the same call: the busier the worker is, the less a

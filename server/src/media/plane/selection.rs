@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use tercet_protocol::ByOrigin;
+use tercet_protocol::ByAudio;
 
 use super::Plane;
 use crate::media::trace::Tracer;
@@ -14,7 +14,7 @@ impl Plane {
         let mut announced = Vec::new();
         let mut occupied = 0;
         for (room, local) in &mut self.rooms {
-            let ByOrigin { microphone: voices, screen: stage } = &mut local.shards;
+            let ByAudio { microphone: voices, screen: stage } = &mut local.shards;
             voices.handle_timeout(now);
             stage.handle_timeout(now);
             local.tracers.retain_mut(Tracer::flush);

@@ -13,7 +13,7 @@ use str0m::net::{Protocol, Receive};
 use str0m::rtp::{Extension, ExtensionMap, ExtensionValues, RtpPacket, RtpWrite};
 use str0m::{Candidate, Event, Input, Output, Rtc};
 use tercet_core::{Gate, RoomAudio};
-use tercet_protocol::TrackOrigin;
+use tercet_protocol::{ByOrigin, TrackOrigin};
 
 use super::*;
 use crate::media::OpenEndpoint;
@@ -118,6 +118,7 @@ impl World {
             sources: ByOrigin::each(|origin| SourceId(index as u32 + 1 + 100 * origin as u32)),
             gates: ByOrigin::each(|_| Gate::Open),
             red: false,
+            video_slots_max: 4,
         };
         self.plane.command(self.now, WorkerCommand::Open(open));
         self.clients.push(Client {

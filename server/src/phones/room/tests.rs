@@ -5,6 +5,7 @@ use std::time::Duration;
 use audio_mixer::{FRAME_SAMPLES, RATE_HZ};
 use selector::Level;
 use tercet_core::{Encoding, StreamEpoch};
+use tercet_protocol::{AudioOrigin, ByOrigin, TrackOrigin};
 
 use super::*;
 
@@ -54,10 +55,15 @@ impl Hall {
         let audio = RoomAudio::with_slots(slots);
         let mut room = PhoneRoom::new(now, "hall".into(), audio.clone());
         for phone in 0..phones {
-            let sources = ByOrigin { microphone: source(phone), screen: SourceId(100 + phone as u32) };
-            let gates = ByOrigin { microphone: Gate::Open, screen: Gate::Open };
-            let (endpoint, audio) = (endpoint(phone), audio.clone());
-            room.add(&OpenEndpoint { endpoint, room: "hall".into(), audio, sources, gates, red: false });
+            let sources = ByOrigin::each(|origin| match origin {
+                TrackOrigin::Microphone => source(phone),
+                TrackOrigin::Screen => SourceId(100 + phone as u32),
+                TrackOrigin::Camera => SourceId(200 + phone as u32),
+            });
+            let gates = ByOrigin::each(|_| Gate::Open);
+            let (endpoint, room_id, audio) = (endpoint(phone), "hall".into(), audio.clone());
+            let (red, video_slots_max) = (false, 0);
+            room.add(&OpenEndpoint { endpoint, room: room_id, audio, sources, gates, red, video_slots_max });
         }
         Hall { now, room, ticks: 0, heard: vec![SILENCE; phones], crossed: Vec::new() }
     }
@@ -190,14 +196,14 @@ fn a_speaker_of_another_worker_is_decoded_and_heard_by_all_phones() {
         let arrival = elsewhere.packet(hall.now, &packet);
         if let Some(candidate) = arrival.crossing {
             let heard = HeardPacket { packet, candidate, pre_roll: arrival.pre_roll };
-            hall.room.crossing(hall.now, TrackOrigin::Microphone, News::Heard(Box::new(heard)));
+            hall.room.crossing(hall.now, AudioOrigin::Microphone, News::Heard(Box::new(heard)));
         }
         hall.run(TICK, &[]);
     }
     for phone in 0..2 {
         assert!(peak_of(&hall.heard[phone], TONES_HZ[4]) > 1000.0, "{phone}");
     }
-    hall.room.crossing(hall.now, TrackOrigin::Microphone, News::Silenced(SourceId(77)));
+    hall.room.crossing(hall.now, AudioOrigin::Microphone, News::Silenced(SourceId(77)));
     hall.run(Duration::from_millis(60), &[]);
     assert!(peak_of(&hall.heard[0], TONES_HZ[4]) < 30.0);
     hall.run(Duration::from_secs(2), &[]);

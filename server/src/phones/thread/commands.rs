@@ -55,6 +55,8 @@ impl Thread {
             // A phone makes no offers here, chooses nobody and takes no data; traces are of workers with packets of their own.
             WorkerCommand::Offer { .. }
             | WorkerCommand::SetListening { .. }
+            | WorkerCommand::Watch { .. }
+            | WorkerCommand::SetWatched { .. }
             | WorkerCommand::SendData { .. }
             | WorkerCommand::Trace { .. }
             | WorkerCommand::Stop => {}

@@ -67,7 +67,7 @@ fn a_share_that_stops_is_told_to_be_over_and_one_that_is_only_muted_is_not() {
         }
     };
     let set_gate = |world: &mut World, gate| {
-        let gates = ByOrigin { microphone: Gate::Open, screen: gate };
+        let gates = ByOrigin { screen: gate, ..ByOrigin::each(|_| Gate::Open) };
         world.plane.command(world.now, WorkerCommand::SetGates { endpoint, gates });
     };
     share(&mut world, 0..50);

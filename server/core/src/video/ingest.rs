@@ -1,0 +1,91 @@
+//! A camera's RTP in; packets that may be seen out, numbered without the sender's padding.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use selector::SourceId;
+
+use super::{CLOCK_HZ, VideoFormat, VideoPacket};
+use crate::numbering::{Numbering, RtpNumbers};
+use crate::{Allowance, Dropped, Gate};
+
+/// Some 25 Mbit/s, and the packets of a large keyframe at once.
+const RATE_PACKETS_PER_S: u32 = 3_000;
+const BURST_PACKETS: u32 = 3_000;
+
+/// With an RTP header, extensions, SRTP's tag, UDP and IPv6 it fits the 1,500 bytes of an Ethernet: encoders fill packets up to what
+/// most networks take, and no payload can be cut in two here.
+const PAYLOAD_BYTES_MAX: usize = 1_380;
+
+/// A camera's packet as the transport decrypted it.
+#[derive(Clone, Debug)]
+pub struct IncomingVideo {
+    /// The sender's synchronization source.
+    pub ssrc: u32,
+    /// Sequence number, extended beyond 16 bits.
+    pub seq: u64,
+    /// RTP timestamp, 90 kHz.
+    pub timestamp: u32,
+    /// Marker bit.
+    pub marker: bool,
+    /// How to read the payload.
+    pub format: VideoFormat,
+    /// Whether it is the first packet of a keyframe.
+    pub begins_keyframe: bool,
+    /// Without header and padding.
+    pub payload: Arc<[u8]>,
+}
+
+/// The receiving side of one published video track.
+pub struct VideoIngest {
+    source: SourceId,
+    gate: Gate,
+    numbering: Numbering,
+    allowance: Allowance,
+}
+
+impl VideoIngest {
+    /// The receiving side of a track that nothing arrived on yet.
+    pub fn new(source: SourceId, gate: Gate, now: Instant) -> VideoIngest {
+        let allowance = Allowance::new(RATE_PACKETS_PER_S, BURST_PACKETS, now);
+        VideoIngest { source, gate, numbering: Numbering::of_video(CLOCK_HZ), allowance }
+    }
+
+    /// Whose pictures they are.
+    pub fn source(&self) -> SourceId {
+        self.source
+    }
+
+    /// Opens or shuts the gate.
+    pub fn set_gate(&mut self, gate: Gate) {
+        if gate == Gate::Open && self.gate != Gate::Open {
+            // Nothing was forwarded meanwhile: the numbering starts anew.
+            self.restart();
+        }
+        self.gate = gate;
+    }
+
+    /// Starts a new numbering: the transport was replaced.
+    pub fn restart(&mut self) {
+        self.numbering.restart();
+    }
+
+    /// One packet from the transport.
+    ///
+    /// # Errors
+    /// Why it goes no further.
+    pub fn handle(&mut self, now: Instant, rtp: IncomingVideo) -> Result<VideoPacket, Dropped> {
+        self.gate.pass()?;
+        if !self.allowance.take(now) {
+            return Err(Dropped::Flood);
+        }
+        if rtp.payload.len() > PAYLOAD_BYTES_MAX {
+            return Err(Dropped::Oversized);
+        }
+        let IncomingVideo { ssrc, seq, timestamp, marker, format, begins_keyframe, payload } = rtp;
+        let numbers = RtpNumbers { ssrc, seq, timestamp, is_padding: payload.is_empty() };
+        let seq = self.numbering.place(now, numbers)?;
+        let (source, epoch) = (self.source, self.numbering.epoch());
+        Ok(VideoPacket { source, epoch, seq, timestamp, marker, format, begins_keyframe, payload })
+    }
+}

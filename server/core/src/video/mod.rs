@@ -1,0 +1,27 @@
+//! Pictures: packets of publishers in, numbered for each video slot that shows them out.
+//!
+//! Nobody ranks video packets: the control plane says which source a slot is to show, and the slot changes to it with its next
+//! keyframe.
+//!
+//! ```text
+//! RTP of a camera ─▶ VideoIngest ─▶ VideoPacket ─▶ VideoShard ─▶ each slot that shows it, with numbers of its own
+//!                    ▲                                 │
+//!                    └──── keyframe ◀─ KeyframeGate ◀──┘ a slot is to show somebody else, or its viewer lost something
+//! ```
+
+mod focus;
+mod ingest;
+mod keyframes;
+mod packet;
+mod shard;
+mod slot;
+
+pub use focus::Focus;
+pub use ingest::{IncomingVideo, VideoIngest};
+pub use keyframes::KeyframeGate;
+pub use packet::{VideoCodec, VideoFormat, VideoPacket};
+pub use shard::VideoShard;
+pub use slot::VideoSlot;
+
+/// RFC 7741, 9628, 6184 and AV1's RTP format: all of them count so.
+const CLOCK_HZ: u32 = 90_000;

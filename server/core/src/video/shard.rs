@@ -1,0 +1,239 @@
+//! The video of a room on one worker: who shows what in which slot.
+
+use std::time::Instant;
+
+use rustc_hash::{FxHashMap, FxHashSet};
+use selector::SourceId;
+
+use super::{VideoPacket, VideoSlot};
+use crate::{EndpointId, Rewritten};
+
+/// The video of a room on one worker.
+///
+/// Whoever is told of a source that needs a keyframe asks its sender for one, by way of its
+/// [`KeyframeGate`](super::KeyframeGate).
+#[derive(Default)]
+pub struct VideoShard {
+    viewers: FxHashMap<EndpointId, Viewer>,
+    /// Who has a slot that shows a source, or is to.
+    watchers: FxHashMap<SourceId, FxHashSet<(EndpointId, usize)>>,
+}
+
+#[derive(Default)]
+struct Viewer {
+    slots: Vec<VideoSlot>,
+    reachable: bool,
+    /// What the slots are to show, of which there may be fewer yet.
+    wanted: Vec<Option<SourceId>>,
+}
+
+impl VideoShard {
+    /// A viewer has these slots from now on, on a connection that is not there yet. What they are to show outlasts it.
+    pub fn set_slots(&mut self, id: EndpointId, slots: impl IntoIterator<Item = VideoSlot>) {
+        self.unlist(id);
+        let viewer = self.viewers.entry(id).or_default();
+        (viewer.slots, viewer.reachable) = (slots.into_iter().collect(), false);
+        self.place(id);
+    }
+
+    /// More slots for a viewer whose connection got more m-lines.
+    pub fn add_slots(&mut self, id: EndpointId, slots: impl IntoIterator<Item = VideoSlot>) -> Vec<SourceId> {
+        if let Some(viewer) = self.viewers.get_mut(&id) {
+            viewer.slots.extend(slots);
+        }
+        self.place(id)
+    }
+
+    /// How many slots a viewer has.
+    pub fn slot_count(&self, id: EndpointId) -> usize {
+        self.viewers.get(&id).map_or(0, |viewer| viewer.slots.len())
+    }
+
+    /// Sets what a viewer's slots are to show. Returns the sources that need a keyframe.
+    pub fn watch(&mut self, id: EndpointId, wanted: Vec<Option<SourceId>>) -> Vec<SourceId> {
+        self.viewers.entry(id).or_default().wanted = wanted;
+        self.place(id)
+    }
+
+    /// Tells whether a viewer's connection is up. Nothing is forwarded to one whose isn't. Returns the sources that need a
+    /// keyframe.
+    pub fn set_reachable(&mut self, id: EndpointId, reachable: bool) -> Vec<SourceId> {
+        let Some(viewer) = self.viewers.get_mut(&id) else {
+            return Vec::new();
+        };
+        if std::mem::replace(&mut viewer.reachable, reachable) == reachable {
+            return Vec::new();
+        }
+        viewer.slots.iter_mut().for_each(VideoSlot::interrupt);
+        let wanted = viewer.slots.iter().filter_map(VideoSlot::wanted);
+        if reachable { wanted.collect() } else { Vec::new() }
+    }
+
+    /// A viewer is gone.
+    pub fn remove(&mut self, id: EndpointId) {
+        self.unlist(id);
+        self.viewers.remove(&id);
+    }
+
+    /// Of which source a viewer wants a keyframe who wants one in a slot.
+    pub fn source_in(&self, id: EndpointId, slot: usize) -> Option<SourceId> {
+        let slot = self.viewers.get(&id)?.slots.get(slot)?;
+        slot.wanted().or(slot.shown())
+    }
+
+    /// Whether anybody here has a slot for a source.
+    pub fn is_watched(&self, source: SourceId) -> bool {
+        self.watchers.contains_key(&source)
+    }
+
+    /// A source has ended, or is withheld.
+    pub fn interrupt(&mut self, source: SourceId) {
+        for (id, slot) in self.watchers.get(&source).into_iter().flatten() {
+            let slot = self.viewers.get_mut(id).and_then(|viewer| viewer.slots.get_mut(*slot));
+            if let Some(slot) = slot.filter(|slot| slot.shown() == Some(source)) {
+                slot.interrupt();
+            }
+        }
+    }
+
+    /// Hands a packet to each slot that shows its source: `each` gets the viewer, the slot, and the numbers there.
+    pub fn forward(
+        &mut self,
+        now: Instant,
+        packet: &VideoPacket,
+        mut each: impl FnMut(EndpointId, usize, Rewritten),
+    ) {
+        let mut switched = Vec::new();
+        for &(id, index) in self.watchers.get(&packet.source).into_iter().flatten() {
+            let viewer = self.viewers.get_mut(&id).filter(|viewer| viewer.reachable);
+            let Some(slot) = viewer.and_then(|viewer| viewer.slots.get_mut(index)) else {
+                continue;
+            };
+            let former = slot.shown();
+            if let Some(rewritten) = slot.rewrite(now, packet) {
+                each(id, index, rewritten);
+            }
+            if let Some(former) = former.filter(|former| slot.shown() != Some(*former)) {
+                switched.push((former, id, index));
+            }
+        }
+        for (former, id, index) in switched {
+            let viewer = self.viewers.get(&id).and_then(|viewer| viewer.slots.get(index));
+            if viewer.is_some_and(|slot| slot.wanted() != Some(former)) {
+                self.unlist_slot(former, id, index);
+            }
+        }
+    }
+
+    /// Gives a viewer's slots what they are to show.
+    fn place(&mut self, id: EndpointId) -> Vec<SourceId> {
+        self.unlist(id);
+        let Some(viewer) = self.viewers.get_mut(&id) else {
+            return Vec::new();
+        };
+        let mut needed = Vec::new();
+        for (index, slot) in viewer.slots.iter_mut().enumerate() {
+            let wanted = viewer.wanted.get(index).copied().flatten();
+            slot.show(wanted);
+            let shown = slot.shown();
+            needed.extend(wanted.filter(|_| shown != wanted));
+            for source in wanted.into_iter().chain(shown.filter(|_| shown != wanted)) {
+                self.watchers.entry(source).or_default().insert((id, index));
+            }
+        }
+        needed
+    }
+
+    /// Nobody is listed for what a viewer's slots show, or are to.
+    fn unlist(&mut self, id: EndpointId) {
+        let slots = self.viewers.get(&id).map_or(&[][..], |viewer| &viewer.slots);
+        let of_slot =
+            |(index, slot): (usize, &VideoSlot)| [slot.wanted(), slot.shown()].map(|of| (of, index));
+        let listed: Vec<_> = slots.iter().enumerate().flat_map(of_slot).collect();
+        for (source, index) in listed {
+            if let Some(source) = source {
+                self.unlist_slot(source, id, index);
+            }
+        }
+    }
+
+    fn unlist_slot(&mut self, source: SourceId, id: EndpointId, slot: usize) {
+        if let Some(watchers) = self.watchers.get_mut(&source) {
+            watchers.remove(&(id, slot));
+            if watchers.is_empty() {
+                self.watchers.remove(&source);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{VideoCodec, VideoFormat};
+    use super::*;
+    use crate::StreamEpoch;
+
+    fn packet(source: u32, seq: u64, begins_keyframe: bool) -> VideoPacket {
+        VideoPacket {
+            source: SourceId(source),
+            epoch: StreamEpoch(0),
+            seq,
+            timestamp: seq as u32 * 3_000,
+            marker: true,
+            format: VideoFormat { codec: VideoCodec::Vp8, profile: 0, mode: 0 },
+            begins_keyframe,
+            payload: [1].into(),
+        }
+    }
+
+    fn seen(shard: &mut VideoShard, packet: &VideoPacket) -> Vec<(u64, usize)> {
+        let mut seen = Vec::new();
+        shard.forward(Instant::now(), packet, |id, slot, _| seen.push((id.0, slot)));
+        seen.sort_unstable();
+        seen
+    }
+
+    fn source(number: u32) -> Option<SourceId> {
+        Some(SourceId(number))
+    }
+
+    #[test]
+    fn each_slot_shows_what_it_is_to_show_and_nobody_else_gets_it() {
+        let mut shard = VideoShard::default();
+        let slots = |count| (0..count).map(|_| VideoSlot::new(0, 0));
+        for (id, count) in [(1, 2), (2, 1), (3, 1)] {
+            shard.set_slots(EndpointId(id), slots(count));
+            shard.set_reachable(EndpointId(id), true);
+        }
+        assert_eq!(shard.watch(EndpointId(1), vec![source(7), source(8)]), [SourceId(7), SourceId(8)]);
+        assert_eq!(shard.watch(EndpointId(2), vec![source(7), source(9)]), [SourceId(7)]);
+        assert!(seen(&mut shard, &packet(7, 0, false)).is_empty());
+        assert_eq!(seen(&mut shard, &packet(7, 1, true)), [(1, 0), (2, 0)]);
+        assert_eq!(seen(&mut shard, &packet(8, 1, true)), [(1, 1)]);
+        assert!(!shard.is_watched(SourceId(9)), "there is no slot for it");
+        // One looks at somebody else.
+        assert_eq!(shard.watch(EndpointId(2), vec![source(8)]), [SourceId(8)]);
+        assert_eq!(seen(&mut shard, &packet(7, 2, false)), [(1, 0), (2, 0)], "until a keyframe");
+        assert_eq!(seen(&mut shard, &packet(8, 2, true)), [(1, 1), (2, 0)]);
+        assert_eq!(seen(&mut shard, &packet(7, 3, false)), [(1, 0)]);
+        assert_eq!(shard.source_in(EndpointId(2), 0), source(8));
+        shard.remove(EndpointId(1));
+        assert!(!shard.is_watched(SourceId(7)) && shard.is_watched(SourceId(8)));
+    }
+
+    #[test]
+    fn whoever_comes_back_needs_a_keyframe() {
+        let (mut shard, id) = (VideoShard::default(), EndpointId(1));
+        shard.watch(id, vec![source(7)]);
+        shard.set_slots(id, [VideoSlot::new(0, 0)]);
+        assert!(seen(&mut shard, &packet(7, 0, true)).is_empty(), "the connection isn't up");
+        assert_eq!(shard.set_reachable(id, true), [SourceId(7)]);
+        assert_eq!(seen(&mut shard, &packet(7, 1, true)), [(1, 0)]);
+        shard.set_reachable(id, false);
+        assert!(seen(&mut shard, &packet(7, 2, false)).is_empty());
+        assert_eq!(shard.set_reachable(id, true), [SourceId(7)]);
+        assert!(seen(&mut shard, &packet(7, 3, false)).is_empty());
+        shard.interrupt(SourceId(7));
+        assert_eq!(seen(&mut shard, &packet(7, 4, true)), [(1, 0)]);
+    }
+}

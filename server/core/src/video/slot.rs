@@ -1,0 +1,192 @@
+//! One source's pictures after another's in; one continuous stream out, in which each begins with a keyframe.
+
+use std::time::{Duration, Instant};
+
+use selector::SourceId;
+
+use super::{CLOCK_HZ, VideoPacket};
+use crate::{Rewritten, StreamEpoch};
+
+/// A larger gap is passed on as time only, and needs a keyframe: what was in it comes no more.
+const GAP_PACKETS_MAX: u64 = 500;
+
+/// A fixed video position of a viewer: one m-line, one SSRC, one source at a time.
+///
+/// When it is to show another source, the former one keeps it until the first packet of a keyframe of the other (make before
+/// break). Then sequence numbers go on by one and the timestamp by the time that has passed, as in [`Slot`](crate::Slot).
+#[derive(Clone, Debug)]
+pub struct VideoSlot {
+    wanted: Option<SourceId>,
+    current: Option<Current>,
+    last: Option<Last>,
+    first_seq: u64,
+    first_timestamp: u32,
+}
+
+/// Whose packets pass now, and by how much their numbers are moved.
+#[derive(Clone, Debug)]
+struct Current {
+    source: SourceId,
+    epoch: StreamEpoch,
+    first_in_seq: u64,
+    first_out_seq: u64,
+    timestamp_offset: u32,
+}
+
+#[derive(Clone, Debug)]
+struct Last {
+    seq: u64,
+    timestamp: u32,
+    at: Instant,
+}
+
+impl VideoSlot {
+    /// A slot that begins with these numbers. RFC 3550, section 5.1, wants both random.
+    pub fn new(first_seq: u16, first_timestamp: u32) -> VideoSlot {
+        let first_seq = u64::from(first_seq);
+        VideoSlot { wanted: None, current: None, last: None, first_seq, first_timestamp }
+    }
+
+    /// What it is to show.
+    pub fn wanted(&self) -> Option<SourceId> {
+        self.wanted
+    }
+
+    /// What it shows, until a keyframe comes of what it is to show.
+    pub fn shown(&self) -> Option<SourceId> {
+        self.current.as_ref().map(|current| current.source)
+    }
+
+    /// Sets what it is to show.
+    pub fn show(&mut self, source: Option<SourceId>) {
+        self.wanted = source;
+        if source.is_none() {
+            self.current = None;
+        }
+    }
+
+    /// What it showed has ended, or did not arrive: it needs a keyframe, whosever it is.
+    pub fn interrupt(&mut self) {
+        self.current = None;
+    }
+
+    /// The packet's numbers in this slot, or `None` if it doesn't belong into it.
+    pub fn rewrite(&mut self, now: Instant, packet: &VideoPacket) -> Option<Rewritten> {
+        let current = self.current.as_ref();
+        if let Some(current) = current.filter(|it| it.source == packet.source && it.epoch == packet.epoch) {
+            // From before the keyframe that it began with: nothing.
+            let since_first = packet.seq.checked_sub(current.first_in_seq)?;
+            let seq = current.first_out_seq + since_first;
+            let timestamp = packet.timestamp.wrapping_add(current.timestamp_offset);
+            let last_seq = self.last.as_ref().map_or(seq, |last| last.seq);
+            if seq <= last_seq + GAP_PACKETS_MAX {
+                if seq > last_seq {
+                    self.last = Some(Last { seq, timestamp, at: now });
+                }
+                return Some(Rewritten { seq, timestamp, marker: packet.marker });
+            }
+            self.current = None;
+        }
+        (self.wanted == Some(packet.source) && packet.begins_keyframe).then(|| self.switch(now, packet))
+    }
+
+    /// The packet becomes the first of its stream in this slot.
+    fn switch(&mut self, now: Instant, packet: &VideoPacket) -> Rewritten {
+        let (seq, timestamp) = match &self.last {
+            None => (self.first_seq, self.first_timestamp),
+            Some(last) => {
+                let elapsed = now.saturating_duration_since(last.at);
+                (last.seq + 1, last.timestamp.wrapping_add(ticks_in(elapsed).max(1)))
+            }
+        };
+        self.current = Some(Current {
+            source: packet.source,
+            epoch: packet.epoch,
+            first_in_seq: packet.seq,
+            first_out_seq: seq,
+            timestamp_offset: timestamp.wrapping_sub(packet.timestamp),
+        });
+        self.last = Some(Last { seq, timestamp, at: now });
+        Rewritten { seq, timestamp, marker: packet.marker }
+    }
+}
+
+fn ticks_in(time: Duration) -> u32 {
+    (time.as_micros() * u128::from(CLOCK_HZ) / 1_000_000) as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{VideoCodec, VideoFormat};
+    use super::*;
+
+    const VP8: VideoFormat = VideoFormat { codec: VideoCodec::Vp8, profile: 0, mode: 0 };
+
+    fn packet(source: u32, seq: u64, timestamp: u32, begins_keyframe: bool) -> VideoPacket {
+        VideoPacket {
+            source: SourceId(source),
+            epoch: StreamEpoch(0),
+            seq,
+            timestamp,
+            marker: true,
+            format: VP8,
+            begins_keyframe,
+            payload: [1].into(),
+        }
+    }
+
+    fn numbers(rewritten: Option<Rewritten>) -> Option<(u64, u32)> {
+        rewritten.map(|it| (it.seq, it.timestamp))
+    }
+
+    #[test]
+    fn the_former_source_stays_until_a_keyframe_of_the_next() {
+        let (mut slot, start) = (VideoSlot::new(100, 5_000), Instant::now());
+        slot.show(Some(SourceId(1)));
+        assert_eq!(slot.rewrite(start, &packet(1, 6, 900, false)), None, "nothing to begin with");
+        assert_eq!(numbers(slot.rewrite(start, &packet(1, 7, 1_000, true))), Some((100, 5_000)));
+        assert_eq!(numbers(slot.rewrite(start, &packet(1, 8, 1_000, false))), Some((101, 5_000)));
+        slot.show(Some(SourceId(2)));
+        assert_eq!(slot.rewrite(start, &packet(2, 50, 9, false)), None);
+        assert_eq!(numbers(slot.rewrite(start, &packet(1, 9, 4_000, false))), Some((102, 8_000)));
+        assert_eq!(slot.shown(), Some(SourceId(1)));
+        let later = start + Duration::from_millis(100);
+        assert_eq!(numbers(slot.rewrite(later, &packet(2, 51, 90, true))), Some((103, 17_000)));
+        assert_eq!(slot.rewrite(later, &packet(1, 10, 7_000, false)), None);
+        assert_eq!(slot.shown(), Some(SourceId(2)));
+        assert_eq!(slot.rewrite(later, &packet(2, 49, 5, true)), None, "from before its keyframe");
+    }
+
+    #[test]
+    fn what_comes_late_has_its_own_number_and_a_hole_stays_one() {
+        let (mut slot, now) = (VideoSlot::new(0, 0), Instant::now());
+        slot.show(Some(SourceId(1)));
+        slot.rewrite(now, &packet(1, 10, 0, true));
+        assert_eq!(numbers(slot.rewrite(now, &packet(1, 13, 3_000, false))), Some((3, 3_000)));
+        assert_eq!(numbers(slot.rewrite(now, &packet(1, 12, 3_000, false))), Some((2, 3_000)));
+        assert_eq!(numbers(slot.rewrite(now, &packet(1, 14, 6_000, false))), Some((4, 6_000)));
+    }
+
+    #[test]
+    fn a_gap_that_nobody_fills_ends_in_a_keyframe() {
+        let (mut slot, now) = (VideoSlot::new(0, 0), Instant::now());
+        slot.show(Some(SourceId(1)));
+        slot.rewrite(now, &packet(1, 0, 0, true));
+        let beyond = GAP_PACKETS_MAX + 1;
+        assert_eq!(slot.rewrite(now, &packet(1, beyond, 90_000, false)), None);
+        assert_eq!(slot.rewrite(now, &packet(1, 1, 0, false)), None);
+        assert_eq!(numbers(slot.rewrite(now, &packet(1, beyond + 5, 93_000, true))), Some((1, 1)));
+    }
+
+    #[test]
+    fn an_empty_slot_and_an_interrupted_one_begin_anew() {
+        let (mut slot, now) = (VideoSlot::new(0, 0), Instant::now());
+        slot.show(Some(SourceId(1)));
+        slot.rewrite(now, &packet(1, 0, 0, true));
+        slot.interrupt();
+        assert_eq!(slot.rewrite(now, &packet(1, 1, 0, false)), None);
+        assert!(slot.rewrite(now, &packet(1, 2, 3_000, true)).is_some());
+        slot.show(None);
+        assert_eq!(slot.rewrite(now, &packet(1, 3, 6_000, true)), None);
+    }
+}

@@ -1,0 +1,278 @@
+//! A video packet's way through a worker, and that of requests for keyframes, which is the other way round.
+
+use std::time::{Duration, Instant};
+
+use rustc_hash::FxHashMap;
+use selector::SourceId;
+use tercet_core::{EndpointId, Gate, IncomingVideo, KeyframeGate, RoomId, VideoIngest, VideoPacket};
+use tercet_protocol::TrackOrigin;
+
+use super::Plane;
+use super::endpoints::random_video_slot;
+use crate::media::crossing::{VideoCrossing, VideoNews};
+use crate::media::{WorkerEvent, WorkerId};
+
+/// A camera of which nothing comes for so long is off, whether its client says so or not.
+const CAMERA_RELEASE_AFTER: Duration = Duration::from_secs(3);
+
+/// The video track that a session can publish.
+pub(super) struct Camera {
+    pub(super) source: SourceId,
+    pub(super) ingest: VideoIngest,
+    pub(super) publishing: bool,
+    arrived_at: Option<Instant>,
+    keyframes: KeyframeGate,
+}
+
+impl Camera {
+    pub(super) fn new(source: SourceId, gate: Gate, now: Instant) -> Camera {
+        let (ingest, keyframes) = (VideoIngest::new(source, gate, now), KeyframeGate::default());
+        Camera { source, ingest, publishing: false, arrived_at: None, keyframes }
+    }
+}
+
+impl Plane {
+    /// A packet of a client's camera arrived.
+    pub(super) fn video_rtp(&mut self, now: Instant, id: EndpointId, rtp: IncomingVideo) {
+        let Some(endpoint) = self.endpoints.get_mut(&id) else {
+            return;
+        };
+        let camera = &mut endpoint.camera;
+        let packet = match camera.ingest.handle(now, rtp) {
+            Ok(packet) => packet,
+            Err(dropped) => return self.metrics.ingest_dropped(dropped),
+        };
+        camera.arrived_at = Some(now);
+        if packet.begins_keyframe {
+            camera.keyframes.came();
+        }
+        let is_new = !std::mem::replace(&mut camera.publishing, true);
+        let room = endpoint.room.clone();
+        if is_new {
+            self.cameras.insert(id);
+            self.tell(WorkerEvent::PublishingStarted { endpoint: id, origin: TrackOrigin::Camera });
+        }
+        let watched_by = self.rooms.get(&room).and_then(|local| local.watched_by.get(&packet.source));
+        for &other in watched_by.into_iter().flatten() {
+            let news = VideoNews::Packet(Box::new(packet.clone()));
+            self.cross_to(other, VideoCrossing { room: room.clone(), news });
+        }
+        self.show(now, &room, &packet);
+    }
+
+    /// Another worker has something for those who watch, or wants something for its own.
+    pub(in crate::media) fn video_crossing(&mut self, now: Instant, crossing: VideoCrossing) {
+        let VideoCrossing { room, news } = crossing;
+        match news {
+            VideoNews::Packet(packet) => {
+                if packet.begins_keyframe
+                    && let Some(local) = self.rooms.get_mut(&room)
+                    && let Some(keyframes) = local.keyframes_elsewhere.get_mut(&packet.source)
+                {
+                    keyframes.came();
+                }
+                self.show(now, &room, &packet);
+            }
+            VideoNews::KeyframeWanted(source) => {
+                self.want_keyframe_here(now, &room, source);
+            }
+        }
+    }
+
+    /// Gives a packet to all here who watch its source.
+    fn show(&mut self, now: Instant, room: &RoomId, packet: &VideoPacket) {
+        let Some(local) = self.rooms.get_mut(room) else {
+            return;
+        };
+        let mut shown = Vec::new();
+        local.video.forward(now, packet, |id, slot, rewritten| shown.push((id, slot, rewritten)));
+        for (id, slot, rewritten) in shown {
+            match self.with_peer(now, id, |peer| Ok(peer.write_video(now, slot, rewritten, packet))) {
+                Some(true) => {
+                    self.metrics.video_forwarded.increment(1);
+                    self.speak_soon(now, id);
+                }
+                Some(false) => self.metrics.video_unsupported.increment(1),
+                None => {}
+            }
+        }
+    }
+
+    /// str0m was given something for a client: it is to look at it in the next turn.
+    pub(super) fn speak_soon(&mut self, now: Instant, id: EndpointId) {
+        if let Some(endpoint) = self.endpoints.get_mut(&id)
+            && !std::mem::replace(&mut endpoint.spoken_to, true)
+        {
+            self.spoken_to.push_back((now, id));
+        }
+    }
+
+    /// What a client's video slots are to show.
+    pub(super) fn watch(&mut self, now: Instant, id: EndpointId, sources: Vec<Option<SourceId>>) {
+        let Some(endpoint) = self.endpoints.get(&id) else {
+            return;
+        };
+        let room = endpoint.room.clone();
+        if let Some(local) = self.rooms.get_mut(&room) {
+            let needed = local.video.watch(id, sources);
+            self.want_keyframes(now, &room, needed);
+        }
+    }
+
+    /// Which cameras here are watched by clients of other workers.
+    pub(super) fn set_watched(
+        &mut self,
+        now: Instant,
+        room: &RoomId,
+        watched_by: FxHashMap<SourceId, Vec<WorkerId>>,
+    ) {
+        let Some(local) = self.rooms.get_mut(room) else {
+            return;
+        };
+        let is_new = |(source, workers): &(&SourceId, &Vec<WorkerId>)| {
+            let former = local.watched_by.get(source);
+            workers.iter().any(|worker| !former.is_some_and(|former| former.contains(worker)))
+        };
+        let new: Vec<SourceId> = watched_by.iter().filter(is_new).map(|(source, _)| *source).collect();
+        local.watched_by = watched_by;
+        // Those who watch asked for a keyframe when nothing crossed yet.
+        for source in new {
+            self.want_keyframe_here(now, room, source);
+        }
+    }
+
+    /// A connection has so many video slots from now on.
+    pub(super) fn set_video_slots(&mut self, now: Instant, id: EndpointId, count: usize, is_new: bool) {
+        let Some(endpoint) = self.endpoints.get(&id) else {
+            return;
+        };
+        let room = endpoint.room.clone();
+        let Some(local) = self.rooms.get_mut(&room) else {
+            return;
+        };
+        if is_new {
+            local.video.set_slots(id, (0..count).map(|_| random_video_slot()));
+        } else {
+            let missing = count.saturating_sub(local.video.slot_count(id));
+            let needed = local.video.add_slots(id, (0..missing).map(|_| random_video_slot()));
+            self.want_keyframes(now, &room, needed);
+        }
+    }
+
+    /// A client can't go on in a slot.
+    pub(super) fn keyframe_wanted_in(&mut self, now: Instant, id: EndpointId, slot: usize) {
+        let Some(endpoint) = self.endpoints.get(&id) else {
+            return;
+        };
+        let room = endpoint.room.clone();
+        let source = self.rooms.get(&room).and_then(|local| local.video.source_in(id, slot));
+        self.want_keyframes(now, &room, source.into_iter().collect());
+    }
+
+    /// Asks those for keyframes whose they are, here or on another worker.
+    pub(super) fn want_keyframes(&mut self, now: Instant, room: &RoomId, sources: Vec<SourceId>) {
+        for source in sources {
+            if self.want_keyframe_here(now, room, source) {
+                continue;
+            }
+            let Some(local) = self.rooms.get_mut(room) else {
+                return;
+            };
+            if local.keyframes_elsewhere.entry(source).or_default().want(now) {
+                self.ask_elsewhere(room, source);
+            }
+        }
+    }
+
+    /// Asks for what was wanted and could not be asked for yet.
+    pub(super) fn ask_for_keyframes(&mut self, now: Instant) {
+        self.end_stopped_cameras(now);
+        for id in self.cameras.iter().copied().collect::<Vec<_>>() {
+            if self.endpoints.get_mut(&id).is_some_and(|it| it.camera.keyframes.is_due(now)) {
+                self.ask_client(now, id);
+            }
+        }
+        let mut due = Vec::new();
+        for (room, local) in &mut self.rooms {
+            let video = &local.video;
+            local.keyframes_elsewhere.retain(|source, _| video.is_watched(*source));
+            let asked = local
+                .keyframes_elsewhere
+                .iter_mut()
+                .filter_map(|(source, keyframes)| keyframes.is_due(now).then(|| (room.clone(), *source)));
+            due.extend(asked);
+        }
+        for (room, source) in due {
+            self.ask_elsewhere(&room, source);
+        }
+    }
+
+    /// Returns whether it is a camera of a client here.
+    fn want_keyframe_here(&mut self, now: Instant, room: &RoomId, source: SourceId) -> bool {
+        let is_theirs = |id: &&EndpointId| {
+            let endpoint = self.endpoints.get(id);
+            endpoint.is_some_and(|it| it.camera.source == source && it.room == *room)
+        };
+        let Some(id) = self.cameras.iter().find(is_theirs).copied() else {
+            return false;
+        };
+        if self.endpoints.get_mut(&id).is_some_and(|endpoint| endpoint.camera.keyframes.want(now)) {
+            self.ask_client(now, id);
+        }
+        true
+    }
+
+    fn ask_client(&mut self, now: Instant, id: EndpointId) {
+        self.metrics.keyframes_asked.increment(1);
+        let _ = self.with_peer(now, id, |peer| {
+            peer.request_keyframe();
+            Ok(())
+        });
+        self.speak_soon(now, id);
+    }
+
+    fn ask_elsewhere(&self, room: &RoomId, source: SourceId) {
+        let others = self.rooms.get(room).map_or(&[][..], |local| &local.others);
+        for &other in others {
+            let news = VideoNews::KeyframeWanted(source);
+            self.cross_to(other, VideoCrossing { room: room.clone(), news });
+        }
+    }
+
+    pub(super) fn set_camera_gate(&mut self, id: EndpointId, gate: Gate) {
+        let Some(endpoint) = self.endpoints.get_mut(&id) else {
+            return;
+        };
+        endpoint.camera.ingest.set_gate(gate);
+        if gate != Gate::Open {
+            self.end_camera(id);
+        }
+    }
+
+    /// Nothing of a camera is seen any more.
+    pub(super) fn end_camera(&mut self, id: EndpointId) {
+        self.cameras.remove(&id);
+        let Some(endpoint) = self.endpoints.get_mut(&id) else {
+            return;
+        };
+        if !std::mem::replace(&mut endpoint.camera.publishing, false) {
+            return;
+        }
+        endpoint.camera.keyframes.forget();
+        let source = endpoint.camera.source;
+        if let Some(local) = self.rooms.get_mut(&endpoint.room) {
+            local.video.interrupt(source);
+        }
+        self.tell(WorkerEvent::PublishingEnded { endpoint: id, origin: TrackOrigin::Camera });
+    }
+
+    fn end_stopped_cameras(&mut self, now: Instant) {
+        let is_over = |id: &&EndpointId| {
+            let arrived_at = self.endpoints.get(id).and_then(|endpoint| endpoint.camera.arrived_at);
+            arrived_at.is_none_or(|at| now.saturating_duration_since(at) >= CAMERA_RELEASE_AFTER)
+        };
+        for id in self.cameras.iter().filter(is_over).copied().collect::<Vec<_>>() {
+            self.end_camera(id);
+        }
+    }
+}

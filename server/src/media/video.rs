@@ -1,0 +1,207 @@
+//! The video m-lines of a connection: what a client sends, and the slots in which it watches others. All of them are str0m's,
+//! which answers what was lost (RFC 4585, RFC 4588) and tells who needs a keyframe.
+
+use std::time::Instant;
+
+use arrayvec::ArrayVec;
+use str0m::Rtc;
+use str0m::format::{
+    Codec, PayloadParams, detect_av1_keyframe, detect_h264_keyframe, detect_h264_nalu, detect_vp8_keyframe,
+    detect_vp9_keyframe,
+};
+use str0m::media::{Direction, KeyframeRequestKind, MediaKind, Mid, Pt};
+use str0m::rtp::{RtpPacket, RtpWrite};
+use tercet_core::{IncomingVideo, Rewritten, VideoCodec, VideoFormat, VideoPacket};
+
+use super::lines::{Seated, Way, join};
+
+/// Formats that a line can be sent in: more than browsers name.
+const FORMATS_MAX: usize = 24;
+
+/// RFC 6184, section 1.3: what a decoder has to know before the first picture.
+const SEQUENCE_PARAMETER_SET: u8 = 7;
+
+/// RFC 9628, section 4.2: the packet begins a frame of a layer.
+const VP9_BEGINS_FRAME: u8 = 1 << 3;
+
+/// The video m-lines of a connection.
+pub(super) struct VideoLines {
+    camera: Option<Mid>,
+    slots: Vec<VideoLine>,
+    slots_max: usize,
+}
+
+/// A line that the client watches.
+struct VideoLine {
+    mid: Mid,
+    active: bool,
+    formats: Formats,
+}
+
+type Formats = ArrayVec<(Pt, VideoFormat), FORMATS_MAX>;
+
+/// A video m-line of an answered offer.
+struct NegotiatedVideo {
+    mid: Mid,
+    way: Way,
+    formats: Formats,
+}
+
+impl VideoLines {
+    pub(super) fn new(slots_max: usize) -> VideoLines {
+        VideoLines { camera: None, slots: Vec::new(), slots_max }
+    }
+
+    /// The lines of a session description, in its order. The first on which the client sends is its camera; those it only
+    /// receives on are the slots.
+    pub(super) fn seat(&mut self, rtc: &Rtc, mids: impl Iterator<Item = Mid>) {
+        self.slots.iter_mut().for_each(|line| line.active = false);
+        let read: Vec<NegotiatedVideo> = mids.filter_map(|mid| negotiated(rtc, mid)).collect();
+        self.camera = read.iter().find(|line| line.way == Way::Up).map(|line| line.mid);
+        let is_known = |line: &&NegotiatedVideo| self.slots.iter().any(|slot| slot.mid == line.mid);
+        let (known, new): (Vec<_>, Vec<_>) =
+            read.iter().filter(|line| line.way == Way::Down).partition(is_known);
+        for line in known.into_iter().chain(new) {
+            join(&mut self.slots, line.mid, line, self.slots_max);
+        }
+    }
+
+    /// Whether something can be sent or received.
+    pub(super) fn are_of_use(&self) -> bool {
+        self.camera.is_some() || self.slots.iter().any(|line| line.active)
+    }
+
+    /// Those of the slots.
+    pub(super) fn slot_mids(&self) -> Vec<String> {
+        self.slots.iter().map(|line| line.mid.to_string()).collect()
+    }
+
+    /// In which slot a line is.
+    pub(super) fn slot_of(&self, mid: Mid) -> Option<usize> {
+        self.slots.iter().position(|line| line.mid == mid)
+    }
+
+    /// What a packet is to be sent as, in a slot: the line, and the client's number for the format. `None` where the client
+    /// doesn't take it.
+    fn destination(&self, slot: usize, format: VideoFormat) -> Option<(Mid, Pt)> {
+        let line = self.slots.get(slot).filter(|line| line.active)?;
+        let fits = line.formats.iter().filter_map(|(pt, other)| Some((format.fit(*other)?, *pt)));
+        // Of two that fit as well, the client's first.
+        let best = fits.reduce(|best, other| if other.0 > best.0 { other } else { best });
+        Some((line.mid, best?.1))
+    }
+
+    /// Gives str0m a packet to send. Returns whether the client takes its format.
+    pub(super) fn write(
+        &self,
+        rtc: &mut Rtc,
+        now: Instant,
+        slot: usize,
+        rewritten: Rewritten,
+        packet: &VideoPacket,
+    ) -> bool {
+        let Some((mid, pt)) = self.destination(slot, packet.format) else {
+            return false;
+        };
+        let mut api = rtc.direct_api();
+        let Some(stream) = api.stream_tx_by_mid(mid, None) else {
+            return false;
+        };
+        let Rewritten { seq, timestamp, marker } = rewritten;
+        let write = RtpWrite::new(pt, seq.into(), timestamp, now, packet.payload.clone());
+        stream.write_rtp(write.marker(marker).nackable(true).csrc(&[packet.source.0]));
+        true
+    }
+
+    /// Asks the client for a keyframe.
+    pub(super) fn request_keyframe(&self, rtc: &mut Rtc) {
+        let mut api = rtc.direct_api();
+        if let Some(stream) = self.camera.and_then(|mid| api.stream_rx_by_mid(mid, None)) {
+            stream.request_keyframe(KeyframeRequestKind::Pli);
+        }
+    }
+
+    /// A packet of the client's camera; `None` for what isn't.
+    pub(super) fn incoming(&self, rtc: &Rtc, mid: Mid, packet: &RtpPacket) -> Option<IncomingVideo> {
+        if self.camera != Some(mid) {
+            return None;
+        }
+        let pt = packet.header.payload_type;
+        let params = rtc.codec_config().params().iter();
+        let format = params.filter(|params| params.pt() == pt).find_map(format_of)?;
+        Some(IncomingVideo {
+            ssrc: *packet.header.ssrc,
+            seq: *packet.seq_no,
+            timestamp: packet.header.timestamp,
+            marker: packet.header.marker,
+            format,
+            begins_keyframe: begins_keyframe(format.codec, &packet.payload),
+            payload: packet.payload.clone(),
+        })
+    }
+}
+
+impl Seated for VideoLine {
+    type Line = NegotiatedVideo;
+
+    fn new(line: &NegotiatedVideo) -> VideoLine {
+        VideoLine { mid: line.mid, active: true, formats: line.formats.clone() }
+    }
+
+    fn mid(&self) -> Mid {
+        self.mid
+    }
+
+    fn is_active(&self) -> bool {
+        self.active
+    }
+
+    fn renew(&mut self, line: &NegotiatedVideo) {
+        (self.active, self.formats) = (true, line.formats.clone());
+    }
+}
+
+/// A video m-line of the last offer.
+fn negotiated(rtc: &Rtc, mid: Mid) -> Option<NegotiatedVideo> {
+    let media = rtc.media(mid).filter(|media| media.kind() == MediaKind::Video && !media.disabled())?;
+    let way = match media.direction() {
+        Direction::RecvOnly | Direction::SendRecv => Way::Up,
+        Direction::SendOnly => Way::Down,
+        Direction::Inactive => Way::Stopped,
+    };
+    let params = rtc.codec_config().params();
+    let of = |pt: &Pt| Some((*pt, params.iter().filter(|params| params.pt() == *pt).find_map(format_of)?));
+    let formats = media.remote_pts().iter().filter_map(of).take(FORMATS_MAX).collect();
+    Some(NegotiatedVideo { mid, way, formats })
+}
+
+fn format_of(params: &PayloadParams) -> Option<VideoFormat> {
+    let spec = params.spec();
+    let format = spec.format;
+    let (codec, profile, mode) = match spec.codec {
+        Codec::Vp8 => (VideoCodec::Vp8, 0, 0),
+        Codec::Vp9 => (VideoCodec::Vp9, format.profile_id.unwrap_or(0), 0),
+        Codec::Av1 => (VideoCodec::Av1, u32::from(format.profile.unwrap_or(0)), 0),
+        Codec::H264 => {
+            // RFC 6184, section 8.1: what is meant where nothing is said.
+            let profile = format.profile_level_id.unwrap_or(0x42_000a);
+            (VideoCodec::H264, profile, format.packetization_mode.unwrap_or(0))
+        }
+        _ => return None,
+    };
+    Some(VideoFormat { codec, profile, mode })
+}
+
+/// Whether a decoder can begin with a packet.
+fn begins_keyframe(codec: VideoCodec, payload: &[u8]) -> bool {
+    match codec {
+        VideoCodec::Vp8 => detect_vp8_keyframe(payload),
+        VideoCodec::Vp9 => {
+            detect_vp9_keyframe(payload) && payload.first().is_some_and(|first| first & VP9_BEGINS_FRAME != 0)
+        }
+        VideoCodec::H264 => {
+            detect_h264_nalu(payload, SEQUENCE_PARAMETER_SET) || detect_h264_keyframe(payload)
+        }
+        VideoCodec::Av1 => detect_av1_keyframe(payload),
+    }
+}
