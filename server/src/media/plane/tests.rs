@@ -3,6 +3,7 @@
 mod hostile;
 mod lines;
 mod sending;
+mod video;
 
 use std::collections::BTreeSet;
 
@@ -33,9 +34,11 @@ struct Client {
     address: SocketAddr,
     offer: String,
     pending: Option<SdpPendingOffer>,
-    /// The lines that it sends on.
+    /// The lines that it sends on, cameras last.
     lines: Vec<Mid>,
     connected: bool,
+    /// How often it was asked for a keyframe.
+    keyframes_asked: usize,
     /// Whether its network is gone.
     cut: bool,
     heard: Vec<RtpPacket>,
@@ -63,6 +66,7 @@ impl Client {
                 }
                 Output::Event(Event::Connected) => self.connected = true,
                 Output::Event(Event::RtpPacket(packet)) => self.heard.push(packet),
+                Output::Event(Event::KeyframeRequest(_)) => self.keyframes_asked += 1,
                 Output::Event(Event::SenderFeedback(feedback)) => {
                     let sender = feedback.sender_info;
                     let counts = (sender.sender_packet_count, sender.sender_octet_count);
@@ -96,6 +100,11 @@ impl World {
 
     /// A client that sends on some lines and receives on others, connected.
     fn join(&mut self, sends: usize, receives: usize) -> usize {
+        self.join_with_video((sends, receives), (0, 0))
+    }
+
+    /// The same, with as many lines for video besides.
+    fn join_with_video(&mut self, audio: (usize, usize), video: (usize, usize)) -> usize {
         let index = self.clients.len();
         let address = SocketAddr::from(([10, 0, 1, index as u8 + 1], 4000));
         let mut extensions = ExtensionMap::empty();
@@ -108,6 +117,7 @@ impl World {
             .set_extension_map(extensions)
             .clear_codecs()
             .enable_opus(true, false)
+            .enable_vp8(true)
             .build(self.now);
         rtc.add_local_candidate(Candidate::host(address, "udp").expect("an address"));
         let endpoint = EndpointId(index as u64 + 1);
@@ -129,6 +139,7 @@ impl World {
             pending: None,
             lines: Vec::new(),
             connected: false,
+            keyframes_asked: 0,
             cut: false,
             heard: Vec::new(),
             reports: Vec::new(),
@@ -139,11 +150,13 @@ impl World {
         });
         let mut lines = Vec::new();
         self.negotiate(index, |api| {
-            let mut add = |direction| api.add_media(MediaKind::Audio, direction, None, None, None);
-            lines.extend((0..sends).map(|_| add(Direction::SendOnly)));
-            (0..receives).for_each(|_| {
-                add(Direction::RecvOnly);
-            });
+            for (kind, (sends, receives)) in [(MediaKind::Audio, audio), (MediaKind::Video, video)] {
+                let mut add = |direction| api.add_media(kind, direction, None, None, None);
+                lines.extend((0..sends).map(|_| add(Direction::SendOnly)));
+                (0..receives).for_each(|_| {
+                    add(Direction::RecvOnly);
+                });
+            }
             api.add_channel("reliable".to_owned());
         });
         self.clients[index].lines = lines;

@@ -52,6 +52,10 @@ impl Plane {
             self.cameras.insert(id);
             self.tell(WorkerEvent::PublishingStarted { endpoint: id, origin: TrackOrigin::Camera });
         }
+        if is_new && !packet.begins_keyframe {
+            // Whoever watches it by now asked in vain.
+            self.want_keyframe_here(now, &room, packet.source);
+        }
         let watched_by = self.rooms.get(&room).and_then(|local| local.watched_by.get(&packet.source));
         for &other in watched_by.into_iter().flatten() {
             let news = VideoNews::Packet(Box::new(packet.clone()));

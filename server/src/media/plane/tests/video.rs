@@ -1,0 +1,200 @@
+//! Cameras and those who watch them, in virtual time.
+
+use super::*;
+use crate::media::crossing::{Passed, VideoCrossing, VideoNews, crossing};
+
+/// RFC 7741, section 4.2: the first packet of a frame; section 4.3: whether it is a keyframe.
+const KEYFRAME: [u8; 2] = [0x10, 0];
+const INTERFRAME: [u8; 2] = [0x10, 1];
+
+const FRAME_MS: u64 = 33;
+
+impl World {
+    /// A frame of a camera, of one packet; its third octet says whose it is.
+    fn film(&mut self, client: usize, frame: u32, kind: [u8; 2]) {
+        let who = client as u8;
+        let client = &mut self.clients[client];
+        let mid = *client.lines.last().expect("a camera");
+        let pt = client.rtc.codec_config().params().iter().find(|it| it.spec().codec.is_video());
+        let pt = pt.expect("VP8").pt();
+        let sequence = 500 + u64::from(frame);
+        let payload = [&kind[..], &[who, frame as u8]].concat();
+        let write = RtpWrite::new(pt, sequence.into(), frame * 3_000, self.now, payload);
+        let mut api = client.rtc.direct_api();
+        let stream = api.stream_tx_by_mid(mid, None).expect("the line sends");
+        stream.write_rtp(write.marker(true).nackable(true));
+    }
+
+    /// Frames of a camera, the first of them a keyframe if `begins`.
+    fn roll(&mut self, client: usize, frames: std::ops::Range<u32>, begins: bool) {
+        for frame in frames.clone() {
+            let kind = if begins && frame == frames.start { KEYFRAME } else { INTERFRAME };
+            self.film(client, frame, kind);
+            self.step(FRAME_MS);
+        }
+        // What is under way arrives.
+        self.step(1);
+    }
+
+    fn watch(&mut self, client: usize, cameras: &[usize]) {
+        let endpoint = self.clients[client].endpoint;
+        let sources = cameras.iter().map(|&camera| Some(camera_of(camera))).collect();
+        self.plane.command(self.now, WorkerCommand::Watch { endpoint, sources });
+    }
+
+    /// Whose frames a client has seen since, and their numbers.
+    fn seen(&mut self, client: usize) -> Vec<(u8, u8)> {
+        let heard = std::mem::take(&mut self.clients[client].heard);
+        heard.iter().map(|packet| (packet.payload[2], packet.payload[3])).collect()
+    }
+
+    fn told_of_cameras(&mut self) -> Vec<&'static str> {
+        let events = self.plane.events.drain(..).filter_map(|event| match event {
+            WorkerEvent::PublishingStarted { origin: TrackOrigin::Camera, .. } => Some("on"),
+            WorkerEvent::PublishingEnded { origin: TrackOrigin::Camera, .. } => Some("off"),
+            _ => None,
+        });
+        events.collect()
+    }
+}
+
+fn camera_of(client: usize) -> SourceId {
+    SourceId(client as u32 + 1 + 100 * TrackOrigin::Camera as u32)
+}
+
+#[test]
+fn a_slot_shows_a_camera_from_its_next_keyframe_on_and_the_former_one_until_then() {
+    let mut world = World::new();
+    let (ada, ben) = (world.join_with_video((1, 0), (1, 0)), world.join_with_video((1, 0), (1, 0)));
+    let viewer = world.join_with_video((1, 3), (0, 2));
+    world.watch(viewer, &[ada]);
+    world.roll(ada, 0..5, true);
+    assert_eq!(world.seen(viewer), (0..5).map(|frame| (0, frame)).collect::<Vec<_>>());
+    world.watch(viewer, &[ben]);
+    for frame in 5..10 {
+        world.film(ada, frame, INTERFRAME);
+        world.film(ben, frame, INTERFRAME);
+        world.step(FRAME_MS);
+    }
+    assert!(world.clients[ben].keyframes_asked > 0);
+    world.step(1);
+    assert!(world.seen(viewer).iter().all(|(who, _)| *who == ada as u8));
+    world.roll(ben, 10..13, true);
+    world.roll(ada, 10..13, true);
+    let numbers: Vec<u64> = world.clients[viewer].heard.iter().map(|packet| *packet.seq_no).collect();
+    assert!(numbers.windows(2).all(|pair| pair[1] == pair[0] + 1), "{numbers:?}");
+    assert_eq!(world.seen(viewer), [(1, 10), (1, 11), (1, 12)]);
+    assert_eq!(world.told_of_cameras(), ["on", "on"]);
+}
+
+#[test]
+fn many_who_want_a_keyframe_are_one_request() {
+    let mut world = World::new();
+    let ada = world.join_with_video((1, 0), (1, 0));
+    let viewers: Vec<usize> = (0..6).map(|_| world.join_with_video((0, 3), (0, 1))).collect();
+    world.roll(ada, 0..30, true);
+    for &viewer in &viewers {
+        world.watch(viewer, &[ada]);
+    }
+    world.roll(ada, 30..40, false);
+    assert_eq!(world.clients[ada].keyframes_asked, 1, "within a third of a second");
+    world.roll(ada, 40..60, false);
+    assert_eq!(world.clients[ada].keyframes_asked, 2, "it was lost: once more");
+    world.roll(ada, 60..63, true);
+    for &viewer in &viewers {
+        assert_eq!(world.seen(viewer).len(), 3);
+    }
+    world.roll(ada, 63..100, false);
+    assert_eq!(world.clients[ada].keyframes_asked, 2);
+}
+
+#[test]
+fn nothing_of_a_camera_that_is_withheld_is_seen() {
+    let mut world = World::new();
+    let (ada, viewer) = (world.join_with_video((1, 0), (1, 0)), world.join_with_video((0, 3), (0, 1)));
+    world.watch(viewer, &[ada]);
+    world.roll(ada, 0..3, true);
+    assert_eq!(world.seen(viewer).len(), 3);
+    let endpoint = world.clients[ada].endpoint;
+    let gates = |camera| ByOrigin { camera, ..ByOrigin::each(|_| Gate::Open) };
+    for shut in [Gate::Muted, Gate::ListenOnly] {
+        world.plane.command(world.now, WorkerCommand::SetGates { endpoint, gates: gates(shut) });
+        world.roll(ada, 3..6, true);
+        assert!(world.seen(viewer).is_empty());
+    }
+    world.plane.command(world.now, WorkerCommand::SetGates { endpoint, gates: gates(Gate::Open) });
+    world.roll(ada, 6..9, false);
+    assert!(world.seen(viewer).is_empty(), "it begins with a keyframe");
+    world.roll(ada, 9..12, true);
+    assert_eq!(world.seen(viewer).len(), 3);
+    assert_eq!(world.told_of_cameras(), ["on", "off", "on"]);
+    for _ in 0..40 {
+        world.step(100);
+    }
+    assert_eq!(world.told_of_cameras(), ["off"], "nothing came for long");
+}
+
+#[test]
+fn a_client_that_lost_a_packet_gets_it_again() {
+    let mut world = World::new();
+    let (ada, viewer) = (world.join_with_video((1, 0), (1, 0)), world.join_with_video((0, 3), (0, 1)));
+    world.watch(viewer, &[ada]);
+    world.roll(ada, 0..10, true);
+    for (frame, of) in [(10, viewer), (20, ada)] {
+        world.clients[of].cut = true;
+        world.roll(ada, frame..frame + 1, false);
+        world.clients[of].cut = false;
+        world.roll(ada, frame + 1..frame + 10, false);
+    }
+    for _ in 0..30 {
+        world.step(20);
+    }
+    let mut seen: Vec<u8> = world.seen(viewer).into_iter().map(|(_, frame)| frame).collect();
+    seen.sort_unstable();
+    assert_eq!(seen, (0..30).collect::<Vec<u8>>());
+}
+
+#[test]
+fn what_other_workers_clients_watch_crosses_and_nothing_else() {
+    let mut world = World::new();
+    let poll = mio::Poll::new().expect("a poll");
+    let waker = mio::Waker::new(poll.registry(), mio::Token(0)).expect("a waker");
+    let (inbox, crossed) = crossing(Arc::new(crate::media::Doorbell::new(waker)));
+    world.plane.others = vec![inbox.clone(), inbox];
+    let ada = world.join_with_video((1, 0), (1, 0));
+    let room = RoomId::from("r");
+    let others = vec![WorkerId(1)];
+    world.plane.command(world.now, WorkerCommand::SetRoomWorkers { room: room.clone(), others });
+    let packets = || {
+        let passed = std::iter::from_fn(|| crossed.try_recv().ok());
+        passed.filter(|passed| {
+            matches!(passed, Passed::Video(VideoCrossing { news: VideoNews::Packet(_), .. }))
+        })
+    };
+    world.roll(ada, 0..5, true);
+    assert_eq!(packets().count(), 0);
+    let watched_by = [(camera_of(ada), vec![WorkerId(1)])].into_iter().collect();
+    world.plane.command(world.now, WorkerCommand::SetWatched { room: room.clone(), watched_by });
+    world.roll(ada, 5..10, false);
+    assert_eq!(packets().count(), 5);
+    assert_eq!(world.clients[ada].keyframes_asked, 1, "for those who watch now");
+    // One of theirs lost something.
+    world.roll(ada, 10..30, true);
+    let news = VideoNews::KeyframeWanted(camera_of(ada));
+    world.plane.video_crossing(world.now, VideoCrossing { room, news });
+    world.roll(ada, 30..32, false);
+    assert_eq!(world.clients[ada].keyframes_asked, 2);
+    // One here watches a camera of theirs.
+    let viewer = world.join_with_video((0, 3), (0, 1));
+    let endpoint = world.clients[viewer].endpoint;
+    let elsewhere = SourceId(7_777);
+    let sources = vec![Some(elsewhere)];
+    world.plane.command(world.now, WorkerCommand::Watch { endpoint, sources });
+    let wants = std::iter::from_fn(|| crossed.try_recv().ok()).any(|passed| {
+        let Passed::Video(VideoCrossing { news, .. }) = passed else {
+            return false;
+        };
+        matches!(news, VideoNews::KeyframeWanted(source) if source == elsewhere)
+    });
+    assert!(wants);
+}
