@@ -572,6 +572,8 @@ impl MediaTask {
                 self.connection.send_replace(Connection::Connected);
             }
             PeerEvent::IceChanged(state) => self.ice_changed(state),
+            // Its client has no camera.
+            PeerEvent::KeyframeWanted => {}
             PeerEvent::Closed => {
                 self.connection.send_replace(Connection::Closed);
             }

@@ -11,6 +11,7 @@
 //! The others hand their peer one packet of 64, so that it sends receiver reports as often as a client
 //! does; the losses that these reports speak of are that choice's, not the network's.
 
+mod camera;
 mod entry;
 mod place;
 mod port;
@@ -31,6 +32,7 @@ use mio::{Poll, Waker};
 use tokio::sync::oneshot;
 
 use crate::{Counts, Peer, PeerError, Spells, Turns};
+pub(crate) use camera::PACKET_BYTES as VIDEO_PACKET_BYTES;
 pub(crate) use port::{Arrival, Batch, Port, UdpTable, bind_shared};
 use thread::Thread;
 
@@ -69,6 +71,8 @@ pub struct DrivenPeer {
     pub participant: u32,
     /// If it publishes: its number among the speakers of the room, and who talks when.
     pub speaks: Option<(u32, Turns)>,
+    /// Of its camera, if it has one, in kbit/s.
+    pub camera_kbps: Option<u32>,
     /// Whether there is always somebody else to hear, pauses between turns aside: a long silence is the server's fault.
     pub has_voices: bool,
     /// When there is, if not always.

@@ -1,4 +1,4 @@
-//! What one packet costs this machine at least, whoever forwards it: sealing an Opus packet with AES-GCM, with
+//! What one packet costs this machine at least, whoever forwards it: sealing an Opus packet, or one of video, with AES-GCM, with
 //! another key for each destination, and one unbatched send to each, all of it CPU time of the sending thread.
 //!
 //! Receiving is on another thread and as the load tester does it, so that the kernel does the same work for the
@@ -21,7 +21,8 @@ use serde::Serialize;
 pub use calls::CallFloor;
 pub(crate) use calls::PACKETS_A_SECOND;
 use destinations::{Destinations, Sink};
-use seal::{DATAGRAM_BYTES, PAYLOAD_BYTES, Sealer};
+pub(crate) use seal::VOICE_BYTES;
+use seal::{Sealer, datagram_bytes};
 
 /// As many addresses as the measurement has.
 pub const DESTINATIONS_MAX: u32 = 60_000;
@@ -39,7 +40,7 @@ const SEGMENTS: usize = 3;
 pub struct Floor {
     /// How many destinations, each with a key of its own.
     pub destinations: u32,
-    /// Octets of the Opus frame that was sealed.
+    /// Octets of the payload that was sealed: an Opus frame, or a packet of video.
     pub payload_bytes: usize,
     /// Octets of the datagram that was sent: header, frame and tag.
     pub datagram_bytes: usize,
@@ -77,18 +78,28 @@ struct Bench {
     to: Destinations,
     sealer: Sealer,
     small: Sealer,
+    /// Datagrams of one destination, one after another.
+    plain: Vec<u8>,
+    datagram_bytes: usize,
 }
 
-/// Measures the floor; takes about a second.
+/// Measures the floor of voices; takes about a second.
 pub fn measure(destinations: u32) -> anyhow::Result<Floor> {
+    measure_of(destinations, VOICE_BYTES)
+}
+
+/// Measures the floor of packets with so many octets of payload.
+pub(crate) fn measure_of(destinations: u32, payload_bytes: usize) -> anyhow::Result<Floor> {
     ensure!((1..=DESTINATIONS_MAX).contains(&destinations), "1 to {DESTINATIONS_MAX} destinations");
     let sink = Sink::start().context("the receiving side")?;
     let mut bench = Bench {
         destinations,
         to: Destinations::new(destinations, sink.port())?,
         sink,
-        sealer: Sealer::new(&AES_256_GCM, destinations)?,
-        small: Sealer::new(&AES_128_GCM, destinations)?,
+        sealer: Sealer::new(&AES_256_GCM, destinations, payload_bytes)?,
+        small: Sealer::new(&AES_128_GCM, destinations, payload_bytes)?,
+        plain: vec![0x80; datagram_bytes(payload_bytes) * SEGMENTS],
+        datagram_bytes: datagram_bytes(payload_bytes),
     };
     let passes = [
         Pass::SealSmall,
@@ -102,8 +113,8 @@ pub fn measure(destinations: u32) -> anyhow::Result<Floor> {
     let [small_ns, seal_ns, send_ns, total_ns, joined_send_ns, joined_total_ns] = medians;
     Ok(Floor {
         destinations,
-        payload_bytes: PAYLOAD_BYTES,
-        datagram_bytes: DATAGRAM_BYTES,
+        payload_bytes,
+        datagram_bytes: bench.datagram_bytes,
         seal_aes_128_gcm_ns: small_ns,
         seal_aes_256_gcm_ns: seal_ns,
         send_ns,
@@ -145,19 +156,18 @@ impl Bench {
 
     #[inline]
     fn once(&mut self, pass: Pass, destination: u32) -> anyhow::Result<()> {
-        const PLAIN: [u8; DATAGRAM_BYTES * SEGMENTS] = [0x80; DATAGRAM_BYTES * SEGMENTS];
+        let bytes = self.datagram_bytes;
         match pass {
             Pass::SealSmall => self.small.seal(destination).map(drop),
             Pass::Seal => self.sealer.seal(destination).map(drop),
-            Pass::Send => self.to.send(destination, &PLAIN[..DATAGRAM_BYTES]),
+            Pass::Send => self.to.send(destination, &self.plain[..bytes]),
             Pass::SealAndSend => self.to.send(destination, self.sealer.seal(destination)?),
-            Pass::SendJoined => self.to.send_segments(destination, &PLAIN),
+            Pass::SendJoined => self.to.send_segments(destination, &self.plain, bytes),
             Pass::SealAndSendJoined => {
-                let mut segments = [0; DATAGRAM_BYTES * SEGMENTS];
-                for segment in segments.chunks_exact_mut(DATAGRAM_BYTES) {
+                for segment in self.plain.chunks_exact_mut(bytes) {
                     segment.copy_from_slice(self.sealer.seal(destination)?);
                 }
-                self.to.send_segments(destination, &segments)
+                self.to.send_segments(destination, &self.plain, bytes)
             }
         }
     }

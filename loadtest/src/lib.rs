@@ -69,6 +69,7 @@ pub use hearing::HeardCounts;
 pub use histogram::Histogram;
 pub use peer::{
     Audio, Channel, Codec, MediaStream, Peer, PeerError, PeerEvent, PeerOptions, PeerOutput, ReceivedPacket,
+    VideoOffer,
 };
 pub use phones::PhoneOptions;
 pub use process::ProcessSample;

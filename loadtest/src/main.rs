@@ -11,7 +11,7 @@ use audio_mixer::Codec as PhoneCodec;
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 use serde::Serialize;
-use tercet_loadtest::scenario::{SCENARIOS, Scenario, Traffic};
+use tercet_loadtest::scenario::{SCENARIOS, Scenario, Traffic, Video};
 use tercet_loadtest::{Addresses, Outcome, PhoneOptions, RunOptions, ServerUrl, Target, floor, page};
 use tercet_sip_gateway::signalling::LOG_DIRECTIVE;
 use tracing_subscriber::EnvFilter;
@@ -123,6 +123,12 @@ struct RunArguments {
     /// With `sip-mix`, calls a second, at most.
     #[arg(long, default_value_t = 40, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     calls_per_second: u32,
+    /// With `broadcast` and `whip-many`, over the WebSocket, as browsers come, in place of WHIP and WHEP.
+    #[arg(long)]
+    websocket: bool,
+    /// With `broadcast` and `whip-many`, what a camera sends, in kbit/s [default: 1500].
+    #[arg(long, value_parser = clap::value_parser!(u32).range(16..=20_000))]
+    kbps: Option<u32>,
     /// Don't measure the machine's floor before and after.
     #[arg(long)]
     no_floor: bool,
@@ -260,6 +266,8 @@ impl RunArguments {
             listeners,
             talkers: self.talkers.unwrap_or(talkers),
             traffic,
+            is_standard: self.scenario.is_standard && !self.websocket,
+            video: self.scenario.video.map(|video| Video { kbps: self.kbps.unwrap_or(video.kbps), ..video }),
             window: self.seconds.map_or(window, Duration::from_secs),
             ..self.scenario.clone()
         }

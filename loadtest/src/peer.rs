@@ -28,6 +28,9 @@ pub type MediaStream = str0m::media::Mid;
 /// RTP clock ticks of a 20 ms frame: Opus always counts at 48 kHz (RFC 7587, section 4.1).
 const FRAME_TICKS: u32 = 960;
 
+/// The payload type of VP8, as Chromium numbers it.
+const VP8: u8 = 96;
+
 /// How the audio of a [`Peer`] is coded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Codec {
@@ -51,8 +54,20 @@ pub struct PeerOptions {
     pub channel_zero: Option<&'static str>,
     /// Whether the m-lines for the sound of screens are offered: one's own, and the one that is heard.
     pub screen: bool,
+    /// What is offered of video, if anything.
+    pub video: Option<VideoOffer>,
     /// The first RTP sequence number; random if absent.
     pub first_sequence: Option<u16>,
+}
+
+/// What a [`Peer`] offers of video: VP8. What it loses isn't asked for again, so that a peer that is shown few of its packets is
+/// none that lost the others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct VideoOffer {
+    /// Whether it has a camera, and sends.
+    pub camera: bool,
+    /// How many it wants to watch.
+    pub slots: u8,
 }
 
 impl Default for PeerOptions {
@@ -63,6 +78,7 @@ impl Default for PeerOptions {
             data_channels: true,
             channel_zero: None,
             screen: false,
+            video: None,
             first_sequence: None,
         }
     }
@@ -148,6 +164,8 @@ pub enum PeerEvent {
     DataReceived(Channel, Vec<u8>),
     /// A data channel was closed.
     ChannelClosed(Channel),
+    /// The server wants a keyframe of the camera.
+    KeyframeWanted,
     /// The server ended the connection.
     Closed,
 }
@@ -201,6 +219,9 @@ pub struct Peer {
     channels: Vec<(ChannelId, Channel)>,
     options: PeerOptions,
     outgoing: ByAudio<Outgoing>,
+    /// The camera's m-line, and where its stream is.
+    camera: Option<(MediaStream, u64, u32)>,
+    watched: Vec<MediaStream>,
 }
 
 /// The RTP state of a stream that is sent.
@@ -232,6 +253,8 @@ impl Peer {
             channels: Vec::new(),
             options,
             outgoing,
+            camera: None,
+            watched: Vec::new(),
         })
     }
 
@@ -247,6 +270,11 @@ impl Peer {
             self.outgoing.screen.mid = Some(add(Direction::SendOnly));
             self.screen_mid = Some(add(Direction::RecvOnly));
         }
+        if let Some(VideoOffer { camera, slots }) = self.options.video {
+            let mut add = |direction| changes.add_media(MediaKind::Video, direction, None, None, None);
+            self.camera = camera.then(|| (add(Direction::SendOnly), 1, rand::random()));
+            self.watched = (0..slots).map(|_| add(Direction::RecvOnly)).collect();
+        }
         if self.options.data_channels {
             self.channels = [Channel::Reliable, Channel::Lossy]
                 .map(|channel| (changes.add_channel_with_config(channel.config()), channel))
@@ -260,6 +288,18 @@ impl Peer {
                 ..ChannelConfig::default()
             });
         }
+        let (offer, pending) = changes.apply().expect("new m-lines have to be negotiated");
+        self.pending = Some(pending);
+        offer.to_sdp_string()
+    }
+
+    /// A first offer that only receives: audio m-lines of slots, and those of video.
+    pub fn offer_to_receive(&mut self, slots: u8) -> String {
+        let mut changes = self.rtc.sdp_api();
+        let mut add = |kind| changes.add_media(kind, Direction::RecvOnly, None, None, None);
+        self.slot_mids = (0..slots).map(|_| add(MediaKind::Audio)).collect();
+        let watched = self.options.video.map_or(0, |video| video.slots);
+        self.watched = (0..watched).map(|_| add(MediaKind::Video)).collect();
         let (offer, pending) = changes.apply().expect("new m-lines have to be negotiated");
         self.pending = Some(pending);
         offer.to_sdp_string()
@@ -373,6 +413,36 @@ impl Peer {
         self.handle_timeout(now)
     }
 
+    /// Sends a frame of the camera, cut into payloads, which is `ticks` of 1/90,000 s after the one before.
+    pub fn send_video(
+        &mut self,
+        now: Instant,
+        payloads: Vec<Arc<[u8]>>,
+        ticks: u32,
+    ) -> Result<(), PeerError> {
+        let params = self.rtc.codec_config().params().iter();
+        let vp8 =
+            params.filter(|params| params.spec().codec == RtcCodec::Vp8).map(|params| params.pt()).next();
+        let (vp8, (mid, sequence, timestamp)) =
+            vp8.zip(self.camera.as_mut()).ok_or(PeerError::NotNegotiated)?;
+        let mut api = self.rtc.direct_api();
+        let stream = api.stream_tx_by_mid(*mid, None).ok_or(PeerError::NotNegotiated)?;
+        *timestamp = timestamp.wrapping_add(ticks);
+        let last = payloads.len().saturating_sub(1);
+        for (number, payload) in payloads.into_iter().enumerate() {
+            stream.write_rtp(
+                RtpWrite::new(vp8, (*sequence).into(), *timestamp, now, payload).marker(number == last),
+            );
+            *sequence += 1;
+        }
+        self.handle_timeout(now)
+    }
+
+    /// Whether an m-line is for video.
+    pub fn is_video(&self, mid: MediaStream) -> bool {
+        self.watched.contains(&mid)
+    }
+
     /// Goes on as if `frames` frames of the microphone's had been sent and lost on the way.
     pub fn lose_frames(&mut self, frames: u32) {
         self.outgoing.microphone.sequence += u64::from(frames);
@@ -470,6 +540,7 @@ impl Peer {
             Event::ChannelOpen(id, _) => self.channel(id).map(PeerEvent::ChannelOpened),
             Event::ChannelData(data) => self.channel(data.id).map(|c| PeerEvent::DataReceived(c, data.data)),
             Event::ChannelClose(id) => self.channel(id).map(PeerEvent::ChannelClosed),
+            Event::KeyframeRequest(_) => Some(PeerEvent::KeyframeWanted),
             Event::Closed => Some(PeerEvent::Closed),
             // Reports, statistics and feedback.
             _ => None,
@@ -532,10 +603,18 @@ fn configuration(options: &PeerOptions) -> RtcConfig {
         .set_rtp_mode(true)
         .set_extension_map(extensions)
         .clear_codecs();
+    let mut config = config;
+    if options.video.is_some() {
+        let format = FormatParams::default();
+        let (rate, codec) = (Frequency::NINETY_KHZ, RtcCodec::Vp8);
+        config.codec_config().add_config(VP8.into(), None, codec, rate, None, format);
+        for params in config.codec_config().iter_mut() {
+            params.set_fb_nack(false);
+        }
+    }
     match options.codec {
         Codec::OpusAndRed => config.enable_opus(true, true),
         Codec::Opus(payload_type) => {
-            let mut config = config;
             let format =
                 FormatParams { min_p_time: Some(10), use_inband_fec: Some(true), ..FormatParams::default() };
             let (rate, channels) = (Frequency::FORTY_EIGHT_KHZ, Some(2));

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 
-use crate::driver::{Addresses, Driver, DriverOptions};
+use crate::driver::{Addresses, Driver, DriverOptions, VIDEO_PACKET_BYTES};
 use crate::floor::{self, CallFloor, Floor};
 use crate::process;
 use crate::progress;
@@ -187,7 +187,8 @@ async fn measure_floor(options: &RunOptions) -> anyhow::Result<Option<Floor>> {
     if !options.floor || options.scenario.by_phone {
         return Ok(None);
     }
-    let floor = tokio::task::spawn_blocking(|| floor::measure(floor::DESTINATIONS));
+    let bytes = if options.scenario.video.is_some() { VIDEO_PACKET_BYTES } else { floor::VOICE_BYTES };
+    let floor = tokio::task::spawn_blocking(move || floor::measure_of(floor::DESTINATIONS, bytes));
     floor.await?.context("the floor").map(Some)
 }
 

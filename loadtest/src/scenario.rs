@@ -28,6 +28,10 @@ pub struct Scenario {
     pub listeners: u32,
     /// Whether these are phones, which call in over SIP and say nothing.
     pub by_phone: bool,
+    /// How many of the speakers have a camera, and what it sends, if anybody has.
+    pub video: Option<Video>,
+    /// Whether they come by WHIP and WHEP.
+    pub is_standard: bool,
     /// How many talk at a time.
     pub talkers: u32,
     /// Who comes and goes while it is measured.
@@ -37,6 +41,17 @@ pub struct Scenario {
     pub window: Duration,
     /// Whether more talk than can be heard, so that turns get lost by intent.
     pub overlaps: bool,
+}
+
+/// Cameras.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Video {
+    /// How many of the speakers have one.
+    pub cameras: u32,
+    /// What each sends, in kbit/s.
+    pub kbps: u32,
+    /// How many everybody watches at once.
+    pub slots: u8,
 }
 
 /// What is wrong with a scenario of one's own numbers.
@@ -113,6 +128,8 @@ const TOWNHALL: Scenario = Scenario {
     speakers: 10,
     listeners: 300,
     by_phone: false,
+    video: None,
+    is_standard: false,
     talkers: 3,
     traffic: Traffic::None,
     window: seconds(30),
@@ -120,7 +137,7 @@ const TOWNHALL: Scenario = Scenario {
 };
 
 /// All scenarios.
-pub const SCENARIOS: [Scenario; 11] = [
+pub const SCENARIOS: [Scenario; 13] = [
     Scenario {
         name: "quiet-room",
         about: "a room in which nobody says a word: what being there costs",
@@ -193,6 +210,27 @@ pub const SCENARIOS: [Scenario; 11] = [
         listeners: 50,
         by_phone: true,
         talkers: 2,
+        ..TOWNHALL
+    },
+    Scenario {
+        name: "broadcast",
+        about: "one source of audio and video by WHIP, and many who watch it by WHEP",
+        speakers: 1,
+        listeners: 100,
+        video: Some(Video { cameras: 1, kbps: 1_500, slots: 1 }),
+        is_standard: true,
+        talkers: 1,
+        ..TOWNHALL
+    },
+    Scenario {
+        name: "whip-many",
+        about: "many sources of audio and video by WHIP, a room for each, and one who watches it by WHEP",
+        rooms: 50,
+        speakers: 1,
+        listeners: 1,
+        video: Some(Video { cameras: 1, kbps: 1_500, slots: 1 }),
+        is_standard: true,
+        talkers: 1,
         ..TOWNHALL
     },
     Scenario {

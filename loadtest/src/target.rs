@@ -8,12 +8,13 @@ mod janus;
 mod livekit;
 mod tercet;
 mod websocket;
+mod whip;
 
 use std::time::Instant;
 
 use tokio::sync::watch;
 
-use crate::{Driver, Peer, PeerKey, Place, ServerUrl};
+use crate::{Driver, Peer, PeerKey, Place, ServerUrl, VideoOffer};
 
 /// A kind of server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +42,10 @@ pub struct JoinRequest {
     pub name: String,
     /// Whether they publish audio; otherwise they only listen.
     pub speaks: bool,
+    /// What is offered of video.
+    pub video: Option<VideoOffer>,
+    /// Whether they come by WHIP or WHEP, where the server has them.
+    pub is_standard: bool,
 }
 
 /// A participant who has joined and negotiated, and whose media connections are still to be made.
@@ -67,6 +72,8 @@ pub struct Leg {
 pub enum Link {
     /// A WebSocket.
     Tercet(tercet::Link),
+    /// A session's URL.
+    Standard(whip::Link),
     /// A WebSocket.
     LiveKit(livekit::Link),
     /// A WebSocket.
@@ -97,6 +104,7 @@ impl Target {
     /// Joins: signalling and negotiation. The addresses of the peers come from the driver, which gets them next.
     pub async fn join(self, request: &JoinRequest, driver: &Driver) -> anyhow::Result<Joined> {
         match self {
+            Target::Tercet if request.is_standard => whip::join(request, driver).await,
             Target::Tercet => tercet::join(request, driver).await,
             Target::LiveKit => livekit::join(request, driver).await,
             Target::Janus => janus::join(request, driver).await,
@@ -116,6 +124,7 @@ impl Link {
     ) -> anyhow::Result<()> {
         match self {
             Link::Tercet(link) => link.attend(leaving).await,
+            Link::Standard(link) => link.attend(leaving).await,
             Link::LiveKit(link) => link.attend(driver, legs, leaving).await,
             Link::Janus(link) => link.attend(driver, legs, leaving).await,
             Link::Atm0s => atm0s::attend(leaving).await,

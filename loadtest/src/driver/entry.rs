@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use tokio::sync::oneshot;
 
+use super::camera::{Camera, DueFrame};
 use super::port::Port;
 use super::speech::{Due, Speech};
 use crate::counts::rtp_header;
@@ -18,6 +19,7 @@ pub(super) struct Entry {
     connected: Option<oneshot::Sender<Instant>>,
     is_connected: bool,
     speech: Option<Speech>,
+    camera: Option<Camera>,
     /// Of those who open what they receive: the few packets that a lean receiver's peer sees say nothing.
     hearing: Option<Hearing>,
     deadline: Instant,
@@ -28,7 +30,7 @@ impl Entry {
         peer: Peer,
         port: usize,
         hearing: Option<Hearing>,
-        speech: Option<Speech>,
+        (speech, camera): (Option<Speech>, Option<Camera>),
         connected: oneshot::Sender<Instant>,
     ) -> Entry {
         Entry {
@@ -37,6 +39,7 @@ impl Entry {
             connected: Some(connected),
             is_connected: false,
             speech,
+            camera,
             hearing,
             deadline: Instant::now(),
         }
@@ -45,7 +48,8 @@ impl Entry {
     /// When the entry wants to be looked at, datagrams aside.
     pub(super) fn due(&self) -> Instant {
         let frame = self.speech.as_ref().and_then(Speech::due);
-        frame.map_or(self.deadline, |frame| frame.min(self.deadline))
+        let picture = self.camera.as_ref().and_then(Camera::due);
+        frame.into_iter().chain(picture).fold(self.deadline, Instant::min)
     }
 
     /// Takes a datagram that arrived at `at`.
@@ -77,6 +81,9 @@ impl Entry {
                 self.peer.pause_frames(paused_frames);
             }
             self.peer.send_audio(now, audio)?;
+        }
+        if let Some(DueFrame { payloads, ticks }) = self.camera.as_mut().and_then(|camera| camera.next(now)) {
+            self.peer.send_video(now, payloads, ticks)?;
         }
         self.drain(now, port, counts)
     }
@@ -138,6 +145,9 @@ impl Entry {
                 if let Some(speech) = &mut self.speech {
                     speech.start(now);
                 }
+                if let Some(camera) = &mut self.camera {
+                    camera.start(now);
+                }
                 if let Some(connected) = self.connected.take() {
                     // Whoever joined may have given up waiting.
                     let _ = connected.send(now);
@@ -145,10 +155,16 @@ impl Entry {
             }
             PeerEvent::PacketReceived(packet) => {
                 // Padding has no payload, and nothing to say.
-                if let Some(hearing) = self.hearing.as_mut().filter(|_| !packet.payload.is_empty())
+                let is_sound = !packet.payload.is_empty() && !self.peer.is_video(packet.mid);
+                if let Some(hearing) = self.hearing.as_mut().filter(|_| is_sound)
                     && let Some(frame) = packet.frame()
                 {
                     hearing.note(packet.ssrc, frame, at, &mut counts.heard);
+                }
+            }
+            PeerEvent::KeyframeWanted => {
+                if let Some(camera) = &mut self.camera {
+                    camera.want_keyframe();
                 }
             }
             PeerEvent::Closed => return Err(PeerError::Ended),

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use mio::{Events, Interest, Poll, Token};
 
+use super::camera::Camera;
 use super::entry::Entry;
 use super::place::client_at;
 use super::port::{Arrival, Batch, Port, UdpTable};
@@ -159,8 +160,18 @@ impl Thread {
     }
 
     fn add(&mut self, driven: DrivenPeer) -> io::Result<()> {
-        let DrivenPeer { peer, place, participant, speaks, has_voices, spells, opens, stays, connected } =
-            driven;
+        let DrivenPeer {
+            peer,
+            place,
+            participant,
+            speaks,
+            camera_kbps,
+            has_voices,
+            spells,
+            opens,
+            stays,
+            connected,
+        } = driven;
         let index = place.index;
         let port = match place.own {
             None => place.shared,
@@ -175,7 +186,8 @@ impl Thread {
         let now = Instant::now();
         let hearing = opens.then(|| Hearing::new(participant, now));
         let speech = speaks.map(|(speaker, turns)| Speech::new(participant, speaker, turns, self.hushed));
-        let entry = Box::new(Entry::new(peer, port, hearing, speech, connected));
+        let camera = camera_kbps.map(Camera::new);
+        let entry = Box::new(Entry::new(peer, port, hearing, (speech, camera), connected));
         let receiver = Receiver::new(opens, stays, has_voices.then(|| Silence::new(now, spells)));
         put(&mut self.clients.entries, index as usize, Some(entry));
         put(&mut self.clients.receivers, index as usize, receiver);

@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 
 use quinn_udp::{Transmit, UdpSockRef, UdpSocketState};
 
-use super::seal::DATAGRAM_BYTES;
 use crate::driver::{Batch, Port, UdpTable, bind_shared};
 
 /// Nobody else's addresses.
@@ -41,13 +40,13 @@ impl Destinations {
         Ok(())
     }
 
-    /// One system call, several datagrams of the same size.
-    pub(super) fn send_segments(&mut self, to: u32, datagrams: &[u8]) -> anyhow::Result<()> {
+    /// One system call, several datagrams of so many bytes each.
+    pub(super) fn send_segments(&mut self, to: u32, datagrams: &[u8], bytes: usize) -> anyhow::Result<()> {
         let transmit = Transmit {
             destination: self.addresses[to as usize],
             ecn: None,
             contents: datagrams,
-            segment_size: Some(DATAGRAM_BYTES),
+            segment_size: Some(bytes),
             src_ip: None,
         };
         Ok(self.state.try_send(UdpSockRef::from(&self.socket), &transmit)?)

@@ -4,28 +4,36 @@ use anyhow::Context;
 use aws_lc_rs::aead::{Aad, Algorithm, LessSafeKey, Nonce, UnboundKey};
 
 /// A stamped Opus frame of 20 ms, about 32 kbit/s.
-pub(super) const PAYLOAD_BYTES: usize = 80;
+pub(crate) const VOICE_BYTES: usize = 80;
 /// RTP header, one CSRC, and the extensions of level and MID: authenticated, not encrypted.
 const HEADER_BYTES: usize = 12 + 4 + 4 + 8;
 const TAG_BYTES: usize = 16;
-pub(super) const DATAGRAM_BYTES: usize = HEADER_BYTES + PAYLOAD_BYTES + TAG_BYTES;
+
+/// Of a payload's packet.
+pub(super) fn datagram_bytes(payload_bytes: usize) -> usize {
+    HEADER_BYTES + payload_bytes + TAG_BYTES
+}
 
 /// A key for each destination: the key schedules of thousands don't stay in the nearest cache.
 pub(super) struct Sealer {
     keys: Vec<LessSafeKey>,
     /// Of the packet, as the rollover counter and the sequence number are (RFC 7714, section 8.1).
     index: u64,
-    datagram: [u8; DATAGRAM_BYTES],
+    datagram: Vec<u8>,
 }
 
 impl Sealer {
-    pub(super) fn new(algorithm: &'static Algorithm, destinations: u32) -> anyhow::Result<Sealer> {
+    pub(super) fn new(
+        algorithm: &'static Algorithm,
+        destinations: u32,
+        payload_bytes: usize,
+    ) -> anyhow::Result<Sealer> {
         let key = |_| {
             let bytes: Vec<u8> = (0..algorithm.key_len()).map(|_| rand::random()).collect();
             anyhow::Ok(LessSafeKey::new(UnboundKey::new(algorithm, &bytes).context("AES-GCM key")?))
         };
         let keys = (0..destinations).map(key).collect::<anyhow::Result<_>>()?;
-        Ok(Sealer { keys, index: 0, datagram: [0x55; DATAGRAM_BYTES] })
+        Ok(Sealer { keys, index: 0, datagram: vec![0x55; datagram_bytes(payload_bytes)] })
     }
 
     /// The datagram for a destination.
@@ -34,7 +42,7 @@ impl Sealer {
         let mut nonce = [7; 12];
         nonce[4..].copy_from_slice(&self.index.to_be_bytes());
         let (header, rest) = self.datagram.split_at_mut(HEADER_BYTES);
-        let (payload, tag) = rest.split_at_mut(PAYLOAD_BYTES);
+        let (payload, tag) = rest.split_at_mut(rest.len() - TAG_BYTES);
         // The payload of before is as good as any.
         let sealed = self.keys[destination as usize]
             .seal_in_place_separate_tag(Nonce::assume_unique_for_key(nonce), Aad::from(header), payload)

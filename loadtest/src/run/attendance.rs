@@ -11,11 +11,12 @@ use tokio::task::{JoinError, JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::{Run, room_name};
-use crate::SignallingError;
 use crate::driver::{DrivenPeer, Parting, PeerKey};
 use crate::hearing::ROOM_SHIFT;
 use crate::progress;
+use crate::scenario::Video;
 use crate::target::{JoinRequest, Joined, Leg, Link};
+use crate::{SignallingError, VideoOffer};
 
 /// How long one join may take.
 const JOIN_TIMEOUT: Duration = Duration::from_secs(30);
@@ -177,6 +178,8 @@ pub(super) async fn join(run: &Arc<Run>, newcomer: Newcomer) -> anyhow::Result<P
         room: room_name(run, room),
         name: format!("load-{number}"),
         speaks,
+        video: offered_video(run, newcomer),
+        is_standard: run.options.scenario.is_standard,
     };
     let joining = async {
         let Joined { started, legs, link } = run.options.target.join(&request, &run.driver).await?;
@@ -190,6 +193,7 @@ pub(super) async fn join(run: &Arc<Run>, newcomer: Newcomer) -> anyhow::Result<P
                 place,
                 participant: room << ROOM_SHIFT | number,
                 speaks: (speaks && publishes).then_some((number, turns)),
+                camera_kbps: camera_of(run, newcomer).filter(|_| publishes).map(|video| video.kbps),
                 // Of two legs, one sends and the other receives.
                 has_voices: (has_one_leg || !publishes) && turns.has_voices_for(speaks),
                 spells: turns.spells,
@@ -209,6 +213,16 @@ pub(super) async fn join(run: &Arc<Run>, newcomer: Newcomer) -> anyhow::Result<P
         anyhow::Ok(Present { newcomer, keys, leave, attending, took })
     };
     timeout(JOIN_TIMEOUT, joining).await.with_context(|| format!("no join within {JOIN_TIMEOUT:?}"))?
+}
+
+/// What somebody's camera sends, if they have one.
+fn camera_of(run: &Run, newcomer: Newcomer) -> Option<Video> {
+    run.options.scenario.video.filter(|video| newcomer.speaks && newcomer.number < video.cameras)
+}
+
+fn offered_video(run: &Run, newcomer: Newcomer) -> Option<VideoOffer> {
+    let camera = camera_of(run, newcomer).is_some();
+    run.options.scenario.video.map(|video| VideoOffer { camera, slots: video.slots })
 }
 
 /// Keeps somebody in the room until it is time to leave.

@@ -285,7 +285,8 @@ mod tests {
     fn a_listeners_token_does_not_let_them_publish() {
         let server = "http://127.0.0.1:7880".parse().unwrap();
         let (room, name) = ("lounge".to_owned(), "ada".to_owned());
-        let request = JoinRequest { server, secret: None, room, name, speaks: false };
+        let request =
+            JoinRequest { server, secret: None, room, name, speaks: false, video: None, is_standard: false };
         let claims = serde_json::to_value(Claims::new(&request)).unwrap();
         assert_eq!(claims["sub"], "ada");
         let grant = serde_json::json!({

@@ -20,22 +20,28 @@ const METRICS_TIMEOUT: Duration = Duration::from_secs(5);
 pub struct Link(Signalling);
 
 pub(super) async fn join(request: &JoinRequest, driver: &Driver) -> anyhow::Result<Joined> {
-    let JoinRequest { server, secret, room, name, speaks } = request;
-    let role = if *speaks { Role::Speaker } else { Role::Listener };
-    let token = match secret {
-        Some(secret) => Claims::new(room, name, role).sign(secret.as_bytes())?,
-        None => token::fetch(server, room, name, role).await?.token,
-    };
+    let server = &request.server;
+    let token = token_for(request).await?;
     let started = Instant::now();
     let mut signalling = Signalling::connect(server).await?;
     let welcome = signalling.join(&token, None).await?;
     let place = driver.place()?;
-    let options = PeerOptions { data_channels: false, ..PeerOptions::default() };
+    let options = PeerOptions { data_channels: false, video: request.video, ..PeerOptions::default() };
     let mut peer = Peer::new(Instant::now(), place.address(), options)?;
     let answer = signalling.offer(peer.offer(welcome.room.slots), false).await?;
     peer.accept_answer(&answer)?;
     let leg = Leg { peer, place, publishes: true };
     Ok(Joined { started, legs: vec![leg], link: super::Link::Tercet(Link(signalling)) })
+}
+
+/// The token of somebody who wants to join.
+pub(super) async fn token_for(request: &JoinRequest) -> anyhow::Result<String> {
+    let JoinRequest { server, secret, room, name, speaks, .. } = request;
+    let role = if *speaks { Role::Speaker } else { Role::Listener };
+    Ok(match secret {
+        Some(secret) => Claims::new(room, name, role).sign(secret.as_bytes())?,
+        None => token::fetch(server, room, name, role).await?.token,
+    })
 }
 
 /// Whether the server has, or had, participants, by its metrics. One that doesn't tell hasn't.

@@ -1,4 +1,5 @@
-//! What is heard of a room, on its way to its other nodes: packets with what was judged of them, several to a datagram.
+//! What is heard and seen of a room, on its way to its other nodes: packets of audio with what was judged of them, several to a
+//! datagram, and those of video as they are.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,7 +7,7 @@ use std::time::Duration;
 use rustc_hash::FxHashMap;
 use selector::{Candidate, Claim, Heard as HeardAs, Level, SourceId, Standing};
 use serde::{Deserialize, Serialize};
-use tercet_core::{AudioPacket, Earlier, Encoding, StreamEpoch};
+use tercet_core::{AudioPacket, Earlier, Encoding, StreamEpoch, VideoCodec, VideoFormat, VideoPacket};
 use tercet_protocol::AudioOrigin;
 
 /// A bundle is no longer, so that it leaves in one datagram.
@@ -31,6 +32,15 @@ pub struct Heard {
     pub pre_roll: Vec<Earlier>,
 }
 
+/// What a datagram brings.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Brought {
+    /// A packet of audio.
+    Heard(Heard),
+    /// A packet of video.
+    Seen(VideoPacket),
+}
+
 #[derive(Serialize, Deserialize)]
 enum Item<'a> {
     Heard {
@@ -45,6 +55,66 @@ enum Item<'a> {
         packet: WirePacket<'a>,
         heard_by: Vec<u32>,
     },
+    Seen(#[serde(borrow)] WireVideo<'a>),
+}
+
+#[derive(Serialize, Deserialize)]
+struct WireVideo<'a> {
+    source: u32,
+    epoch: u32,
+    seq: u64,
+    timestamp: u32,
+    marker: bool,
+    codec: u8,
+    profile: u32,
+    mode: u8,
+    begins_keyframe: bool,
+    payload: &'a [u8],
+}
+
+/// As they are numbered between nodes.
+const VIDEO_CODECS: [VideoCodec; 4] = [VideoCodec::Vp8, VideoCodec::Vp9, VideoCodec::H264, VideoCodec::Av1];
+
+/// The longest payload of video that crosses to other nodes: with its numbers it fits their datagrams.
+const VIDEO_PAYLOAD_BYTES_MAX: usize = 1_320;
+
+impl WireVideo<'_> {
+    fn of(packet: &VideoPacket) -> WireVideo<'_> {
+        let VideoFormat { codec, profile, mode } = packet.format;
+        WireVideo {
+            source: packet.source.0,
+            epoch: packet.epoch.0,
+            seq: packet.seq,
+            timestamp: packet.timestamp,
+            marker: packet.marker,
+            codec: VIDEO_CODECS.iter().position(|other| *other == codec).unwrap_or_default() as u8,
+            profile,
+            mode,
+            begins_keyframe: packet.begins_keyframe,
+            payload: &packet.payload,
+        }
+    }
+
+    /// `None` for one that no node of ours sends.
+    fn read(self) -> Option<VideoPacket> {
+        let codec = *VIDEO_CODECS.get(usize::from(self.codec))?;
+        Some(VideoPacket {
+            source: SourceId(self.source),
+            epoch: StreamEpoch(self.epoch),
+            seq: self.seq,
+            timestamp: self.timestamp,
+            marker: self.marker,
+            format: VideoFormat { codec, profile: self.profile, mode: self.mode },
+            begins_keyframe: self.begins_keyframe,
+            payload: Arc::from(self.payload),
+        })
+    }
+}
+
+/// A datagram for a packet of video; `None` for one that is too long to cross.
+pub fn seen(packet: &VideoPacket) -> Option<Vec<u8>> {
+    let fits = packet.payload.len() <= VIDEO_PAYLOAD_BYTES_MAX;
+    fits.then(|| postcard::to_stdvec(&Item::Seen(WireVideo::of(packet))).expect("it can be written"))
 }
 
 #[derive(Serialize, Deserialize)]
@@ -212,7 +282,7 @@ pub struct Unbundler {
 
 impl Unbundler {
     /// The packets of a bundle, up to the first that can't be read.
-    pub fn read(&mut self, mut bundle: &[u8]) -> Vec<Heard> {
+    pub fn read(&mut self, mut bundle: &[u8]) -> Vec<Brought> {
         let mut all = Vec::new();
         while !bundle.is_empty()
             && let Ok((item, rest)) = postcard::take_from_bytes::<Item<'_>>(bundle)
@@ -245,7 +315,13 @@ impl Unbundler {
                     };
                     pre_roll.retain(is_before);
                     let candidate = candidate.read(packet.source);
-                    all.push(Heard { origin, packet, candidate, pre_roll });
+                    all.push(Brought::Heard(Heard { origin, packet, candidate, pre_roll }));
+                }
+                Item::Seen(packet) => {
+                    let Some(packet) = packet.read() else {
+                        break;
+                    };
+                    all.push(Brought::Seen(packet));
                 }
             }
         }
@@ -300,9 +376,30 @@ mod tests {
         datagrams.push(bundle.take());
         assert!(datagrams.iter().all(|datagram| datagram.len() <= BUNDLE_BYTES_MAX));
         let mut unbundler = Unbundler::default();
-        let read: Vec<Heard> = datagrams.iter().flat_map(|datagram| unbundler.read(datagram)).collect();
-        assert_eq!(read, all);
+        let read: Vec<Brought> = datagrams.iter().flat_map(|datagram| unbundler.read(datagram)).collect();
+        assert_eq!(read, all.into_iter().map(Brought::Heard).collect::<Vec<_>>());
         assert!(unbundler.announced.is_empty() && bundle.take().is_empty());
+    }
+
+    #[test]
+    fn a_packet_of_video_reads_back_and_one_that_is_too_long_stays() {
+        let packet = |bytes, codec| VideoPacket {
+            source: SourceId(1 << 31),
+            epoch: StreamEpoch(2),
+            seq: 1 << 40,
+            timestamp: u32::MAX,
+            marker: true,
+            format: VideoFormat { codec, profile: 0x42_e01f, mode: 1 },
+            begins_keyframe: true,
+            payload: vec![7; bytes].into(),
+        };
+        for codec in VIDEO_CODECS {
+            let packet = packet(VIDEO_PAYLOAD_BYTES_MAX, codec);
+            let datagram = seen(&packet).expect("it fits");
+            assert!(datagram.len() - VIDEO_PAYLOAD_BYTES_MAX < 40);
+            assert_eq!(Unbundler::default().read(&datagram), [Brought::Seen(packet)]);
+        }
+        assert_eq!(seen(&packet(VIDEO_PAYLOAD_BYTES_MAX + 1, VideoCodec::Vp8)), None);
     }
 
     #[test]

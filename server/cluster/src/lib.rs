@@ -27,7 +27,7 @@ mod stream;
 mod cluster;
 
 pub use cluster::{Cluster, ClusterConfig, ClusterCounts, ClusterEvent, LinkStatus, Output};
-pub use heard::{BUNDLE_BYTES_MAX, Bundle, Heard, Unbundler};
+pub use heard::{BUNDLE_BYTES_MAX, Brought, Bundle, Heard, Unbundler, seen};
 pub use ids::BootId;
 pub use link::{DEAD_AFTER, Farewell, LinkQuality};
 pub use members::{NodeInfo, NodeRole, NodeState};

@@ -12,6 +12,8 @@ pub(super) enum NodeMessage {
     OfRoom { room: String, message: RoomMessage },
     /// For the workers: a source is silent.
     Silenced { room: String, origin: AudioOrigin, source: u32 },
+    /// For the workers: somebody who watches a camera needs a keyframe.
+    KeyframeWanted { room: String, source: u32 },
     /// For the workers: how many changes the room has seen.
     Turn { room: String, origin: AudioOrigin, turn: u64 },
 }
@@ -55,6 +57,8 @@ pub(crate) enum RoomMessage {
         request: u64,
         outcome: Result<(), Refusal>,
     },
+    /// Which cameras on the receiver are watched on the sender: these, and no others any more.
+    Watched(Vec<u32>),
     /// A data frame for those on the receiver, or for some of them.
     Data {
         to: Option<Vec<String>>,

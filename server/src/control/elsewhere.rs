@@ -82,6 +82,9 @@ pub(super) struct Elsewhere {
     replaced: BTreeMap<ParticipantId, (NodeId, CarriedParticipant, Instant)>,
     wanted_by: BTreeMap<NodeId, BTreeSet<SourceId>>,
     wanted_told: BTreeMap<NodeId, BTreeSet<SourceId>>,
+    /// Which cameras here are watched on other nodes, and theirs here.
+    watched_by: BTreeMap<NodeId, BTreeSet<SourceId>>,
+    watched_told: BTreeMap<NodeId, BTreeSet<SourceId>>,
     uncounted_told: u32,
     carried_told: Vec<CarriedParticipant>,
 }
@@ -211,7 +214,9 @@ impl Control {
         } else {
             live.elsewhere.nodes.remove(&node);
             live.elsewhere.wanted_by.remove(&node);
+            live.elsewhere.watched_by.remove(&node);
             live.elsewhere.wanted_told.remove(&node);
+            live.elsewhere.watched_told.remove(&node);
             live.elsewhere.shadowed.retain(|(_, of), _| *of != node);
             live.room.set_uncounted(node, 0);
             live.wanted_changed = true;
@@ -303,6 +308,10 @@ impl Control {
             RoomMessage::Wanted(sources) => {
                 live.elsewhere.wanted_by.insert(from, sources.into_iter().map(SourceId).collect());
                 live.wanted_changed = true;
+            }
+            RoomMessage::Watched(sources) => {
+                live.elsewhere.watched_by.insert(from, sources.into_iter().map(SourceId).collect());
+                self.show_cameras(now, room);
             }
         }
     }
@@ -424,7 +433,31 @@ impl Control {
     }
 }
 
+impl Control {
+    /// Tells the nodes of a room which of their cameras are watched here.
+    pub(super) fn tell_nodes_watched(
+        &mut self,
+        room: &RoomId,
+        watched: BTreeMap<NodeId, BTreeSet<SourceId>>,
+    ) {
+        let Some(live) = self.rooms.get_mut(room) else {
+            return;
+        };
+        let former = std::mem::replace(&mut live.elsewhere.watched_told, watched.clone());
+        let nodes: BTreeSet<NodeId> = former.keys().chain(watched.keys()).copied().collect();
+        for node in nodes.into_iter().filter(|node| former.get(node) != watched.get(node)) {
+            let sources = watched.get(&node).into_iter().flatten().map(|source| source.0).collect();
+            self.tell_node(node, room, RoomMessage::Watched(sources));
+        }
+    }
+}
+
 impl LiveRoom {
+    /// The cameras here that clients of other nodes watch.
+    pub(super) fn watched_by_nodes(&self) -> BTreeSet<SourceId> {
+        self.elsewhere.watched_by.values().flatten().copied().collect()
+    }
+
     /// How many are here of whom nobody is told.
     fn uncounted_here(&self) -> u32 {
         let listed = self.sessions.keys().filter(|id| self.room.is_listed(id)).count();

@@ -1,11 +1,11 @@
 //! Whom clients watch: cameras that go on and off, who speaks, and what clients choose in; what video slots are to show out.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Instant;
 
 use rustc_hash::FxHashMap;
 use selector::SourceId;
-use tercet_core::{ParticipantId, RoomId, SessionId};
+use tercet_core::{NodeId, ParticipantId, RoomId, SessionId};
 use tercet_protocol::{ErrorCode, ServerMessage};
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
@@ -82,6 +82,7 @@ impl Control {
         };
         let mut told: VecDeque<(Vec<Option<SourceId>>, Vec<String>, Utf8Bytes)> = VecDeque::new();
         let mut commands = Vec::new();
+        let mut elsewhere: BTreeMap<NodeId, BTreeSet<SourceId>> = BTreeMap::new();
         let mut watched_by: BTreeMap<WorkerId, FxHashMap<SourceId, Vec<WorkerId>>> = BTreeMap::new();
         for id in live.sessions.values() {
             let Some(session) = self.sessions.get(id).filter(|session| !session.video_mids.is_empty()) else {
@@ -90,6 +91,11 @@ impl Control {
             let slots = live.video_of(session);
             let (endpoint, watcher) = (session.endpoint, session.worker);
             for source in slots.iter().flatten() {
+                let node = live.publisher(*source).and_then(|id| live.room.participant(id)?.node);
+                if let Some(node) = node {
+                    elsewhere.entry(node).or_default().insert(*source);
+                    continue;
+                }
                 let publisher = live.publisher(*source).and_then(|id| live.sessions.get(id));
                 let publisher = publisher.and_then(|id| self.sessions.get(id)).map(|session| session.worker);
                 if let Some(publisher) = publisher.filter(|publisher| *publisher != watcher) {
@@ -117,6 +123,15 @@ impl Control {
             session.video_told = slots;
             session.send(now, Outgoing::Text(bytes));
         }
+        if let Some(own) = &self.own_node {
+            for source in live.watched_by_nodes() {
+                let publisher = live.publisher(source).and_then(|id| live.sessions.get(id));
+                if let Some(publisher) = publisher.and_then(|id| self.sessions.get(id)) {
+                    let of_worker = watched_by.entry(publisher.worker).or_default();
+                    of_worker.entry(source).or_default().push(own.worker);
+                }
+            }
+        }
         let former = std::mem::replace(&mut live.watched_by, watched_by.clone());
         for worker in live.workers() {
             let watched_by = watched_by.remove(&worker).unwrap_or_default();
@@ -127,5 +142,6 @@ impl Control {
         for (worker, command) in commands {
             self.command(worker, command);
         }
+        self.tell_nodes_watched(room, elsewhere);
     }
 }

@@ -27,7 +27,9 @@ use selector::{Level, SourceId, Standing};
 use tercet_core::{EndpointId, Gate, Listening, RoomAudio, RoomId};
 use tercet_protocol::{AudioOrigin, ByOrigin, TrackOrigin};
 
-pub(crate) use crossing::{Crossing, CrossingSender, Doorbell, HeardPacket, News, Passed, crossing};
+pub(crate) use crossing::{
+    Crossing, CrossingSender, Doorbell, HeardPacket, News, Passed, VideoCrossing, VideoNews, crossing,
+};
 pub(crate) use peer::{Answer, OfferError};
 pub(crate) use pool::{Handle as WorkerHandle, WorkerPool};
 pub(crate) use trace::{TraceReceiver, TraceSender, Traced, What, trace};

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use rustc_hash::FxHashMap;
 use selector::{Level, SourceId};
-use tercet_cluster::{Bundle, ClusterEvent, Heard, NodeId, Unbundler};
+use tercet_cluster::{Brought, Bundle, ClusterEvent, Heard, NodeId, Unbundler};
 use tercet_core::{AudioPacket, Encoding, RoomAudio, RoomId, RoomShard, StreamEpoch};
 use tercet_protocol::AudioOrigin;
 use tercet_selector_bench::trace::Trace;
@@ -338,7 +338,10 @@ impl Conference {
         let Some(part) = room.parts.get_mut(&node) else {
             return;
         };
-        for heard in part.unbundlers.entry(from).or_default().read(data) {
+        for brought in part.unbundlers.entry(from).or_default().read(data) {
+            let Brought::Heard(heard) = brought else {
+                continue;
+            };
             part.streams.received += 1;
             part.free_positions(now);
             if part.shard.crossed(now, &heard.candidate).position.is_none() {

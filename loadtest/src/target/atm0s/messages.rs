@@ -145,7 +145,8 @@ mod tests {
     fn request(speaks: bool) -> ConnectRequest {
         let server = "http://127.0.0.1:3000".parse().unwrap();
         let (room, name) = ("lounge".to_owned(), "ada".to_owned());
-        let request = JoinRequest { server, secret: None, room, name, speaks };
+        let request =
+            JoinRequest { server, secret: None, room, name, speaks, video: None, is_standard: false };
         ConnectRequest::new(&request, "v=0".to_owned(), 3)
     }
 

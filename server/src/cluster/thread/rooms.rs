@@ -3,14 +3,14 @@
 use std::time::{Duration, Instant};
 
 use selector::SourceId;
-use tercet_cluster::{BootId, Heard};
+use tercet_cluster::{BootId, Brought, Heard, seen};
 use tercet_core::{NodeId, RoomId};
 use tracing::debug;
 
 use super::{CROSSINGS_A_TURN, Thread};
 use crate::cluster::ClusterEvent;
 use crate::cluster::message::{Carried, NodeMessage, write_carried};
-use crate::media::{Crossing, HeardPacket, News, Passed, WorkerId};
+use crate::media::{Crossing, HeardPacket, News, Passed, VideoCrossing, VideoNews, WorkerId};
 
 /// What outlives a node is told again so often, and is true for so long.
 const CARRY_INTERVAL: Duration = Duration::from_secs(10);
@@ -27,8 +27,7 @@ impl Thread {
             }
             match self.parts.crossings.try_recv() {
                 Ok(Passed::Audio(crossing)) => self.crossing(now, crossing),
-                // Pictures stay on their node.
-                Ok(Passed::Video(_)) => {}
+                Ok(Passed::Video(crossing)) => self.video_crossing(now, crossing),
                 Err(_) => break,
             }
         }
@@ -67,6 +66,24 @@ impl Thread {
         }
     }
 
+    /// A worker has something of cameras for the other nodes of a room.
+    fn video_crossing(&mut self, now: Instant, crossing: VideoCrossing) {
+        let VideoCrossing { room, news } = crossing;
+        match news {
+            VideoNews::Packet(packet) => match seen(&packet) {
+                Some(datagram) => {
+                    self.metrics.packets_out.increment(1);
+                    self.cluster.publish(now, &room, &datagram);
+                }
+                None => self.metrics.crossing_dropped.increment(1),
+            },
+            VideoNews::KeyframeWanted(source) => {
+                let message = NodeMessage::KeyframeWanted { room: room.to_string(), source: source.0 };
+                self.tell_all(now, &room, &message);
+            }
+        }
+    }
+
     pub(super) fn tell_all(&mut self, now: Instant, room: &RoomId, message: &NodeMessage) {
         let message = message.write();
         let nodes: Vec<NodeId> = self.cluster.nodes_of(room).collect();
@@ -81,12 +98,20 @@ impl Thread {
             return;
         };
         let unbundler = self.unbundlers.entry((room.clone(), node)).or_default();
-        for Heard { origin, packet, candidate, pre_roll } in unbundler.read(data) {
+        for brought in unbundler.read(data) {
             self.metrics.packets_in.increment(1);
-            let heard = HeardPacket { packet, candidate, pre_roll };
             for worker in &open.workers {
-                let news = News::Heard(Box::new(heard.clone()));
-                self.cross_to(*worker, Crossing { room: room.clone(), origin, news });
+                let room = room.clone();
+                match brought.clone() {
+                    Brought::Heard(Heard { origin, packet, candidate, pre_roll }) => {
+                        let news = News::Heard(Box::new(HeardPacket { packet, candidate, pre_roll }));
+                        self.cross_to(*worker, Crossing { room, origin, news });
+                    }
+                    Brought::Seen(packet) => {
+                        let news = VideoNews::Packet(Box::new(packet));
+                        self.cross_to(*worker, VideoCrossing { room, news });
+                    }
+                }
             }
         }
     }
@@ -101,6 +126,9 @@ impl Thread {
                 (room, origin, News::Silenced(SourceId(source)))
             }
             Some(NodeMessage::Turn { room, origin, turn }) => (room, origin, News::Turn(turn)),
+            Some(NodeMessage::KeyframeWanted { room, source }) => {
+                return self.keyframe_wanted(&room.as_str().into(), SourceId(source));
+            }
         };
         let room = RoomId::from(room.as_str());
         let workers = self.rooms.get(&room).map(|open| open.workers.clone()).unwrap_or_default();
@@ -114,7 +142,15 @@ impl Thread {
         }
     }
 
-    pub(super) fn cross_to(&self, worker: WorkerId, crossing: Crossing) {
+    /// Somebody on another node can't go on without a keyframe.
+    fn keyframe_wanted(&self, room: &RoomId, source: SourceId) {
+        for worker in self.rooms.get(room).into_iter().flat_map(|open| &open.workers) {
+            let news = VideoNews::KeyframeWanted(source);
+            self.cross_to(*worker, VideoCrossing { room: room.clone(), news });
+        }
+    }
+
+    pub(super) fn cross_to(&self, worker: WorkerId, crossing: impl Into<Passed>) {
         if !self.workers.get(worker.0).is_some_and(|sender| sender.send(crossing)) {
             self.metrics.crossing_dropped.increment(1);
         }

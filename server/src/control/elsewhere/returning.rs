@@ -134,6 +134,7 @@ impl Control {
         live.elsewhere.lost.remove(id);
         live.drop_remote(id);
         self.silence(room, sources_of(&there));
+        self.camera_changed(now, room, there.tracks.camera.source, false);
         Former { was_on_dead_node: if is_lost { Some(was) } else { carried }, was_listed }
     }
 }

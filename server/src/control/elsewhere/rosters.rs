@@ -115,6 +115,8 @@ impl Control {
             return;
         };
         let is_new = former_sources.is_none_or(|former| former != sources);
+        let camera = &adopted.tracks.camera;
+        let (camera, is_on) = (camera.source, camera.publishing);
         let now_so = wire_participant(adopted);
         let messages = match former {
             Some((former, true)) => changes(&former, adopted, now_so),
@@ -124,6 +126,10 @@ impl Control {
         for message in messages {
             self.broadcast(now, room, &message);
         }
+        if let Some([_, _, former]) = former_sources.filter(|_| is_new) {
+            self.camera_changed(now, room, former, false);
+        }
+        self.camera_changed(now, room, camera, is_on);
         self.follow_handed_over(room, &id);
         if is_new {
             self.name_slots_again(room, sources);
@@ -162,6 +168,7 @@ impl Control {
             self.tell_left(now, room, id, reason);
         }
         self.silence(room, sources_of(&left));
+        self.camera_changed(now, room, left.tracks.camera.source, false);
         // Who was handed over and left there has left altogether.
         if let Some(session) = self.rooms.get(room).and_then(|live| live.sessions.get(id)).copied() {
             self.end(now, session, LeaveReason::Replaced);
