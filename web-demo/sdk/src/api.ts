@@ -22,8 +22,8 @@ export type LeaveReason = "left" | "timed_out" | "replaced" | "removed" | "shutd
 /** Why a room is closed: as of a participant, or `failed` when the server refused to take the session up again. */
 export type CloseReason = LeaveReason | "failed";
 
-/** Where a published track comes from: a voice, or the sound of a shared screen, tab or application. */
-export type TrackOrigin = "microphone" | "screen";
+/** Where a published track comes from: a voice, the sound of a shared screen, tab or application, or a picture. */
+export type TrackOrigin = "microphone" | "screen" | "camera";
 
 /** What a participant publishes. */
 export interface Track {
@@ -43,18 +43,29 @@ export interface Participant {
   readonly muted: boolean;
   /** The sound of their screen is. */
   readonly screenMuted: boolean;
+  /** The picture of their camera is. */
+  readonly cameraMuted: boolean;
   readonly handRaised: boolean;
   /** The CSRC that packets of theirs carry in a slot (`getContributingSources()`). */
   readonly source: number;
   /** As `source`, of the sound of their screen. */
   readonly screenSource: number;
+  /** As `source`, of the picture of their camera. */
+  readonly cameraSource: number;
   readonly tracks: readonly Track[];
   /** Loudness in dBov (RFC 6464): -127 is silence, 0 the overload point. Follows the `speakers` event. */
   readonly levelDbov: number;
 }
 
 /** The properties of a participant that can change. */
-export type ParticipantField = "name" | "role" | "standing" | "muted" | "screenMuted" | "handRaised";
+export type ParticipantField =
+  | "name"
+  | "role"
+  | "standing"
+  | "muted"
+  | "screenMuted"
+  | "cameraMuted"
+  | "handRaised";
 
 /** Whom to hear, by participants' ids: at most 256 in each list. They needn't be there yet. */
 export interface Choice {
@@ -78,6 +89,15 @@ export interface ScreenSlot {
   /** The receiver's track. It stays for the session, unless the peer connection had to be replaced. */
   readonly track: MediaStreamTrack;
   /** Who shares: oneself too, who doesn't hear it. Others who share wait until they stop. */
+  readonly participant: Participant | null;
+}
+
+/** A place in which one other is seen at a time: in the first one whoever spoke last, or whom one watches. */
+export interface VideoSlot {
+  readonly index: number;
+  /** The receiver's track. It stays for the session, unless the peer connection had to be replaced. */
+  readonly track: MediaStreamTrack;
+  /** Who is seen in it now. */
   readonly participant: Participant | null;
 }
 
@@ -156,6 +176,22 @@ export interface SlotStats {
   readonly concealmentEvents: number;
 }
 
+/** What a video slot received since the previous call of `stats()`. */
+export interface VideoSlotStats {
+  readonly index: number;
+  readonly participant: string | null;
+  readonly bitrateBps: number;
+  /** Packets lost of packets expected, 0 to 1: most of them came when they were sent again. */
+  readonly lossRatio: number;
+  readonly framesPerSecond: number;
+  /** Of the latest picture, in pixels; 0 before the first. */
+  readonly width: number;
+  readonly height: number;
+  /** How many times the picture stood still for much longer than usual, and for how long in all. */
+  readonly freezes: number;
+  readonly freezeMs: number;
+}
+
 /** What was measured since the previous call of `stats()`. */
 export interface RoomStats {
   readonly intervalMs: number;
@@ -163,13 +199,14 @@ export interface RoomStats {
   readonly bitrateOutBps: number;
   /** Of what this client receives, 0 to 1. */
   readonly lossRatio: number;
-  /** Of what this client sends, as the server reports it: of voice and screen the worse. `null` before its first report. */
+  /** Of what this client sends, as the server reports it: of voice, screen and camera the worst. `null` before its first report. */
   readonly lossOutRatio: number | null;
-  /** The largest of those received. */
+  /** The largest of the audio received. */
   readonly jitterMs: number;
   /** `null` before the first measurement. */
   readonly rttMs: number | null;
   readonly slots: readonly SlotStats[];
+  readonly video: readonly VideoSlotStats[];
 }
 
 export interface ConnectOptions {
@@ -187,7 +224,9 @@ export interface ConnectOptions {
   getToken?: () => Promise<string>;
   /** What to send: a microphone, a WebAudio destination, ... Can be set and replaced later. */
   audioTrack?: MediaStreamTrack | null;
-  /** Reserved for a later version of the server, which this one's clients can name already; ignored with a warning. */
+  /** Watch others, and be able to be seen. It can't be had later; without it nothing of video is received. */
+  video?: boolean;
+  /** The picture to send: of a camera, a canvas, ... Can be set and replaced later. It implies `video`. */
   videoTrack?: MediaStreamTrack | null;
   /** The name to show, in place of the token's. */
   name?: string;
@@ -226,6 +265,8 @@ export interface RoomEvents {
   slots: [slots: readonly Slot[]];
   /** Somebody else's sound is in the screen slot, or nobody's, or its track is a new one. */
   screen: [screen: ScreenSlot];
+  /** Somebody else is seen in a video slot, or the tracks are new ones. */
+  video: [slots: readonly VideoSlot[]];
   /** At most ten times a second, while somebody speaks; an empty list ends a time of speech. */
   speakers: [levels: readonly SpeakerLevel[]];
   data: [message: DataMessage];
@@ -262,12 +303,18 @@ export interface Room {
   readonly participantCount: number;
   readonly slots: readonly Slot[];
   readonly screen: ScreenSlot;
+  /** None without the option `video`, or in a room without video. */
+  readonly videoSlots: readonly VideoSlot[];
+  /** Whom one chose to watch, by id; `null` while it is whoever speaks. */
+  readonly watched: string | null;
   /** Whom one may have called into the room: `null` if nobody, which the server decides. */
   readonly dialRights: DialRights | null;
   /** The calls out of the room that this node makes, by id, for those who may dial. */
   readonly calls: ReadonlyMap<number, Call>;
   /** What is being sent. */
   readonly audioTrack: MediaStreamTrack | null;
+  /** The picture that is being sent. */
+  readonly videoTrack: MediaStreamTrack | null;
   /** What is being shared besides, whether it is heard yet or not. */
   readonly sharedAudio: MediaStreamTrack | null;
 
@@ -285,6 +332,15 @@ export interface Room {
   shareAudio(track: MediaStreamTrack | null): Promise<void>;
   /** As `mute`, for what is shared. */
   muteScreen(muted: boolean): Promise<void>;
+  /**
+   * Sends another picture, or none: others see that at once after `muteCamera`, else 3 s later. Throws `no_video` where
+   * the room has none, or `connect` wasn't asked for `video`. Nothing is renegotiated; the former track isn't stopped.
+   */
+  setVideoTrack(track: MediaStreamTrack | null): Promise<void>;
+  /** As `mute`, for the picture. */
+  muteCamera(muted: boolean): Promise<void>;
+  /** Sees somebody in the first video slot for as long as they are there, speaking or not; `null` ends it. */
+  watch(id: string | null): Promise<void>;
   raiseHand(raised: boolean): Promise<void>;
   /** Chooses whom to hear, in place of the speakers of the room. An empty choice ends it. */
   listen(choice: Choice): Promise<void>;
@@ -296,7 +352,7 @@ export interface Room {
   /** Ends the session. The tracks that were given are not stopped. */
   leave(): Promise<void>;
 
-  /** Moderators: mutes somebody's microphone, or what they share. Only they themselves can undo it. */
+  /** Moderators: mutes somebody's microphone, what they share, or their camera. Only they themselves can undo it. */
   muteParticipant(id: string, options?: MuteOptions): Promise<void>;
   /** Moderators. */
   lowerHand(id: string): Promise<void>;
@@ -323,7 +379,7 @@ export interface Room {
 /**
  * A refusal, with a code for programs and a sentence for people. The codes are the protocol's (`forbidden`,
  * `room_full`, ...) and the SDK's own: `unreachable`, `connection_lost`, `outdated`, `media_unreachable`,
- * `media_failed`, `unsupported`, `too_large`, `busy`, `closed`; and, where `connect` is told that the session ended
+ * `media_failed`, `no_video`, `unsupported`, `too_large`, `busy`, `closed`; and, where `connect` is told that the session ended
  * before it stood, its `CloseReason`.
  */
 export class TercetError extends Error {

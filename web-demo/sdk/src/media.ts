@@ -12,10 +12,11 @@
 //                     └──────────── new peer connection ◀──┐ no: wait, again
 //                                           └──────────────┘
 
-import { TercetError } from "./api.js";
+import { TercetError, type TrackOrigin } from "./api.js";
 import { backoffMs, Pause } from "./backoff.js";
 import { Outbox } from "./outbox.js";
 import { Peer, type PeerHandlers, type PeerOptions, type ReceivedTracks } from "./peer.js";
+import { ORIGINS, type Tracks } from "./sending.js";
 import type { Answer } from "./wire.js";
 
 const GRACE_MS = 2_000;
@@ -33,7 +34,7 @@ export interface MediaHandlers {
 }
 
 export class Media {
-  readonly #options: PeerOptions;
+  readonly #options: PeerOptions & { tracks: Tracks };
   readonly #handlers: MediaHandlers;
   readonly #pause = new Pause();
   #outbox = new Outbox();
@@ -48,7 +49,7 @@ export class Media {
   #closed = false;
 
   constructor(options: PeerOptions, handlers: MediaHandlers) {
-    this.#options = { ...options };
+    this.#options = { ...options, tracks: { ...options.tracks } };
     this.#handlers = handlers;
     this.#peer = this.#newPeer();
     this.#watch = setInterval(() => {
@@ -81,27 +82,21 @@ export class Media {
    * Tracks that both sent would be heard twice.
    */
   takeOver(former: Media): void {
-    const { audioTrack, sharedAudio } = former.#options;
     // A connection that was closed from outside refuses, and is replaced by one that has the tracks.
     const refused = () => {};
-    this.setAudioTrack(audioTrack).catch(refused);
-    this.setSharedAudio(sharedAudio).catch(refused);
-    former.#peer.setAudioTrack(null).catch(refused);
-    former.#peer.setSharedAudio(null).catch(refused);
+    for (const origin of ORIGINS) {
+      this.setTrack(origin, former.#options.tracks[origin]).catch(refused);
+      former.#peer.setTrack(origin, null).catch(refused);
+    }
     former.#outbox.takeBack(former.#peer);
     this.#outbox = former.#outbox;
     former.#outbox = new Outbox();
     this.#outbox.flush(this.#peer);
   }
 
-  async setAudioTrack(track: MediaStreamTrack | null): Promise<void> {
-    this.#options.audioTrack = track;
-    await this.#peer.setAudioTrack(track);
-  }
-
-  async setSharedAudio(track: MediaStreamTrack | null): Promise<void> {
-    this.#options.sharedAudio = track;
-    await this.#peer.setSharedAudio(track);
+  async setTrack(origin: TrackOrigin, track: MediaStreamTrack | null): Promise<void> {
+    this.#options.tracks[origin] = track;
+    await this.#peer.setTrack(origin, track);
   }
 
   send(frame: string, reliable: boolean): boolean {

@@ -14,6 +14,7 @@ import type {
   Slot,
   SpeakerLevel,
   Track,
+  VideoSlot,
 } from "./api.js";
 import type { ReceivedTracks } from "./peer.js";
 import type { RoomChange, Welcome, WireCall, WireParticipant, WireSlot, WireTrack } from "./wire.js";
@@ -36,6 +37,7 @@ export class RoomModel {
     track: undefined as unknown as MediaStreamTrack,
     participant: null,
   };
+  readonly videoSlots: Mutable<VideoSlot>[] = [];
   dialRights: DialRights | null = null;
   readonly calls = new Map<number, Mutable<Call>>();
   #session: string;
@@ -43,17 +45,17 @@ export class RoomModel {
   #loud = new Set<Person>();
 
   /** The slots and the screen have no tracks yet: `setTracks` has to follow before anybody looks. */
-  constructor(welcome: Welcome) {
+  constructor(welcome: Welcome, videoSlotCount = 0) {
     this.id = welcome.room.id;
     for (const wire of welcome.participants) this.participants.set(wire.id, person(wire));
     const me = this.participants.get(welcome.participant);
     if (!me) throw new TypeError("the welcome has no entry for its receiver");
     this.me = me;
     this.participantCount = welcome.participant_count;
-    for (let index = 0; index < welcome.room.slots; index++) {
-      this.slots.push({ index, track: undefined as unknown as MediaStreamTrack, participant: null });
-    }
+    for (let index = 0; index < welcome.room.slots; index++) this.slots.push(slotAt(index));
+    for (let index = 0; index < videoSlotCount; index++) this.videoSlots.push(slotAt(index));
     this.#seat(welcome.slots);
+    this.#see(welcome.video ?? []);
     this.#show(welcome.screen);
     this.#session = welcome.session.id;
     this.#dial(welcome.dial ?? null, welcome.calls ?? []);
@@ -70,8 +72,12 @@ export class RoomModel {
       const known = this.participants.get(wire.id);
       changes.push(...(known ? [...update(known, wire), ...retrack(known, wire.tracks)] : this.#join(wire)));
     }
-    const seated = [...this.#seat(welcome.slots), ...this.#show(welcome.screen)];
-    // Tracks and those who are heard in them change at once.
+    const seated = [
+      ...this.#seat(welcome.slots),
+      ...this.#show(welcome.screen),
+      ...this.#see(welcome.video ?? []),
+    ];
+    // Tracks and those who are heard or seen in them change at once.
     changes.push(...(tracks ? this.setTracks(tracks) : seated));
     // Another node counts its calls itself, and one that was restarted counts them anew.
     const former = welcome.session.id === this.#session ? [] : this.#endAllCalls();
@@ -119,6 +125,8 @@ export class RoomModel {
         return this.#seat(change.slots);
       case "screen":
         return this.#show(change.participant);
+      case "video":
+        return this.#see(change.slots);
       case "speakers":
         return [this.#levels(change.levels)];
       case "call_updated":
@@ -129,17 +137,21 @@ export class RoomModel {
   }
 
   /** What a request of one's own changed, known from its `ok` before the server's event tells it. */
-  patchMe(fields: Partial<Pick<Participant, "muted" | "screenMuted" | "handRaised">>): Change[] {
+  patchMe(
+    fields: Partial<Pick<Participant, "muted" | "screenMuted" | "cameraMuted" | "handRaised">>,
+  ): Change[] {
     return amend(this.me as Person, { ...this.me, ...fields });
   }
 
-  setTracks({ slots, screen }: ReceivedTracks): Change[] {
+  setTracks({ slots, screen, video }: ReceivedTracks): Change[] {
     for (const slot of this.slots) slot.track = slots[slot.index] ?? slot.track;
+    for (const slot of this.videoSlots) slot.track = video[slot.index] ?? slot.track;
     this.screen.track = screen;
-    return [
+    const changes: Change[] = [
       ["slots", this.slots],
       ["screen", this.screen],
     ];
+    return this.videoSlots.length > 0 ? [...changes, ["video", this.videoSlots]] : changes;
   }
 
   #count(now: number): Change[] {
@@ -161,9 +173,8 @@ export class RoomModel {
     this.#loud.delete(gone);
     const changes: Change[] = [["participantleft", gone, reason]];
     // The server tells it too, but up to 100 ms later: nobody should find somebody in a slot who isn't in the room.
-    const seats = this.slots.filter(({ participant }) => participant === gone);
-    for (const slot of seats) slot.participant = null;
-    if (seats.length > 0) changes.push(["slots", this.slots]);
+    if (vacate(this.slots, gone)) changes.push(["slots", this.slots]);
+    if (vacate(this.videoSlots, gone)) changes.push(["video", this.videoSlots]);
     if (this.screen.participant === gone) changes.push(...this.#show(null));
     return changes;
   }
@@ -175,15 +186,23 @@ export class RoomModel {
   }
 
   #seat(wires: readonly WireSlot[]): Change[] {
+    return this.#occupy(this.slots, wires) ? [["slots", this.slots]] : [];
+  }
+
+  #see(wires: readonly WireSlot[]): Change[] {
+    return this.#occupy(this.videoSlots, wires) ? [["video", this.videoSlots]] : [];
+  }
+
+  /** Whether somebody else is in one of the slots. The wire has all of them. */
+  #occupy(slots: readonly Mutable<Slot | VideoSlot>[], wires: readonly WireSlot[]): boolean {
+    const ids = new Map(wires.map(({ index, participant }) => [index, participant]));
     let changed = false;
-    for (const { index, participant: id } of wires) {
-      const slot = this.slots[index];
-      const occupant = (id !== null && this.participants.get(id)) || null;
-      if (!slot || slot.participant === occupant) continue;
+    for (const slot of slots) {
+      const occupant = this.participants.get(ids.get(slot.index) ?? "") ?? null;
+      changed ||= slot.participant !== occupant;
       slot.participant = occupant;
-      changed = true;
     }
-    return changed ? [["slots", this.slots]] : [];
+    return changed;
   }
 
   #show(id: string | null): Change[] {
@@ -246,6 +265,17 @@ export class RoomModel {
   }
 }
 
+function slotAt(index: number): Mutable<Slot & VideoSlot> {
+  return { index, track: undefined as unknown as MediaStreamTrack, participant: null };
+}
+
+/** Whether they had one. */
+function vacate(slots: readonly Mutable<Slot | VideoSlot>[], gone: Participant): boolean {
+  const seats = slots.filter(({ participant }) => participant === gone);
+  for (const slot of seats) slot.participant = null;
+  return seats.length > 0;
+}
+
 function person(wire: WireParticipant): Person {
   return {
     id: wire.id,
@@ -255,9 +285,11 @@ function person(wire: WireParticipant): Person {
     standing: wire.standing,
     muted: wire.muted,
     screenMuted: wire.screen_muted,
+    cameraMuted: wire.camera_muted,
     handRaised: wire.hand_raised,
     source: wire.source,
     screenSource: wire.screen_source,
+    cameraSource: wire.camera_source,
     tracks: [...wire.tracks],
     levelDbov: SILENCE_DBOV,
   };
@@ -271,69 +303,25 @@ function sameCall(one: Call, other: Call): boolean {
   return one.state === other.state && one.participant === other.participant;
 }
 
-/** What a welcome would say after a change. */
-export function welcomeAfter(welcome: Welcome, change: RoomChange): Welcome {
-  const of = (id: string, now: (it: WireParticipant) => WireParticipant) => ({
-    ...welcome,
-    participants: welcome.participants.map((it) => (it.id === id ? now(it) : it)),
-  });
-  const listed = (participants: WireParticipant[]) => {
-    const listsAll = welcome.participant_count <= welcome.participants.length;
-    const count = listsAll ? participants.length : Math.max(participants.length, welcome.participant_count);
-    return { ...welcome, participants, participant_count: count };
-  };
-  const without = (id: string) => welcome.participants.filter((it) => it.id !== id);
-  switch (change.type) {
-    case "participant_joined":
-    case "participant_updated":
-      return listed([...without(change.participant.id), change.participant]);
-    case "participant_left":
-      return listed(without(change.participant));
-    case "attendance":
-      return { ...welcome, participant_count: change.participant_count };
-    case "track_published":
-      return of(change.participant, (it) => ({
-        ...it,
-        tracks: [...it.tracks.filter(({ id }) => id !== change.track.id), change.track],
-      }));
-    case "track_unpublished":
-      return of(change.participant, (it) => ({
-        ...it,
-        tracks: it.tracks.filter(({ id }) => id !== change.track),
-      }));
-    case "slots":
-      return { ...welcome, slots: change.slots };
-    case "screen":
-      return { ...welcome, screen: change.participant };
-    case "call_updated": {
-      const others = (welcome.calls ?? []).filter(({ call }) => call !== change.call.call);
-      return { ...welcome, calls: [...others, change.call] };
-    }
-    case "dial_rights": {
-      const { dial: _, ...rest } = welcome;
-      return { ...rest, ...(change.dial && { dial: change.dial }), calls: change.calls };
-    }
-    default:
-      return welcome;
-  }
-}
-
 function update(known: Person, wire: WireParticipant): Change[] {
   // Another node gives its own numbers.
   known.source = wire.source;
   known.screenSource = wire.screen_source;
+  known.cameraSource = wire.camera_source;
   return amend(known, {
     name: wire.name,
     role: wire.role,
     standing: wire.standing,
     muted: wire.muted,
     screenMuted: wire.screen_muted,
+    cameraMuted: wire.camera_muted,
     handRaised: wire.hand_raised,
   });
 }
 
 function amend(known: Person, now: Pick<Participant, ParticipantField>): Change[] {
-  const fields: ParticipantField[] = ["name", "role", "standing", "muted", "screenMuted", "handRaised"];
+  const mutes = ["muted", "screenMuted", "cameraMuted"] as const;
+  const fields: ParticipantField[] = ["name", "role", "standing", ...mutes, "handRaised"];
   const changed = new Set(fields.filter((field) => known[field] !== now[field]));
   if (changed.size === 0) return [];
   Object.assign(known, Object.fromEntries(fields.map((field) => [field, now[field]])));

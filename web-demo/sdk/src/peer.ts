@@ -1,20 +1,24 @@
-// One peer connection: an m-line to send, one to receive per slot, one of each for the sound of screens, two data
-// channels. Offers come out, the server's
-// answers go in. It doesn't repair itself: `media.ts` restarts or replaces it.
+// One peer connection: an m-line to send, one to receive per slot, one of each for the sound of screens, those of video
+// if it is wanted, two data channels. Offers come out, the server's answers go in. It doesn't repair itself: `media.ts`
+// restarts or replaces it.
 //
-// The sending m-lines are there with or without a track, so that muting, another microphone, a promotion and sharing
-// need no renegotiation.
+// The sending m-lines are there with or without a track, so that muting, another microphone, a camera, a promotion and
+// sharing need no renegotiation.
 
-import type { ConnectOptions } from "./api.js";
+import type { ConnectOptions, TrackOrigin } from "./api.js";
+import { inOrder } from "./lines.js";
 import type { Outlet } from "./outbox.js";
 import { withDtx } from "./sdp.js";
+import type { Tracks } from "./sending.js";
 import { StatsMeter } from "./stats.js";
+import { VideoLines } from "./video.js";
 import type { Answer } from "./wire.js";
 
 export type PeerOptions = Pick<ConnectOptions, "red" | "dtx"> & {
   slotCount: number;
-  audioTrack: MediaStreamTrack | null;
-  sharedAudio: MediaStreamTrack | null;
+  /** 0 without video: then none is sent either. */
+  videoSlotCount: number;
+  tracks: Readonly<Tracks>;
 };
 
 /** What a peer connection receives. */
@@ -22,6 +26,8 @@ export interface ReceivedTracks {
   /** By the index of the slot. */
   slots: MediaStreamTrack[];
   screen: MediaStreamTrack;
+  /** By the index of the video slot. */
+  video: MediaStreamTrack[];
 }
 
 export interface PeerHandlers {
@@ -42,22 +48,24 @@ export class Peer implements Outlet {
   readonly #dtx: boolean;
   readonly #sending: RTCRtpTransceiver;
   readonly #sharing: RTCRtpTransceiver;
-  readonly #receiving: RTCRtpTransceiver[] = [];
+  #receiving: RTCRtpTransceiver[];
   readonly #screen: RTCRtpTransceiver;
+  readonly #video: VideoLines | null;
   readonly #reliable: RTCDataChannel;
   readonly #lossy: RTCDataChannel;
   #isOffered = false;
 
-  constructor({ slotCount, audioTrack, sharedAudio, red, dtx }: PeerOptions, handlers: PeerHandlers) {
+  constructor({ slotCount, videoSlotCount, tracks, red, dtx }: PeerOptions, handlers: PeerHandlers) {
     this.#dtx = dtx ?? false;
     // The server knows them by their order: the microphone before the screen, the slots before the screen's.
     const send = (track: MediaStreamTrack | null) =>
       this.connection.addTransceiver(track ?? "audio", { direction: "sendonly" });
     const receive = () => this.connection.addTransceiver("audio", { direction: "recvonly" });
-    this.#sending = send(audioTrack);
-    for (let index = 0; index < slotCount; index++) this.#receiving.push(receive());
-    this.#sharing = send(sharedAudio);
+    this.#sending = send(tracks.microphone);
+    this.#receiving = Array.from({ length: slotCount }, receive);
+    this.#sharing = send(tracks.screen);
     this.#screen = receive();
+    this.#video = videoSlotCount > 0 ? new VideoLines(this.connection, videoSlotCount, tracks.camera) : null;
     if (red) for (const sending of [this.#sending, this.#sharing]) preferRed(sending);
     this.#reliable = this.connection.createDataChannel("reliable");
     this.#lossy = this.connection.createDataChannel("lossy", { ordered: false, maxRetransmits: 0 });
@@ -84,6 +92,7 @@ export class Peer implements Outlet {
     return {
       slots: this.#receiving.map(({ receiver }) => receiver.track),
       screen: this.#screen.receiver.track,
+      video: this.#video?.tracks ?? [],
     };
   }
 
@@ -95,19 +104,15 @@ export class Peer implements Outlet {
     return this.connection.localDescription?.sdp ?? offer.sdp ?? "";
   }
 
-  async accept({ sdp, slots }: Answer): Promise<void> {
+  async accept({ sdp, slots, video = [] }: Answer): Promise<void> {
     await this.connection.setRemoteDescription({ type: "answer", sdp: this.#dtx ? withDtx(sdp) : sdp });
-    const rank = new Map(slots.map(({ index, mid }) => [mid, index]));
-    const place = ({ mid }: RTCRtpTransceiver) => rank.get(mid ?? "") ?? Number.MAX_SAFE_INTEGER;
-    this.#receiving.sort((a, b) => place(a) - place(b));
+    this.#receiving = inOrder(this.#receiving, slots);
+    this.#video?.place(video);
   }
 
-  setAudioTrack(track: MediaStreamTrack | null): Promise<void> {
-    return this.#sending.sender.replaceTrack(track);
-  }
-
-  setSharedAudio(track: MediaStreamTrack | null): Promise<void> {
-    return this.#sharing.sender.replaceTrack(track);
+  async setTrack(origin: TrackOrigin, track: MediaStreamTrack | null): Promise<void> {
+    if (origin === "camera") await this.#video?.setTrack(track);
+    else await (origin === "screen" ? this.#sharing : this.#sending).sender.replaceTrack(track);
   }
 
   get unsentBytes(): number {

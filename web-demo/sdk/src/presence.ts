@@ -13,6 +13,7 @@ import type { CloseReason, TercetError } from "./api.js";
 import { Backoff, Pause } from "./backoff.js";
 import { codeOf, type Entered, type Entrance } from "./entrance.js";
 import type { PeerOptions, ReceivedTracks } from "./peer.js";
+import { NO_TRACKS } from "./sending.js";
 import { Session } from "./session.js";
 import { socketUrl } from "./signalling.js";
 import type { RoomChange, ServerEvent, WireError } from "./wire.js";
@@ -69,7 +70,7 @@ export class Presence {
   constructor(entrance: Entrance, entered: Entered, options: PeerOptions, handlers: PresenceHandlers) {
     this.#entrance = entrance;
     this.#handlers = handlers;
-    this.#options = { ...options, audioTrack: null, sharedAudio: null };
+    this.#options = { ...options, tracks: NO_TRACKS };
     this.#session = this.#newSession(entered, options);
     this.#backoff.opened();
   }

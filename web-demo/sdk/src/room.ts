@@ -21,16 +21,19 @@ import {
   type Standing,
   TercetError,
   type TrackOrigin,
+  type VideoSlot,
 } from "./api.js";
+import { Asking, closed } from "./asking.js";
 import { Deferred } from "./deferred.js";
 import { Emitter } from "./emitter.js";
-import { codeOf, type Entered, Entrance } from "./entrance.js";
+import { type Entered, Entrance } from "./entrance.js";
 import { type Change, RoomModel } from "./model.js";
-import { isUnmuteDue, Muting } from "./muting.js";
+import { isUnmuteDue } from "./muting.js";
 import { onPageHide, onWake } from "./page.js";
 import { Presence } from "./presence.js";
+import { MUTED, Sending } from "./sending.js";
 import type { Session } from "./session.js";
-import { refusal, type Signalling } from "./signalling.js";
+import { refusal } from "./signalling.js";
 import { DATA_BYTES_MAX, type Request, type RoomChange, type WireError } from "./wire.js";
 
 /** How long one URL is tried at first, if there is no other, and if there is. */
@@ -42,23 +45,22 @@ export class LiveRoom implements Room {
   readonly #model: RoomModel;
   readonly #presence: Presence;
   readonly #emitter = new Emitter<RoomEvents>();
-  readonly #muting = { microphone: new Muting(), screen: new Muting() };
+  readonly #sending: Sending;
+  readonly #asking: Asking;
   readonly #unsubscribe: (() => void)[];
   /** Rejected by the end of the session, for whoever is connecting still. */
   readonly #ended = new Deferred<never>();
   /** Whom to hear, as it was granted. */
   #choice: Choice = {};
+  #watched: string | null = null;
   #leaving = false;
   #state: RoomState = "connected";
   #closeReason: CloseReason | null = null;
-  #audioTrack: MediaStreamTrack | null;
-  #sharedAudio: MediaStreamTrack | null = null;
 
   static async join(options: ConnectOptions): Promise<Room> {
     if (typeof RTCPeerConnection === "undefined") {
       throw new TercetError("unsupported", "this browser has no WebRTC");
     }
-    if (options.videoTrack) console.warn("tercet: this version sends no video, videoTrack is ignored");
     const entrance = new Entrance(options);
     const withinMs = entrance.urls.length > 1 ? OPEN_ONE_MS : OPEN_MS;
     const room = new LiveRoom(options, entrance, await entrance.join(entrance.urls, withinMs));
@@ -78,12 +80,20 @@ export class LiveRoom implements Room {
   }
 
   private constructor(options: ConnectOptions, entrance: Entrance, entered: Entered) {
-    this.#audioTrack = options.audioTrack ?? null;
+    const {
+      audioTrack = null,
+      videoTrack = null,
+      video = videoTrack !== null,
+      muted = false,
+      red,
+      dtx,
+    } = options;
+    const videoSlotCount = video ? (entered.welcome.room.video_slots ?? 0) : 0;
+    this.#model = new RoomModel(entered.welcome, videoSlotCount);
+    const tracks = { microphone: audioTrack, screen: null, camera: videoSlotCount > 0 ? videoTrack : null };
     // Closed from the start; the request follows.
-    if (options.muted) this.#muting.microphone.ask(true);
-    this.#model = new RoomModel(entered.welcome);
-    const { audioTrack = null, red, dtx } = options;
-    const peer = { slotCount: this.#model.slots.length, audioTrack, sharedAudio: null, red, dtx };
+    this.#sending = new Sending(this.me, tracks, muted);
+    const peer = { slotCount: this.#model.slots.length, videoSlotCount, tracks, red, dtx };
     this.#presence = new Presence(entrance, entered, peer, {
       carryOver: (session) => this.#carryOver(session),
       reloaded: ({ welcome }, tracks) => this.#emit(this.#model.reload(welcome, tracks)),
@@ -96,7 +106,10 @@ export class LiveRoom implements Room {
       changed: () => this.#showState(),
       ended: (reason, cause) => this.#close(reason, cause),
     });
-    this.#applyMute();
+    this.#asking = new Asking(
+      () => this.#session,
+      () => this.#state === "closed",
+    );
     this.#unsubscribe = [onWake(() => this.#presence.wake()), onPageHide(() => this.#pageHidden())];
   }
 
@@ -140,6 +153,14 @@ export class LiveRoom implements Room {
     return this.#model.screen;
   }
 
+  get videoSlots(): readonly VideoSlot[] {
+    return this.#model.videoSlots;
+  }
+
+  get watched(): string | null {
+    return this.#watched;
+  }
+
   get dialRights(): DialRights | null {
     return this.#model.dialRights;
   }
@@ -149,11 +170,15 @@ export class LiveRoom implements Room {
   }
 
   get audioTrack(): MediaStreamTrack | null {
-    return this.#audioTrack;
+    return this.#sending.tracks.microphone;
   }
 
   get sharedAudio(): MediaStreamTrack | null {
-    return this.#sharedAudio;
+    return this.#sending.tracks.screen;
+  }
+
+  get videoTrack(): MediaStreamTrack | null {
+    return this.#sending.tracks.camera;
   }
 
   get peerConnection(): RTCPeerConnection {
@@ -169,16 +194,17 @@ export class LiveRoom implements Room {
   }
 
   async setAudioTrack(track: MediaStreamTrack | null): Promise<void> {
-    this.#audioTrack = track;
-    // Before it is sent, so that not a packet of a muted participant's new microphone gets out.
-    this.#applyMute();
-    if (this.#state !== "closed") await this.#session.media.setAudioTrack(track);
+    await this.#send("microphone", track);
   }
 
   async shareAudio(track: MediaStreamTrack | null): Promise<void> {
-    this.#sharedAudio = track;
-    this.#applyMute();
-    if (this.#state !== "closed") await this.#session.media.setSharedAudio(track);
+    await this.#send("screen", track);
+  }
+
+  async setVideoTrack(track: MediaStreamTrack | null): Promise<void> {
+    if (track && this.videoSlots.length === 0)
+      throw new TercetError("no_video", "there is no video in this room");
+    await this.#send("camera", track);
   }
 
   async mute(muted: boolean): Promise<void> {
@@ -189,14 +215,23 @@ export class LiveRoom implements Room {
     await this.#setMuted("screen", muted);
   }
 
+  async muteCamera(muted: boolean): Promise<void> {
+    await this.#setMuted("camera", muted);
+  }
+
   async raiseHand(raised: boolean): Promise<void> {
-    await this.#request({ type: "raise_hand", raised });
+    await this.#asking.untilGranted({ type: "raise_hand", raised });
     this.#emit(this.#model.patchMe({ handRaised: raised }));
   }
 
   async listen({ only, except }: Choice): Promise<void> {
-    await this.#request({ type: "listen", only, except });
+    await this.#asking.untilGranted({ type: "listen", only, except });
     this.#choice = { only, except };
+  }
+
+  async watch(id: string | null): Promise<void> {
+    await this.#asking.untilGranted({ type: "watch", participant: id ?? undefined });
+    this.#watched = id;
   }
 
   send(data: unknown, { reliable = true, to }: SendOptions = {}): boolean {
@@ -240,9 +275,13 @@ export class LiveRoom implements Room {
     await this.#moderate({ type: "remove_participant", participant: id });
   }
 
+  async #moderate(request: Request): Promise<void> {
+    await this.#asking.once((signalling) => signalling.request(request));
+  }
+
   async dial({ to, trunk, name, role, language }: DialOrder): Promise<Call> {
     const request = { type: "dial" as const, to, trunk, name, role, language };
-    const { call: id } = await this.#once((signalling) => signalling.request(request));
+    const { call: id } = await this.#asking.once((signalling) => signalling.request(request));
     // The server tells how it stands before it answers.
     const call = this.calls.get(id);
     if (!call) throw new TercetError("forbidden", "the call is made, but one may not see it any more");
@@ -255,66 +294,18 @@ export class LiveRoom implements Room {
 
   async stats(): Promise<RoomStats> {
     const { connection, meter } = this.#session.media.peer;
-    return meter.measure(await connection.getStats(), this.slots, this.screen);
-  }
-
-  // --- requests ---
-
-  /**
-   * What is asked for oneself means a state, so that a request whose reply was lost with its WebSocket is sent again,
-   * if it `isDue` in the state that the new one brought.
-   */
-  async #request(request: Request, isDue: () => boolean = () => true): Promise<void> {
-    for (;;) {
-      try {
-        const signalling = await this.#session.up;
-        if (!isDue()) return;
-        await signalling.request(request);
-        return;
-      } catch (error) {
-        if (codeOf(error) !== "connection_lost") throw error;
-        if (this.#state === "closed") throw closed();
-      }
-    }
-  }
-
-  async #moderate(request: Request): Promise<void> {
-    await this.#once((signalling) => signalling.request(request));
-  }
-
-  /** Not repeated: it would undo what the others, or another moderator, did meanwhile; or call somebody twice. */
-  async #once<T>(ask: (signalling: Signalling) => Promise<T>): Promise<T> {
-    const signalling = await this.#signallingUp();
-    try {
-      return await ask(signalling);
-    } catch (error) {
-      if (codeOf(error) !== "connection_lost") throw error;
-      if (this.#state === "closed") throw closed();
-      throw new TercetError(
-        "connection_lost",
-        "the connection broke before the reply came: it may have been done or not, and isn't asked for again",
-      );
-    }
-  }
-
-  /** The next WebSocket that works, of whatever session. */
-  async #signallingUp(): Promise<Signalling> {
-    for (;;) {
-      try {
-        return await this.#session.up;
-      } catch {
-        if (this.#state === "closed") throw closed();
-      }
-    }
+    return meter.measure(await connection.getStats(), this);
   }
 
   /** What one is, and isn't in that session yet: who was muted isn't heard by surprise. */
   #carryOver(session: Session): void {
-    const { muted, screenMuted, handRaised } = this.me;
+    const { muted, screenMuted, cameraMuted, handRaised } = this.me;
     session.make("muted", muted, { type: "mute", muted, track: "microphone" });
     session.make("screen_muted", screenMuted, { type: "mute", muted: screenMuted, track: "screen" });
+    session.make("camera_muted", cameraMuted, { type: "mute", muted: cameraMuted, track: "camera" });
     session.make("hand_raised", handRaised, { type: "raise_hand", raised: handRaised });
     session.choose(this.#choice);
+    session.watch(this.#watched);
   }
 
   // --- the session ---
@@ -343,37 +334,29 @@ export class LiveRoom implements Room {
     this.#emitter.emit("data", { data, from, participant, reliable });
   }
 
+  async #send(origin: TrackOrigin, track: MediaStreamTrack | null): Promise<void> {
+    this.#sending.set(origin, track);
+    if (this.#state !== "closed") await this.#session.media.setTrack(origin, track);
+  }
+
   async #setMuted(track: TrackOrigin, muted: boolean): Promise<void> {
-    const muting = this.#muting[track];
-    const before = this.#isMuted(track);
-    const request = muting.ask(muted);
-    this.#applyMute();
+    const field = MUTED[track];
+    const before = this.me[field];
+    const wish = this.#sending.ask(track, muted);
     try {
-      const isDue = () => muted || isUnmuteDue(before, this.#isMuted(track));
-      await this.#request({ type: "mute", muted, track }, isDue);
-      const now = track === "screen" ? { screenMuted: muted } : { muted };
-      if (muting.isLatest(request)) this.#emit(this.#model.patchMe(now));
+      const isDue = () => muted || isUnmuteDue(before, this.me[field]);
+      await this.#asking.untilGranted({ type: "mute", muted, track }, isDue);
+      if (this.#sending.isLatest(track, wish)) this.#emit(this.#model.patchMe({ [field]: muted }));
     } finally {
-      muting.settle(request);
-      this.#applyMute();
+      this.#sending.settle(track, wish);
     }
-  }
-
-  #isMuted(track: TrackOrigin): boolean {
-    return track === "screen" ? this.me.screenMuted : this.me.muted;
-  }
-
-  #applyMute(): void {
-    const { microphone, screen } = this.#muting;
-    if (this.#audioTrack) this.#audioTrack.enabled = microphone.isOpen(this.me.muted);
-    if (this.#sharedAudio) this.#sharedAudio.enabled = screen.isOpen(this.me.screenMuted);
   }
 
   // --- state ---
 
   #emit(changes: readonly Change[]): void {
     for (const [event, ...args] of changes) {
-      if (event === "participantupdated" && args[0] === this.me) this.#applyMute();
+      if (event === "participantupdated" && args[0] === this.me) this.#sending.apply();
       this.#emitter.emit(event, ...(args as never));
     }
   }
@@ -399,8 +382,4 @@ export class LiveRoom implements Room {
     this.#emitter.emit("statechange", "closed", reason);
     this.#emitter.emit("left", reason);
   }
-}
-
-function closed(): TercetError {
-  return new TercetError("closed", "the session is over");
 }

@@ -5,9 +5,9 @@ import { type Choice, TercetError } from "./api.js";
 import { Deferred } from "./deferred.js";
 import type { Entered } from "./entrance.js";
 import { Media } from "./media.js";
-import { welcomeAfter } from "./model.js";
 import type { PeerOptions, ReceivedTracks } from "./peer.js";
 import type { Signalling } from "./signalling.js";
+import { welcomeAfter } from "./welcome.js";
 import type { Answer, Request, RoomChange, ServerEvent, Welcome } from "./wire.js";
 
 /** Replies that are under way come within this time. */
@@ -16,7 +16,7 @@ const LEAVE_MS = 500;
 const LINGER_MS = 500;
 
 /** What a participant asks for oneself. */
-type OwnField = "muted" | "screen_muted" | "hand_raised";
+type OwnField = "muted" | "screen_muted" | "camera_muted" | "hand_raised";
 
 export interface SessionHandlers {
   event(session: Session, event: ServerEvent): void;
@@ -40,6 +40,7 @@ export class Session {
   #healthy = true;
   readonly #made = new Set<OwnField>();
   #choice = "{}";
+  #watched: string | null = null;
   /** The server has no such session any more. */
   isOver = false;
   /** By which the room is reached besides, as was last said. */
@@ -121,6 +122,13 @@ export class Session {
     if (choice === this.#choice) return;
     this.#choice = choice;
     this.#ask({ type: "listen", only, except });
+  }
+
+  /** Whom to watch in it. */
+  watch(id: string | null): void {
+    if (id === this.#watched) return;
+    this.#watched = id;
+    this.#ask({ type: "watch", participant: id ?? undefined });
   }
 
   /** The server ended it: media may go on for a while. */

@@ -1,43 +1,57 @@
 // The browser's counters come in, what happened since the last look goes out.
 
-import type { RoomStats, ScreenSlot, Slot, SlotStats } from "./api.js";
+import type { Room, RoomStats, Slot, SlotStats, VideoSlot, VideoSlotStats } from "./api.js";
 
 /** The counters of an `inbound-rtp` (W3C WebRTC statistics) that differences are taken of. */
-interface Received {
-  bytes: number;
-  packets: number;
-  lost: number;
-  samples: number;
-  concealed: number;
-  concealments: number;
-}
+const COUNTERS = {
+  bytes: (entry: Entry) => bytes(entry, "Received"),
+  packets: (entry: Entry) => number(entry, "packetsReceived"),
+  lost: (entry: Entry) => number(entry, "packetsLost"),
+  samples: (entry: Entry) => number(entry, "totalSamplesReceived"),
+  concealed: (entry: Entry) => number(entry, "concealedSamples") - number(entry, "silentConcealedSamples"),
+  concealments: (entry: Entry) => number(entry, "concealmentEvents"),
+  frames: (entry: Entry) => number(entry, "framesDecoded"),
+  freezes: (entry: Entry) => number(entry, "freezeCount"),
+  frozenS: (entry: Entry) => number(entry, "totalFreezesDuration"),
+};
 
-const NOTHING: Received = { bytes: 0, packets: 0, lost: 0, samples: 0, concealed: 0, concealments: 0 };
+type Counts = Record<keyof typeof COUNTERS, number>;
 
 type Entry = Record<string, unknown>;
+
+/** What happened on one track since the last look. */
+interface Received extends Counts {
+  expected: number;
+  entry: Entry;
+}
 
 /** Measures one peer connection, from its beginning. */
 export class StatsMeter {
   #at = performance.now();
   #sentBytes = 0;
   /** By the id of the track. */
-  readonly #received = new Map<string, Received>();
+  readonly #counted = new Map<string, Counts>();
 
-  measure(report: RTCStatsReport, slots: readonly Slot[], screen: ScreenSlot): RoomStats {
+  measure(
+    report: RTCStatsReport,
+    { slots, screen, videoSlots }: Pick<Room, "slots" | "screen" | "videoSlots">,
+  ): RoomStats {
     const now = performance.now();
     const intervalMs = Math.max(1, now - this.#at);
     this.#at = now;
 
     const entries = [...(report as unknown as Map<string, Entry>).values()];
     const inbound = entries.filter(({ type }) => type === "inbound-rtp");
-    const measure = (slot: Slot) =>
-      this.#slot(
-        slot,
-        inbound.find(({ trackIdentifier }) => trackIdentifier === slot.track.id),
-        intervalMs,
+    const look = ({ track }: { track: MediaStreamTrack }) =>
+      this.#received(
+        track.id,
+        inbound.find(({ trackIdentifier }) => trackIdentifier === track.id),
       );
-    const measuredSlots = slots.map(measure);
-    const measured = [...measuredSlots, measure({ ...screen, index: slots.length })];
+    const voices = slots.map((slot) => ({ slot, received: look(slot) }));
+    const sound = look(screen);
+    const pictures = videoSlots.map((slot) => ({ slot, received: look(slot) }));
+    const audio = [...voices.map(({ received }) => received), sound];
+    const all = [...audio, ...pictures.map(({ received }) => received)];
     const sentBytes = sum(entries.filter(({ type }) => type === "outbound-rtp").map((e) => bytes(e, "Sent")));
     const remote = entries.filter(({ type }) => type === "remote-inbound-rtp");
     const lossesOut = remote
@@ -45,53 +59,65 @@ export class StatsMeter {
       .filter((lost) => typeof lost === "number");
     const stats: RoomStats = {
       intervalMs,
-      bitrateInBps: sum(measured.map(({ bitrateBps }) => bitrateBps)),
+      bitrateInBps: perSecond(sum(all.map((it) => it.bytes)), intervalMs),
       bitrateOutBps: perSecond(sentBytes - this.#sentBytes, intervalMs),
-      lossRatio: ratio(sum(measured.map(({ lost }) => lost)), sum(measured.map(({ expected }) => expected))),
+      lossRatio: ratio(sum(all.map(({ lost }) => lost)), sum(all.map(({ expected }) => expected))),
       lossOutRatio: lossesOut.length > 0 ? Math.max(...lossesOut) : null,
-      jitterMs: Math.max(0, ...measured.map(({ jitterMs }) => jitterMs)),
+      jitterMs: Math.max(0, ...audio.map(jitterMsOf)),
       rttMs: roundTripMs(entries),
-      slots: measuredSlots.map(({ lost: _lost, expected: _expected, ...slot }) => slot),
+      slots: voices.map(({ slot, received }) => voiceStats(slot, received, intervalMs)),
+      video: pictures.map(({ slot, received }) => pictureStats(slot, received, intervalMs)),
     };
     this.#sentBytes = sentBytes;
     return stats;
   }
 
-  #slot(
-    slot: Slot,
-    entry: Entry | undefined,
-    intervalMs: number,
-  ): SlotStats & { lost: number; expected: number } {
-    const now = entry ? received(entry) : NOTHING;
-    const before = this.#received.get(slot.track.id) ?? NOTHING;
-    this.#received.set(slot.track.id, now);
+  #received(trackId: string, entry: Entry = {}): Received {
+    const names = Object.keys(COUNTERS) as (keyof Counts)[];
+    const now = Object.fromEntries(names.map((name) => [name, COUNTERS[name](entry)])) as Counts;
+    const before = this.#counted.get(trackId);
+    this.#counted.set(trackId, now);
+    const difference = (name: keyof Counts) => now[name] - (before?.[name] ?? 0);
+    const counts = Object.fromEntries(names.map((name) => [name, difference(name)])) as Counts;
     // Late packets make the count of lost ones fall again.
-    const lost = Math.max(0, now.lost - before.lost);
-    const expected = now.packets - before.packets + lost;
-    return {
-      index: slot.index,
-      participant: slot.participant?.id ?? null,
-      bitrateBps: perSecond(now.bytes - before.bytes, intervalMs),
-      lossRatio: ratio(lost, expected),
-      // The estimate of a slot that receives nothing is an old one.
-      jitterMs: expected > 0 ? number(entry, "jitter") * 1000 : 0,
-      concealmentRatio: ratio(now.concealed - before.concealed, now.samples - before.samples),
-      concealmentEvents: Math.max(0, now.concealments - before.concealments),
-      lost,
-      expected,
-    };
+    const lost = Math.max(0, counts.lost);
+    return { ...counts, lost, expected: counts.packets + lost, entry };
   }
 }
 
-function received(entry: Entry): Received {
+function voiceStats({ index, participant }: Slot, received: Received, intervalMs: number): SlotStats {
   return {
-    bytes: bytes(entry, "Received"),
-    packets: number(entry, "packetsReceived"),
-    lost: number(entry, "packetsLost"),
-    samples: number(entry, "totalSamplesReceived"),
-    concealed: number(entry, "concealedSamples") - number(entry, "silentConcealedSamples"),
-    concealments: number(entry, "concealmentEvents"),
+    index,
+    participant: participant?.id ?? null,
+    bitrateBps: perSecond(received.bytes, intervalMs),
+    lossRatio: ratio(received.lost, received.expected),
+    jitterMs: jitterMsOf(received),
+    concealmentRatio: ratio(received.concealed, received.samples),
+    concealmentEvents: Math.max(0, received.concealments),
   };
+}
+
+function pictureStats(
+  { index, participant }: VideoSlot,
+  received: Received,
+  intervalMs: number,
+): VideoSlotStats {
+  return {
+    index,
+    participant: participant?.id ?? null,
+    bitrateBps: perSecond(received.bytes, intervalMs),
+    lossRatio: ratio(received.lost, received.expected),
+    framesPerSecond: Math.max(0, (received.frames * 1000) / intervalMs),
+    width: number(received.entry, "frameWidth"),
+    height: number(received.entry, "frameHeight"),
+    freezes: Math.max(0, received.freezes),
+    freezeMs: Math.max(0, received.frozenS * 1000),
+  };
+}
+
+/** The estimate of a slot that receives nothing is an old one. */
+function jitterMsOf({ expected, entry }: Received): number {
+  return expected > 0 ? number(entry, "jitter") * 1000 : 0;
 }
 
 /** Of the pair of candidates in use; where no transport says which that is, of the one that succeeded. */

@@ -22,9 +22,11 @@ export interface WireParticipant {
   standing: Standing;
   muted: boolean;
   screen_muted: boolean;
+  camera_muted: boolean;
   hand_raised: boolean;
   source: number;
   screen_source: number;
+  camera_source: number;
   tracks: WireTrack[];
 }
 
@@ -52,12 +54,14 @@ export interface Welcome {
   type: "joined" | "resumed";
   version: number;
   session: { id: string; secret: string; resume_ms: number; idle_ms: number };
-  room: { id: string; slots: number };
+  room: { id: string; slots: number; video_slots: number };
   participant: string;
   participants: WireParticipant[];
   participant_count: number;
   slots: WireSlot[];
   screen: string | null;
+  /** Absent where no video slots were offered yet. */
+  video?: WireSlot[];
   /** Whom one may have called. */
   dial?: WireDialRights;
   calls?: WireCall[];
@@ -75,6 +79,7 @@ export interface Answer {
   type: "answer";
   sdp: string;
   slots: { index: number; mid: string }[];
+  video?: { index: number; mid: string }[];
 }
 
 export interface Dialled {
@@ -99,6 +104,7 @@ export type RoomChange =
   | { type: "track_published"; participant: string; track: WireTrack }
   | { type: "track_unpublished"; participant: string; track: string }
   | { type: "slots"; slots: WireSlot[] }
+  | { type: "video"; slots: WireSlot[] }
   | { type: "screen"; participant: string | null }
   | { type: "speakers"; levels: { participant: string; level_dbov: number }[] }
   | { type: "call_updated"; call: WireCall }
@@ -121,6 +127,7 @@ export type Request =
   | { type: "mute"; muted: boolean; track: TrackOrigin }
   | { type: "raise_hand"; raised: boolean }
   | { type: "listen"; only?: string[]; except?: string[] }
+  | { type: "watch"; participant?: string }
   | { type: "mute_participant"; participant: string; track: TrackOrigin }
   | { type: "lower_hand"; participant: string }
   | { type: "set_role"; participant: string; role: Role }

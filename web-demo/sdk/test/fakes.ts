@@ -67,10 +67,16 @@ export class FakeTrack {
   readonly kind = "audio";
   readonly id = `track-${FakeTrack.count++}`;
   enabled = true;
+
+  constructor(readonly size: { width?: number; height?: number } = {}) {}
+
+  getSettings() {
+    return this.size;
+  }
 }
 
-export function fakeTrack(): MediaStreamTrack {
-  return new FakeTrack() as unknown as MediaStreamTrack;
+export function fakeTrack(size = {}): MediaStreamTrack {
+  return new FakeTrack(size) as unknown as MediaStreamTrack;
 }
 
 class FakeChannel {
@@ -110,7 +116,7 @@ export class FakePeer extends EventTarget {
     direction: string;
     mid: string | null;
     receiver: { track: FakeTrack };
-    sender: { track: unknown; replaceTrack: (track: unknown) => Promise<void> };
+    sender: { track: unknown; encodings: Json[]; replaceTrack: (track: unknown) => Promise<void> };
   }[] = [];
 
   constructor() {
@@ -118,9 +124,17 @@ export class FakePeer extends EventTarget {
     FakePeer.all.push(this);
   }
 
-  addTransceiver(what: unknown, { direction }: { direction: string }) {
+  addTransceiver(
+    what: unknown,
+    { direction, sendEncodings = [] }: { direction: string; sendEncodings?: Json[] },
+  ) {
     const sender = {
-      track: what === "audio" ? null : what,
+      track: typeof what === "string" ? null : what,
+      encodings: sendEncodings,
+      getParameters: () => ({ encodings: sender.encodings }),
+      setParameters: async ({ encodings }: { encodings: Json[] }) => {
+        sender.encodings = encodings;
+      },
       replaceTrack: async (track: unknown) => {
         sender.track = track;
       },
@@ -182,9 +196,11 @@ export function wireParticipant(id: string, fields: Json = {}): Json {
     standing: "ordinary",
     muted: false,
     screen_muted: false,
+    camera_muted: false,
     hand_raised: false,
     source: 1,
     screen_source: 2,
+    camera_source: 3,
     tracks: [],
     ...fields,
   };
@@ -197,7 +213,7 @@ export function welcome(fields: Json = {}): Json {
     type: "joined",
     version: 1,
     session: { id: "s1", secret: "first", resume_ms: 30_000, idle_ms: 30_000 },
-    room: { id: "hall", slots: 3 },
+    room: { id: "hall", slots: 3, video_slots: 2 },
     participant: "me",
     participants,
     participant_count: participants.length,

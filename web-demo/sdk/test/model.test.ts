@@ -1,7 +1,8 @@
 // What each message does to the room, and which events it means.
 
 import { expect, test } from "vitest";
-import { RoomModel, welcomeAfter } from "../src/model.js";
+import { RoomModel } from "../src/model.js";
+import { welcomeAfter } from "../src/welcome.js";
 import type { RoomChange, Welcome, WireParticipant } from "../src/wire.js";
 import { welcome, wireParticipant } from "./fakes.js";
 

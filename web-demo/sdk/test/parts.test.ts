@@ -76,9 +76,9 @@ test("measurements are differences since the previous ones", () => {
     ]) as unknown as RTCStatsReport;
   const meter = new StatsMeter();
   vi.advanceTimersByTime(1000);
-  meter.measure(report(50, 0, 0), [slot], screen);
+  meter.measure(report(50, 0, 0), { slots: [slot], screen, videoSlots: [] });
   vi.advanceTimersByTime(1000);
-  const stats = meter.measure(report(90, 10, 960), [slot], screen);
+  const stats = meter.measure(report(90, 10, 960), { slots: [slot], screen, videoSlots: [] });
   expect(stats.slots).toHaveLength(1);
   expect(stats.bitrateInBps).toBeCloseTo(40 * 800);
   expect(stats.lossRatio).toBeCloseTo(0.2);

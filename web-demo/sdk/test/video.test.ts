@@ -1,0 +1,251 @@
+// The story of cameras and of those who watch them, with stand-ins for the server and the browser.
+
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { StatsMeter } from "../src/stats.js";
+import { connect, type Room } from "../src/tercet.js";
+import { joined, resumed } from "./entering.js";
+import {
+  answer,
+  FakePeer,
+  FakeSocket,
+  fakeTrack,
+  installFakes,
+  settle,
+  welcome,
+  wireParticipant,
+} from "./fakes.js";
+
+beforeEach(() => {
+  vi.useFakeTimers();
+  vi.spyOn(Math, "random").mockReturnValue(1);
+  installFakes();
+});
+
+afterEach(() => {
+  vi.useRealTimers();
+  vi.unstubAllGlobals();
+  vi.restoreAllMocks();
+});
+
+/** In the order of the offer: six of audio, then the camera's and the two video slots. */
+const CAMERA = 6;
+const line = (index: number) => FakePeer.last.transceivers[index];
+const sent = () => line(CAMERA)?.sender.track;
+const seen = (...ids: (string | null)[]) =>
+  ids.map((participant, index) => ({ index, mid: String(7 + index), participant }));
+const watchedNow = (room: Room) => room.videoSlots.map(({ participant }) => participant?.id ?? null);
+
+test("without video nothing of it is offered, and no camera can be sent", async () => {
+  const room = await joined();
+  expect(FakePeer.last.transceivers).toHaveLength(6);
+  expect(room.videoSlots).toEqual([]);
+  await expect(room.setVideoTrack(fakeTrack())).rejects.toMatchObject({ code: "no_video" });
+  expect(room.videoTrack).toBeNull();
+});
+
+test("in a room without video a client that wants it comes in all the same", async () => {
+  const withoutVideo = { room: { id: "hall", slots: 3, video_slots: 0 } };
+  const room = await joined({ videoTrack: fakeTrack() }, undefined, withoutVideo);
+  expect(FakePeer.last.transceivers).toHaveLength(6);
+  expect(room.videoTrack).toBeNull();
+});
+
+test("with video one camera and the slots are offered at once, and the slots are attached by mid", async () => {
+  const videoTrack = fakeTrack({ width: 1080, height: 1920 });
+  const promise = connect({ url: "https://example.org/", token: "jwt", videoTrack });
+  FakeSocket.last.open();
+  FakeSocket.last.reply("join", welcome());
+  await settle();
+  const mids = ["8", "7"].map((mid, index) => ({ index, mid }));
+  FakeSocket.last.reply("offer", { ...answer(), video: mids });
+  const room = await promise;
+  const directions = FakePeer.last.transceivers.slice(CAMERA).map(({ direction }) => direction);
+  expect(directions).toEqual(["sendonly", "recvonly", "recvonly"]);
+  expect(sent()).toBe(videoTrack);
+  expect(line(CAMERA)?.sender.encodings).toEqual([{ maxBitrate: 1_500_000, scaleResolutionDownBy: 1.5 }]);
+  expect(room.videoSlots.map(({ track }) => track)).toEqual([
+    line(8)?.receiver.track,
+    line(7)?.receiver.track,
+  ]);
+});
+
+test("a camera is set, replaced and withdrawn without an offer, and limited to what is watched", async () => {
+  const room = await joined({ video: true });
+  expect(sent()).toBeNull();
+  const [large, small] = [fakeTrack({ width: 1920, height: 1080 }), fakeTrack({ width: 640, height: 480 })];
+  for (const [track, scale] of [
+    [large, 1.5],
+    [small, 1],
+  ] as const) {
+    await room.setVideoTrack(track);
+    expect(sent()).toBe(track);
+    expect(line(CAMERA)?.sender.encodings[0]?.scaleResolutionDownBy).toBe(scale);
+  }
+  await room.setVideoTrack(null);
+  expect(sent()).toBeNull();
+  expect(FakeSocket.last.sent.filter(({ type }) => type === "offer")).toHaveLength(1);
+});
+
+test("a moderator's mute blacks the camera out, and one's own unmute lets it be seen again when granted", async () => {
+  const videoTrack = fakeTrack();
+  const room = await joined({ videoTrack });
+  const muted = wireParticipant("me", { camera_muted: true });
+  FakeSocket.last.say({ type: "participant_updated", participant: muted });
+  expect([room.me.cameraMuted, videoTrack.enabled]).toEqual([true, false]);
+  const unmuting = room.muteCamera(false);
+  await settle();
+  expect(FakeSocket.last.request("mute")).toMatchObject({ muted: false, track: "camera" });
+  expect(videoTrack.enabled).toBe(false);
+  FakeSocket.last.ok("mute");
+  await unmuting;
+  expect(videoTrack.enabled).toBe(true);
+  const muting = room.muteParticipant("ann", { track: "camera" });
+  await settle();
+  expect(FakeSocket.last.request("mute_participant")).toMatchObject({ participant: "ann", track: "camera" });
+  FakeSocket.last.ok("mute_participant");
+  await muting;
+});
+
+test("who is seen is told, and whoever leaves is seen no longer", async () => {
+  const room = await joined({ video: true });
+  const told = vi.fn();
+  room.on("video", told);
+  FakeSocket.last.say({ type: "video", slots: seen("ann", null) });
+  FakeSocket.last.say({ type: "video", slots: seen("ann", null) });
+  expect(told).toHaveBeenCalledExactlyOnceWith(room.videoSlots);
+  expect(watchedNow(room)).toEqual(["ann", null]);
+  FakeSocket.last.say({ type: "participant_left", participant: "ann", reason: "left" });
+  expect(watchedNow(room)).toEqual([null, null]);
+});
+
+test("a resumed session says who is seen now, and what is missing is nobody", async () => {
+  const room = await joined({ video: true });
+  FakeSocket.last.say({ type: "video", slots: seen("ann", "me") });
+  FakeSocket.last.drop();
+  await vi.advanceTimersByTimeAsync(250);
+  await resumed({ video: seen(null, "ann") });
+  expect(watchedNow(room)).toEqual([null, "ann"]);
+  FakeSocket.last.drop();
+  await vi.advanceTimersByTimeAsync(500);
+  await resumed();
+  expect(watchedNow(room)).toEqual([null, null]);
+});
+
+test("a connection that is replaced has the camera and the video slots from its first offer on", async () => {
+  const videoTrack = fakeTrack();
+  const room = await joined({ videoTrack });
+  const told = vi.fn();
+  room.on("video", told);
+  FakePeer.last.close();
+  await vi.advanceTimersByTimeAsync(1_000);
+  FakeSocket.last.reply("offer", answer());
+  await settle();
+  expect(FakePeer.all).toHaveLength(2);
+  expect(sent()).toBe(videoTrack);
+  expect(told).toHaveBeenCalledOnce();
+  expect(room.videoSlots[0]?.track).toBe(line(7)?.receiver.track);
+});
+
+test("whom one watches is asked for once, and again where the reply was lost", async () => {
+  const room = await joined({ video: true });
+  const watching = room.watch("ann");
+  await settle();
+  FakeSocket.last.drop();
+  await vi.advanceTimersByTimeAsync(250);
+  await resumed();
+  expect(FakeSocket.last.request("watch")).toMatchObject({ participant: "ann" });
+  expect(room.watched).toBeNull();
+  FakeSocket.last.ok("watch");
+  await watching;
+  expect(room.watched).toBe("ann");
+  const ending = room.watch(null);
+  await settle();
+  expect(FakeSocket.last.request("watch").participant).toBeUndefined();
+  FakeSocket.last.ok("watch");
+  await ending;
+});
+
+test("on another node one has the same camera, muted as it was, and watches the same", async () => {
+  const TWO = "https://two.example.org";
+  const videoTrack = fakeTrack();
+  const room = await joined({ videoTrack, url: "https://one.example.org" }, undefined, { nodes: [TWO] });
+  for (const [type, asked] of [
+    ["mute", room.muteCamera(true)],
+    ["watch", room.watch("ann")],
+  ] as const) {
+    await settle();
+    FakeSocket.last.ok(type);
+    await asked;
+  }
+  const former = FakePeer.last;
+  FakeSocket.last.say({ type: "closing", deadline_ms: 9_000, nodes: [TWO] });
+  await vi.advanceTimersByTimeAsync(2_000);
+  FakeSocket.last.open();
+  FakeSocket.last.reply(
+    "join",
+    welcome({ session: { id: "s2", secret: "", resume_ms: 30_000, idle_ms: 30_000 } }),
+  );
+  await settle();
+  expect(FakeSocket.last.request("mute")).toMatchObject({ muted: true, track: "camera" });
+  expect(FakeSocket.last.request("watch")).toMatchObject({ participant: "ann" });
+  FakeSocket.last.reply("offer", answer());
+  await settle();
+  FakeSocket.last.say({ type: "video", slots: seen("ann", null) });
+  FakePeer.last.become("connected");
+  // Until then it is sent by way of one of them only.
+  expect([former.transceivers[CAMERA]?.sender.track, sent()]).toEqual([videoTrack, null]);
+  await vi.advanceTimersByTimeAsync(300);
+  expect(room.url).toBe(TWO);
+  expect([former.transceivers[CAMERA]?.sender.track, sent()]).toEqual([null, videoTrack]);
+  expect(watchedNow(room)).toEqual(["ann", null]);
+  expect(room.videoSlots[0]?.track).toBe(line(7)?.receiver.track);
+});
+
+test("of each video slot the frames, the size and the freezes are measured", () => {
+  const slot = { index: 0, track: fakeTrack(), participant: null };
+  const report = (seconds: number) =>
+    new Map([
+      [
+        "i",
+        {
+          type: "inbound-rtp",
+          trackIdentifier: slot.track.id,
+          bytesReceived: seconds * 100_000,
+          packetsReceived: seconds * 100,
+          jitter: 0.5,
+          framesDecoded: seconds * 25,
+          frameWidth: 640,
+          frameHeight: 360,
+          freezeCount: seconds,
+          totalFreezesDuration: seconds * 0.2,
+        },
+      ],
+    ]) as unknown as RTCStatsReport;
+  const meter = new StatsMeter();
+  const measure = (seconds: number) => {
+    vi.advanceTimersByTime(1000);
+    return meter.measure(report(seconds), {
+      slots: [],
+      screen: { ...slot, track: fakeTrack() },
+      videoSlots: [slot],
+    });
+  };
+  measure(1);
+  const { video, bitrateInBps, jitterMs } = measure(2);
+  expect(video).toEqual([
+    {
+      index: 0,
+      participant: null,
+      bitrateBps: 800_000,
+      lossRatio: 0,
+      framesPerSecond: 25,
+      width: 640,
+      height: 360,
+      freezes: 1,
+      freezeMs: expect.closeTo(200),
+    },
+  ]);
+  expect(bitrateInBps).toBe(800_000);
+  // A picture waits for its packets, which is no jitter that anybody hears.
+  expect(jitterMs).toBe(0);
+});
