@@ -200,7 +200,7 @@ impl Peer {
         let answer = answer.to_sdp_string();
         // str0m tells of new m-lines once the peer is connected; who is in which slot is told before.
         let mids = answer.lines().filter_map(|line| line.strip_prefix("a=mid:")).map(str::trim);
-        self.video.seat(&self.rtc, mids.clone().map(Mid::from));
+        self.video.seat(&mut self.rtc, mids.clone().map(Mid::from));
         let negotiated = mids
             .filter_map(|mid| self.negotiated(Mid::from(mid), received.contains(&Mid::from(mid))))
             .collect();

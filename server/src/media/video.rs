@@ -1,7 +1,7 @@
 //! The video m-lines of a connection: what a client sends, and the slots in which it watches others. All of them are str0m's,
 //! which answers what was lost (RFC 4585, RFC 4588) and tells who needs a keyframe.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use arrayvec::ArrayVec;
 use str0m::Rtc;
@@ -17,6 +17,13 @@ use super::lines::{Seated, Way, join};
 
 /// Formats that a line can be sent in: more than browsers name.
 const FORMATS_MAX: usize = 24;
+
+/// What a viewer lost is of use for a second at most; and for so long each packet is kept for each viewer.
+const KEPT_FOR: Duration = Duration::from_secs(1);
+const KEPT_PACKETS_MAX: usize = 1024;
+
+/// Of what is sent, so much may be sent again: whoever loses more needs less of it, not more.
+const RESENT_RATIO_MAX: f32 = 0.15;
 
 /// RFC 6184, section 1.3: what a decoder has to know before the first picture.
 const SEQUENCE_PARAMETER_SET: u8 = 7;
@@ -54,13 +61,18 @@ impl VideoLines {
 
     /// The lines of a session description, in its order. The first on which the client sends is its camera; those it only
     /// receives on are the slots.
-    pub(super) fn seat(&mut self, rtc: &Rtc, mids: impl Iterator<Item = Mid>) {
+    pub(super) fn seat(&mut self, rtc: &mut Rtc, mids: impl Iterator<Item = Mid>) {
         self.slots.iter_mut().for_each(|line| line.active = false);
         let read: Vec<NegotiatedVideo> = mids.filter_map(|mid| negotiated(rtc, mid)).collect();
         self.camera = read.iter().find(|line| line.way == Way::Up).map(|line| line.mid);
         let is_known = |line: &&NegotiatedVideo| self.slots.iter().any(|slot| slot.mid == line.mid);
         let (known, new): (Vec<_>, Vec<_>) =
             read.iter().filter(|line| line.way == Way::Down).partition(is_known);
+        for line in &new {
+            if let Some(stream) = rtc.direct_api().stream_tx_by_mid(line.mid, None) {
+                stream.set_rtx_cache(KEPT_PACKETS_MAX, KEPT_FOR, Some(RESENT_RATIO_MAX));
+            }
+        }
         for line in known.into_iter().chain(new) {
             join(&mut self.slots, line.mid, line, self.slots_max);
         }
