@@ -389,7 +389,7 @@ mod tests {
             seq: 1 << 40,
             timestamp: u32::MAX,
             marker: true,
-            format: VideoFormat { codec, profile: 0x42_e01f, mode: 1 },
+            format: VideoFormat { codec, profile: 0x0042_e01f, mode: 1 },
             begins_keyframe: true,
             payload: vec![7; bytes].into(),
         };

@@ -42,7 +42,8 @@ impl Control {
         let Some(live) = self.rooms.get_mut(room) else {
             return;
         };
-        if if is_on { live.focus.add(camera) } else { live.focus.remove(camera) } {
+        let is_news = if is_on { live.focus.add(camera) } else { live.focus.remove(camera) };
+        if is_news {
             self.show_cameras(now, room);
         }
     }

@@ -196,7 +196,7 @@ fn format_of(params: &PayloadParams) -> Option<VideoFormat> {
         Codec::Av1 => (VideoCodec::Av1, u32::from(format.profile.unwrap_or(0)), 0),
         Codec::H264 => {
             // RFC 6184, section 8.1: what is meant where nothing is said.
-            let profile = format.profile_level_id.unwrap_or(0x42_000a);
+            let profile = format.profile_level_id.unwrap_or(0x0042_000a);
             (VideoCodec::H264, profile, format.packetization_mode.unwrap_or(0))
         }
         _ => return None,

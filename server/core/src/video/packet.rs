@@ -80,8 +80,8 @@ mod tests {
     #[test]
     fn a_receiver_gets_the_profile_that_it_names_first() {
         let h264 = |profile, mode| VideoFormat { codec: VideoCodec::H264, profile, mode };
-        let sent = h264(0x42e0_1f, 1);
-        let offers = [h264(0x6400_1f, 1), h264(0x42e0_1f, 0), h264(0x42e0_34, 1), h264(0x4200_1f, 1)];
+        let sent = h264(0x0042_e01f, 1);
+        let offers = [h264(0x0064_001f, 1), h264(0x0042_e01f, 0), h264(0x0042_e034, 1), h264(0x0042_001f, 1)];
         assert_eq!(offers.map(|offer| sent.fit(offer)), [Some(1), None, Some(3), Some(1)]);
         let (vp8, vp9) = (VideoCodec::Vp8, VideoCodec::Vp9);
         let of = |codec, profile| VideoFormat { codec, profile, mode: 0 };
