@@ -15,6 +15,7 @@ import { Voice } from "./voice.js";
 import "./styles/base.css";
 import "./styles/join.css";
 import "./styles/room.css";
+import "./styles/pictures.css";
 import "./styles/people.css";
 import "./styles/calls.css";
 
@@ -75,7 +76,7 @@ async function connectAs(wish: JoinWish, voice: Voice): Promise<Room> {
   if (voice.track?.readyState === "ended") voice.releaseAll();
   // Whoever was muted in this tab isn't heard by surprise after a rejoin or a reload.
   const muted = recall("muted") === "true";
-  return connect({ url: server, token, name, audioTrack: voice.track, muted });
+  return connect({ url: server, token, name, audioTrack: voice.track, muted, video: true });
 }
 
 /** The microphone is kept meanwhile: opening it again might ask, and nobody may be there to answer. */

@@ -7,12 +7,13 @@ export interface Me {
   role: Role;
   muted: boolean;
   screenMuted: boolean;
+  cameraMuted: boolean;
   handRaised: boolean;
 }
 
 /** `kind`: one notice of each is shown. A `null` sentence takes back what was said. */
 export interface News {
-  kind: "muted" | "screen" | "role" | "hand";
+  kind: "muted" | "screen" | "camera" | "role" | "hand";
   sentence: string | null;
 }
 
@@ -34,6 +35,10 @@ export function newsOfMe(
       kind: "screen",
       sentence: byOthers ? "A moderator silenced the sound that you share." : null,
     });
+  }
+  if (changed.has("cameraMuted")) {
+    const byOthers = me.cameraMuted && !asked.has("cameraMuted");
+    news.push({ kind: "camera", sentence: byOthers ? "A moderator turned your camera off." : null });
   }
   // A promotion lowers the hand too, which got what it was raised for.
   if (changed.has("handRaised")) {

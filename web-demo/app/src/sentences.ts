@@ -26,6 +26,7 @@ const REFUSED: Record<string, string> = {
   no_such_trunk: "No user of this server has that name, and there is no trunk to call a number through.",
   rate_limited: "That was too much at once. Wait a moment, and try again.",
   unsupported: "This browser has no WebRTC, without which there is no live audio.",
+  no_video: "There is no video in this room.",
   media_unreachable:
     "Audio can't get through to the server: maybe a firewall blocks UDP. Signalling works, still trying.",
 };

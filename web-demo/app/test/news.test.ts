@@ -5,7 +5,14 @@ import { expect, test } from "vitest";
 import { type Me, newsOfMe } from "../src/news.js";
 
 function said(me: Partial<Me>, before: Role, changed: ParticipantField[], asked: ParticipantField[] = []) {
-  const now: Me = { role: before, muted: false, screenMuted: false, handRaised: false, ...me };
+  const now: Me = {
+    role: before,
+    muted: false,
+    screenMuted: false,
+    cameraMuted: false,
+    handRaised: false,
+    ...me,
+  };
   return newsOfMe(now, before, new Set(changed), new Set(asked)).map(({ sentence }) => sentence);
 }
 
@@ -19,6 +26,12 @@ test("a share that a moderator silenced is told", () => {
   const sentences = ["A moderator silenced the sound that you share."];
   expect(said({ screenMuted: true }, "speaker", ["screenMuted"])).toEqual(sentences);
   expect(said({ screenMuted: false }, "speaker", ["screenMuted"])).toEqual([null]);
+});
+
+test("a camera that a moderator turned off is told, one's own doing is not", () => {
+  const sentences = ["A moderator turned your camera off."];
+  expect(said({ cameraMuted: true }, "speaker", ["cameraMuted"])).toEqual(sentences);
+  expect(said({ cameraMuted: true }, "speaker", ["cameraMuted"], ["cameraMuted"])).toEqual([null]);
 });
 
 test("a hand that a moderator lowered is told, unless it was for a promotion", () => {

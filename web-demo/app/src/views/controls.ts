@@ -6,6 +6,7 @@ import { canShare } from "../sharing.js";
 
 export interface ControlHandlers {
   mute(): void;
+  camera(): void;
   hand(): void;
   share(): void;
   stats(): void;
@@ -18,6 +19,7 @@ export class Controls {
   readonly element: HTMLElement;
   readonly #room: Room;
   readonly #mute: Control;
+  readonly #camera: Control;
   readonly #hand: Control;
   readonly #share: Control;
   readonly #call: Control;
@@ -27,6 +29,8 @@ export class Controls {
   constructor(room: Room, handlers: ControlHandlers) {
     this.#room = room;
     this.#mute = new Control("mute", "M", handlers.mute);
+    this.#camera = new Control("camera", "V", handlers.camera);
+    this.#camera.button.hidden = room.videoSlots.length === 0;
     this.#hand = new Control("hand", "H", handlers.hand);
     this.#share = new Control("share", null, handlers.share);
     this.#share.button.hidden = !canShare();
@@ -41,7 +45,8 @@ export class Controls {
     this.#stats.show(ICONS.stats, "Stats");
     this.setStatsOpen(false);
     this.setUnread(0);
-    const all = [this.#mute, this.#hand, this.#share, this.#call, this.#chat, this.#stats, leave];
+    const mine = [this.#mute, this.#camera, this.#hand, this.#share];
+    const all = [...mine, this.#call, this.#chat, this.#stats, leave];
     this.element = h(
       "div",
       { className: "controls", role: "toolbar", aria: { label: "Controls" } },
@@ -51,7 +56,7 @@ export class Controls {
   }
 
   update(): void {
-    const { me, audioTrack, sharedAudio } = this.#room;
+    const { me, audioTrack, sharedAudio, videoTrack } = this.#room;
     const listens = me.role === "listener";
     const silent = me.muted || audioTrack === null;
     const label = listens ? "Listening" : silent ? "Unmute" : "Mute";
@@ -59,6 +64,9 @@ export class Controls {
     this.#mute.button.disabled = listens;
     this.#mute.button.dataset.muted = String(silent);
     this.#mute.button.dataset.live = String(!silent && !listens);
+    this.#camera.show(videoTrack ? ICONS.camera : ICONS.cameraOff, videoTrack ? "Stop video" : "Start video");
+    this.#camera.button.disabled = listens;
+    this.#camera.button.dataset.live = String(videoTrack !== null);
     this.#hand.show(ICONS.hand, me.handRaised ? "Lower" : "Hand up");
     this.#hand.button.ariaLabel = me.handRaised ? "Lower your hand" : null;
     this.#hand.button.dataset.raised = String(me.handRaised);

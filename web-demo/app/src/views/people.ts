@@ -18,6 +18,7 @@ export class People {
   readonly element: HTMLElement;
   readonly #room: Room;
   readonly #onError: (error: unknown) => void;
+  readonly #watch: (id: string | null) => void;
   readonly #seen = new Map<string, Seen>();
   readonly #shown = new Map<string, Person>();
   readonly #onStage = new Set<string>();
@@ -39,9 +40,10 @@ export class People {
   });
   readonly #rest: HTMLDetailsElement;
 
-  constructor(room: Room, onError: (error: unknown) => void) {
+  constructor(room: Room, onError: (error: unknown) => void, watch: (id: string | null) => void) {
     this.#room = room;
     this.#onError = onError;
+    this.#watch = watch;
     this.#search.oninput = () => this.#draw();
     this.#rest = h(
       "details",
@@ -82,7 +84,7 @@ export class People {
     if (!seen) return;
     if (participant.handRaised !== seen.hand > 0) seen.hand = participant.handRaised ? ++this.#counter : 0;
     // Who moderates has menus at everybody else, who ceases to has none.
-    if (participant === this.#room.me) for (const person of this.#shown.values()) person.update();
+    if (participant === this.#room.me) this.refresh();
     else this.#shown.get(participant.id)?.update();
     this.#drawSoon();
   }
@@ -92,6 +94,11 @@ export class People {
     this.#shown.get(id)?.element.remove();
     this.#shown.delete(id);
     this.#drawSoon();
+  }
+
+  /** Something of oneself changed, which is seen at everybody. */
+  refresh(): void {
+    for (const person of this.#shown.values()) person.update();
   }
 
   /** Others came or went who aren't listed. */
@@ -162,7 +169,7 @@ export class People {
   #personOf({ participant }: Seen): Person {
     let person = this.#shown.get(participant.id);
     if (!person) {
-      person = new Person(participant, this.#room, this.#onError);
+      person = new Person(participant, this.#room, this.#onError, this.#watch);
       this.#shown.set(participant.id, person);
     }
     return person;

@@ -23,9 +23,15 @@ export class Person {
   readonly #initials = h("span", { className: "initials" });
   readonly #name = h("span", { className: "name" });
   readonly #state = h("span", { className: "state" });
+  readonly #watch: HTMLButtonElement;
   #menu: HTMLDetailsElement | null = null;
 
-  constructor(participant: Participant, room: Room, onError: (error: unknown) => void) {
+  constructor(
+    participant: Participant,
+    room: Room,
+    onError: (error: unknown) => void,
+    watch: (id: string | null) => void,
+  ) {
     this.#participant = participant;
     this.#room = room;
     this.#onError = onError;
@@ -37,11 +43,16 @@ export class Person {
       h("span", { className: "badge badge-hand" }, icon(ICONS.hand)),
       h("span", { className: "badge badge-muted" }, icon(ICONS.micOff)),
     );
+    const { id } = participant;
+    const onclick = () => watch(room.watched === id ? null : id);
+    // Over the face, which it makes one that can be clicked.
+    this.#watch = h("button", { type: "button", className: "watch", onclick, data: { testid: "watch" } });
     this.element = h(
       "li",
       { className: "person", data: { testid: "participant", participantId: participant.id } },
       face,
       h("span", { className: "who" }, this.#name, this.#state),
+      this.#watch,
     );
     if (participant.transport === "sip") this.#initials.replaceChildren(icon(ICONS.phone));
     this.element.style.setProperty("--hue", String(hueOf(participant.id)));
@@ -68,15 +79,25 @@ export class Person {
       isPhone ? "by phone" : "",
       role === "speaker" ? "" : role,
       muted ? "muted" : "",
+      this.#isSeen ? "camera on" : "",
       this.#shares ? (screenMuted ? "sound silenced" : "shares sound") : "",
       handRaised ? "hand raised" : "",
     ];
     this.#state.textContent = states.filter(Boolean).join(" · ");
+    const watched = this.#room.watched === this.#participant.id;
+    this.#watch.hidden = !this.#isSeen || isMe || this.#room.videoSlots.length === 0;
+    this.#watch.ariaPressed = String(watched);
+    this.#watch.ariaLabel = `Watch ${name}`;
+    this.#watch.title = watched ? "Back to whoever speaks" : `Watch ${name}`;
     this.#updateMenu(this.#room.me.role === "moderator" && !isMe);
   }
 
   get #shares(): boolean {
     return this.#participant.tracks.some(({ origin }) => origin === "screen");
+  }
+
+  get #isSeen(): boolean {
+    return this.#participant.tracks.some(({ origin }) => origin === "camera");
   }
 
   setLevel(levelDbov: number): void {
@@ -104,6 +125,10 @@ export class Person {
       this.#shares &&
         !screenMuted &&
         this.#action("silence", "Silence sound", () => this.#room.muteParticipant(id, { track: "screen" })),
+      this.#isSeen &&
+        this.#action("camera-off", "Turn camera off", () =>
+          this.#room.muteParticipant(id, { track: "camera" }),
+        ),
       handRaised && this.#action("lower-hand", "Lower hand", () => this.#room.lowerHand(id)),
       promotion &&
         this.#action(

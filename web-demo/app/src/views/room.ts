@@ -22,6 +22,7 @@ import { Invitation } from "./invitation.js";
 import { type Action, Notices } from "./notices.js";
 import { People } from "./people.js";
 import { closeMenusOutside } from "./person.js";
+import { Seeing } from "./seeing.js";
 import { Sound } from "./sound.js";
 import { Stats } from "./stats.js";
 import { Verses } from "./verses.js";
@@ -48,6 +49,7 @@ export class RoomView {
   readonly #sound: Sound;
   readonly #controls: Controls;
   readonly #sharing: Sharing;
+  readonly #seeing: Seeing;
   readonly #meter: Meter;
   readonly #endings: (() => void)[] = [];
   /** What this page asked for and has no answer to yet: what else changes is others' doing. */
@@ -67,7 +69,12 @@ export class RoomView {
     this.#invitation = new Invitation(room.id);
     this.#calls = new Calls(room, () => this.#controls.callButton, complain);
     this.#dialler = new Dialler((order) => room.dial(order));
-    this.#people = new People(room, complain);
+    this.#seeing = new Seeing(room, this.#notices, {
+      changed: () => this.#seeingChanged(),
+      ask: (field, request) => this.#ask(field, request),
+      complain,
+    });
+    this.#people = new People(room, complain, (id) => void this.#seeing.watch(id));
     this.#chat = new Chat(room, (count) => this.#controls.setUnread(count));
     this.#sound = new Sound({
       microphone: (deviceId) => void this.#openMicrophone(deviceId),
@@ -76,6 +83,7 @@ export class RoomView {
     });
     this.#controls = new Controls(room, {
       mute: () => void this.#toggleMute(),
+      camera: () => void this.#seeing.toggle(),
       hand: () => void this.#ask("handRaised", () => room.raiseHand(!room.me.handRaised)),
       share: () => void this.#toggleShare(),
       call: () => room.dialRights && this.#dialler.open(room.dialRights),
@@ -93,6 +101,7 @@ export class RoomView {
       h(
         "main",
         {},
+        this.#seeing.pictures.element,
         this.#verses.element,
         this.#invitation.element,
         this.#calls.element,
@@ -127,6 +136,7 @@ export class RoomView {
     for (const end of this.#endings) end();
     this.#voice.onEnded = () => {};
     void this.#sharing.stop();
+    this.#seeing.close();
     this.#meter.stop();
     this.#verses.close();
     this.#calls.close();
@@ -164,6 +174,7 @@ export class RoomView {
       }),
       room.on("participantleft", (participant) => {
         this.#people.remove(participant);
+        this.#seeing.left(participant);
         this.#news(`${participant.name} left.`);
       }),
       room.on("participantcount", (count) => {
@@ -172,6 +183,7 @@ export class RoomView {
       }),
       room.on("participantupdated", (participant, changed) => this.#updated(participant, changed)),
       room.on("slots", () => this.#verses.update()),
+      room.on("video", () => this.#seeing.pictures.update()),
       room.on("screen", ({ participant }) => {
         this.#verses.update();
         if (participant && participant !== room.me) this.#news(`${participant.name} shares sound.`);
@@ -198,11 +210,14 @@ export class RoomView {
   #updated(participant: Participant, changed: ReadonlySet<ParticipantField>): void {
     this.#people.update(participant);
     this.#verses.update();
+    this.#seeing.pictures.update();
     if (participant === this.#room.me) {
       this.#controls.update();
       for (const news of newsOfMe(participant, this.#role, changed, this.#asked)) this.#tell(news);
       this.#role = participant.role;
       if (changed.has("role")) void this.#myRoleChanged();
+      // What a moderator turned off is off, and not only withheld.
+      if (changed.has("cameraMuted") && participant.cameraMuted) void this.#seeing.stop();
       // Whoever is muted for want of a microphone didn't choose to be.
       if (changed.has("muted") && this.#room.audioTrack) rememberInTab("muted", String(participant.muted));
       if (this.#asked.has("muted")) announce(participant.muted ? "You are muted." : "You are unmuted.");
@@ -219,6 +234,7 @@ export class RoomView {
     const remedies: Partial<Record<News["kind"], Action>> = {
       muted: { label: "Unmute", testid: "unmute", run: () => void this.#toggleMute() },
       screen: { label: "Let it be heard", testid: "unmute-screen", run: letBeHeard },
+      camera: { label: "Turn it on", testid: "camera-on", run: () => void this.#seeing.toggle() },
     };
     if (sentence === null) this.#notices.clear(kind);
     else this.#notices.show(kind, sentence, remedies[kind]);
@@ -274,6 +290,7 @@ export class RoomView {
     const heard = this.#broken ? [] : levels;
     this.#people.showLevels(heard);
     this.#verses.showLevels(heard);
+    this.#seeing.showLevels(heard);
     if (heard.length > 0) this.#lapse = setTimeout(() => this.#showLevels([]), LEVELS_LAPSE_MS);
   }
 
@@ -348,6 +365,7 @@ export class RoomView {
         this.#voice.releaseAll();
       }
       await this.#sharing.stop();
+      await this.#seeing.stop();
     } else if (!this.#room.audioTrack) {
       // A promotion is no consent to be recorded: the microphone waits for a click.
       this.#muteIfVoiceless();
@@ -378,6 +396,11 @@ export class RoomView {
     if (!this.#room.sharedAudio) this.#notices.clear("screen");
     this.#controls.update();
     this.#verses.update();
+  }
+
+  #seeingChanged(): void {
+    this.#controls.update();
+    this.#people.refresh();
   }
 
   // --- hearing ---
@@ -417,7 +440,7 @@ export class RoomView {
     const { target } = event;
     const writes = target instanceof Element && target.closest("input:not([type=range]), select, textarea");
     if (writes || event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
-    const button = { m: "mute", h: "hand" }[event.key.toLowerCase()];
+    const button = { m: "mute", v: "camera", h: "hand" }[event.key.toLowerCase()];
     if (button) this.element.querySelector<HTMLElement>(`[data-testid=${button}]`)?.click();
   }
 

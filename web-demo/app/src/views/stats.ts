@@ -1,6 +1,6 @@
-// The measurements as a table: the connection, then each slot.
+// The measurements as a table: the connection, then each slot, then each video slot.
 
-import type { RoomStats, SlotStats } from "@tercet/sdk";
+import type { RoomStats, SlotStats, VideoSlotStats } from "@tercet/sdk";
 import { h } from "../dom.js";
 
 export class Stats {
@@ -54,8 +54,28 @@ export class Stats {
         h("thead", {}, h("tr", {}, ...heads.map((head) => h("th", { scope: "col" }, head)))),
         h("tbody", {}, ...rows),
       ),
+      ...tableOfVideo(stats.video, nameOf),
     );
   }
+}
+
+/** Of those who are seen. */
+function tableOfVideo(slots: readonly VideoSlotStats[], nameOf: (id: string) => string): HTMLElement[] {
+  const rows = slots.flatMap(({ participant, width, height, framesPerSecond, bitrateBps, freezes }) => {
+    if (participant === null) return [];
+    const cells = [
+      height > 0 ? `${width}×${height}` : "–",
+      framesPerSecond.toFixed(0),
+      (bitrateBps / 1000).toFixed(0),
+      String(freezes),
+    ];
+    const name = nameOf(participant);
+    const head = h("th", { scope: "row", title: name }, name);
+    return [h("tr", {}, head, ...cells.map((text) => h("td", {}, text)))];
+  });
+  if (rows.length === 0) return [];
+  const heads = ["Video", "Size", "fps", "kbit/s", "Freezes"].map((head) => h("th", { scope: "col" }, head));
+  return [h("table", {}, h("thead", {}, h("tr", {}, ...heads)), h("tbody", {}, ...rows))];
 }
 
 /** Nothing was measured where nobody is heard. */

@@ -1,0 +1,99 @@
+// One's own camera: a click comes in, a track of the room goes out. Of a camera that is off nothing is left, so that its lamp
+// goes out; the mute of it is how others learn that at once.
+
+import type { Room } from "@tercet/sdk";
+
+export type CameraTrouble = "insecure" | "refused" | "missing" | "busy" | "ended";
+
+export class CameraError extends Error {
+  constructor(readonly trouble: CameraTrouble) {
+    super(SENTENCES[trouble]);
+  }
+}
+
+const SENTENCES: Record<CameraTrouble, string> = {
+  insecure: "Browsers give the camera only to pages served by HTTPS or from this machine.",
+  refused: "The camera was refused. Allow it in the browser's address bar to be seen.",
+  missing: "No camera was found. Connect one to be seen.",
+  ended: "The camera was disconnected, or its permission taken back.",
+  busy: "The camera can't be used now, maybe another program has it.",
+};
+
+export interface CameraHandlers {
+  /** The track of the room is another one, or none. */
+  changed(): void;
+  /** Tells the room whether the picture is withheld. */
+  mute(muted: boolean): Promise<void>;
+  /** The device was unplugged, or its permission taken back. */
+  ended(error: CameraError): void;
+}
+
+export class Camera {
+  readonly #room: Room;
+  readonly #handlers: CameraHandlers;
+  #isAsking = false;
+
+  constructor(room: Room, handlers: CameraHandlers) {
+    this.#room = room;
+    this.#handlers = handlers;
+  }
+
+  /** Rejects with a `CameraError`. */
+  async start(): Promise<void> {
+    if (this.#isAsking) return;
+    this.#isAsking = true;
+    try {
+      await this.#show(await openCamera());
+    } finally {
+      this.#isAsking = false;
+    }
+  }
+
+  async stop(): Promise<void> {
+    const { videoTrack, me } = this.#room;
+    if (!videoTrack) return;
+    end(videoTrack);
+    await this.#room.setVideoTrack(null);
+    this.#handlers.changed();
+    if (this.#room.state !== "closed" && !me.cameraMuted) await this.#handlers.mute(true);
+  }
+
+  async #show(track: MediaStreamTrack): Promise<void> {
+    const { me, state } = this.#room;
+    // People take their time with the browser's question, and may have left or lost the right to speak meanwhile.
+    if (state === "closed" || me.role === "listener") return end(track);
+    track.onended = () => {
+      void this.stop();
+      this.#handlers.ended(new CameraError("ended"));
+    };
+    await this.#room.setVideoTrack(track);
+    this.#handlers.changed();
+    if (me.cameraMuted) await this.#handlers.mute(false);
+  }
+}
+
+async function openCamera(): Promise<MediaStreamTrack> {
+  if (!navigator.mediaDevices) throw new CameraError("insecure");
+  const video = {
+    width: { ideal: 1280 },
+    height: { ideal: 720 },
+    frameRate: { ideal: 30 },
+    facingMode: "user",
+  };
+  const stream = await navigator.mediaDevices.getUserMedia({ video }).catch(refused);
+  const [track] = stream.getVideoTracks();
+  if (!track) throw new CameraError("missing");
+  return track;
+}
+
+function refused(error: unknown): never {
+  const name = error instanceof DOMException ? error.name : "";
+  if (name === "NotAllowedError" || name === "SecurityError") throw new CameraError("refused");
+  if (name === "NotFoundError" || name === "OverconstrainedError") throw new CameraError("missing");
+  throw new CameraError("busy");
+}
+
+function end(track: MediaStreamTrack): void {
+  track.onended = null;
+  track.stop();
+}
