@@ -337,7 +337,7 @@ export interface Room {
    * the room has none, or `connect` wasn't asked for `video`. Nothing is renegotiated; the former track isn't stopped.
    */
   setVideoTrack(track: MediaStreamTrack | null): Promise<void>;
-  /** As `mute`, for the picture. */
+  /** As `mute`, for the picture, which is then not sent at all. */
   muteCamera(muted: boolean): Promise<void>;
   /** Sees somebody in the first video slot for as long as they are there, speaking or not; `null` ends it. */
   watch(id: string | null): Promise<void>;

@@ -92,7 +92,7 @@ export class LiveRoom implements Room {
     this.#model = new RoomModel(entered.welcome, videoSlotCount);
     const tracks = { microphone: audioTrack, screen: null, camera: videoSlotCount > 0 ? videoTrack : null };
     // Closed from the start; the request follows.
-    this.#sending = new Sending(this.me, tracks, muted);
+    this.#sending = new Sending(this.me, tracks, muted, (camera) => this.#sendCamera(camera));
     const peer = { slotCount: this.#model.slots.length, videoSlotCount, tracks, red, dtx };
     this.#presence = new Presence(entrance, entered, peer, {
       carryOver: (session) => this.#carryOver(session),
@@ -335,8 +335,13 @@ export class LiveRoom implements Room {
   }
 
   async #send(origin: TrackOrigin, track: MediaStreamTrack | null): Promise<void> {
-    this.#sending.set(origin, track);
-    if (this.#state !== "closed") await this.#session.media.setTrack(origin, track);
+    const sent = this.#sending.set(origin, track);
+    if (this.#state !== "closed") await this.#session.media.setTrack(origin, sent);
+  }
+
+  #sendCamera(track: MediaStreamTrack | null): void {
+    // A connection that was closed from outside refuses, and is replaced by one that has the track.
+    if (this.#state !== "closed") this.#session.media.setTrack("camera", track).catch(() => {});
   }
 
   async #setMuted(track: TrackOrigin, muted: boolean): Promise<void> {

@@ -1,5 +1,5 @@
 // What one sends: a track of each origin comes in, and what was asked for and what the room holds decide whether it is
-// open. Nothing here knows of connections: a track that is disabled is silent, or black, on whichever it is sent.
+// open. A sound that is withheld is sent as silence, a picture not at all: nobody is to see it turn black.
 
 import type { Participant, TrackOrigin } from "./api.js";
 import { Muting } from "./muting.js";
@@ -15,21 +15,30 @@ export const MUTED = { microphone: "muted", screen: "screenMuted", camera: "came
 
 export class Sending {
   readonly tracks: Tracks;
+  readonly #cameraChanged: (sent: MediaStreamTrack | null) => void;
+  #camera: MediaStreamTrack | null = null;
   readonly #me: Pick<Participant, (typeof MUTED)[TrackOrigin]>;
   readonly #muting = { microphone: new Muting(), screen: new Muting(), camera: new Muting() };
 
-  /** `muted`: the microphone is closed from the start. */
-  constructor(me: Participant, tracks: Tracks, muted: boolean) {
+  /** `muted`: the microphone is closed from the start. `cameraChanged`: another picture is to be sent, or none. */
+  constructor(
+    me: Participant,
+    tracks: Tracks,
+    muted: boolean,
+    cameraChanged: (sent: MediaStreamTrack | null) => void,
+  ) {
     this.#me = me;
+    this.#cameraChanged = cameraChanged;
     this.tracks = { ...tracks };
     if (muted) this.#muting.microphone.ask(true);
-    this.apply();
+    this.#camera = this.#open();
   }
 
-  /** Before it is sent, so that not a packet of a muted participant's new microphone gets out. */
-  set(origin: TrackOrigin, track: MediaStreamTrack | null): void {
+  /** Returns what is to be sent. It is closed before, so that not a packet of a muted participant's new microphone gets out. */
+  set(origin: TrackOrigin, track: MediaStreamTrack | null): MediaStreamTrack | null {
     this.tracks[origin] = track;
-    this.apply();
+    this.#camera = this.#open();
+    return origin === "camera" ? this.#camera : track;
   }
 
   /** Takes down a wish. */
@@ -51,9 +60,19 @@ export class Sending {
 
   /** Again, after a change of oneself in the room. */
   apply(): void {
+    const camera = this.#open();
+    if (camera === this.#camera) return;
+    this.#camera = camera;
+    this.#cameraChanged(camera);
+  }
+
+  /** Enables what is open, and nothing else. Returns the picture to be sent. */
+  #open(): MediaStreamTrack | null {
     for (const origin of ORIGINS) {
       const track = this.tracks[origin];
       if (track) track.enabled = this.#muting[origin].isOpen(this.#me[MUTED[origin]]);
     }
+    const { camera } = this.tracks;
+    return camera?.enabled ? camera : null;
   }
 }

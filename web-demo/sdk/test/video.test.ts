@@ -86,19 +86,28 @@ test("a camera is set, replaced and withdrawn without an offer, and limited to w
   expect(FakeSocket.last.sent.filter(({ type }) => type === "offer")).toHaveLength(1);
 });
 
-test("a moderator's mute blacks the camera out, and one's own unmute lets it be seen again when granted", async () => {
+test("a picture that a moderator withholds isn't sent, and one's own unmute sends it again when granted", async () => {
   const videoTrack = fakeTrack();
   const room = await joined({ videoTrack });
   const muted = wireParticipant("me", { camera_muted: true });
   FakeSocket.last.say({ type: "participant_updated", participant: muted });
-  expect([room.me.cameraMuted, videoTrack.enabled]).toEqual([true, false]);
+  expect([room.me.cameraMuted, videoTrack.enabled, room.videoTrack, sent()]).toEqual([
+    true,
+    false,
+    videoTrack,
+    null,
+  ]);
+  const another = fakeTrack();
+  await room.setVideoTrack(another);
+  expect([another.enabled, sent()]).toEqual([false, null]);
+  await room.setVideoTrack(videoTrack);
   const unmuting = room.muteCamera(false);
   await settle();
   expect(FakeSocket.last.request("mute")).toMatchObject({ muted: false, track: "camera" });
   expect(videoTrack.enabled).toBe(false);
   FakeSocket.last.ok("mute");
   await unmuting;
-  expect(videoTrack.enabled).toBe(true);
+  expect([videoTrack.enabled, sent()]).toEqual([true, videoTrack]);
   const muting = room.muteParticipant("ann", { track: "camera" });
   await settle();
   expect(FakeSocket.last.request("mute_participant")).toMatchObject({ participant: "ann", track: "camera" });
@@ -165,18 +174,14 @@ test("whom one watches is asked for once, and again where the reply was lost", a
   await ending;
 });
 
-test("on another node one has the same camera, muted as it was, and watches the same", async () => {
+test("on another node one has the same camera, and watches the same", async () => {
   const TWO = "https://two.example.org";
   const videoTrack = fakeTrack();
   const room = await joined({ videoTrack, url: "https://one.example.org" }, undefined, { nodes: [TWO] });
-  for (const [type, asked] of [
-    ["mute", room.muteCamera(true)],
-    ["watch", room.watch("ann")],
-  ] as const) {
-    await settle();
-    FakeSocket.last.ok(type);
-    await asked;
-  }
+  const watching = room.watch("ann");
+  await settle();
+  FakeSocket.last.ok("watch");
+  await watching;
   const former = FakePeer.last;
   FakeSocket.last.say({ type: "closing", deadline_ms: 9_000, nodes: [TWO] });
   await vi.advanceTimersByTimeAsync(2_000);
@@ -186,7 +191,6 @@ test("on another node one has the same camera, muted as it was, and watches the 
     welcome({ session: { id: "s2", secret: "", resume_ms: 30_000, idle_ms: 30_000 } }),
   );
   await settle();
-  expect(FakeSocket.last.request("mute")).toMatchObject({ muted: true, track: "camera" });
   expect(FakeSocket.last.request("watch")).toMatchObject({ participant: "ann" });
   FakeSocket.last.reply("offer", answer());
   await settle();
@@ -199,6 +203,27 @@ test("on another node one has the same camera, muted as it was, and watches the 
   expect([former.transceivers[CAMERA]?.sender.track, sent()]).toEqual([null, videoTrack]);
   expect(watchedNow(room)).toEqual(["ann", null]);
   expect(room.videoSlots[0]?.track).toBe(line(7)?.receiver.track);
+});
+
+test("a camera that was withheld is so on another node too", async () => {
+  const options = { videoTrack: fakeTrack(), url: ["https://one.example.org", "https://two.example.org"] };
+  const room = await joined(options);
+  const muting = room.muteCamera(true);
+  await settle();
+  FakeSocket.last.ok("mute");
+  await muting;
+  FakeSocket.last.drop();
+  await vi.advanceTimersByTimeAsync(1);
+  FakeSocket.last.drop();
+  await vi.advanceTimersByTimeAsync(1_000);
+  FakeSocket.last.open();
+  FakeSocket.last.reply("join", welcome());
+  await settle();
+  expect(FakeSocket.last.request("mute")).toMatchObject({ muted: true, track: "camera" });
+  FakeSocket.last.reply("offer", answer());
+  await settle();
+  expect([room.url, sent()]).toEqual(["https://two.example.org", null]);
+  expect(room.me.cameraMuted).toBe(true);
 });
 
 test("of each video slot the frames, the size and the freezes are measured", () => {

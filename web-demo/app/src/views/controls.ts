@@ -60,17 +60,25 @@ export class Controls {
     const listens = me.role === "listener";
     const silent = me.muted || audioTrack === null;
     const label = listens ? "Listening" : silent ? "Unmute" : "Mute";
-    this.#mute.show(silent || listens ? ICONS.micOff : ICONS.mic, label);
+    this.#mute.show(silent || listens ? ICONS.micOff : ICONS.mic, label, listens ? "Listen" : label);
     this.#mute.button.disabled = listens;
     this.#mute.button.dataset.muted = String(silent);
     this.#mute.button.dataset.live = String(!silent && !listens);
-    this.#camera.show(videoTrack ? ICONS.camera : ICONS.cameraOff, videoTrack ? "Stop video" : "Start video");
+    this.#camera.show(
+      videoTrack ? ICONS.camera : ICONS.cameraOff,
+      videoTrack ? "Stop video" : "Start video",
+      "Video",
+    );
     this.#camera.button.disabled = listens;
     this.#camera.button.dataset.live = String(videoTrack !== null);
-    this.#hand.show(ICONS.hand, me.handRaised ? "Lower" : "Hand up");
-    this.#hand.button.ariaLabel = me.handRaised ? "Lower your hand" : null;
+    this.#hand.show(ICONS.hand, me.handRaised ? "Lower" : "Hand up", me.handRaised ? "Lower" : "Hand");
+    this.#hand.button.ariaLabel = me.handRaised ? "Lower your hand" : "Hand up";
     this.#hand.button.dataset.raised = String(me.handRaised);
-    this.#share.show(ICONS.share, sharedAudio ? "Stop sharing" : "Share sound");
+    this.#share.show(
+      ICONS.share,
+      sharedAudio ? "Stop sharing" : "Share sound",
+      sharedAudio ? "Stop" : "Share",
+    );
     this.#share.button.disabled = listens;
     this.#share.button.dataset.live = String(sharedAudio !== null);
     this.#call.button.hidden = this.#room.dialRights === null;
@@ -108,10 +116,16 @@ class Control {
     }
   }
 
-  show(strokes: string, label: string): void {
+  /** `short` is what a narrow screen has place for. */
+  show(strokes: string, label: string, short = label): void {
     if (this.button.dataset.label === label) return;
     this.button.dataset.label = label;
+    this.button.ariaLabel = short === label ? null : label;
     const key = this.#key && h("kbd", { ariaHidden: "true" }, this.#key);
-    this.button.replaceChildren(icon(strokes), h("span", {}, label, key));
+    this.button.replaceChildren(
+      icon(strokes),
+      h("span", { className: "label" }, label, key),
+      h("span", { className: "short" }, short),
+    );
   }
 }

@@ -149,6 +149,10 @@ export class Person {
     if (!this.#menu) {
       const summary = h("summary", { title: "Actions", data: { testid: "actions" } }, icon(ICONS.dots));
       this.#menu = h("details", { className: "menu" }, summary, items);
+      // Below the last row there may be no place for it.
+      this.#menu.ontoggle = () => {
+        if (this.#menu?.open) this.#menu.lastElementChild?.scrollIntoView({ block: "nearest" });
+      };
       this.element.append(this.#menu);
     } else {
       this.#menu.lastElementChild?.replaceWith(items);

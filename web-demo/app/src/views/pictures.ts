@@ -73,7 +73,7 @@ class Tile {
       { type: "button", className: "tile-watch", onclick },
       this.#video,
       this.#name,
-      h("span", { className: "tile-pin", ariaHidden: "true" }, icon(ICONS.eye)),
+      h("span", { className: "tile-pin", ariaHidden: "true" }, icon(ICONS.eye), h("span", {}, "Watching")),
     );
     const size = slot.index === 0 ? "tile-large" : "tile-small";
     const data = { testid: "video-slot", index: String(slot.index) };
