@@ -20,6 +20,7 @@ use crate::http::{self, Node, Stop};
 use crate::media::WorkerPool;
 use crate::phones;
 use crate::shutdown::Signals;
+use crate::whip::Whip;
 
 /// Worker events under way to the control plane; a worker keeps its own backlog beyond.
 const WORKER_EVENTS_MAX: usize = 8192;
@@ -100,6 +101,7 @@ async fn run(config: Arc<Config>) -> anyhow::Result<()> {
         cluster: cluster.clone(),
         zones: Arc::new(zones),
         dialler: phones.as_ref().map(|phones| phones.dialler()),
+        whip: Whip::new(),
     };
     let (stop_http, http_stopped) = oneshot::channel::<()>();
     let mut server = tokio::spawn(http::listen(listener, http::router(node), http_stopped));

@@ -121,6 +121,19 @@ impl Ingest {
     /// # Errors
     /// Why it goes no further.
     pub fn handle(&mut self, now: Instant, rtp: IncomingRtp) -> Result<AudioPacket, Dropped> {
+        self.handle_measured(now, rtp, |_| None)
+    }
+
+    /// As [`Ingest::handle`]; a packet without level that passed everything before is measured.
+    ///
+    /// # Errors
+    /// Why it goes no further.
+    pub fn handle_measured(
+        &mut self,
+        now: Instant,
+        rtp: IncomingRtp,
+        measure: impl FnOnce(&IncomingRtp) -> Option<Level>,
+    ) -> Result<AudioPacket, Dropped> {
         self.gate.pass()?;
         if !self.allowance.take(now) {
             return Err(Dropped::Flood);
@@ -131,7 +144,7 @@ impl Ingest {
         let IncomingRtp { ssrc, seq, timestamp, .. } = rtp;
         let numbers = RtpNumbers { ssrc, seq, timestamp, is_padding: rtp.payload.is_empty() };
         let seq = self.numbering.place(now, numbers)?;
-        let level = rtp.level.ok_or(Dropped::NoLevel)?;
+        let level = rtp.level.or_else(|| measure(&rtp)).ok_or(Dropped::NoLevel)?;
         Ok(AudioPacket {
             source: self.source,
             epoch: self.numbering.epoch(),

@@ -67,6 +67,18 @@ pub enum Transport {
     Webrtc,
     /// SIP: a phone.
     Sip,
+    /// WHIP: an encoder, such as OBS or FFmpeg.
+    Whip,
+    /// WHEP: a player.
+    Whep,
+}
+
+impl Transport {
+    /// Whether what a client wants comes over HTTP, one request at a time: there is no socket by which it could be told of
+    /// anything, and its session is over when its media is.
+    pub fn is_over_http(self) -> bool {
+        matches!(self, Transport::Whip | Transport::Whep)
+    }
 }
 
 /// Somebody in the room.
@@ -78,7 +90,7 @@ pub struct WireParticipant {
     pub name: String,
     /// What they may do.
     pub role: Role,
-    /// How they are attached: by a browser, or by phone.
+    /// How they are attached: by a browser, by phone, by an encoder or player.
     pub transport: Transport,
     /// How their voice stands among the others.
     pub standing: Standing,

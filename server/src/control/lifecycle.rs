@@ -71,7 +71,7 @@ impl Control {
         }
         // Whoever comes anew in place of a former session takes no more than that had.
         let worker = match transport {
-            Transport::Webrtc => {
+            Transport::Webrtc | Transport::Whip | Transport::Whep => {
                 self.place(&room_id).or_else(|| former.and_then(|_| self.least_loaded(|_| true)))
             }
             Transport::Sip => self.phones,
@@ -130,6 +130,7 @@ impl Control {
         let session = Session::new(NewSession {
             participant: participant_id.clone(),
             room: room_id.clone(),
+            transport,
             source: participant.tracks.microphone.source,
             endpoint,
             worker,
@@ -154,6 +155,7 @@ impl Control {
             gates: ByOrigin::each(|origin| participant.gate(origin)),
             red: settings.red,
             video_slots_max: settings.video_slots.into(),
+            is_over_http: transport.is_over_http(),
         };
         self.command(worker, WorkerCommand::Open(open));
         let standing = rank(participant.standing);

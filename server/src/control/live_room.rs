@@ -49,6 +49,12 @@ pub(super) struct LiveRoom {
 }
 
 impl LiveRoom {
+    /// Whether anybody publishes, on whatever node, or this participant.
+    pub(super) fn is_live(&self, participant: Option<&ParticipantId>) -> bool {
+        let mut those = self.room.participants().filter(|it| participant.is_none_or(|id| it.id == *id));
+        those.any(|it| it.tracks.iter().any(|(_, track)| track.publishing))
+    }
+
     pub(super) fn new(room: Room) -> LiveRoom {
         LiveRoom {
             room,

@@ -47,9 +47,17 @@ impl Control {
                     self.answered(now, session, request, result);
                 }
             }
-            WorkerEvent::Connected { endpoint } => debug!(%endpoint, "media connected"),
-            WorkerEvent::Disconnected { endpoint } => debug!(%endpoint, "media disconnected"),
+            WorkerEvent::Connected { endpoint } => {
+                debug!(%endpoint, "media connected");
+                self.media_flows(now, endpoint, true);
+            }
+            WorkerEvent::Disconnected { endpoint } => {
+                debug!(%endpoint, "media disconnected");
+                self.media_flows(now, endpoint, false);
+            }
             WorkerEvent::PublishingStarted { endpoint, origin } => {
+                // An encoder that checks its connection no more sends all the same.
+                self.media_flows(now, endpoint, true);
                 self.publishing(now, endpoint, origin, true)
             }
             WorkerEvent::PublishingEnded { endpoint, origin } => {
@@ -98,6 +106,13 @@ impl Control {
             WorkerEvent::ScreenChanged { worker, room, source } => {
                 self.screen_changed(now, worker, &room, source)
             }
+        }
+    }
+
+    fn media_flows(&mut self, now: Instant, endpoint: EndpointId, flows: bool) {
+        let session = self.by_endpoint.get(&endpoint).and_then(|id| self.sessions.get_mut(id));
+        if let Some(session) = session.filter(|session| session.transport.is_over_http()) {
+            session.send(now, Outgoing::Media(flows));
         }
     }
 

@@ -22,7 +22,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use selector::Params;
-use tercet_core::{EndpointId, RoomId, SessionId};
+use tercet_core::{EndpointId, ParticipantId, RoomId, SessionId};
 use tercet_protocol::{ClientMessage, ErrorCode, ProtocolError, Transport, WireCall};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::MissedTickBehavior;
@@ -80,6 +80,12 @@ pub(crate) enum ControlInput {
     /// Which rooms are open here.
     Rooms {
         reply: oneshot::Sender<Vec<RoomSummary>>,
+    },
+    /// Whether anybody in a room publishes, or this participant.
+    IsLive {
+        room: RoomId,
+        participant: Option<ParticipantId>,
+        reply: oneshot::Sender<bool>,
     },
     SocketClosed {
         from: Attached,

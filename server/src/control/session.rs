@@ -6,7 +6,7 @@ use std::time::Instant;
 use selector::SourceId;
 use subtle::ConstantTimeEq;
 use tercet_core::{EndpointId, NodeId, ParticipantId, RoomId, SessionId};
-use tercet_protocol::{ErrorCode, ProtocolError, Role, ServerMessage};
+use tercet_protocol::{ErrorCode, ProtocolError, Role, ServerMessage, Transport};
 use tokio::sync::mpsc::{self, error::TrySendError};
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
@@ -21,6 +21,8 @@ pub(crate) enum Outgoing {
     Text(Utf8Bytes),
     /// Close the WebSocket with this code (RFC 6455, section 7.4).
     Close(u16),
+    /// Media flows, or has stopped: told only to those who serve a client over HTTP, and end its session by that.
+    Media(bool),
 }
 
 /// The sending side of a client's WebSocket: bounded. A client that doesn't read loses its
@@ -52,6 +54,7 @@ pub(super) struct Session {
     former_secret: Option<String>,
     pub(super) participant: ParticipantId,
     pub(super) room: RoomId,
+    pub(super) transport: Transport,
     /// Its voice.
     pub(super) source: SourceId,
     pub(super) endpoint: EndpointId,
@@ -89,6 +92,7 @@ pub(super) struct Session {
 pub(super) struct NewSession {
     pub(super) participant: ParticipantId,
     pub(super) room: RoomId,
+    pub(super) transport: Transport,
     pub(super) source: SourceId,
     pub(super) endpoint: EndpointId,
     pub(super) worker: WorkerId,
@@ -110,6 +114,7 @@ impl Session {
             former_secret: None,
             participant: new.participant,
             room: new.room,
+            transport: new.transport,
             source: new.source,
             endpoint: new.endpoint,
             worker: new.worker,
@@ -200,6 +205,7 @@ mod tests {
         Session::new(NewSession {
             participant: "ada".into(),
             room: "r".into(),
+            transport: Transport::Webrtc,
             source: SourceId(1),
             endpoint: EndpointId(1),
             worker: WorkerId(0),

@@ -9,6 +9,7 @@ mod routing;
 mod signalling;
 mod trace;
 mod websocket;
+mod whip;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -33,6 +34,7 @@ use crate::cluster::{ClusterHandle, ZoneMap};
 use crate::config::Config;
 use crate::control::{ControlHandle, RETRY_AFTER};
 use crate::phones::Dialler;
+use crate::whip::Whip;
 
 /// What the handlers share.
 #[derive(Clone)]
@@ -51,6 +53,8 @@ pub(crate) struct Node {
     pub(crate) zones: Arc<ZoneMap>,
     /// Makes calls, where there are phones.
     pub(crate) dialler: Option<Dialler>,
+    /// Encoders and players.
+    pub(crate) whip: Whip,
 }
 
 /// How far the end of a node is.
@@ -95,6 +99,7 @@ pub(crate) fn router(node: Node) -> Router {
         .route("/console", get(assets::console))
         .route("/console/", get(assets::console_without_slash))
         .merge(signalling)
+        .merge(whip::router(&node))
         .merge(sdk)
         .fallback(get(assets::demo))
         .with_state(node)
@@ -216,6 +221,7 @@ mod tests {
             cluster: None,
             zones: Arc::default(),
             dialler: None,
+            whip: Whip::new(),
         });
         let ready = (StatusCode::OK, None);
         assert_eq!(readiness(&router).await, ready);

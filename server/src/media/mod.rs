@@ -7,6 +7,7 @@ mod crossing;
 mod demux;
 mod fanout;
 mod lines;
+mod meter;
 mod metrics;
 mod peer;
 mod plane;
@@ -32,6 +33,7 @@ pub(crate) use crossing::{
 };
 pub(crate) use peer::{Answer, OfferError};
 pub(crate) use pool::{Handle as WorkerHandle, WorkerPool};
+pub(crate) use sdp::{attributes, mid_of, sections};
 pub(crate) use trace::{TraceReceiver, TraceSender, Traced, What, trace};
 
 /// Which worker thread.
@@ -87,6 +89,8 @@ pub(crate) struct OpenEndpoint {
     pub(crate) red: bool,
     /// How many video slots it may have.
     pub(crate) video_slots_max: usize,
+    /// It is an encoder's or a player's: ICE is full for those who need it, and audio without levels is measured.
+    pub(crate) is_over_http: bool,
 }
 
 /// What a worker tells the control plane.

@@ -135,6 +135,7 @@ impl Peer {
         crypto: &SharedCrypto,
         candidates: &[SocketAddr],
         limits: PeerLimits,
+        is_lite: bool,
         offer: &str,
     ) -> Result<(Peer, Answer), OfferError> {
         // Whoever has nothing to do with video pays nothing for it.
@@ -146,7 +147,7 @@ impl Peer {
             // on AES-256-GCM.
             .set_dtls_version(DtlsVersion::Dtls12)
             .set_rtp_mode(true)
-            .set_ice_lite(true)
+            .set_ice_lite(is_lite)
             .set_stats_interval(None)
             .set_extension_map(extensions(has_video))
             .clear_codecs()

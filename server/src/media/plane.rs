@@ -30,6 +30,7 @@ use tracing::{debug, info, warn};
 
 use super::crossing::{Crossing, CrossingSender, News};
 use super::demux::{Claim, Demux};
+use super::meter::Meter;
 use super::metrics::WorkerMetrics;
 use super::peer::{DatagramError, Peer, PeerEvent, PeerLimits};
 use super::socket::Sent;
@@ -77,6 +78,7 @@ pub(super) struct Plane {
 struct Endpoint {
     room: RoomId,
     limits: PeerLimits,
+    is_over_http: bool,
     tracks: ByAudio<Track>,
     camera: Camera,
     /// New addresses that it may come from.
@@ -103,6 +105,8 @@ struct Track {
     arrived_at: Option<Instant>,
     /// Its client was told that its audio has no level.
     level_missing: bool,
+    /// Measures what comes without level, if it ever did and may.
+    meter: Option<Meter>,
 }
 
 /// The part of a room that lives here.

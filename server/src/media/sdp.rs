@@ -2,6 +2,11 @@
 
 use str0m::media::Mid;
 
+/// Whether an offer is of FFmpeg, which sends checks and answers none.
+pub(super) fn knows_ice_lite_only(offer: &str) -> bool {
+    offer.lines().any(|line| line.trim_end() == "s=FFmpegPublishSession")
+}
+
 /// The offer as str0m gets it: the audio lines on which the client only receives are stopped ones there, since what is
 /// sent on them is ours to send. And the `mid`s of these.
 pub(super) fn without_streams(offer: &str) -> (String, Vec<Mid>) {
@@ -69,17 +74,19 @@ pub(super) fn polished<'a>(
 }
 
 /// What stands before the first m-line, and each of them with what belongs to it (RFC 8866, section 5).
-fn sections(sdp: &str) -> impl Iterator<Item = &str> {
+pub(crate) fn sections(sdp: &str) -> impl Iterator<Item = &str> {
     let begins = sdp.match_indices("m=").map(|(at, _)| at).filter(|&at| sdp[..at].ends_with('\n'));
     let ends: Vec<usize> = begins.chain([sdp.len()]).collect();
     ends.into_iter().scan(0, |begin, end| Some(&sdp[std::mem::replace(begin, end)..end]))
 }
 
-fn mid_of(section: &str) -> Option<&str> {
+/// The name of an m-line (RFC 5888).
+pub(crate) fn mid_of(section: &str) -> Option<&str> {
     attributes(section).find_map(|attribute| attribute.strip_prefix("mid:"))
 }
 
-fn attributes(section: &str) -> impl Iterator<Item = &str> {
+/// The `a=` lines of a section, without `a=`.
+pub(crate) fn attributes(section: &str) -> impl Iterator<Item = &str> {
     section.lines().filter_map(|line| line.strip_prefix("a=")).map(str::trim_end)
 }
 

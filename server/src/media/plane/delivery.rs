@@ -17,7 +17,11 @@ impl Plane {
         };
         let track = &mut endpoint.tracks[origin];
         track.arrived_at = Some(now);
-        let packet = match track.ingest.handle(now, rtp) {
+        let meter = &mut track.meter;
+        let is_measured = endpoint.is_over_http;
+        let measure =
+            |rtp: &IncomingRtp| is_measured.then(|| meter.get_or_insert_default().level(rtp)).flatten();
+        let packet = match track.ingest.handle_measured(now, rtp, measure) {
             Ok(packet) => packet,
             Err(dropped) => {
                 let is_news =

@@ -17,6 +17,7 @@ use super::video::Camera;
 use super::{Endpoint, LocalRoom, Plane, SELECTION_INTERVAL, Track};
 use crate::media::crossing::{Crossing, News};
 use crate::media::peer::{Peer, PeerLimits};
+use crate::media::sdp;
 use crate::media::trace::{Tracer, What};
 use crate::media::{Answer, OfferError, OpenEndpoint, WorkerEvent};
 
@@ -56,7 +57,7 @@ impl Plane {
         let track = |origin: AudioOrigin| {
             let (source, gate) = (open.sources[origin.into()], open.gates[origin.into()]);
             let ingest = Ingest::new(source, gate, now);
-            Track { source, ingest, publishing: false, arrived_at: None, level_missing: false }
+            Track { source, ingest, publishing: false, arrived_at: None, level_missing: false, meter: None }
         };
         let endpoint = Endpoint {
             tracks: ByAudio::each(track),
@@ -67,6 +68,7 @@ impl Plane {
                 video_slots: open.video_slots_max,
                 red: open.red,
             },
+            is_over_http: open.is_over_http,
             address_allowance: Allowance::new(ADDRESS_RATE_PER_S, ADDRESS_BURST, now),
             data_refused_at: None,
             data_allowance: Allowance::new(DATA_RATE_PER_S, DATA_BURST, now),
@@ -85,12 +87,13 @@ impl Plane {
         &mut self,
         now: Instant,
         id: EndpointId,
-        sdp: &str,
+        offer: &str,
         fresh: bool,
     ) -> Result<Answer, OfferError> {
         let endpoint = self.endpoints.get(&id).ok_or(OfferError::NoConnection)?;
         let is_new = fresh || !endpoint.had_peer;
-        let answer = if is_new { self.offer_fresh(now, id, sdp)? } else { self.offer_again(now, id, sdp)? };
+        let answer =
+            if is_new { self.offer_fresh(now, id, offer)? } else { self.offer_again(now, id, offer)? };
         self.pump(now, id);
         if is_new {
             self.attach_to_shards(id, answer.slots());
@@ -106,12 +109,13 @@ impl Plane {
         &mut self,
         now: Instant,
         id: EndpointId,
-        sdp: &str,
+        offer: &str,
     ) -> Result<Answer, OfferError> {
         let endpoint = self.endpoints.get(&id).ok_or(OfferError::NoConnection)?;
         let (crypto, candidates, limits) = (&self.crypto, &self.candidates, endpoint.limits);
+        let is_lite = !endpoint.is_over_http || sdp::knows_ice_lite_only(offer);
         let made = catch_unwind(AssertUnwindSafe(|| {
-            Peer::answer(now, crypto, candidates, limits, sdp).map(|(mut peer, answer)| {
+            Peer::answer(now, crypto, candidates, limits, is_lite, offer).map(|(mut peer, answer)| {
                 let ufrag = peer.ice_ufrag();
                 (peer, answer, ufrag)
             })

@@ -129,6 +129,7 @@ impl World {
             gates: ByOrigin::each(|_| Gate::Open),
             red: false,
             video_slots_max: 4,
+            is_over_http: false,
         };
         self.plane.command(self.now, WorkerCommand::Open(open));
         self.clients.push(Client {

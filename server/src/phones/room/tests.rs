@@ -62,8 +62,17 @@ impl Hall {
             });
             let gates = ByOrigin::each(|_| Gate::Open);
             let (endpoint, room_id, audio) = (endpoint(phone), "hall".into(), audio.clone());
-            let (red, video_slots_max) = (false, 0);
-            room.add(&OpenEndpoint { endpoint, room: room_id, audio, sources, gates, red, video_slots_max });
+            let (red, video_slots_max, is_over_http) = (false, 0, false);
+            room.add(&OpenEndpoint {
+                endpoint,
+                room: room_id,
+                audio,
+                sources,
+                gates,
+                red,
+                video_slots_max,
+                is_over_http,
+            });
         }
         Hall { now, room, ticks: 0, heard: vec![SILENCE; phones], crossed: Vec::new() }
     }

@@ -1,0 +1,360 @@
+//! `/whip/{room}` and `/whep/{room}`: encoders and players (RFC 9725, draft-ietf-wish-whep-04).
+//!
+//! This file reads and bounds requests and writes answers; what they mean is `whip`'s.
+
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::body::to_bytes;
+use axum::extract::{Path, Query, Request, State};
+use axum::http::header::{
+    ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, ETAG, HeaderName, IF_MATCH, LINK, LOCATION,
+    RETRY_AFTER, WWW_AUTHENTICATE,
+};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use serde::Deserialize;
+use tercet_core::{ParticipantId, RoomId};
+use tercet_protocol::{ErrorCode, Role};
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+use tower_http::cors::CorsLayer;
+
+use super::demo::refuse;
+use super::listener::Sender;
+use super::{Node, allowed_origins, bearer, from_this_machine, routing};
+use crate::access::{AccessError, Claims};
+use crate::control::{ControlInput, RETRY_AFTER as SOON};
+use crate::whip::{
+    Ask, Attempt, Entry, Fragment, Kind, Offer, Opened, Opening, Patched, Precondition, Problem, ice_servers,
+    open,
+};
+
+const SDP: HeaderValue = HeaderValue::from_static("application/sdp");
+const FRAGMENT: HeaderValue = HeaderValue::from_static("application/trickle-ice-sdpfrag");
+
+/// RFC 9725, section 4.2: which bodies an endpoint takes.
+const ACCEPT_POST: HeaderName = HeaderName::from_static("accept-post");
+const FORWARDED_FOR: &str = "x-forwarded-for";
+
+/// An offer of two dozen m-lines, twice over.
+const BODY_BYTES_MAX: usize = 64 * 1024;
+
+/// How long a body may take to arrive whole.
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What a player may ask for in its URL.
+#[derive(Deserialize)]
+struct Wanted {
+    /// Whom to hear, and nobody else.
+    participant: Option<String>,
+}
+
+/// The routes of both.
+pub(super) fn router(node: &Node) -> Router<Node> {
+    // Eyevinn's client sends `ETag` where `If-Match` is meant.
+    let cors = CorsLayer::new()
+        .allow_methods([Method::GET, Method::HEAD, Method::POST, Method::PATCH, Method::DELETE])
+        .allow_headers([AUTHORIZATION, CONTENT_TYPE, IF_MATCH, ETAG, ACCEPT])
+        .expose_headers([LOCATION, ETAG, LINK, RETRY_AFTER])
+        .allow_origin(allowed_origins(&node.config));
+    let whip = |node, path, query, request| begin(Kind::Whip, node, path, query, request);
+    let whep = |node, path, query, request| begin(Kind::Whep, node, path, query, request);
+    let session = get(look).patch(patch).delete(end);
+    Router::new()
+        .route("/whip/{room}", post(whip).get(no_content).options(options))
+        .route("/whep/{room}", post(whep).get(no_content).head(description).options(options))
+        .route("/whip/{room}/{session}", session.clone())
+        .route("/whep/{room}/{session}", session)
+        .route_layer(from_fn_with_state(node.clone(), from_this_machine))
+        .route_layer(cors)
+        .route_layer(from_fn(accept_post))
+}
+
+/// RFC 9725, section 4.2: "SHOULD include an "Accept-Post" header", in what answers OPTIONS.
+async fn accept_post(request: Request, next: Next) -> Response {
+    let is_options = request.method() == Method::OPTIONS;
+    let mut response = next.run(request).await;
+    if is_options {
+        response.headers_mut().insert(ACCEPT_POST, SDP);
+    }
+    response
+}
+
+async fn options() -> StatusCode {
+    StatusCode::OK
+}
+
+/// What is kept free for later versions of the protocol.
+async fn no_content(State(node): State<Node>, Path(room): Path<String>, headers: HeaderMap) -> Response {
+    match claims_of(&node, &headers).and_then(|(claims, _)| for_room(claims, &room)) {
+        Ok(_) => StatusCode::NO_CONTENT.into_response(),
+        Err(problem) => respond(problem),
+    }
+}
+
+/// Whether there is something to play here, for a player that asks before it offers.
+async fn description(state: State<Node>, path: Path<String>, headers: HeaderMap) -> Response {
+    let response = no_content(state, path, headers).await;
+    match response.status() {
+        StatusCode::NO_CONTENT => (StatusCode::OK, [(CONTENT_TYPE, SDP)]).into_response(),
+        _ => response,
+    }
+}
+
+/// A new session.
+async fn begin(
+    kind: Kind,
+    State(node): State<Node>,
+    Path(room): Path<String>,
+    Query(wanted): Query<Wanted>,
+    request: Request,
+) -> Response {
+    let path = request.uri().path().trim_end_matches('/').to_owned();
+    let Opened { id, etag, answer } = match try_begin(kind, &node, &room, wanted, request).await {
+        Ok(opened) => opened,
+        Err(problem) => return respond(problem),
+    };
+    let mut response = (StatusCode::CREATED, answer).into_response();
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, SDP);
+    for (name, value) in [(LOCATION, format!("{path}/{id}")), (ETAG, etag)] {
+        if let Ok(value) = HeaderValue::from_str(&value) {
+            headers.insert(name, value);
+        }
+    }
+    for server in ice_servers(&node.config) {
+        if let Ok(value) = HeaderValue::from_str(&server) {
+            headers.append(LINK, value);
+        }
+    }
+    response
+}
+
+async fn try_begin(
+    kind: Kind,
+    node: &Node,
+    room: &str,
+    wanted: Wanted,
+    request: Request,
+) -> Result<Opened, Problem> {
+    let attempt = attempt(node, &request)?;
+    let _place = node.whip.door.try_acquire().map_err(|_| {
+        Problem::unavailable(ErrorCode::Overloaded, "too many others are waiting for an answer")
+    })?;
+    let (claims, token) = claims_of(node, request.headers())?;
+    let claims = for_room(claims, room)?;
+    if kind == Kind::Whip && claims.role == Role::Listener {
+        let message = "the token is a listener's, who may not publish";
+        return Err(Problem::new(StatusCode::FORBIDDEN, ErrorCode::Forbidden, message));
+    }
+    let token = token.to_owned();
+    check_type(request.headers(), &SDP)?;
+    let offer = Offer::read(kind, &body(request).await?)?;
+    if node.is_draining() || !node.config.cluster.role.has_sessions() {
+        let message = "this node takes no encoders and players: go to another";
+        return Err(Problem::unavailable(ErrorCode::Overloaded, message));
+    }
+    if kind == Kind::Whep && !is_live(node, room, wanted.participant.as_deref()).await {
+        let message = "nobody publishes here at the moment";
+        return Err(Problem::new(StatusCode::CONFLICT, ErrorCode::NoSuchRoom, message).retry_after(SOON));
+    }
+    let participant = wanted.participant.filter(|_| kind == Kind::Whep);
+    let resume = Duration::from_millis(node.config.session.resume_ms);
+    let opening = Opening { kind, claims, token, offer, participant, attempt, resume };
+    open(node.control.clone(), node.whip.table.clone(), opening).await
+}
+
+/// Whether there is something to hear. Of a room that is on other nodes only, this one knows no more than that.
+async fn is_live(node: &Node, room: &str, participant: Option<&str>) -> bool {
+    let (id, participant) = (RoomId::from(room), participant.map(ParticipantId::from));
+    let is_live = node.control.ask(|reply| ControlInput::IsLive { room: id, participant, reply }).await;
+    is_live.unwrap_or(false) || routing::is_elsewhere(node, room).await
+}
+
+/// One more attempt of whoever asks, or too many.
+fn attempt(node: &Node, request: &Request) -> Result<Attempt, Problem> {
+    let from = source_of(request);
+    node.whip.attempts.begin(Instant::now(), from).map_err(|wait| {
+        let message = "too many requests from this address came to nothing";
+        let problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, ErrorCode::RateLimited, message);
+        problem.retry_after(wait)
+    })
+}
+
+/// Where a request comes from: a proxy on this machine is believed when it says for whom it asks.
+fn source_of(request: &Request) -> IpAddr {
+    let sender = request.extensions().get::<Sender>().map(|sender| sender.0.ip());
+    let sender = sender.unwrap_or(IpAddr::from([0, 0, 0, 0]));
+    let forwarded = request.headers().get_all(FORWARDED_FOR).iter().next_back();
+    let forwarded = forwarded.and_then(|value| value.to_str().ok()?.rsplit(',').next()?.trim().parse().ok());
+    forwarded.filter(|_| sender.is_loopback()).unwrap_or(sender)
+}
+
+/// A look at a session, which says no more than that it is there.
+async fn look(
+    State(node): State<Node>,
+    Path((room, id)): Path<(String, String)>,
+    request: Request,
+) -> Response {
+    match session(&node, &room, &id, &request) {
+        Ok(_) => StatusCode::NO_CONTENT.into_response(),
+        Err(problem) => respond(problem),
+    }
+}
+
+/// The end of a session. Entity-tags don't matter here.
+async fn end(
+    State(node): State<Node>,
+    Path((room, id)): Path<(String, String)>,
+    request: Request,
+) -> Response {
+    let entry = session(&node, &room, &id, &request);
+    let ended = async {
+        let (ended, end) = oneshot::channel();
+        let asks = entry?.asks;
+        asks.send(Ask::End { ended }).await.map_err(|_| Problem::gone())?;
+        end.await.map_err(|_| Problem::gone())
+    };
+    match ended.await {
+        Ok(()) => StatusCode::OK.into_response(),
+        Err(problem) => respond(problem),
+    }
+}
+
+/// More of ICE: candidates, or a restart.
+async fn patch(
+    State(node): State<Node>,
+    Path((room, id)): Path<(String, String)>,
+    request: Request,
+) -> Response {
+    let patched = async {
+        let asks = session(&node, &room, &id, &request)?.asks;
+        check_type(request.headers(), &FRAGMENT)?;
+        let precondition = precondition(request.headers());
+        let fragment = Fragment::read(&body(request).await?)?;
+        let (reply, patched) = oneshot::channel();
+        asks.send(Ask::Patch { precondition, fragment, reply }).await.map_err(|_| Problem::gone())?;
+        patched.await.unwrap_or_else(|_| Err(Problem::gone()))
+    };
+    match patched.await {
+        Ok(Patched::Trickled) => StatusCode::NO_CONTENT.into_response(),
+        Ok(Patched::Restarted { etag, fragment }) => {
+            let mut response = (StatusCode::OK, [(CONTENT_TYPE, FRAGMENT)], fragment).into_response();
+            if let Ok(etag) = HeaderValue::from_str(&etag) {
+                response.headers_mut().insert(ETAG, etag);
+            }
+            response
+        }
+        Err(problem) => respond(problem),
+    }
+}
+
+/// The session of a URL, for whoever made it.
+fn session(node: &Node, room: &str, id: &str, request: &Request) -> Result<Entry, Problem> {
+    let token = bearer(request.headers()).ok_or_else(unauthorized)?;
+    let entry = node.whip.table.find(id).filter(|entry| {
+        let kind = if request.uri().path().starts_with("/whip/") { Kind::Whip } else { Kind::Whep };
+        entry.kind == kind && entry.room == room
+    });
+    if entry.as_ref().is_some_and(|entry| entry.was_made_with(token)) {
+        return entry.ok_or_else(Problem::gone);
+    }
+    let (claims, _) = claims_of(node, request.headers())?;
+    let claims = for_room(claims, room)?;
+    let entry = entry.ok_or_else(Problem::gone)?;
+    if !entry.is_of(&claims) {
+        let message = "the session is somebody else's";
+        return Err(Problem::new(StatusCode::FORBIDDEN, ErrorCode::Forbidden, message));
+    }
+    Ok(entry)
+}
+
+/// RFC 9110, section 13.1.1; a strong comparison, so weak entity-tags match nothing.
+fn precondition(headers: &HeaderMap) -> Precondition {
+    let mut values = headers.get_all(IF_MATCH).iter().peekable();
+    if values.peek().is_none() {
+        return match headers.get(ETAG).and_then(|value| value.to_str().ok()) {
+            Some(tag) => Precondition::Tags(vec![tag.trim().to_owned()]),
+            None => Precondition::None,
+        };
+    }
+    let values = values.filter_map(|value| value.to_str().ok());
+    let tags: Vec<String> =
+        values.flat_map(|value| value.split(',')).map(|tag| tag.trim().to_owned()).collect();
+    if tags.iter().any(|tag| tag == "*") { Precondition::Any } else { Precondition::Tags(tags) }
+}
+
+/// RFC 9725, section 4.2: 415 for what is of another type.
+fn check_type(headers: &HeaderMap, wanted: &HeaderValue) -> Result<(), Problem> {
+    let wanted = wanted.to_str().unwrap_or_default();
+    let given = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let essence = given.split(';').next().unwrap_or_default().trim();
+    if essence.eq_ignore_ascii_case(wanted) {
+        return Ok(());
+    }
+    let message = format!("the body has to be {wanted}");
+    Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, ErrorCode::BadMessage, message))
+}
+
+/// The body of a request: text, not too long, in time.
+async fn body(request: Request) -> Result<String, Problem> {
+    let too_large = || {
+        let message = format!("a body has at most {BODY_BYTES_MAX} bytes");
+        Problem::new(StatusCode::PAYLOAD_TOO_LARGE, ErrorCode::BadMessage, message)
+    };
+    let length = request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+    if length.is_some_and(|length: usize| length > BODY_BYTES_MAX) {
+        return Err(too_large());
+    }
+    match timeout(BODY_TIMEOUT, to_bytes(request.into_body(), BODY_BYTES_MAX)).await {
+        Ok(Ok(bytes)) => String::from_utf8(bytes.into()).map_err(|_| Problem::bad("the body is not UTF-8")),
+        Ok(Err(_)) => Err(too_large()),
+        Err(_) => {
+            let message = "the body did not come in time";
+            Err(Problem::new(StatusCode::REQUEST_TIMEOUT, ErrorCode::BadMessage, message))
+        }
+    }
+}
+
+/// Who asks, and the token that says so.
+fn claims_of<'a>(node: &Node, headers: &'a HeaderMap) -> Result<(Claims, &'a str), Problem> {
+    let token = bearer(headers).ok_or_else(unauthorized)?;
+    let claims = node.access.verify(token).map_err(|error| {
+        let code = match error {
+            AccessError::Expired => ErrorCode::TokenExpired,
+            AccessError::Invalid(_) => ErrorCode::Unauthorized,
+        };
+        Problem::new(StatusCode::UNAUTHORIZED, code, error.to_string())
+    })?;
+    Ok((claims, token))
+}
+
+fn for_room(claims: Claims, room: &str) -> Result<Claims, Problem> {
+    if claims.room == room {
+        return Ok(claims);
+    }
+    Err(Problem::new(StatusCode::FORBIDDEN, ErrorCode::Forbidden, "the token is for another room"))
+}
+
+fn unauthorized() -> Problem {
+    let message = "an access token is needed: `Authorization: Bearer TOKEN`";
+    Problem::new(StatusCode::UNAUTHORIZED, ErrorCode::Unauthorized, message)
+}
+
+fn respond(problem: Problem) -> Response {
+    let Problem { status, code, message, retry_after } = problem;
+    let mut response = refuse(status, code, &message);
+    let headers = response.headers_mut();
+    if let Some(after) = retry_after {
+        // Rounded up: whoever comes then is not told once more to wait.
+        headers.insert(RETRY_AFTER, HeaderValue::from(after.as_secs_f64().ceil() as u64));
+    }
+    if status == StatusCode::UNAUTHORIZED {
+        headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
+    response
+}

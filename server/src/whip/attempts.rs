@@ -1,0 +1,135 @@
+//! How many sessions an address may begin that come to nothing: attempts in, whether one more is taken out.
+//!
+//! An attempt counts for a minute, unless media came to flow: a hundred players behind one address are welcome, a hundred
+//! requests that nobody means are not.
+
+use std::collections::{HashMap, VecDeque};
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Attempts of an address within [`WINDOW`] that came to nothing, or to nothing yet.
+const UNFINISHED_MAX: usize = 60;
+
+const WINDOW: Duration = Duration::from_secs(60);
+
+/// Addresses that are told apart. When there are more, and none of them has been quiet, newcomers have to wait.
+const ADDRESSES_MAX: usize = 16 * 1024;
+
+/// Those of all addresses.
+#[derive(Clone, Default)]
+pub(crate) struct Attempts(Arc<Mutex<HashMap<IpAddr, VecDeque<Instant>>>>);
+
+/// One of them, until media flows.
+pub(crate) struct Attempt {
+    attempts: Attempts,
+    from: IpAddr,
+    at: Instant,
+}
+
+impl Attempts {
+    /// One more from an address.
+    ///
+    /// # Errors
+    /// After what time there may be another.
+    pub(crate) fn begin(&self, now: Instant, from: IpAddr) -> Result<Attempt, Duration> {
+        let from = network_of(from);
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if all.len() >= ADDRESSES_MAX && !all.contains_key(&from) {
+            all.retain(|_, attempts| attempts.back().is_some_and(|&last| !is_over(now, last)));
+            if all.len() >= ADDRESSES_MAX {
+                return Err(WINDOW);
+            }
+        }
+        let attempts = all.entry(from).or_default();
+        while attempts.front().is_some_and(|&first| is_over(now, first)) {
+            attempts.pop_front();
+        }
+        match attempts.front() {
+            Some(&first) if attempts.len() >= UNFINISHED_MAX => {
+                Err((first + WINDOW).saturating_duration_since(now))
+            }
+            _ => {
+                attempts.push_back(now);
+                Ok(Attempt { attempts: self.clone(), from, at: now })
+            }
+        }
+    }
+}
+
+impl Attempt {
+    /// Something came of it.
+    pub(crate) fn succeed(self) {
+        let mut all = self.attempts.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(attempts) = all.get_mut(&self.from) {
+            if let Some(own) = attempts.iter().position(|&at| at == self.at) {
+                attempts.remove(own);
+            }
+            if attempts.is_empty() {
+                all.remove(&self.from);
+            }
+        }
+    }
+}
+
+fn is_over(now: Instant, at: Instant) -> bool {
+    now.saturating_duration_since(at) >= WINDOW
+}
+
+/// Whoever has an IPv6 address has at least all of its /64 (RFC 6177, section 2).
+fn network_of(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX))),
+        v4 => v4,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(last: u8) -> IpAddr {
+        IpAddr::from([192, 0, 2, last])
+    }
+
+    #[test]
+    fn the_attempt_after_the_last_has_to_wait_until_the_first_is_a_minute_old() {
+        let (attempts, now) = (Attempts::default(), Instant::now());
+        for _ in 0..UNFINISHED_MAX {
+            assert!(attempts.begin(now, address(1)).is_ok());
+        }
+        assert_eq!(attempts.begin(now + WINDOW / 2, address(1)).err(), Some(WINDOW / 2));
+        assert!(attempts.begin(now, address(2)).is_ok(), "another address");
+        assert!(attempts.begin(now + WINDOW, address(1)).is_ok());
+    }
+
+    #[test]
+    fn sessions_that_came_about_do_not_count() {
+        let (attempts, now) = (Attempts::default(), Instant::now());
+        for _ in 0..UNFINISHED_MAX * 2 {
+            attempts.begin(now, address(1)).ok().expect("none is unfinished").succeed();
+        }
+        assert!(attempts.0.lock().is_ok_and(|all| all.is_empty()));
+    }
+
+    #[test]
+    fn addresses_of_one_ipv6_network_are_one() {
+        let (attempts, now) = (Attempts::default(), Instant::now());
+        let address = |n: u128| IpAddr::V6(Ipv6Addr::from_bits((0x2001_0db8 << 96) | n));
+        for n in 0..UNFINISHED_MAX as u128 {
+            assert!(attempts.begin(now, address(n)).is_ok());
+        }
+        assert!(attempts.begin(now, address(1 << 40)).is_err());
+        assert!(attempts.begin(now, address(1 << 64)).is_ok());
+    }
+
+    #[test]
+    fn memory_is_bounded() {
+        let (attempts, now) = (Attempts::default(), Instant::now());
+        for n in 0..ADDRESSES_MAX as u32 {
+            assert!(attempts.begin(now, IpAddr::from(n.to_be_bytes())).is_ok());
+        }
+        assert!(attempts.begin(now, address(1)).is_err());
+        assert!(attempts.begin(now + WINDOW, address(1)).is_ok());
+    }
+}

@@ -1,0 +1,75 @@
+//! WHIP (RFC 9725) and WHEP (draft-ietf-wish-whep): encoders and players over HTTP are participants of rooms.
+//!
+//! In: offers and fragments of session descriptions, as `http/whip.rs` read them. Out: answers, or a [`Problem`] with its
+//! status. A session is a task that speaks with the control plane as a browser's WebSocket does ([`session`]), so roles, muting and
+//! the list of participants are nobody's special case.
+//!
+//! ```text
+//!  POST   ─▶ Attempts ─▶ Offer ─▶ open: join, offer ─▶ answer ─▶ Table: URL ─▶ task
+//!  PATCH  ─▶ Table ─▶ Fragment ─▶ task: trickle, or an offer with other ICE credentials
+//!  DELETE ─▶ Table ─▶ task: leave
+//! ```
+
+mod attempts;
+mod fragment;
+mod offer;
+mod problem;
+mod session;
+mod table;
+
+use std::sync::Arc;
+
+use tercet_protocol::Transport;
+use tokio::sync::Semaphore;
+
+pub(crate) use attempts::{Attempt, Attempts};
+pub(crate) use fragment::Fragment;
+pub(crate) use offer::Offer;
+pub(crate) use problem::Problem;
+pub(crate) use session::{Ask, Opened, Opening, Patched, Precondition, open};
+pub(crate) use table::{Entry, Table};
+
+use crate::config::Config;
+
+/// Requests whose body or answer is awaited; whoever comes beyond is asked to come again.
+const AT_THE_DOOR_MAX: usize = 256;
+
+/// Which of the two protocols.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Somebody publishes.
+    Whip,
+    /// Somebody plays.
+    Whep,
+}
+
+impl Kind {
+    /// How its participants are attached.
+    pub(crate) fn transport(self) -> Transport {
+        match self {
+            Kind::Whip => Transport::Whip,
+            Kind::Whep => Transport::Whep,
+        }
+    }
+}
+
+/// What the handlers of both share.
+#[derive(Clone)]
+pub(crate) struct Whip {
+    pub(crate) table: Table,
+    pub(crate) attempts: Attempts,
+    pub(crate) door: Arc<Semaphore>,
+}
+
+impl Whip {
+    pub(crate) fn new() -> Whip {
+        let door = Arc::new(Semaphore::new(AT_THE_DOOR_MAX));
+        Whip { table: Table::default(), attempts: Attempts::default(), door }
+    }
+}
+
+/// What clients are told of STUN and TURN servers: values of `Link` (RFC 9725, section 4.6). None: the server is reached
+/// directly.
+pub(crate) fn ice_servers(_: &Config) -> Vec<String> {
+    Vec::new()
+}

@@ -1,0 +1,364 @@
+//! The session of an encoder or player: a task that joins as a client does, and answers what HTTP asks of it.
+//!
+//! It ends when it is asked to, when the room ends it, or when no media has flowed for as long as a browser's session
+//! outlives its WebSocket (`session.resume_ms`).
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tercet_protocol::{ClientMessage, ErrorCode, ProtocolError, Request, Role, ServerMessage};
+use tokio::sync::{mpsc, oneshot};
+use tracing::debug;
+
+use super::offer::Offer;
+use super::problem::Problem;
+use super::table::{Entry, Listed, Table};
+use super::{Attempt, Fragment, Kind, fragment};
+use crate::access::Claims;
+use crate::config::NAME_CHARS_MAX;
+use crate::control::{Attached, ControlHandle, ControlInput, Outgoing};
+
+/// Messages of the room that wait to be read, which is at once but for the time of an answer.
+const MESSAGES_MAX: usize = 512;
+
+/// Requests that wait for the one before; whoever comes beyond waits on their connection.
+const ASKS_MAX: usize = 4;
+
+/// What HTTP asks of a session.
+pub(crate) enum Ask {
+    Patch { precondition: Precondition, fragment: Fragment, reply: oneshot::Sender<Result<Patched, Problem>> },
+    End { ended: oneshot::Sender<()> },
+}
+
+/// Which ICE session a PATCH is for (RFC 9725, section 4.3.1).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Precondition {
+    /// It doesn't say.
+    None,
+    /// `*`: a new one.
+    Any,
+    /// That of one of these entity-tags.
+    Tags(Vec<String>),
+}
+
+/// What a PATCH did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Patched {
+    Trickled,
+    Restarted { etag: String, fragment: String },
+}
+
+/// What a session is made of.
+pub(crate) struct Opening {
+    pub(crate) kind: Kind,
+    pub(crate) claims: Claims,
+    /// As it came.
+    pub(crate) token: String,
+    pub(crate) offer: Offer,
+    /// Whom a player wants to hear, if not whoever speaks.
+    pub(crate) participant: Option<String>,
+    pub(crate) attempt: Attempt,
+    /// How long it outlives its media.
+    pub(crate) resume: Duration,
+}
+
+/// A session that was begun.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Opened {
+    pub(crate) id: String,
+    pub(crate) etag: String,
+    pub(crate) answer: String,
+}
+
+/// Begins a session, which goes on in a task of its own; if whoever asked has gone meanwhile, it ends at once.
+///
+/// # Errors
+/// The room or the media plane refuses it.
+pub(crate) async fn open(control: ControlHandle, table: Table, opening: Opening) -> Result<Opened, Problem> {
+    let (reply, opened) = oneshot::channel();
+    tokio::spawn(async move {
+        match Live::open(control, opening).await {
+            Ok((mut live, answer, entry)) => {
+                let (asks, queue) = mpsc::channel(ASKS_MAX);
+                let listed = table.add(entry(asks));
+                let opened = Opened { id: listed.id().to_owned(), etag: live.etag.clone(), answer };
+                if reply.send(Ok(opened)).is_ok() {
+                    live.run(queue).await;
+                }
+                live.leave(listed).await;
+            }
+            Err(problem) => {
+                let _ = reply.send(Err(problem));
+            }
+        }
+    });
+    let stopping = || Problem::unavailable(ErrorCode::ShuttingDown, "the node is stopping");
+    opened.await.unwrap_or_else(|_| Err(stopping()))
+}
+
+/// A session in its room.
+struct Live {
+    control: ControlHandle,
+    attached: Attached,
+    messages: mpsc::Receiver<Arc<Outgoing>>,
+    /// Of the latest welcome: id and secret.
+    resumption: Option<(String, String)>,
+    request_next: u32,
+    offer: Offer,
+    etag: String,
+    attempt: Option<Attempt>,
+    /// Since when no media flows.
+    stopped_at: Option<Instant>,
+    resume: Duration,
+    is_over: bool,
+}
+
+impl Live {
+    /// Joins and offers. Returns the answer too, and what makes its entry in the table.
+    async fn open(
+        control: ControlHandle,
+        opening: Opening,
+    ) -> Result<(Live, String, impl FnOnce(mpsc::Sender<Ask>) -> Entry), Problem> {
+        let Opening { kind, claims, token, offer, participant, attempt, resume } = opening;
+        let (socket, messages) = mpsc::channel(MESSAGES_MAX);
+        let transport = kind.transport();
+        let as_known = claims.clone();
+        let claims = as_joined(kind, claims);
+        let join = |reply| ControlInput::Join { claims, transport, name: None, request: None, socket, reply };
+        let joined = control.ask(join).await;
+        let stopping = || Problem::unavailable(ErrorCode::ShuttingDown, "the node is stopping");
+        let attached = joined.ok_or_else(stopping)??;
+        let mut live = Live {
+            control,
+            attached,
+            messages,
+            resumption: None,
+            request_next: 1,
+            offer: offer.clone(),
+            etag: new_etag(),
+            attempt: Some(attempt),
+            stopped_at: Some(Instant::now()),
+            resume,
+            is_over: false,
+        };
+        match live.begin(participant, &offer).await {
+            Ok(answer) => Ok((live, answer, move |asks| Entry::new(kind, &as_known, &token, asks))),
+            Err(problem) => {
+                live.request(Request::Leave).await;
+                Err(problem)
+            }
+        }
+    }
+
+    async fn begin(&mut self, participant: Option<String>, offer: &Offer) -> Result<String, Problem> {
+        if let Some(participant) = participant {
+            let only = Some(BTreeSet::from([participant]));
+            self.carry_out(Request::Listen { only, except: BTreeSet::new() }).await?;
+        }
+        self.negotiate(offer).await
+    }
+
+    /// Until it is over.
+    async fn run(&mut self, mut asks: mpsc::Receiver<Ask>) {
+        while !self.is_over {
+            let ends_at = self.stopped_at.map(|at| at + self.resume);
+            tokio::select! {
+                message = self.messages.recv() => self.told(message).await,
+                Some(ask) = asks.recv() => match ask {
+                    Ask::Patch { precondition, fragment, reply } => {
+                        let _ = reply.send(self.patch(precondition, &fragment).await);
+                    }
+                    Ask::End { ended } => {
+                        self.request(Request::Leave).await;
+                        self.is_over = true;
+                        let _ = ended.send(());
+                    }
+                },
+                () = sleep_until(ends_at) => {
+                    debug!(session = %self.attached.session, "no media for too long");
+                    break;
+                }
+            }
+        }
+    }
+
+    /// Leaves the room, if it is in there still, and gives up its URL.
+    async fn leave(self, listed: Listed) {
+        drop(listed);
+        if !self.is_over {
+            self.request(Request::Leave).await;
+        }
+    }
+
+    /// The room says something. Returns what it was, if it is an answer to a request.
+    async fn heard(&mut self, message: Option<Arc<Outgoing>>) -> Option<ServerMessage> {
+        let Some(message) = message else {
+            self.come_back().await;
+            return None;
+        };
+        let text = match &*message {
+            Outgoing::Media(flows) => {
+                self.stopped_at = if *flows { None } else { Some(Instant::now()) };
+                if let Some(attempt) = self.attempt.take_if(|_| *flows) {
+                    attempt.succeed();
+                }
+                return None;
+            }
+            Outgoing::Close(_) => {
+                self.is_over = true;
+                return None;
+            }
+            Outgoing::Text(text) => text.as_str(),
+        };
+        if !is_of_interest(text) {
+            return None;
+        }
+        match serde_json::from_str(text) {
+            Ok(ServerMessage::Joined(welcome) | ServerMessage::Resumed(welcome)) => {
+                self.resumption = Some((welcome.session.id, welcome.session.secret));
+                None
+            }
+            Ok(ServerMessage::Left { .. }) => {
+                self.is_over = true;
+                None
+            }
+            Ok(message) => Some(message),
+            Err(error) => {
+                debug!(%error, "a message of our own that can't be read");
+                None
+            }
+        }
+    }
+
+    async fn told(&mut self, message: Option<Arc<Outgoing>>) {
+        if let Some(ServerMessage::Error(error)) = self.heard(message).await {
+            debug!(session = %self.attached.session, %error.message, "of a session over HTTP");
+        }
+    }
+
+    /// The room has given up telling it what happens, since it was too slow: it goes on from what holds now.
+    async fn come_back(&mut self) {
+        let (socket, messages) = mpsc::channel(MESSAGES_MAX);
+        if let Some((session, secret)) = self.resumption.take() {
+            let resume = |reply| ControlInput::Resume { session, secret, request: None, socket, reply };
+            if let Some(Ok(attached)) = self.control.ask(resume).await {
+                (self.messages, self.attached) = (messages, attached);
+                return;
+            }
+        }
+        self.is_over = true;
+    }
+
+    async fn request(&self, request: Request) {
+        let message = ClientMessage { id: Some(self.request_next), request };
+        self.control.send(ControlInput::Request { from: self.attached, message }).await;
+    }
+
+    /// Sends a request, and waits for what is answered.
+    async fn carry_out(&mut self, request: Request) -> Result<ServerMessage, Problem> {
+        self.request_next += 1;
+        let own = self.request_next;
+        self.request(request).await;
+        while !self.is_over {
+            let message = self.messages.recv().await;
+            match self.heard(message).await {
+                Some(ServerMessage::Error(error)) if error.re == Some(own) => return Err(error.into()),
+                Some(ServerMessage::Answer { re, sdp, slots, screen }) if re == Some(own) => {
+                    return Ok(ServerMessage::Answer { re, sdp, slots, screen });
+                }
+                Some(ServerMessage::Ok { re }) if re == own => return Ok(ServerMessage::Ok { re }),
+                _ => {}
+            }
+        }
+        Err(Problem::gone())
+    }
+
+    /// Has an offer answered.
+    async fn negotiate(&mut self, offer: &Offer) -> Result<String, Problem> {
+        match self.carry_out(Request::Offer { sdp: offer.sdp().to_owned(), fresh: false }).await? {
+            ServerMessage::Answer { sdp, .. } => Ok(offer.answer(&sdp)),
+            _ => Err(internal().into()),
+        }
+    }
+
+    /// More of ICE came: candidates of the ICE session that there is, or credentials of a new one.
+    async fn patch(&mut self, precondition: Precondition, fragment: &Fragment) -> Result<Patched, Problem> {
+        let is_current = fragment.ufrag.as_deref().is_none_or(|ufrag| ufrag == self.offer.ufrag());
+        match precondition {
+            // medooze's player never stores the entity-tag: the user fragment says as well what is meant.
+            Precondition::None if fragment.ufrag.is_some() && is_current => Ok(Patched::Trickled),
+            Precondition::None => Err(Problem::new(
+                axum::http::StatusCode::PRECONDITION_REQUIRED,
+                ErrorCode::BadMessage,
+                "If-Match is missing: the ETag of the ICE session, or * for a new one",
+            )),
+            Precondition::Tags(tags) if !tags.contains(&self.etag) => Err(Problem::new(
+                axum::http::StatusCode::PRECONDITION_FAILED,
+                ErrorCode::BadMessage,
+                "If-Match names another ICE session",
+            )),
+            Precondition::Tags(_) if is_current => Ok(Patched::Trickled),
+            Precondition::Tags(_) => Err(Problem::unprocessable(
+                "the user fragment is of another ICE session: restart ICE with If-Match: *",
+            )),
+            Precondition::Any => self.restart(fragment).await,
+        }
+    }
+
+    async fn restart(&mut self, fragment: &Fragment) -> Result<Patched, Problem> {
+        let (Some(ufrag), Some(pwd)) = (&fragment.ufrag, &fragment.pwd) else {
+            return Err(Problem::unprocessable("a restart of ICE takes a new user fragment and password"));
+        };
+        if ufrag == self.offer.ufrag() {
+            return Err(Problem::unprocessable(
+                "a restart of ICE takes a new user fragment (RFC 8839, section 4.4.1.1.1)",
+            ));
+        }
+        let offer = self.offer.restarted(ufrag, pwd);
+        let answer = self.negotiate(&offer).await?;
+        self.offer = offer;
+        self.etag = new_etag();
+        Ok(Patched::Restarted { etag: self.etag.clone(), fragment: fragment::of_answer(&answer) })
+    }
+}
+
+/// As whom they come in. A publisher is who the token says. One token may serve many players, none of which is heard: each
+/// is a listener of its own, whose id begins with that of the token.
+fn as_joined(kind: Kind, claims: Claims) -> Claims {
+    let claims = Claims { first_moderates: false, ..claims };
+    if kind == Kind::Whip {
+        return claims;
+    }
+    let suffix = format!("~{:08x}", rand::random::<u32>());
+    let prefix: String = claims.identity.chars().take(NAME_CHARS_MAX - suffix.len()).collect();
+    let name = claims.name.or(Some(claims.identity));
+    Claims { identity: prefix + &suffix, name, role: Role::Listener, may_send_data: false, ..claims }
+}
+
+/// Whether a message is for a session over HTTP. Most are of other participants, and not worth reading.
+fn is_of_interest(text: &str) -> bool {
+    let kind = text.strip_prefix("{\"type\":\"").and_then(|rest| rest.split('"').next());
+    matches!(kind, Some("joined" | "resumed" | "answer" | "ok" | "error" | "left"))
+}
+
+fn internal() -> ProtocolError {
+    crate::control::protocol_error(
+        None,
+        ErrorCode::Internal,
+        "an offer was acknowledged, not answered",
+        false,
+    )
+}
+
+/// A strong entity-tag (RFC 9110, section 8.8.3).
+fn new_etag() -> String {
+    format!("\"{:016x}\"", rand::random::<u64>())
+}
+
+async fn sleep_until(due: Option<Instant>) {
+    match due {
+        Some(due) => tokio::time::sleep_until(due.into()).await,
+        None => std::future::pending().await,
+    }
+}
