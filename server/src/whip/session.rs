@@ -153,8 +153,9 @@ impl Live {
 
     async fn begin(&mut self, participant: Option<String>, offer: &Offer) -> Result<String, Problem> {
         if let Some(participant) = participant {
-            let only = Some(BTreeSet::from([participant]));
+            let only = Some(BTreeSet::from([participant.clone()]));
             self.carry_out(Request::Listen { only, except: BTreeSet::new() }).await?;
+            self.carry_out(Request::Watch { participant: Some(participant) }).await?;
         }
         self.negotiate(offer).await
     }
@@ -264,10 +265,7 @@ impl Live {
             let message = self.messages.recv().await;
             match self.heard(message).await {
                 Some(ServerMessage::Error(error)) if error.re == Some(own) => return Err(error.into()),
-                Some(ServerMessage::Answer { re, sdp, slots, screen }) if re == Some(own) => {
-                    return Ok(ServerMessage::Answer { re, sdp, slots, screen });
-                }
-                Some(ServerMessage::Ok { re }) if re == own => return Ok(ServerMessage::Ok { re }),
+                Some(reply) if answers(&reply, own) => return Ok(reply),
                 _ => {}
             }
         }
@@ -334,6 +332,14 @@ fn as_joined(kind: Kind, claims: Claims) -> Claims {
     let prefix: String = claims.identity.chars().take(NAME_CHARS_MAX - suffix.len()).collect();
     let name = claims.name.or(Some(claims.identity));
     Claims { identity: prefix + &suffix, name, role: Role::Listener, may_send_data: false, ..claims }
+}
+
+fn answers(reply: &ServerMessage, request: u32) -> bool {
+    match reply {
+        ServerMessage::Answer { re, .. } => *re == Some(request),
+        ServerMessage::Ok { re } => *re == request,
+        _ => false,
+    }
 }
 
 /// Whether a message is for a session over HTTP. Most are of other participants, and not worth reading.

@@ -157,13 +157,13 @@ async fn an_endpoint_keeps_the_rules_of_whep() -> anyhow::Result<()> {
     }
     let three = offer(&[0, 1, 2].map(|mid| line("audio", mid, "OPUS/48000", "sendrecv")));
     let with_video =
-        offer(&[line("video", 0, "VP8/90000", "recvonly"), line("audio", 1, "opus/48000/2", "recvonly")]);
+        offer(&[line("video", 0, "THEORA/90000", "recvonly"), line("audio", 1, "opus/48000/2", "recvonly")]);
     let of = |query: &str| Ask::new("POST", format!("/whep/{ROOM}{query}")).token(&listener);
     let replies = check(
         &server,
         vec![
             ("WHEP, 4.2: three lines", ask("POST").token(&listener).sdp(&three), 201),
-            ("WHEP, 4.2: video too", ask("POST").token(&listener).sdp(&with_video), 201),
+            ("WHEP, 4.2: a codec that nobody has", ask("POST").token(&listener).sdp(&with_video), 201),
             ("one participant", of("?participant=ada").sdp(&played()), 201),
             ("one who publishes nothing", of("?participant=zoe").sdp(&played()), 409),
             ("WHEP, 4.2: nothing to play", ask("POST").token(&listener).sdp(&published()), 422),
