@@ -36,6 +36,10 @@ use crate::whip::{
 const SDP: HeaderValue = HeaderValue::from_static("application/sdp");
 const FRAGMENT: HeaderValue = HeaderValue::from_static("application/trickle-ice-sdpfrag");
 
+/// Eyevinn's client asks by OPTIONS, which is a method to ask leave for then.
+const METHODS: [Method; 6] =
+    [Method::GET, Method::HEAD, Method::POST, Method::PATCH, Method::DELETE, Method::OPTIONS];
+
 /// RFC 9725, section 4.2: which bodies an endpoint takes.
 const ACCEPT_POST: HeaderName = HeaderName::from_static("accept-post");
 const FORWARDED_FOR: &str = "x-forwarded-for";
@@ -55,9 +59,9 @@ struct Wanted {
 
 /// The routes of both.
 pub(super) fn router(node: &Node) -> Router<Node> {
-    // Eyevinn's client sends `ETag` where `If-Match` is meant.
+    // The layer answers each OPTIONS itself. Eyevinn's client sends `ETag` where `If-Match` is meant.
     let cors = CorsLayer::new()
-        .allow_methods([Method::GET, Method::HEAD, Method::POST, Method::PATCH, Method::DELETE])
+        .allow_methods(METHODS)
         .allow_headers([AUTHORIZATION, CONTENT_TYPE, IF_MATCH, ETAG, ACCEPT])
         .expose_headers([LOCATION, ETAG, LINK, RETRY_AFTER])
         .allow_origin(allowed_origins(&node.config));
@@ -65,8 +69,8 @@ pub(super) fn router(node: &Node) -> Router<Node> {
     let whep = |node, path, query, request| begin(Kind::Whep, node, path, query, request);
     let session = get(look).patch(patch).delete(end);
     Router::new()
-        .route("/whip/{room}", post(whip).get(no_content).options(options))
-        .route("/whep/{room}", post(whep).get(no_content).head(description).options(options))
+        .route("/whip/{room}", post(whip).get(no_content))
+        .route("/whep/{room}", post(whep).get(no_content).head(description))
         .route("/whip/{room}/{session}", session.clone())
         .route("/whep/{room}/{session}", session)
         .route_layer(from_fn_with_state(node.clone(), from_this_machine))
@@ -82,10 +86,6 @@ async fn accept_post(request: Request, next: Next) -> Response {
         response.headers_mut().insert(ACCEPT_POST, SDP);
     }
     response
-}
-
-async fn options() -> StatusCode {
-    StatusCode::OK
 }
 
 /// What is kept free for later versions of the protocol.

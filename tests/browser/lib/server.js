@@ -18,6 +18,12 @@ export async function adminToken(secret) {
   return (await promisify(execFile)(binary, args, { env })).stdout.trim();
 }
 
+/** A token of a server with this secret. */
+export async function participantToken(secret, room, identity, role) {
+  const args = ["token", "--secret", secret, "--room", room, "--identity", identity, "--role", role];
+  return (await promisify(execFile)(binary, args, { env })).stdout.trim();
+}
+
 /** A moderator's token of a server with the development secret. */
 export async function moderatorToken(room, identity) {
   const args = ["token", "--room", room, "--identity", identity, "--role", "moderator"];

@@ -5,7 +5,7 @@
 export type Role = "listener" | "speaker" | "moderator";
 
 /** How a participant is attached: by a browser or an app, or by phone. */
-export type Transport = "webrtc" | "sip";
+export type Transport = "webrtc" | "sip" | "whip" | "whep";
 
 /**
  * How a voice stands among the others: `ordinary` competes by its level; `priority` is heard as soon as it speaks, and
