@@ -123,8 +123,9 @@ async function play(page, kind, query = "") {
         const video = document.createElement("video");
         document.body.append(video);
         window.player = new libraries.EyevinnPlayer({ video, type: "whep", iceServers: [] });
-        await window.player.load(new URL(url), token);
-        while (!video.srcObject?.getAudioTracks().length) await new Promise((resolve) => setTimeout(resolve, 50));
+        // What it is given it sends as it is.
+        await window.player.load(new URL(url), `Bearer ${token}`);
+        for (let tries = 0; tries < 200 && !video.srcObject?.getAudioTracks().length; tries++) await new Promise((resolve) => setTimeout(resolve, 50));
         window.hear(video.srcObject.getAudioTracks()[0]);
         video.play();
       }

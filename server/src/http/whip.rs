@@ -220,7 +220,8 @@ async fn end(
         end.await.map_err(|_| Problem::gone())
     };
     match ended.await {
-        Ok(()) => StatusCode::OK.into_response(),
+        // FFmpeg takes an empty body for a fault.
+        Ok(()) => (StatusCode::OK, "ended\n").into_response(),
         Err(problem) => respond(problem),
     }
 }
