@@ -1,4 +1,4 @@
-"""WHIP and WHEP with clients that others wrote: aiortc and FFmpeg publish a tone each, aiortc plays them.
+"""WHIP and WHEP with clients that others wrote: aiortc and FFmpeg publish a tone each, aiortc plays them, in three slots or mixed.
 
 aiortc is a full ICE agent, and sends audio levels; FFmpeg answers no checks, and sends none. A player of the room has to hear
 both tones, a player of one participant that one's only, before and after a restart of ICE in the middle.
@@ -142,6 +142,10 @@ async def main(binary):
         encoder, began = subprocess.Popen(command, stdin=subprocess.DEVNULL), time.monotonic()
         await asyncio.sleep(4)
         assert_heard(await hear(node), TONES_HZ)
+        # One m-line carries all that is heard.
+        mixed = await asyncio.gather(hear(node, "", 1), hear(node, "", 1))
+        for energy in mixed:
+            assert_heard(energy, TONES_HZ)
         assert_heard(await hear(node, "?participant=ffmpeg", 1), [FFMPEG_HZ])
         assert_heard(await hear(node, "?participant=aiortc", 1), [AIORTC_HZ])
 

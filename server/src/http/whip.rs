@@ -220,8 +220,7 @@ async fn end(
         end.await.map_err(|_| Problem::gone())
     };
     match ended.await {
-        // FFmpeg takes an empty body for a fault.
-        Ok(()) => (StatusCode::OK, "ended\n").into_response(),
+        Ok(()) => StatusCode::OK.into_response(),
         Err(problem) => respond(problem),
     }
 }

@@ -49,7 +49,7 @@ impl From<VideoCrossing> for Passed {
 }
 
 /// What a worker tells another about the voices, or about the shared screens, of a room that both have a part of.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Crossing {
     pub(crate) room: RoomId,
     pub(crate) origin: AudioOrigin,
@@ -57,7 +57,7 @@ pub(crate) struct Crossing {
 }
 
 /// What there is to tell.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum News {
     /// A packet of somebody who has a position.
     Heard(Box<HeardPacket>),

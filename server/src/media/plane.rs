@@ -7,6 +7,7 @@
 mod data;
 mod delivery;
 mod endpoints;
+mod mix;
 mod rounds;
 mod selection;
 #[cfg(test)]
@@ -22,7 +23,7 @@ use std::time::{Duration, Instant};
 use rustc_hash::{FxHashMap, FxHashSet};
 use selector::SourceId;
 use str0m::net::Transmit;
-use tercet_core::{Allowance, EndpointId, Ingest, KeyframeGate, RoomId, RoomShard, VideoShard};
+use tercet_core::{Allowance, EndpointId, Ingest, KeyframeGate, RoomAudio, RoomId, RoomShard, VideoShard};
 use tercet_dtls::SharedCrypto;
 use tercet_protocol::{AudioOrigin, ByAudio};
 use tokio::sync::mpsc;
@@ -39,6 +40,7 @@ use super::timers::Timers;
 use super::trace::{Tracer, What};
 use super::{WorkerCommand, WorkerEvent, WorkerId};
 use crate::backlog::Backlog;
+use mix::Mixes;
 use rounds::Rounds;
 use video::Camera;
 
@@ -62,6 +64,7 @@ pub(super) struct Plane {
     demux: Demux,
     timers: Timers,
     rounds: Rounds,
+    mixes: Mixes,
     /// Endpoints whose str0m was given something to send, each once, since when.
     spoken_to: VecDeque<(Instant, EndpointId)>,
     gauge: StrainGauge,
@@ -79,6 +82,8 @@ struct Endpoint {
     room: RoomId,
     limits: PeerLimits,
     is_over_http: bool,
+    /// How its room's speakers are chosen, if it may hear them as one mix: a player that didn't choose whom to hear.
+    mix_of: Option<RoomAudio>,
     tracks: ByAudio<Track>,
     camera: Camera,
     /// New addresses that it may come from.
@@ -162,6 +167,7 @@ impl Plane {
             demux: Demux::default(),
             timers: Timers::default(),
             rounds: Rounds::default(),
+            mixes: Mixes::default(),
             spoken_to: VecDeque::new(),
             gauge: StrainGauge::new(Instant::now()),
             is_strained: false,
@@ -176,7 +182,8 @@ impl Plane {
     pub(super) fn next_deadline(&self) -> Option<Instant> {
         let flush = self.rounds.due(self.gauge.gather());
         let spoken_to = self.spoken_to.front().map(|(since, _)| *since);
-        let peers = self.timers.next().into_iter().chain(flush).chain(spoken_to).min();
+        let peers =
+            self.timers.next().into_iter().chain(flush).chain(spoken_to).chain(self.mixes.due()).min();
         let rooms = (!self.rooms.is_empty()).then_some(self.selection_due);
         peers.into_iter().chain(rooms).min()
     }
@@ -201,6 +208,9 @@ impl Plane {
             }
             WorkerCommand::SetStanding { endpoint, standing } => self.set_standing(now, endpoint, standing),
             WorkerCommand::SetListening { endpoint, listening } => {
+                if let Some(player) = self.endpoints.get_mut(&endpoint) {
+                    player.mix_of = None;
+                }
                 if let Some(local) = self.local_room_of(endpoint) {
                     local.shards.microphone.set_listening(now, endpoint, listening);
                 }

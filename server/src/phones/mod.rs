@@ -41,6 +41,7 @@ pub(crate) use dialling::{Asker, DialError, Dialler, Order, PhoneCommand, PhoneC
 pub(crate) use gateway::start;
 pub(crate) use line::Sound;
 pub(crate) use ports::PortPair;
+pub(crate) use room::PhoneRoom;
 pub(crate) use tercet_sip_gateway::signalling::Transport as SipTransport;
 pub(crate) use thread::bind;
 

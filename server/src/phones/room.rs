@@ -51,7 +51,7 @@ pub(super) enum PhoneEvent {
 }
 
 /// The part of a room that this node's phones are in.
-pub(super) struct PhoneRoom {
+pub(crate) struct PhoneRoom {
     id: RoomId,
     shards: ByAudio<RoomShard>,
     others: Vec<WorkerId>,
@@ -83,7 +83,7 @@ pub(super) struct PhoneRoom {
 }
 
 impl PhoneRoom {
-    pub(super) fn new(now: Instant, id: RoomId, audio: RoomAudio) -> PhoneRoom {
+    pub(crate) fn new(now: Instant, id: RoomId, audio: RoomAudio) -> PhoneRoom {
         PhoneRoom {
             id,
             shards: ByAudio { microphone: RoomShard::new(now, audio), screen: RoomShard::stage(now) },
@@ -190,7 +190,7 @@ impl PhoneRoom {
     }
 
     /// Another worker has something for the room.
-    pub(super) fn crossing(&mut self, now: Instant, origin: AudioOrigin, news: News) {
+    pub(crate) fn crossing(&mut self, now: Instant, origin: AudioOrigin, news: News) {
         let shard = &mut self.shards[origin];
         match news {
             News::Heard(heard) => {
@@ -257,7 +257,7 @@ impl PhoneRoom {
     }
 
     /// All phones were heard: adds up what there is to hear.
-    pub(super) fn mix(&mut self, now: Instant) {
+    pub(crate) fn mix(&mut self, now: Instant) {
         self.streams.retain(|source, stream| {
             // What a browser sent is decoded here: it can silence itself at most.
             let is_sound = catch_unwind(AssertUnwindSafe(|| stream.tick(now))).is_ok();
@@ -328,7 +328,7 @@ impl PhoneRoom {
     }
 
     /// What everybody hears who has no position: encoded once a codec.
-    pub(super) fn shared_payload(&mut self, codec: Codec) -> Bytes {
+    pub(crate) fn shared_payload(&mut self, codec: Codec) -> Bytes {
         if let Some((_, payload)) = self.payloads.iter().find(|(of, _)| *of == codec) {
             return payload.clone();
         }
@@ -343,7 +343,7 @@ impl PhoneRoom {
     }
 
     /// The same, not encoded.
-    pub(super) fn shared(&self) -> &Frame {
+    pub(crate) fn shared(&self) -> &Frame {
         &self.shared
     }
 
@@ -353,7 +353,7 @@ impl PhoneRoom {
     }
 
     /// Positions whose holders stopped sending are free.
-    pub(super) fn handle_timeout(&mut self, now: Instant) {
+    pub(crate) fn handle_timeout(&mut self, now: Instant) {
         for origin in AudioOrigin::ALL {
             self.shards[origin].handle_timeout(now);
         }

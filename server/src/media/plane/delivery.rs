@@ -52,7 +52,7 @@ impl Plane {
                 || HeardPacket { packet: packet.clone(), candidate, pre_roll: arrival.pre_roll.clone() };
             let crossing = || Crossing { room: room.clone(), origin, news: News::Heard(Box::new(heard())) };
             if candidate.claim.is_some() {
-                self.cross(&room, crossing);
+                self.cross(now, &room, crossing);
             } else {
                 let wanted_by = self.rooms.get(&room).and_then(|local| local.wanted_by.get(&packet.source));
                 for &other in wanted_by.into_iter().flatten() {
@@ -68,7 +68,9 @@ impl Plane {
 
     /// Another worker has something for a room.
     pub(in crate::media) fn crossing(&mut self, now: Instant, crossing: Crossing) {
-        let Crossing { room, origin, news } = crossing;
+        let room = crossing.room.clone();
+        self.mixes.hear(now, || crossing.clone(), &room);
+        let Crossing { origin, news, .. } = crossing;
         let Some(local) = self.rooms.get_mut(&room) else {
             return;
         };
@@ -109,7 +111,8 @@ impl Plane {
     }
 
     /// Sends something to the room's other workers.
-    pub(super) fn cross(&self, room: &RoomId, crossing: impl Fn() -> Crossing) {
+    pub(super) fn cross(&mut self, now: Instant, room: &RoomId, crossing: impl Fn() -> Crossing) {
+        self.mixes.hear(now, &crossing, room);
         let others = self.rooms.get(room).map_or(&[][..], |local| &local.others);
         for &other in others {
             self.cross_to(other, crossing());

@@ -69,6 +69,7 @@ impl Plane {
                 red: open.red,
             },
             is_over_http: open.is_over_http,
+            mix_of: open.is_over_http.then(|| open.audio.clone()),
             address_allowance: Allowance::new(ADDRESS_RATE_PER_S, ADDRESS_BURST, now),
             data_refused_at: None,
             data_allowance: Allowance::new(DATA_RATE_PER_S, DATA_BURST, now),
@@ -95,7 +96,9 @@ impl Plane {
         let answer =
             if is_new { self.offer_fresh(now, id, offer)? } else { self.offer_again(now, id, offer)? };
         self.pump(now, id);
-        if is_new {
+        if self.hears_mix(now, id, answer.slot_mids.len()) {
+            // Its one line carries all voices.
+        } else if is_new {
             self.attach_to_shards(id, answer.slots());
         } else {
             self.extend_in_shards(id, answer.slots());
@@ -218,6 +221,7 @@ impl Plane {
     }
 
     pub(super) fn close(&mut self, now: Instant, id: EndpointId) {
+        self.leave_mix(id);
         self.end_all_publishing(now, id);
         let goodbye = self.with_peer(now, id, |peer| {
             peer.close();
@@ -264,7 +268,7 @@ impl Plane {
         };
         if local.shards[origin].silence(source) {
             local.note(now, origin, source, What::Silent);
-            self.cross(&room, || Crossing { room: room.clone(), origin, news: News::Silenced(source) });
+            self.cross(now, &room, || Crossing { room: room.clone(), origin, news: News::Silenced(source) });
         }
     }
 
@@ -315,7 +319,7 @@ impl Plane {
     }
 }
 
-fn random_slot() -> Slot {
+pub(super) fn random_slot() -> Slot {
     Slot::new(rand::random_range(0..FIRST_SEQ_MAX), rand::random())
 }
 
