@@ -145,13 +145,34 @@ async function untilPageHears(page, wanted) {
   assert.fail(`${JSON.stringify(wanted)} were to be heard, not ${JSON.stringify(heard)}`);
 }
 
+/** What asks for a session and never connects. */
+const OFFER = [
+  "v=0",
+  "o=- 1 1 IN IP4 127.0.0.1",
+  "s=-",
+  "t=0 0",
+  "a=group:BUNDLE 0",
+  "m=audio 9 UDP/TLS/RTP/SAVPF 111",
+  "c=IN IP4 0.0.0.0",
+  "a=mid:0",
+  "a=ice-ufrag:abcd",
+  "a=ice-pwd:abcdefabcdefabcdefabcdef",
+  `a=fingerprint:sha-256 ${Array(32).fill("AB").join(":")}`,
+  "a=setup:actpass",
+  "a=recvonly",
+  "a=rtcp-mux",
+  "a=rtpmap:111 opus/48000/2",
+  "",
+].join("\r\n");
+
 async function untilLive(identity) {
+  const token = await participantToken(SECRET, ROOM, "early", "listener");
+  const headers = { "content-type": "application/sdp", authorization: `Bearer ${token}` };
   for (let tries = 0; tries < 50; tries++) {
-    const token = await participantToken(SECRET, ROOM, "early", "listener");
-    const headers = { "content-type": "application/sdp", authorization: `Bearer ${token}` };
-    const reply = await fetch(`${server.url}/whep/${ROOM}?participant=${identity}`, { method: "POST", headers, body: "v=0" });
-    if (reply.status !== 409) return reply.status;
-    await sleep(100);
+    const reply = await fetch(`${server.url}/whep/${ROOM}?participant=${identity}`, { method: "POST", headers, body: OFFER });
+    if (reply.status === 201) return fetch(server.url + reply.headers.get("location"), { method: "DELETE", headers });
+    assert.equal(reply.status, 409);
+    await sleep(200);
   }
   return assert.fail(`${identity} does not publish`);
 }

@@ -118,16 +118,6 @@ def assert_heard(energy, heard_hz):
         assert is_heard == (tone_hz in heard_hz), f"{heard_hz} were to be heard: {energy}"
 
 
-async def until_live(node, query):
-    for _ in range(100):
-        status, _, body = await node.request("POST", f"/whep/{ROOM}{query}", node.token("early", "listener"), "v=0", {"content-type": "application/sdp"})
-        # A description of nothing is refused with another status than a room of nobody.
-        if status != 409:
-            return
-        await asyncio.sleep(0.1)
-    raise AssertionError(f"{query} is not live: {body}")
-
-
 async def main(binary):
     node = Node(binary)
     encoder = None
