@@ -25,7 +25,7 @@ ROOM = "studio"
 AIORTC_HZ, FFMPEG_HZ = 600, 1500
 TONES_HZ = [AIORTC_HZ, FFMPEG_HZ]
 LISTEN_S = 4
-# Longer than ICE remembers somebody who sends no checks, and than a session outlives its media.
+# Longer than ICE-lite remembers somebody who sends no checks, and than a session outlives its media.
 ENDURE_S = 24
 
 
