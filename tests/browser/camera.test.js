@@ -150,8 +150,10 @@ function pretendCamera(hue) {
   const real = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
   navigator.mediaDevices.getUserMedia = async (constraints) => {
     if (!constraints.video) return real(constraints);
-    const canvas = Object.assign(document.createElement("canvas"), { width: 480, height: 270 });
+    const canvas = Object.assign(document.createElement("canvas"), { width: 320, height: 180 });
     const pen = canvas.getContext("2d");
+    // Drawn as if it were 480 wide.
+    pen.scale(2 / 3, 2 / 3);
     let n = 0;
     const disc = (x, y, radius, colour) => {
       pen.fillStyle = colour;
@@ -164,14 +166,14 @@ function pretendCamera(hue) {
       pen.fillStyle = `hsl(${hue} 40% 45%)`;
       pen.fillRect(0, 0, 480, 270);
       disc(240, 300, 130, `hsl(${hue} 60% 25%)`);
-      disc(240 + 3 * Math.sin(n / 5), 120, 65, "hsl(28 55% 72%)");
+      disc(240 + 3 * Math.sin(n / 3), 120, 65, "hsl(28 55% 72%)");
       disc(218, 110, 7, "#222");
       disc(262, 110, 7, "#222");
       disc(240, 145, 4 + (n % 8), "#822");
     };
     draw();
-    const drawing = setInterval(draw, 100);
-    const stream = canvas.captureStream(10);
+    const drawing = setInterval(draw, 200);
+    const stream = canvas.captureStream(5);
     const [track] = stream.getVideoTracks();
     const { stop } = track;
     track.stop = () => {

@@ -154,7 +154,7 @@ describe("each codec", () => {
       const late = await enter(codec, "cy");
       const lateMs = await untilSees(late, ["red"]);
       await ben.call("stats");
-      await sleep(1_000);
+      await sleep(3_000);
       const [{ framesPerSecond, width, height, bitrateBps, freezes, lossRatio }] = (await ben.call("stats")).video;
       const sent = await ada.page.evaluate(async () => {
         const report = [...(await window.room.peerConnection.getStats()).values()];
