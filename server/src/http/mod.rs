@@ -5,6 +5,7 @@ mod calls;
 mod cluster;
 mod demo;
 mod listener;
+mod relay;
 mod routing;
 mod signalling;
 mod trace;

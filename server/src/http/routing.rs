@@ -20,10 +20,10 @@ use crate::cluster::{Asking, ClusterCommand, Located, Placement, place};
 use crate::config::ClusterRole;
 
 /// RFC 7239 has a better one, which few proxies send.
-const FORWARDED_FOR: &str = "x-forwarded-for";
+pub(super) const FORWARDED_FOR: &str = "x-forwarded-for";
 
 /// A node that passes a client on says so: the next one serves it, or refuses.
-const PASSED_ON: HeaderName = HeaderName::from_static("tercet-passed-on");
+pub(super) const PASSED_ON: HeaderName = HeaderName::from_static("tercet-passed-on");
 
 /// A node that is there answers within two round trips. One that doesn't is as good as gone.
 const CONNECT_WITHIN: Duration = Duration::from_secs(1);
@@ -104,6 +104,16 @@ pub(super) fn of_session(node: &Node, session: &str, caller: Caller) -> Placemen
 /// Whether a node may be gone: nobody is sent there who then has to find out.
 pub(super) fn is_doubted(node: &Node, other: NodeId) -> bool {
     node.cluster.as_ref().is_some_and(|cluster| cluster.snapshot().doubted.contains(&other))
+}
+
+/// Whether another node's HTTP is at an address.
+pub(super) fn is_node(node: &Node, ip: IpAddr) -> bool {
+    let Some(cluster) = &node.cluster else {
+        return false;
+    };
+    let snapshot = cluster.snapshot();
+    let mut inside = snapshot.others.values().filter_map(|state| state.info.as_ref()?.inside);
+    inside.any(|address| address.ip() == ip)
 }
 
 /// A WebSocket of another node, on which a client's first message was said.

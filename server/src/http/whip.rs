@@ -10,7 +10,7 @@ use axum::body::to_bytes;
 use axum::extract::{Path, Query, Request, State};
 use axum::http::header::{
     ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, ETAG, HeaderName, IF_MATCH, LINK, LOCATION,
-    RETRY_AFTER, WWW_AUTHENTICATE,
+    RETRY_AFTER, USER_AGENT, WWW_AUTHENTICATE,
 };
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
@@ -25,8 +25,11 @@ use tower_http::cors::CorsLayer;
 
 use super::demo::refuse;
 use super::listener::Sender;
-use super::{Node, allowed_origins, bearer, from_this_machine, routing};
+use super::relay::{self, Other, Posted};
+use super::routing::{self, Caller};
+use super::{Node, allowed_origins, bearer, from_this_machine};
 use crate::access::{AccessError, Claims};
+use crate::cluster::Placement;
 use crate::control::{ControlInput, RETRY_AFTER as SOON};
 use crate::whip::{
     Ask, Attempt, Entry, Fragment, Kind, Offer, Opened, Opening, Patched, Precondition, Problem, ice_servers,
@@ -49,6 +52,9 @@ const BODY_BYTES_MAX: usize = 64 * 1024;
 
 /// How long a body may take to arrive whole.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Nodes that are tried in turn, until one is reached.
+const NODES_TRIED_MAX: usize = 3;
 
 /// What a player may ask for in its URL.
 #[derive(Deserialize)]
@@ -115,7 +121,8 @@ async fn begin(
 ) -> Response {
     let path = request.uri().path().trim_end_matches('/').to_owned();
     let Opened { id, etag, answer } = match try_begin(kind, &node, &room, wanted, request).await {
-        Ok(opened) => opened,
+        Ok(Begun::Here(opened)) => opened,
+        Ok(Begun::Elsewhere(response)) => return response,
         Err(problem) => return respond(problem),
     };
     let mut response = (StatusCode::CREATED, answer).into_response();
@@ -134,13 +141,20 @@ async fn begin(
     response
 }
 
+/// Where a session is.
+enum Begun {
+    Here(Opened),
+    /// Another node made it, and answered so.
+    Elsewhere(Response),
+}
+
 async fn try_begin(
     kind: Kind,
     node: &Node,
     room: &str,
     wanted: Wanted,
     request: Request,
-) -> Result<Opened, Problem> {
+) -> Result<Begun, Problem> {
     let attempt = attempt(node, &request)?;
     let _place = node.whip.door.try_acquire().map_err(|_| {
         Problem::unavailable(ErrorCode::Overloaded, "too many others are waiting for an answer")
@@ -153,7 +167,17 @@ async fn try_begin(
     }
     let token = token.to_owned();
     check_type(request.headers(), &SDP)?;
-    let offer = Offer::read(kind, &body(request).await?)?;
+    let caller = Caller::of(request.headers(), request.extensions().get::<Sender>());
+    let (target, user_agent) = (request.uri().clone(), request.headers().get(USER_AGENT).cloned());
+    let text = body(request).await?;
+    let offer = Offer::read(kind, &text)?;
+    let posted = Posted { target: &target, token: &token, content_type: SDP, user_agent, body: &text };
+    if let Some(response) = elsewhere(node, room, caller, &posted).await? {
+        if response.status().is_success() {
+            attempt.succeed();
+        }
+        return Ok(Begun::Elsewhere(response));
+    }
     if node.is_draining() || !node.config.cluster.role.has_sessions() {
         let message = "this node takes no encoders and players: go to another";
         return Err(Problem::unavailable(ErrorCode::Overloaded, message));
@@ -165,7 +189,37 @@ async fn try_begin(
     let participant = wanted.participant.filter(|_| kind == Kind::Whep);
     let resume = Duration::from_millis(node.config.session.resume_ms);
     let opening = Opening { kind, claims, token, offer, participant, attempt, resume };
-    open(node.control.clone(), node.whip.table.clone(), opening).await
+    open(node.control.clone(), node.whip.table.clone(), opening).await.map(Begun::Here)
+}
+
+/// The answer of another node, if one serves the room better than this.
+async fn elsewhere(
+    node: &Node,
+    room: &str,
+    caller: Caller,
+    posted: &Posted<'_>,
+) -> Result<Option<Response>, Problem> {
+    let mut tried = Vec::new();
+    loop {
+        match routing::of_room(node, room, caller, false, &tried).await {
+            Placement::Here => return Ok(None),
+            Placement::Nowhere => {
+                let message = "no node takes anybody at the moment";
+                return Err(Problem::unavailable(ErrorCode::Overloaded, message));
+            }
+            Placement::There { node: other, http, inside } => {
+                match relay::post(node, &Other { node: other, inside, http: &http }, caller, posted).await {
+                    Ok(response) => return Ok(Some(response)),
+                    Err(_) if tried.len() < NODES_TRIED_MAX => tried.push(other),
+                    Err(_) => {
+                        let message =
+                            format!("node {other} serves this, and can't be reached through this one");
+                        return Err(Problem::unavailable(ErrorCode::Overloaded, message));
+                    }
+                }
+            }
+        }
+    }
 }
 
 /// Whether there is something to hear. Of a room that is on other nodes only, this one knows no more than that.
@@ -177,7 +231,7 @@ async fn is_live(node: &Node, room: &str, participant: Option<&str>) -> bool {
 
 /// One more attempt of whoever asks, or too many.
 fn attempt(node: &Node, request: &Request) -> Result<Attempt, Problem> {
-    let from = source_of(request);
+    let from = source_of(node, request);
     node.whip.attempts.begin(Instant::now(), from).map_err(|wait| {
         let message = "too many requests from this address came to nothing";
         let problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, ErrorCode::RateLimited, message);
@@ -185,13 +239,13 @@ fn attempt(node: &Node, request: &Request) -> Result<Attempt, Problem> {
     })
 }
 
-/// Where a request comes from: a proxy on this machine is believed when it says for whom it asks.
-fn source_of(request: &Request) -> IpAddr {
+/// Where a request comes from: a proxy on this machine is believed when it says for whom it asks, and so is another node.
+fn source_of(node: &Node, request: &Request) -> IpAddr {
     let sender = request.extensions().get::<Sender>().map(|sender| sender.0.ip());
     let sender = sender.unwrap_or(IpAddr::from([0, 0, 0, 0]));
     let forwarded = request.headers().get_all(FORWARDED_FOR).iter().next_back();
     let forwarded = forwarded.and_then(|value| value.to_str().ok()?.rsplit(',').next()?.trim().parse().ok());
-    forwarded.filter(|_| sender.is_loopback()).unwrap_or(sender)
+    forwarded.filter(|_| sender.is_loopback() || routing::is_node(node, sender)).unwrap_or(sender)
 }
 
 /// A look at a session, which says no more than that it is there.

@@ -1,0 +1,92 @@
+//! A request that another node serves: passed on with its body, and the answer back.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use axum::body::Body;
+use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, LOCATION, USER_AGENT};
+use axum::http::{HeaderValue, Method, Request, Uri};
+use axum::response::Response;
+use hyper::client::conn::http1::handshake;
+use hyper_util::rt::TokioIo;
+use tercet_core::NodeId;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tracing::debug;
+
+use super::Node;
+use super::routing::{Caller, FORWARDED_FOR, PASSED_ON, Unreached};
+
+/// How long the other node may take to answer.
+const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+
+/// A node that is there answers within two round trips.
+const CONNECT_WITHIN: Duration = Duration::from_secs(1);
+
+/// Another node, and where its HTTP is reached from here and from outside.
+pub(super) struct Other<'a> {
+    pub(super) node: NodeId,
+    pub(super) inside: Option<SocketAddr>,
+    pub(super) http: &'a str,
+}
+
+/// What is passed on.
+pub(super) struct Posted<'a> {
+    /// Path and query.
+    pub(super) target: &'a Uri,
+    pub(super) token: &'a str,
+    pub(super) content_type: HeaderValue,
+    pub(super) user_agent: Option<HeaderValue>,
+    pub(super) body: &'a str,
+}
+
+/// Posts to another node. What it made is at a URL of its own, so that all that follows goes there.
+pub(super) async fn post(
+    node: &Node,
+    other: &Other<'_>,
+    caller: Caller,
+    posted: &Posted<'_>,
+) -> Result<Response, Unreached> {
+    let began = Instant::now();
+    let to = other.inside.ok_or(Unreached::Closed)?;
+    match timeout(ANSWER_WITHIN, try_post(to, other.http, caller, posted)).await {
+        Ok(Some(response)) => Ok(response),
+        _ => {
+            let is_gone = match &node.cluster {
+                Some(cluster) => cluster.doubt(other.node, began).await,
+                None => true,
+            };
+            debug!(node = %other.node, %to, is_gone, "another node's HTTP can't be reached");
+            Err(if is_gone { Unreached::Gone } else { Unreached::Closed })
+        }
+    }
+}
+
+async fn try_post(to: SocketAddr, http: &str, caller: Caller, posted: &Posted<'_>) -> Option<Response> {
+    let Posted { target, token, content_type, user_agent, body } = posted;
+    let stream = timeout(CONNECT_WITHIN, TcpStream::connect(to)).await.ok()?.ok()?;
+    let (mut sender, connection) = handshake(TokioIo::new(stream)).await.ok()?;
+    // It ends with the answer, which nobody reads once the client is gone.
+    tokio::spawn(connection);
+    let path = target.path_and_query()?.as_str();
+    let mut request = Request::builder()
+        .method(Method::POST)
+        .uri(path)
+        .header(HOST, to.to_string())
+        .header(AUTHORIZATION, format!("Bearer {token}"))
+        .header(CONTENT_TYPE, content_type)
+        .header(PASSED_ON, "1");
+    if let Some(agent) = user_agent {
+        request = request.header(USER_AGENT, agent);
+    }
+    if let Some(address) = caller.address {
+        request = request.header(FORWARDED_FOR, address.to_string());
+    }
+    let response = sender.send_request(request.body(Body::from((*body).to_owned())).ok()?).await.ok()?;
+    let mut response = response.map(Body::new);
+    let location = response.headers().get(LOCATION).and_then(|it| it.to_str().ok());
+    if let Some(absolute) = location.filter(|it| it.starts_with('/')).map(|path| format!("{http}{path}")) {
+        response.headers_mut().insert(LOCATION, HeaderValue::from_str(&absolute).ok()?);
+    }
+    Some(response)
+}
