@@ -70,9 +70,25 @@ pub(crate) struct ServeArgs {
     #[arg(value_parser = address)]
     media_udp: Option<Vec<SocketAddr>>,
 
+    /// Where media comes over TCP, from networks that let no UDP through, or `off`; may be repeated
+    /// [default: where --media-udp is]
+    #[arg(long, value_name = "ADDRESS:PORT", env = "TERCET_MEDIA_TCP", value_delimiter = ',')]
+    #[arg(value_parser = address_or_off)]
+    media_tcp: Option<Vec<Listen>>,
+
     /// Address that clients are told to send media to, behind NAT; one IPv4 and one IPv6 at most
     #[arg(long, value_name = "ADDRESS", env = "TERCET_PUBLIC_IP", value_delimiter = ',')]
     public_ip: Option<Vec<IpAddr>>,
+
+    /// What clients are told instead of --media-udp, behind NAT that changes ports, the first of one a worker
+    #[arg(long, value_name = "ADDRESS:PORT", env = "TERCET_MEDIA_UDP_PUBLIC", value_delimiter = ',')]
+    #[arg(value_parser = address)]
+    media_udp_public: Option<Vec<SocketAddr>>,
+
+    /// What clients are told instead of --media-tcp, behind NAT that changes ports
+    #[arg(long, value_name = "ADDRESS:PORT", env = "TERCET_MEDIA_TCP_PUBLIC", value_delimiter = ',')]
+    #[arg(value_parser = address)]
+    media_tcp_public: Option<Vec<SocketAddr>>,
 
     /// Media threads, 1 to 256 [default: one for each core]
     #[arg(long, value_name = "N", env = "TERCET_WORKERS")]
@@ -80,7 +96,7 @@ pub(crate) struct ServeArgs {
 
     /// Where phones call in over UDP and TCP, or `off` [default: 127.0.0.1:5060]
     #[arg(long, value_name = "ADDRESS:PORT", env = "TERCET_SIP", value_parser = address_or_off)]
-    sip: Option<Sip>,
+    sip: Option<Listen>,
 
     /// What phones are told instead of it, behind NAT
     #[arg(long, value_name = "ADDRESS:PORT", env = "TERCET_SIP_PUBLIC", value_parser = address)]
@@ -260,7 +276,11 @@ impl ServeArgs {
     fn overlay(self, mut config: Config) -> Config {
         set(&mut config.http, self.http);
         set(&mut config.media_udp, self.media_udp);
+        let listen = |all: Vec<Listen>| Some(all.into_iter().filter_map(|it| it.0).collect());
+        set(&mut config.media_tcp, self.media_tcp.map(listen));
         set(&mut config.public_ip, self.public_ip);
+        set(&mut config.media_udp_public, self.media_udp_public);
+        set(&mut config.media_tcp_public, self.media_tcp_public);
         set(&mut config.workers, self.workers.map(Some));
         if let Some(sip) = self.sip {
             config.sip.enabled = sip.0.is_some();
@@ -402,12 +422,12 @@ fn address(text: &str) -> Result<SocketAddr, String> {
     })
 }
 
-/// Where SIP listens; `None` for nowhere.
+/// Where something listens; `None` for nowhere.
 #[derive(Clone, Copy)]
-struct Sip(Option<SocketAddr>);
+struct Listen(Option<SocketAddr>);
 
-fn address_or_off(text: &str) -> Result<Sip, String> {
-    if text == "off" { Ok(Sip(None)) } else { address(text).map(|address| Sip(Some(address))) }
+fn address_or_off(text: &str) -> Result<Listen, String> {
+    if text == "off" { Ok(Listen(None)) } else { address(text).map(|address| Listen(Some(address))) }
 }
 
 /// The number of a node or zone, up to 255.

@@ -60,7 +60,10 @@ fn every_flag_reaches_its_key() {
         "--media-udp=127.0.0.1:2",
         "--media-udp",
         "[::1]:2,127.0.0.1:9002",
+        "--media-tcp=127.0.0.1:3",
         "--public-ip=203.0.113.7",
+        "--media-udp-public=203.0.113.7:4,[2001:db8::7]:4",
+        "--media-tcp-public=203.0.113.7:5",
         "--workers=5",
         "--log=debug",
         "--log-json",
@@ -80,7 +83,8 @@ fn every_flag_reaches_its_key() {
     .unwrap();
     let expected: Config = toml::from_str(&format!(
         "http = '[::1]:1'\n media_udp = ['127.0.0.1:2', '[::1]:2', '127.0.0.1:9002']\n\
-         public_ip = ['203.0.113.7']\n workers = 5\n demo = false\n\
+         media_tcp = ['127.0.0.1:3']\n public_ip = ['203.0.113.7']\n\
+         media_udp_public = ['203.0.113.7:4', '[2001:db8::7]:4']\n media_tcp_public = ['203.0.113.7:5']\n workers = 5\n demo = false\n\
          allowed_origins = ['https://a.example']\n shutdown_ms = 9\n\
          log = {{ filter = 'debug', json = true }}\n\
          access = {{ secret = '{SECRET}', public_key_file = 'key.pem' }}\n\

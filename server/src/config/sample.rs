@@ -137,7 +137,10 @@ mod tests {
     fn the_sample_with_every_key_set_differs_from_the_defaults_in_its_examples_only() {
         let parsed: Config = toml::from_str(&uncommented()).unwrap();
         let examples = Config {
+            media_tcp: Some(vec!["0.0.0.0:50000".parse().unwrap()]),
             public_ip: vec!["203.0.113.7".parse().unwrap()],
+            media_udp_public: vec!["203.0.113.7:40000".parse().unwrap()],
+            media_tcp_public: vec!["203.0.113.7:443".parse().unwrap()],
             workers: Some(4),
             demo: Some(true),
             cluster: ClusterConfig {
@@ -171,7 +174,10 @@ mod tests {
         assert_eq!(parsed, examples);
 
         let defaults = Config {
+            media_tcp: None,
             public_ip: Vec::new(),
+            media_udp_public: Vec::new(),
+            media_tcp_public: Vec::new(),
             workers: None,
             demo: None,
             cluster: ClusterConfig::default(),
