@@ -64,6 +64,26 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "ADDRESS:PORT", env = "TERCET_HTTP", value_parser = address)]
     http: Option<SocketAddr>,
 
+    /// Certificate of HTTPS and those between it and a root, a PEM file: HTTP speaks TLS
+    #[arg(long, value_name = "PATH", env = "TERCET_TLS_CERT")]
+    tls_cert: Option<PathBuf>,
+
+    /// The key of it, a PEM file
+    #[arg(long, value_name = "PATH", env = "TERCET_TLS_KEY")]
+    tls_key: Option<PathBuf>,
+
+    /// Name to have a certificate for by ACME (Let's Encrypt), in place of files; may be repeated
+    #[arg(long, value_name = "DOMAIN", env = "TERCET_TLS_ACME", value_delimiter = ',')]
+    tls_acme: Option<Vec<String>>,
+
+    /// Whom the authority writes to, such as mailto:ops@example.com
+    #[arg(long, value_name = "URL", env = "TERCET_TLS_ACME_CONTACT", value_delimiter = ',')]
+    tls_acme_contact: Option<Vec<String>>,
+
+    /// Directory for what came by ACME; it has to survive restarts
+    #[arg(long, value_name = "PATH", env = "TERCET_TLS_ACME_CACHE")]
+    tls_acme_cache: Option<PathBuf>,
+
     /// Where media is sent and received, the first of one port a worker; may be repeated
     /// [default: 127.0.0.1:50000]
     #[arg(long, value_name = "ADDRESS:PORT", env = "TERCET_MEDIA_UDP", value_delimiter = ',')]
@@ -275,6 +295,11 @@ impl ServeArgs {
     /// `config` with every flag that is set.
     fn overlay(self, mut config: Config) -> Config {
         set(&mut config.http, self.http);
+        set(&mut config.tls.certificate, self.tls_cert.map(Some));
+        set(&mut config.tls.key, self.tls_key.map(Some));
+        set(&mut config.tls.acme, self.tls_acme);
+        set(&mut config.tls.acme_contact, self.tls_acme_contact);
+        set(&mut config.tls.acme_cache, self.tls_acme_cache.map(Some));
         set(&mut config.media_udp, self.media_udp);
         let listen = |all: Vec<Listen>| Some(all.into_iter().filter_map(|it| it.0).collect());
         set(&mut config.media_tcp, self.media_tcp.map(listen));

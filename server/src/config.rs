@@ -10,6 +10,7 @@ mod media;
 mod sample;
 mod selection;
 mod sip;
+mod tls;
 mod validate;
 
 use std::collections::BTreeMap;
@@ -29,6 +30,7 @@ pub(crate) use sip::{
     SIP_DEFAULT, SipCallerId, SipCallers, SipCodec, SipConfig, SipDials, SipRoute, SipSrtp, SipTransport,
     SipTrunk,
 };
+pub(crate) use tls::TlsConfig;
 pub(crate) use validate::{NAME_CHARS_MAX, is_callable, is_name};
 
 /// The secret that signs tokens where nothing else is configured. Everybody can read it here, so
@@ -78,6 +80,8 @@ pub(crate) struct Config {
     pub(crate) allowed_origins: Vec<String>,
     /// How long a stopping server waits for its sessions to leave, in milliseconds.
     pub(crate) shutdown_ms: u64,
+    /// HTTPS, for a node without a proxy in front of it: with either kind of certificate, `http` speaks TLS.
+    pub(crate) tls: TlsConfig,
     /// Other nodes: rooms may span them. Without a cluster secret this node is by itself.
     pub(crate) cluster: ClusterConfig,
     /// Phones: calls over SIP are participants of rooms.
@@ -318,6 +322,7 @@ impl Default for Config {
             demo: None,
             allowed_origins: vec!["*".to_owned()],
             shutdown_ms: 10_000,
+            tls: TlsConfig::default(),
             cluster: ClusterConfig::default(),
             sip: SipConfig::default(),
             log: LogConfig::default(),

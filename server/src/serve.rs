@@ -47,6 +47,7 @@ async fn run(config: Arc<Config>) -> anyhow::Result<()> {
     let metrics = install_metrics()?;
     let access = Arc::new(Access::from_config(&config)?);
     let zones = config.cluster.zone_map.as_deref().map(ZoneMap::from_file).transpose()?.unwrap_or_default();
+    let tls = http::Tls::start(&config.tls).context("HTTPS")?;
     let listener = TcpListener::bind(config.http)
         .await
         .with_context(|| format!("HTTP on {} (choose another with --http)", config.http))?;
@@ -105,7 +106,7 @@ async fn run(config: Arc<Config>) -> anyhow::Result<()> {
         whip: Whip::new(),
     };
     let (stop_http, http_stopped) = oneshot::channel::<()>();
-    let mut server = tokio::spawn(http::listen(listener, http::router(node), http_stopped));
+    let mut server = tokio::spawn(http::listen(listener, tls, http::router(node), http_stopped));
 
     tokio::select! {
         () = signals.next() => {}
@@ -238,8 +239,9 @@ fn announce(
     // With routes, who calls names no room.
     let called = if config.sip.route.is_empty() { "ROOM@" } else { "" };
     let phones = phones.map(|(_, address)| format!("  phones  sip:{called}{address}\n"));
+    let scheme = config.http_scheme();
     let said = format!(
-        "Tercet {}\n  demo    http://{http}/{demo}\n  media   UDP {}\n{tcp}{}{}  access  {access}\n",
+        "Tercet {}\n  demo    {scheme}://{http}/{demo}\n  media   UDP {}\n{tcp}{}{}  access  {access}\n",
         env!("CARGO_PKG_VERSION"),
         list(media),
         phones.unwrap_or_default(),

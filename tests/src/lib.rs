@@ -5,6 +5,7 @@
 //! the default.
 
 pub mod cluster;
+pub mod https;
 pub mod kamailio;
 pub mod listening;
 pub mod namespace;
@@ -280,8 +281,9 @@ fn addresses(child: &mut Child) -> anyhow::Result<Addresses> {
             bail!("the server ended before it was up: {status}");
         };
         let line = line?;
-        if let Some((_, url)) = line.split_once("demo    http://") {
-            http = Some(url.trim_end_matches('/').parse()?);
+        if let Some((_, url)) = line.split_once("demo    ") {
+            let (_, address) = url.split_once("://").context("a page has a URL")?;
+            http = Some(address.trim_end_matches('/').parse()?);
         } else if let Some((_, addresses)) = line.split_once("media   UDP ") {
             media = Some(addresses.split(", ").map(str::parse).collect::<Result<_, _>>()?);
         } else if let Some(addresses) = line.strip_prefix("          TCP ") {

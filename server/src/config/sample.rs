@@ -115,7 +115,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::config::{AccessConfig, ClusterConfig, SipCallers, SipConfig, SipDials, sip};
+    use crate::config::{AccessConfig, ClusterConfig, SipCallers, SipConfig, SipDials, TlsConfig, sip};
 
     /// The sample with every key set; text stays commented.
     fn uncommented() -> String {
@@ -143,6 +143,15 @@ mod tests {
             media_tcp_public: vec!["203.0.113.7:443".parse().unwrap()],
             workers: Some(4),
             demo: Some(true),
+            tls: TlsConfig {
+                certificate: Some("/etc/tercet/http.pem".into()),
+                key: Some("/etc/tercet/http.key".into()),
+                acme: vec!["audio.example.com".to_owned()],
+                acme_contact: vec!["mailto:ops@example.com".to_owned()],
+                acme_cache: Some("/var/lib/tercet/acme".into()),
+                acme_authority: Some("/etc/tercet/authority.pem".into()),
+                ..TlsConfig::default()
+            },
             cluster: ClusterConfig {
                 secret: Some("<openssl rand -hex 32>".to_owned()),
                 seeds: vec!["tercet-1.example.com:50100".to_owned()],
@@ -180,6 +189,7 @@ mod tests {
             media_tcp_public: Vec::new(),
             workers: None,
             demo: None,
+            tls: TlsConfig::default(),
             cluster: ClusterConfig::default(),
             sip: SipConfig::default(),
             access: AccessConfig::default(),

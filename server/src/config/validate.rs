@@ -31,6 +31,7 @@ impl Config {
         self.check_media()?;
         self.check_media_tcp()?;
         self.check_public()?;
+        self.check_tls()?;
         self.check_origins()?;
         self.check_cluster()?;
         self.check_sip()?;
@@ -170,6 +171,11 @@ impl Config {
                 )
             })?;
         }
+        ensure(!self.tls.is_on() || cluster.http_public.is_some(), || {
+            "http speaks TLS, for which clients need the name in its certificate: set cluster.http_public (or \
+             --http-public) to https:// and that name"
+                .to_owned()
+        })?;
         ensure(!self.http.ip().is_unspecified() || cluster.http_public.is_some(), || {
             format!(
                 "http is bound to {}, by which nobody is sent to this node: set cluster.http_public (or \

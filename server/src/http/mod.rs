@@ -7,6 +7,7 @@ mod demo;
 mod listener;
 mod routing;
 mod signalling;
+mod tls;
 mod trace;
 mod websocket;
 mod whip;
@@ -29,6 +30,7 @@ use tower_http::cors::{AllowOrigin, Any, CorsLayer};
 
 pub(crate) use self::assets::has_demo;
 pub(crate) use self::listener::listen;
+pub(crate) use self::tls::Tls;
 use crate::access::Access;
 use crate::cluster::{ClusterHandle, ZoneMap};
 use crate::config::Config;
