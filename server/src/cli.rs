@@ -110,6 +110,14 @@ pub(crate) struct ServeArgs {
     #[arg(value_parser = address)]
     media_tcp_public: Option<Vec<SocketAddr>>,
 
+    /// TURN server that clients are told of, turn:HOST:PORT; may be repeated. Goes with TERCET_TURN_SECRET
+    #[arg(long, value_name = "URL", env = "TERCET_TURN", value_delimiter = ',')]
+    turn: Option<Vec<String>>,
+
+    /// Secret that the TURN server shares with this one; better a variable, for arguments are seen
+    #[arg(long, value_name = "SECRET", env = "TERCET_TURN_SECRET", hide_env_values = true)]
+    turn_secret: Option<String>,
+
     /// Media threads, 1 to 256 [default: one for each core]
     #[arg(long, value_name = "N", env = "TERCET_WORKERS")]
     workers: Option<usize>,
@@ -306,6 +314,8 @@ impl ServeArgs {
         set(&mut config.public_ip, self.public_ip);
         set(&mut config.media_udp_public, self.media_udp_public);
         set(&mut config.media_tcp_public, self.media_tcp_public);
+        set(&mut config.turn.urls, self.turn);
+        set(&mut config.turn.secret, self.turn_secret.map(Some));
         set(&mut config.workers, self.workers.map(Some));
         if let Some(sip) = self.sip {
             config.sip.enabled = sip.0.is_some();

@@ -11,6 +11,7 @@ mod sample;
 mod selection;
 mod sip;
 mod tls;
+mod turn;
 mod validate;
 
 use std::collections::BTreeMap;
@@ -31,6 +32,7 @@ pub(crate) use sip::{
     SipTrunk,
 };
 pub(crate) use tls::TlsConfig;
+pub(crate) use turn::TurnConfig;
 pub(crate) use validate::{NAME_CHARS_MAX, is_callable, is_name};
 
 /// The secret that signs tokens where nothing else is configured. Everybody can read it here, so
@@ -82,6 +84,8 @@ pub(crate) struct Config {
     pub(crate) shutdown_ms: u64,
     /// HTTPS, for a node without a proxy in front of it: with either kind of certificate, `http` speaks TLS.
     pub(crate) tls: TlsConfig,
+    /// TURN servers: relays for clients whose network lets neither UDP nor the port of `media_tcp` through.
+    pub(crate) turn: TurnConfig,
     /// Other nodes: rooms may span them. Without a cluster secret this node is by itself.
     pub(crate) cluster: ClusterConfig,
     /// Phones: calls over SIP are participants of rooms.
@@ -323,6 +327,7 @@ impl Default for Config {
             allowed_origins: vec!["*".to_owned()],
             shutdown_ms: 10_000,
             tls: TlsConfig::default(),
+            turn: TurnConfig::default(),
             cluster: ClusterConfig::default(),
             sip: SipConfig::default(),
             log: LogConfig::default(),

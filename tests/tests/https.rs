@@ -24,7 +24,9 @@ async fn join_at(server: SocketAddr, root: &Path) -> anyhow::Result<String> {
     let (mut socket, _) =
         tokio_tungstenite::client_async(format!("wss://localhost:{}/v1/ws", server.port()), stream).await?;
     let token = Claims::new("r", "ada", Role::Speaker).sign(SECRET.as_bytes())?;
-    socket.send(Message::text(serde_json::json!({ "type": "join", "token": token }).to_string())).await?;
+    socket
+        .send(Message::text(serde_json::json!({ "type": "join", "version": 1, "token": token }).to_string()))
+        .await?;
     let answer = tokio::time::timeout(SOON, socket.next()).await?.context("an answer")??;
     Ok(answer.into_text()?.to_string())
 }
@@ -154,14 +156,7 @@ fn start_pebble(
             "-tlsalpn01",
             "",
         ])
-        .args([
-            "-doh",
-            "",
-            "-dns01",
-            &format!("127.0.0.1:{dns}"),
-            "-management",
-            &format!("127.0.0.1:{}", free_port()?),
-        ])
+        .args(["-dns01", &format!("127.0.0.1:{dns}"), "-management", &format!("127.0.0.1:{}", free_port()?)])
         .spawn()?;
     let config = serde_json::json!({ "pebble": {
         "listenAddress": format!("127.0.0.1:{acme}"),
@@ -213,6 +208,7 @@ async fn a_certificate_comes_by_acme_and_is_kept() -> anyhow::Result<()> {
     )?;
     let config = file.to_str().context("a path of the test's")?;
     let at = format!("127.0.0.1:{http}");
+    eprintln!("XX {http} {acme} {management}");
     let mut server = Server::start_with(&["--config", config, "--http", &at])?;
     let deadline = Instant::now() + Duration::from_secs(30);
     let first = loop {

@@ -66,6 +66,8 @@ fn every_flag_reaches_its_key() {
         "--public-ip=203.0.113.7",
         "--media-udp-public=203.0.113.7:4,[2001:db8::7]:4",
         "--media-tcp-public=203.0.113.7:5",
+        "--turn=turn:a:3478,turns:a:5349",
+        "--turn-secret=hush",
         "--workers=5",
         "--log=debug",
         "--log-json",
@@ -90,6 +92,7 @@ fn every_flag_reaches_its_key() {
          allowed_origins = ['https://a.example']\n shutdown_ms = 9\n\
          log = {{ filter = 'debug', json = true }}\n\
          tls = {{ certificate = 'http.pem', key = 'http.key' }}\n\
+         turn = {{ urls = ['turn:a:3478', 'turns:a:5349'], secret = 'hush' }}\n\
          access = {{ secret = '{SECRET}', public_key_file = 'key.pem' }}\n\
          room = {{ slots = 6, pre_roll_ms = 40, participants_max = 7, listed_listeners_max = 0, together_max = 4 }}\n\
          limits = {{ sessions_max = 8 }}\n"

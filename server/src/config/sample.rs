@@ -115,7 +115,9 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::config::{AccessConfig, ClusterConfig, SipCallers, SipConfig, SipDials, TlsConfig, sip};
+    use crate::config::{
+        AccessConfig, ClusterConfig, SipCallers, SipConfig, SipDials, TlsConfig, TurnConfig, sip,
+    };
 
     /// The sample with every key set; text stays commented.
     fn uncommented() -> String {
@@ -151,6 +153,13 @@ mod tests {
                 acme_cache: Some("/var/lib/tercet/acme".into()),
                 acme_authority: Some("/etc/tercet/authority.pem".into()),
                 ..TlsConfig::default()
+            },
+            turn: TurnConfig {
+                urls: ["turn:turn.example.com:3478", "turns:turn.example.com:5349?transport=tcp"]
+                    .map(str::to_owned)
+                    .to_vec(),
+                secret: Some("<openssl rand -hex 32>".to_owned()),
+                ..TurnConfig::default()
             },
             cluster: ClusterConfig {
                 secret: Some("<openssl rand -hex 32>".to_owned()),
@@ -190,6 +199,7 @@ mod tests {
             workers: None,
             demo: None,
             tls: TlsConfig::default(),
+            turn: TurnConfig::default(),
             cluster: ClusterConfig::default(),
             sip: SipConfig::default(),
             access: AccessConfig::default(),

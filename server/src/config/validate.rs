@@ -32,6 +32,7 @@ impl Config {
         self.check_media_tcp()?;
         self.check_public()?;
         self.check_tls()?;
+        self.check_turn()?;
         self.check_origins()?;
         self.check_cluster()?;
         self.check_sip()?;
