@@ -64,7 +64,7 @@ fn every_flag_reaches_its_key() {
         "--tls-key=http.key",
         "--media-tcp=127.0.0.1:3",
         "--public-ip=203.0.113.7",
-        "--media-udp-public=203.0.113.7:4,[2001:db8::7]:4",
+        "--media-udp-public=[2001:db8::7]:4",
         "--media-tcp-public=203.0.113.7:5",
         "--turn=turn:a:3478,turns:a:5349",
         "--turn-secret=hush",
@@ -88,7 +88,7 @@ fn every_flag_reaches_its_key() {
     let expected: Config = toml::from_str(&format!(
         "http = '[::1]:1'\n media_udp = ['127.0.0.1:2', '[::1]:2', '127.0.0.1:9002']\n\
          media_tcp = ['127.0.0.1:3']\n public_ip = ['203.0.113.7']\n\
-         media_udp_public = ['203.0.113.7:4', '[2001:db8::7]:4']\n media_tcp_public = ['203.0.113.7:5']\n workers = 5\n demo = false\n\
+         media_udp_public = ['[2001:db8::7]:4']\n media_tcp_public = ['203.0.113.7:5']\n workers = 5\n demo = false\n\
          allowed_origins = ['https://a.example']\n shutdown_ms = 9\n\
          log = {{ filter = 'debug', json = true }}\n\
          tls = {{ certificate = 'http.pem', key = 'http.key' }}\n\

@@ -230,7 +230,7 @@ impl World {
         self.plane.flush(self.now, |path, datagram| sent.push((path, datagram.to_vec())));
         let queued = self.plane.outgoing();
         sent.extend(queued.map(|Transmit { source, destination, contents, .. }| {
-            (Path { source, destination }, contents.to_vec())
+            (Path::udp(source, destination), contents.to_vec())
         }));
         self.sent = sent.iter().map(|(path, datagram)| (*path, datagram.len())).collect();
         sent
