@@ -48,7 +48,8 @@ export class Session {
 
   constructor(entered: Entered, options: PeerOptions, handlers: SessionHandlers) {
     this.#handlers = handlers;
-    this.media = new Media({ ...options, iceServers: entered.welcome.ice_servers ?? [] }, {
+    const peer = { ...options, iceServers: entered.welcome.ice_servers ?? [] };
+    this.media = new Media(peer, {
       offer: (sdp, fresh) => this.#offer(sdp, fresh),
       healthChanged: (healthy) => {
         this.#healthy = healthy;
