@@ -4,7 +4,7 @@
 //! test ── Client ── Signalling ───────────── WebSocket
 //!            │ commands        ▲ packets, data, connection
 //!            ▼                 │
-//!          media task: Peer + UDP socket + 20 ms clock
+//!          media task: Peer + socket     + 20 ms clock
 //! ```
 
 use std::net::SocketAddr;
@@ -21,6 +21,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep_until, timeout};
 
+use crate::link::Link;
 use crate::session::{media_socket, negotiate};
 use crate::url::is_on_this_machine;
 use crate::{
@@ -143,6 +144,7 @@ struct Shared {
     packets_sent: AtomicU64,
     dropped: AtomicU64,
     network_cut: AtomicBool,
+    reads_nothing: AtomicBool,
 }
 
 enum Command {
@@ -161,7 +163,7 @@ impl Client {
     pub async fn join(options: JoinOptions) -> Result<Client, ClientError> {
         let session = Session::join(&options).await?;
         Ok(Client {
-            media: Media::start(session.peer, UdpSocket::from_std(session.socket)?),
+            media: Media::start(session.peer, Link::new(session.socket)?),
             signalling: session.signalling,
             options: JoinOptions { server: session.server, ..options },
             welcome: session.welcome,
@@ -324,6 +326,11 @@ impl Client {
         self.media.shared.network_cut.store(cut, Ordering::Relaxed);
     }
 
+    /// Leaves what comes from now on where it is, in the buffers of the network. What is published goes on.
+    pub fn stop_reading(&self) {
+        self.media.shared.reads_nothing.store(true, Ordering::Relaxed);
+    }
+
     /// Restarts ICE on the same connection, on the same socket.
     pub async fn restart_ice(&mut self) -> Result<(), ClientError> {
         self.restart_ice_at(None).await
@@ -349,10 +356,10 @@ impl Client {
     /// stops; waiting packets and data frames are lost.
     pub async fn replace_peer(&mut self) -> Result<(), ClientError> {
         self.media.task.abort();
-        let JoinOptions { server, peer, slots, .. } = self.options.clone();
-        let slots = slots.unwrap_or(self.welcome.room.slots);
-        let (peer, socket) = negotiate(&mut self.signalling, &server, peer, slots, true).await?;
-        self.media = Media::start(peer, UdpSocket::from_std(socket)?);
+        let options = self.options.clone();
+        let slots = options.slots.unwrap_or(self.welcome.room.slots);
+        let (peer, socket) = negotiate(&mut self.signalling, &options.server, &options, slots, true).await?;
+        self.media = Media::start(peer, Link::new(socket)?);
         Ok(())
     }
 
@@ -381,7 +388,7 @@ impl Client {
 }
 
 impl Media {
-    fn start(peer: Peer, socket: UdpSocket) -> Media {
+    fn start(peer: Peer, socket: Link) -> Media {
         let (commands, command_queue) = mpsc::channel(COMMANDS_MAX);
         let (packet_queue, packets) = mpsc::channel(PACKETS_MAX);
         let (data_queue, data) = mpsc::channel(DATA_FRAMES_MAX);
@@ -418,7 +425,7 @@ impl Drop for Media {
 
 struct MediaTask {
     peer: Peer,
-    socket: UdpSocket,
+    socket: Link,
     commands: mpsc::Receiver<Command>,
     packets: mpsc::Sender<ReceivedPacket>,
     data: mpsc::Sender<DataMessage>,
@@ -464,7 +471,7 @@ impl MediaTask {
                     }
                     Some(command) => self.obey(command)?,
                 },
-                received = self.socket.recv_from(&mut datagram) => {
+                received = self.socket.receive(&mut datagram), if self.reads() => {
                     // An ICMP error of an earlier send shows up here; ICE notices what is wrong.
                     if let Ok((length, source)) = received
                         && !self.shared.network_cut.load(Ordering::Relaxed)
@@ -481,6 +488,10 @@ impl MediaTask {
                 }
             }
         }
+    }
+
+    fn reads(&self) -> bool {
+        !self.shared.reads_nothing.load(Ordering::Relaxed)
     }
 
     fn obey(&mut self, command: Command) -> Result<(), PeerError> {
@@ -504,7 +515,7 @@ impl MediaTask {
                 let address: Option<SocketAddr> =
                     moved_to.as_ref().and_then(|socket| socket.local_addr().ok());
                 if let Some(socket) = moved_to {
-                    self.socket = socket;
+                    self.socket = Link::Udp(socket);
                 }
                 self.connection.send_replace(Connection::Connecting);
                 let _ = offer.send(self.peer.restart_ice(address));
@@ -545,8 +556,7 @@ impl MediaTask {
                     if is_on_this_machine(destination.ip())
                         && !self.shared.network_cut.load(Ordering::Relaxed)
                     {
-                        // A datagram that isn't sent is a lost one: the protocols above cope.
-                        let _ = self.socket.send_to(&contents, destination).await;
+                        self.socket.send(&contents, destination).await;
                     }
                 }
             }

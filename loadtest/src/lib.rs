@@ -21,6 +21,8 @@ pub mod red;
 
 mod peer;
 
+mod link;
+
 mod session;
 
 mod client;
@@ -67,6 +69,7 @@ pub use driver::{Addresses, DrivenPeer, Driver, DriverOptions, Parting, PeerKey,
 pub use frame::{SyntheticFrame, epoch};
 pub use hearing::HeardCounts;
 pub use histogram::Histogram;
+pub use link::MediaSocket;
 pub use peer::{
     Audio, Channel, Codec, MediaStream, Peer, PeerError, PeerEvent, PeerOptions, PeerOutput, ReceivedPacket,
     VideoOffer,

@@ -14,7 +14,7 @@ use str0m::change::{SdpAnswer, SdpOffer, SdpPendingOffer};
 use str0m::channel::{ChannelConfig, ChannelId, Reliability};
 use str0m::format::{Codec as RtcCodec, FormatParams};
 use str0m::media::{Direction, Frequency, MediaKind};
-use str0m::net::{Protocol, Receive};
+use str0m::net::{Protocol, Receive, TcpType};
 use str0m::rtp::{Extension, ExtensionMap, ExtensionValues, RtpPacket, RtpWrite};
 use str0m::{Candidate, Event, IceConnectionState, Input, Output, Rtc, RtcConfig, RtcError};
 use tercet_dtls::SharedCrypto;
@@ -213,6 +213,7 @@ pub enum PeerError {
 pub struct Peer {
     rtc: Rtc,
     local: SocketAddr,
+    protocol: Protocol,
     pending: Option<SdpPendingOffer>,
     slot_mids: Vec<MediaStream>,
     screen_mid: Option<MediaStream>,
@@ -234,10 +235,20 @@ struct Outgoing {
 }
 
 impl Peer {
-    /// A peer that receives at `local`. It sends nothing before an answer.
+    /// A peer that receives at `local`, over UDP. It sends nothing before an answer.
     pub fn new(now: Instant, local: SocketAddr, options: PeerOptions) -> Result<Self, PeerError> {
+        Peer::over(now, local, Protocol::Udp, options)
+    }
+
+    /// As [`Peer::new`], over UDP or a TCP connection to the server, of which `local` is this end.
+    pub fn over(
+        now: Instant,
+        local: SocketAddr,
+        protocol: Protocol,
+        options: PeerOptions,
+    ) -> Result<Self, PeerError> {
         let mut rtc = configuration(&options).build(now);
-        rtc.add_local_candidate(host_candidate(local)?);
+        rtc.add_local_candidate(host_candidate(local, protocol)?);
         let outgoing = ByAudio::each(|_| Outgoing {
             mid: None,
             sequence: options.first_sequence.unwrap_or_else(rand::random).into(),
@@ -247,6 +258,7 @@ impl Peer {
         Ok(Peer {
             rtc,
             local,
+            protocol,
             pending: None,
             slot_mids: Vec::new(),
             screen_mid: None,
@@ -309,9 +321,9 @@ impl Peer {
     /// given: the network changed.
     pub fn restart_ice(&mut self, moved_to: Option<SocketAddr>) -> Result<String, PeerError> {
         if let Some(local) = moved_to {
-            let former = host_candidate(self.local)?;
+            let former = host_candidate(self.local, self.protocol)?;
             self.rtc.direct_api().invalidate_candidate(&former);
-            self.rtc.add_local_candidate(host_candidate(local)?);
+            self.rtc.add_local_candidate(host_candidate(local, self.protocol)?);
             self.local = local;
         }
         let mut changes = self.rtc.sdp_api();
@@ -344,7 +356,7 @@ impl Peer {
 
     /// Takes a datagram that arrived at the local address. What isn't STUN, DTLS or RTP is ignored.
     pub fn handle(&mut self, now: Instant, source: SocketAddr, datagram: &[u8]) -> Result<(), PeerError> {
-        let Ok(receive) = Receive::new(Protocol::Udp, source, self.local, datagram) else { return Ok(()) };
+        let Ok(receive) = Receive::new(self.protocol, source, self.local, datagram) else { return Ok(()) };
         Ok(self.rtc.handle_input(Input::Receive(now, receive))?)
     }
 
@@ -631,8 +643,13 @@ fn configuration(options: &PeerOptions) -> RtcConfig {
     }
 }
 
-fn host_candidate(local: SocketAddr) -> Result<Candidate, PeerError> {
-    Candidate::host(local, "udp").map_err(|e| PeerError::Rtc(RtcError::Ice(e)))
+fn host_candidate(local: SocketAddr, protocol: Protocol) -> Result<Candidate, PeerError> {
+    let candidate = match protocol {
+        // RFC 6544, section 4.5: this end connects.
+        Protocol::Tcp => Candidate::builder().tcp().host(local).tcptype(TcpType::Active).build(),
+        _ => Candidate::host(local, protocol),
+    };
+    candidate.map_err(|e| PeerError::Rtc(RtcError::Ice(e)))
 }
 
 #[cfg(test)]

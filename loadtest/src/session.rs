@@ -4,8 +4,10 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::time::Instant;
 
+use str0m::net::Protocol;
 use tercet_protocol::Welcome;
 
+use crate::link::MediaSocket;
 use crate::{Entrance, Peer, PeerError, PeerOptions, ServerUrl, Signalling, SignallingError};
 
 /// How to join.
@@ -23,6 +25,8 @@ pub struct JoinOptions {
     pub peer: PeerOptions,
     /// Whether the frames of the WebSocket are recorded from the start.
     pub record: bool,
+    /// Where the server takes media over TCP, for a client that has no UDP.
+    pub media_tcp: Option<SocketAddr>,
 }
 
 impl JoinOptions {
@@ -35,6 +39,7 @@ impl JoinOptions {
             slots: None,
             peer: PeerOptions::default(),
             record: false,
+            media_tcp: None,
         }
     }
 }
@@ -64,8 +69,8 @@ pub struct Session {
     pub welcome: Welcome,
     /// The negotiated peer.
     pub peer: Peer,
-    /// Its socket on the loopback interface, non-blocking.
-    pub socket: UdpSocket,
+    /// Its socket on the loopback interface.
+    pub socket: MediaSocket,
     /// The server that serves it: another node, perhaps, than the one that was asked.
     pub server: ServerUrl,
 }
@@ -94,7 +99,7 @@ impl Session {
             Entrance::Redirected(url) => return Err(JoinError::BadRedirect(url)),
         };
         let slots = options.slots.unwrap_or(welcome.room.slots);
-        let (peer, socket) = negotiate(&mut signalling, &server, options.peer.clone(), slots, false).await?;
+        let (peer, socket) = negotiate(&mut signalling, &server, options, slots, false).await?;
         Ok(Session { signalling, welcome, peer, socket, server })
     }
 }
@@ -118,12 +123,17 @@ async fn enter(
 pub(crate) async fn negotiate(
     signalling: &mut Signalling,
     server: &ServerUrl,
-    options: PeerOptions,
+    options: &JoinOptions,
     slots: u8,
     fresh: bool,
-) -> Result<(Peer, UdpSocket), JoinError> {
-    let socket = media_socket(server)?;
-    let mut peer = Peer::new(Instant::now(), socket.local_addr()?, options)?;
+) -> Result<(Peer, MediaSocket), JoinError> {
+    let socket = match options.media_tcp {
+        Some(address) => MediaSocket::Tcp(tokio::net::TcpStream::connect(address).await?.into_std()?),
+        None => MediaSocket::Udp(media_socket(server)?),
+    };
+    let local = socket.local_addr()?;
+    let protocol = if socket.is_tcp() { Protocol::Tcp } else { Protocol::Udp };
+    let mut peer = Peer::over(Instant::now(), local, protocol, options.peer.clone())?;
     let answer = signalling.offer(peer.offer(slots), fresh).await?;
     peer.accept_answer(&answer)?;
     Ok((peer, socket))

@@ -64,15 +64,59 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "ADDRESS:PORT", env = "TERCET_HTTP", value_parser = address)]
     http: Option<SocketAddr>,
 
+    /// Certificate of HTTPS and those between it and a root, a PEM file: HTTP speaks TLS
+    #[arg(long, value_name = "PATH", env = "TERCET_TLS_CERT")]
+    tls_cert: Option<PathBuf>,
+
+    /// The key of it, a PEM file
+    #[arg(long, value_name = "PATH", env = "TERCET_TLS_KEY")]
+    tls_key: Option<PathBuf>,
+
+    /// Name to have a certificate for by ACME (Let's Encrypt), in place of files; may be repeated
+    #[arg(long, value_name = "DOMAIN", env = "TERCET_TLS_ACME", value_delimiter = ',')]
+    tls_acme: Option<Vec<String>>,
+
+    /// Whom the authority writes to, such as mailto:ops@example.com
+    #[arg(long, value_name = "URL", env = "TERCET_TLS_ACME_CONTACT", value_delimiter = ',')]
+    tls_acme_contact: Option<Vec<String>>,
+
+    /// Directory for what came by ACME; it has to survive restarts
+    #[arg(long, value_name = "PATH", env = "TERCET_TLS_ACME_CACHE")]
+    tls_acme_cache: Option<PathBuf>,
+
     /// Where media is sent and received, the first of one port a worker; may be repeated
     /// [default: 127.0.0.1:50000]
     #[arg(long, value_name = "ADDRESS:PORT", env = "TERCET_MEDIA_UDP", value_delimiter = ',')]
     #[arg(value_parser = address)]
     media_udp: Option<Vec<SocketAddr>>,
 
+    /// Where media comes over TCP, from networks that let no UDP through, or `off`; may be repeated
+    /// [default: where --media-udp is]
+    #[arg(long, value_name = "ADDRESS:PORT", env = "TERCET_MEDIA_TCP", value_delimiter = ',')]
+    #[arg(value_parser = address_or_off)]
+    media_tcp: Option<Vec<Listen>>,
+
     /// Address that clients are told to send media to, behind NAT; one IPv4 and one IPv6 at most
     #[arg(long, value_name = "ADDRESS", env = "TERCET_PUBLIC_IP", value_delimiter = ',')]
     public_ip: Option<Vec<IpAddr>>,
+
+    /// What clients are told instead of --media-udp, behind NAT that changes ports, the first of one a worker
+    #[arg(long, value_name = "ADDRESS:PORT", env = "TERCET_MEDIA_UDP_PUBLIC", value_delimiter = ',')]
+    #[arg(value_parser = address)]
+    media_udp_public: Option<Vec<SocketAddr>>,
+
+    /// What clients are told instead of --media-tcp, behind NAT that changes ports
+    #[arg(long, value_name = "ADDRESS:PORT", env = "TERCET_MEDIA_TCP_PUBLIC", value_delimiter = ',')]
+    #[arg(value_parser = address)]
+    media_tcp_public: Option<Vec<SocketAddr>>,
+
+    /// TURN server that clients are told of, turn:HOST:PORT; may be repeated. Goes with TERCET_TURN_SECRET
+    #[arg(long, value_name = "URL", env = "TERCET_TURN", value_delimiter = ',')]
+    turn: Option<Vec<String>>,
+
+    /// Secret that the TURN server shares with this one; better a variable, for arguments are seen
+    #[arg(long, value_name = "SECRET", env = "TERCET_TURN_SECRET", hide_env_values = true)]
+    turn_secret: Option<String>,
 
     /// Media threads, 1 to 256 [default: one for each core]
     #[arg(long, value_name = "N", env = "TERCET_WORKERS")]
@@ -80,7 +124,7 @@ pub(crate) struct ServeArgs {
 
     /// Where phones call in over UDP and TCP, or `off` [default: 127.0.0.1:5060]
     #[arg(long, value_name = "ADDRESS:PORT", env = "TERCET_SIP", value_parser = address_or_off)]
-    sip: Option<Sip>,
+    sip: Option<Listen>,
 
     /// What phones are told instead of it, behind NAT
     #[arg(long, value_name = "ADDRESS:PORT", env = "TERCET_SIP_PUBLIC", value_parser = address)]
@@ -259,8 +303,19 @@ impl ServeArgs {
     /// `config` with every flag that is set.
     fn overlay(self, mut config: Config) -> Config {
         set(&mut config.http, self.http);
+        set(&mut config.tls.certificate, self.tls_cert.map(Some));
+        set(&mut config.tls.key, self.tls_key.map(Some));
+        set(&mut config.tls.acme, self.tls_acme);
+        set(&mut config.tls.acme_contact, self.tls_acme_contact);
+        set(&mut config.tls.acme_cache, self.tls_acme_cache.map(Some));
         set(&mut config.media_udp, self.media_udp);
+        let listen = |all: Vec<Listen>| Some(all.into_iter().filter_map(|it| it.0).collect());
+        set(&mut config.media_tcp, self.media_tcp.map(listen));
         set(&mut config.public_ip, self.public_ip);
+        set(&mut config.media_udp_public, self.media_udp_public);
+        set(&mut config.media_tcp_public, self.media_tcp_public);
+        set(&mut config.turn.urls, self.turn);
+        set(&mut config.turn.secret, self.turn_secret.map(Some));
         set(&mut config.workers, self.workers.map(Some));
         if let Some(sip) = self.sip {
             config.sip.enabled = sip.0.is_some();
@@ -402,12 +457,12 @@ fn address(text: &str) -> Result<SocketAddr, String> {
     })
 }
 
-/// Where SIP listens; `None` for nowhere.
+/// Where something listens; `None` for nowhere.
 #[derive(Clone, Copy)]
-struct Sip(Option<SocketAddr>);
+struct Listen(Option<SocketAddr>);
 
-fn address_or_off(text: &str) -> Result<Sip, String> {
-    if text == "off" { Ok(Sip(None)) } else { address(text).map(|address| Sip(Some(address))) }
+fn address_or_off(text: &str) -> Result<Listen, String> {
+    if text == "off" { Ok(Listen(None)) } else { address(text).map(|address| Listen(Some(address))) }
 }
 
 /// The number of a node or zone, up to 255.

@@ -6,9 +6,12 @@
 //! nothing reads. The rules are in `config/validate.rs`.
 
 mod load;
+mod media;
 mod sample;
 mod selection;
 mod sip;
+mod tls;
+mod turn;
 mod validate;
 
 use std::collections::BTreeMap;
@@ -28,6 +31,8 @@ pub(crate) use sip::{
     SIP_DEFAULT, SipCallerId, SipCallers, SipCodec, SipConfig, SipDials, SipRoute, SipSrtp, SipTransport,
     SipTrunk,
 };
+pub(crate) use tls::TlsConfig;
+pub(crate) use turn::TurnConfig;
 pub(crate) use validate::{NAME_CHARS_MAX, is_callable, is_name};
 
 /// The secret that signs tokens where nothing else is configured. Everybody can read it here, so
@@ -50,10 +55,21 @@ pub(crate) struct Config {
     /// Where media is sent and received, ADDRESS:PORT; IPv6 is written `[::1]:50000`. The port is
     /// the first one: worker i uses port + i on each address. Port 0 lets the system choose.
     pub(crate) media_udp: Vec<SocketAddr>,
+    /// Where media comes over TCP from clients whose network lets no UDP through (ICE over TCP), ADDRESS:PORT; all workers
+    /// share the port. By default where `media_udp` is: the same addresses and first port. `[]` for nowhere.
+    #[schemars(example = ["0.0.0.0:50000"])]
+    pub(crate) media_tcp: Option<Vec<SocketAddr>>,
     /// Addresses that clients are told to send media to, instead of the bound ones: for a server
-    /// behind NAT. At most one IPv4 and one IPv6 address.
+    /// behind NAT. At most one IPv4 and one IPv6 address. The ports are those of `media_udp` and `media_tcp`.
     #[schemars(example = ["203.0.113.7"])]
     pub(crate) public_ip: Vec<IpAddr>,
+    /// What clients are told instead of `media_udp` where ports differ too, ADDRESS:PORT: for NAT that maps ports, such
+    /// as Docker's. The port is the first one: worker i is at port + i. At most one IPv4 and one IPv6 address.
+    #[schemars(example = ["203.0.113.7:40000"])]
+    pub(crate) media_udp_public: Vec<SocketAddr>,
+    /// The same of `media_tcp`, whose port is one for all workers.
+    #[schemars(example = ["203.0.113.7:443"])]
+    pub(crate) media_tcp_public: Vec<SocketAddr>,
     /// Media threads, 1 to 256. By default one for each core.
     #[schemars(example = 4)]
     pub(crate) workers: Option<usize>,
@@ -66,6 +82,10 @@ pub(crate) struct Config {
     pub(crate) allowed_origins: Vec<String>,
     /// How long a stopping server waits for its sessions to leave, in milliseconds.
     pub(crate) shutdown_ms: u64,
+    /// HTTPS, for a node without a proxy in front of it: with either kind of certificate, `http` speaks TLS.
+    pub(crate) tls: TlsConfig,
+    /// TURN servers: relays for clients whose network lets neither UDP nor the port of `media_tcp` through.
+    pub(crate) turn: TurnConfig,
     /// Other nodes: rooms may span them. Without a cluster secret this node is by itself.
     pub(crate) cluster: ClusterConfig,
     /// Phones: calls over SIP are participants of rooms.
@@ -178,6 +198,8 @@ pub(crate) struct SessionConfig {
 pub(crate) struct LimitsConfig {
     /// The most sessions at once.
     pub(crate) sessions_max: u32,
+    /// The most TCP connections with media at once.
+    pub(crate) media_tcp_connections_max: u32,
 }
 
 /// The settings of every room.
@@ -296,11 +318,16 @@ impl Default for Config {
         Config {
             http: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
             media_udp: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 50000))],
+            media_tcp: None,
             public_ip: Vec::new(),
+            media_udp_public: Vec::new(),
+            media_tcp_public: Vec::new(),
             workers: None,
             demo: None,
             allowed_origins: vec!["*".to_owned()],
             shutdown_ms: 10_000,
+            tls: TlsConfig::default(),
+            turn: TurnConfig::default(),
             cluster: ClusterConfig::default(),
             sip: SipConfig::default(),
             log: LogConfig::default(),
@@ -343,7 +370,7 @@ impl Default for SessionConfig {
 
 impl Default for LimitsConfig {
     fn default() -> Self {
-        LimitsConfig { sessions_max: 20_000 }
+        LimitsConfig { sessions_max: 20_000, media_tcp_connections_max: 20_000 }
     }
 }
 

@@ -11,6 +11,7 @@ mod media;
 mod phones;
 mod serve;
 mod shutdown;
+mod turn;
 mod whip;
 
 use std::process::ExitCode;

@@ -47,6 +47,7 @@ async fn run(config: Arc<Config>) -> anyhow::Result<()> {
     let metrics = install_metrics()?;
     let access = Arc::new(Access::from_config(&config)?);
     let zones = config.cluster.zone_map.as_deref().map(ZoneMap::from_file).transpose()?.unwrap_or_default();
+    let tls = http::Tls::start(&config.tls).context("HTTPS")?;
     let listener = TcpListener::bind(config.http)
         .await
         .with_context(|| format!("HTTP on {} (choose another with --http)", config.http))?;
@@ -68,6 +69,7 @@ async fn run(config: Arc<Config>) -> anyhow::Result<()> {
         _ => None,
     };
     let media = pool.bound().flatten().copied().collect::<Vec<_>>();
+    let tcp = pool.tcp().to_vec();
     let nodes_address = nodes.as_ref().map(|nodes| nodes.address);
 
     let (cluster_sender, cluster_events) = mpsc::channel(CLUSTER_EVENTS_MAX);
@@ -90,7 +92,7 @@ async fn run(config: Arc<Config>) -> anyhow::Result<()> {
         None => None,
     };
     let sip = phones.as_ref().map_or(&[][..], |phones| phones.addresses());
-    announce(&config, http_address, &media, nodes_address, sip);
+    announce(&config, http_address, (&media, &tcp), nodes_address, sip);
     let node = Node {
         config: config.clone(),
         access,
@@ -104,7 +106,7 @@ async fn run(config: Arc<Config>) -> anyhow::Result<()> {
         whip: Whip::new(),
     };
     let (stop_http, http_stopped) = oneshot::channel::<()>();
-    let mut server = tokio::spawn(http::listen(listener, http::router(node), http_stopped));
+    let mut server = tokio::spawn(http::listen(listener, tls, http::router(node), http_stopped));
 
     tokio::select! {
         () = signals.next() => {}
@@ -211,12 +213,13 @@ fn install_metrics() -> anyhow::Result<PrometheusHandle> {
 fn announce(
     config: &Config,
     http: SocketAddr,
-    media: &[SocketAddr],
+    (media, tcp): (&[SocketAddr], &[SocketAddr]),
     nodes: Option<SocketAddr>,
     sip: &[(phones::SipTransport, SocketAddr)],
 ) {
     let media_is_local = media.iter().all(|address| address.ip().is_loopback());
-    let media: Vec<String> = media.iter().map(ToString::to_string).collect();
+    let list = |all: &[SocketAddr]| all.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let tcp = if tcp.is_empty() { String::new() } else { format!("          TCP {}\n", list(tcp)) };
     let demo = match (http::has_demo(), config.demo_open()) {
         (true, true) => "",
         (true, false) => "\n          with ?token=..., see `tercet token`",
@@ -236,10 +239,11 @@ fn announce(
     // With routes, who calls names no room.
     let called = if config.sip.route.is_empty() { "ROOM@" } else { "" };
     let phones = phones.map(|(_, address)| format!("  phones  sip:{called}{address}\n"));
+    let scheme = config.http_scheme();
     let said = format!(
-        "Tercet {}\n  demo    http://{http}/{demo}\n  media   UDP {}\n{}{}  access  {access}\n",
+        "Tercet {}\n  demo    {scheme}://{http}/{demo}\n  media   UDP {}\n{tcp}{}{}  access  {access}\n",
         env!("CARGO_PKG_VERSION"),
-        media.join(", "),
+        list(media),
         phones.unwrap_or_default(),
         cluster.unwrap_or_default(),
     );
@@ -248,7 +252,8 @@ fn announce(
     if config.demo_open() && !http.ip().is_loopback() {
         warn!("demo is on: whoever reaches {http} may enter any room");
     }
-    if !http.ip().is_loopback() && media_is_local && config.public_ip.is_empty() {
+    let is_announced = !config.public_ip.is_empty() || !config.media_udp_public.is_empty();
+    if !http.ip().is_loopback() && media_is_local && !is_announced {
         warn!("media_udp is loopback only: nobody on another machine will hear anything");
     }
 }

@@ -5,6 +5,7 @@
 //! the default.
 
 pub mod cluster;
+pub mod https;
 pub mod kamailio;
 pub mod listening;
 pub mod namespace;
@@ -34,6 +35,8 @@ pub struct Server {
     pub http: SocketAddr,
     /// The media ports, by worker.
     pub media: Vec<SocketAddr>,
+    /// Where media comes over TCP.
+    pub media_tcp: Vec<SocketAddr>,
     /// Where it listens for other nodes, if it is in a cluster.
     pub nodes: Option<SocketAddr>,
     /// Where phones call, if they can.
@@ -78,7 +81,9 @@ impl Server {
         let mut child =
             command.args(arguments).stdout(Stdio::piped()).spawn().context("starting the server")?;
         match addresses(&mut child) {
-            Ok(Addresses { http, media, nodes, sip }) => Ok(Server { child, http, media, nodes, sip }),
+            Ok(Addresses { http, media, media_tcp, nodes, sip }) => {
+                Ok(Server { child, http, media, media_tcp, nodes, sip })
+            }
             Err(error) => {
                 // It may be running all the same.
                 let _ = child.kill();
@@ -259,6 +264,7 @@ struct Addresses {
     http: SocketAddr,
     /// By worker.
     media: Vec<SocketAddr>,
+    media_tcp: Vec<SocketAddr>,
     nodes: Option<SocketAddr>,
     sip: Option<SocketAddr>,
 }
@@ -267,7 +273,7 @@ struct Addresses {
 fn addresses(child: &mut Child) -> anyhow::Result<Addresses> {
     let stdout = child.stdout.take().context("standard output is piped above")?;
     let mut lines = BufReader::new(stdout).lines();
-    let (mut http, mut media, mut nodes, mut sip) = (None, None, None, None);
+    let (mut http, mut media, mut media_tcp, mut nodes, mut sip) = (None, None, Vec::new(), None, None);
     let mut is_complete = false;
     while !is_complete {
         let Some(line) = lines.next() else {
@@ -275,10 +281,13 @@ fn addresses(child: &mut Child) -> anyhow::Result<Addresses> {
             bail!("the server ended before it was up: {status}");
         };
         let line = line?;
-        if let Some((_, url)) = line.split_once("demo    http://") {
-            http = Some(url.trim_end_matches('/').parse()?);
+        if let Some((_, url)) = line.split_once("demo    ") {
+            let (_, address) = url.split_once("://").context("a page has a URL")?;
+            http = Some(address.trim_end_matches('/').parse()?);
         } else if let Some((_, addresses)) = line.split_once("media   UDP ") {
             media = Some(addresses.split(", ").map(str::parse).collect::<Result<_, _>>()?);
+        } else if let Some(addresses) = line.strip_prefix("          TCP ") {
+            media_tcp = addresses.split(", ").map(str::parse).collect::<Result<_, _>>()?;
         } else if let Some((_, address)) = line.split_once("phones  sip:") {
             sip = Some(address.trim_start_matches("ROOM@").parse()?);
         } else if let Some((_, address)) = line.split_once(" on UDP ") {
@@ -288,7 +297,7 @@ fn addresses(child: &mut Child) -> anyhow::Result<Addresses> {
         is_complete = line.contains("  access  ");
     }
     let (http, media) = http.zip(media).context("they stand above the last line")?;
-    Ok(Addresses { http, media, nodes, sip })
+    Ok(Addresses { http, media, media_tcp, nodes, sip })
 }
 
 impl Drop for Server {

@@ -5,7 +5,7 @@
 //! the router, and goes away with it.
 
 use std::io::Write;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -51,6 +51,23 @@ pub fn lose_on_loopback(ports: &str, percent: u8) -> anyhow::Result<()> {
     run("nft add table ip loopback")?;
     run("nft add chain ip loopback input { type filter hook input priority 0 ; }")?;
     run(&format!("nft add rule ip loopback input udp dport {ports} numgen random mod 100 < {percent} drop"))
+}
+
+/// What is sent to the one address, over UDP or TCP, gets to the other, as behind NAT. For a test that needs no router.
+///
+/// # Errors
+/// This is no namespace of the test's own, or `nft` can't be run.
+pub fn translate_on_loopback(from: SocketAddrV4, to: SocketAddrV4) -> anyhow::Result<()> {
+    ensure!(std::env::var_os(INSIDE).is_some(), "call `enter` first");
+    run("nft add table ip translated")?;
+    run("nft add chain ip translated output { type nat hook output priority -100 ; }")?;
+    let (ip, port) = (from.ip(), from.port());
+    for protocol in ["udp", "tcp"] {
+        run(&format!(
+            "nft add rule ip translated output ip daddr {ip} {protocol} dport {port} dnat to {to}"
+        ))?;
+    }
+    Ok(())
 }
 
 /// Brings loopback up, which a new namespace has down.

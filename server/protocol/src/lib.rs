@@ -17,7 +17,9 @@ pub use client::{ClientMessage, DataFrameIn, Request};
 pub use error::{ErrorCode, ProtocolError};
 pub use model::{Role, SpeakerLevel, Standing, TrackKind, Transport, WireParticipant, WireSlot, WireTrack};
 pub use origin::{AudioOrigin, ByAudio, ByOrigin, TrackOrigin};
-pub use server::{DataFrameOut, LeaveReason, RoomInfo, ServerMessage, SessionInfo, SlotMid, Welcome};
+pub use server::{
+    DataFrameOut, IceServer, LeaveReason, RoomInfo, ServerMessage, SessionInfo, SlotMid, Welcome,
+};
 
 /// The version that `join` and `resume` have to name.
 pub const VERSION: u32 = 1;

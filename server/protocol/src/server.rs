@@ -182,6 +182,21 @@ pub struct Welcome {
     /// Base URLs of other nodes by which the room is reached, should this one be gone: join there anew.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub nodes: Vec<String>,
+    /// Relays, for clients whose network lets nothing else through: what `RTCPeerConnection` takes as `iceServers`. The
+    /// credentials serve for hours; a resumed session's are new.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ice_servers: Vec<IceServer>,
+}
+
+/// TURN servers, and what lets this client in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct IceServer {
+    /// RFC 7065.
+    pub urls: Vec<String>,
+    /// Until when it serves, in seconds since 1970, and whom.
+    pub username: String,
+    /// The password to it.
+    pub credential: String,
 }
 
 /// How to come back to a session.

@@ -60,7 +60,14 @@ fn every_flag_reaches_its_key() {
         "--media-udp=127.0.0.1:2",
         "--media-udp",
         "[::1]:2,127.0.0.1:9002",
+        "--tls-cert=http.pem",
+        "--tls-key=http.key",
+        "--media-tcp=127.0.0.1:3",
         "--public-ip=203.0.113.7",
+        "--media-udp-public=[2001:db8::7]:4",
+        "--media-tcp-public=203.0.113.7:5",
+        "--turn=turn:a:3478,turns:a:5349",
+        "--turn-secret=hush",
         "--workers=5",
         "--log=debug",
         "--log-json",
@@ -80,15 +87,33 @@ fn every_flag_reaches_its_key() {
     .unwrap();
     let expected: Config = toml::from_str(&format!(
         "http = '[::1]:1'\n media_udp = ['127.0.0.1:2', '[::1]:2', '127.0.0.1:9002']\n\
-         public_ip = ['203.0.113.7']\n workers = 5\n demo = false\n\
+         media_tcp = ['127.0.0.1:3']\n public_ip = ['203.0.113.7']\n\
+         media_udp_public = ['[2001:db8::7]:4']\n media_tcp_public = ['203.0.113.7:5']\n workers = 5\n demo = false\n\
          allowed_origins = ['https://a.example']\n shutdown_ms = 9\n\
          log = {{ filter = 'debug', json = true }}\n\
+         tls = {{ certificate = 'http.pem', key = 'http.key' }}\n\
+         turn = {{ urls = ['turn:a:3478', 'turns:a:5349'], secret = 'hush' }}\n\
          access = {{ secret = '{SECRET}', public_key_file = 'key.pem' }}\n\
          room = {{ slots = 6, pre_roll_ms = 40, participants_max = 7, listed_listeners_max = 0, together_max = 4 }}\n\
          limits = {{ sessions_max = 8 }}\n"
     ))
     .unwrap();
     assert_eq!(config, expected);
+}
+
+#[test]
+fn every_flag_of_acme_reaches_its_key() {
+    let config = serve(&[
+        "--tls-acme=a.example,b.example",
+        "--tls-acme-contact=mailto:ops@a.example",
+        "--tls-acme-cache=/var/lib/acme",
+    ]);
+    let expected: Config = toml::from_str(
+        "tls = { acme = ['a.example', 'b.example'], acme_contact = ['mailto:ops@a.example'], \
+         acme_cache = '/var/lib/acme' }",
+    )
+    .unwrap();
+    assert_eq!(config.unwrap(), expected);
 }
 
 #[test]

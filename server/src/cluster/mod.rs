@@ -192,7 +192,8 @@ fn first_info(config: &Config, bound: SocketAddr, http: SocketAddr) -> NodeInfo 
     NodeInfo {
         cluster,
         http: url.unwrap_or_else(|| format!("http://{http}")),
-        inside: inside(cluster, http),
+        // Between nodes HTTP is plain.
+        inside: inside(cluster, http).filter(|_| !config.tls.is_on()),
         role: match config.cluster.role {
             ClusterRole::All => NodeRole::All,
             ClusterRole::Media => NodeRole::Media,

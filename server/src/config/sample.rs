@@ -115,7 +115,9 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::config::{AccessConfig, ClusterConfig, SipCallers, SipConfig, SipDials, sip};
+    use crate::config::{
+        AccessConfig, ClusterConfig, SipCallers, SipConfig, SipDials, TlsConfig, TurnConfig, sip,
+    };
 
     /// The sample with every key set; text stays commented.
     fn uncommented() -> String {
@@ -137,9 +139,28 @@ mod tests {
     fn the_sample_with_every_key_set_differs_from_the_defaults_in_its_examples_only() {
         let parsed: Config = toml::from_str(&uncommented()).unwrap();
         let examples = Config {
+            media_tcp: Some(vec!["0.0.0.0:50000".parse().unwrap()]),
             public_ip: vec!["203.0.113.7".parse().unwrap()],
+            media_udp_public: vec!["203.0.113.7:40000".parse().unwrap()],
+            media_tcp_public: vec!["203.0.113.7:443".parse().unwrap()],
             workers: Some(4),
             demo: Some(true),
+            tls: TlsConfig {
+                certificate: Some("/etc/tercet/http.pem".into()),
+                key: Some("/etc/tercet/http.key".into()),
+                acme: vec!["audio.example.com".to_owned()],
+                acme_contact: vec!["mailto:ops@example.com".to_owned()],
+                acme_cache: Some("/var/lib/tercet/acme".into()),
+                acme_authority: Some("/etc/tercet/authority.pem".into()),
+                ..TlsConfig::default()
+            },
+            turn: TurnConfig {
+                urls: ["turn:turn.example.com:3478", "turns:turn.example.com:5349?transport=tcp"]
+                    .map(str::to_owned)
+                    .to_vec(),
+                secret: Some("<openssl rand -hex 32>".to_owned()),
+                ..TurnConfig::default()
+            },
             cluster: ClusterConfig {
                 secret: Some("<openssl rand -hex 32>".to_owned()),
                 seeds: vec!["tercet-1.example.com:50100".to_owned()],
@@ -171,9 +192,14 @@ mod tests {
         assert_eq!(parsed, examples);
 
         let defaults = Config {
+            media_tcp: None,
             public_ip: Vec::new(),
+            media_udp_public: Vec::new(),
+            media_tcp_public: Vec::new(),
             workers: None,
             demo: None,
+            tls: TlsConfig::default(),
+            turn: TurnConfig::default(),
             cluster: ClusterConfig::default(),
             sip: SipConfig::default(),
             access: AccessConfig::default(),

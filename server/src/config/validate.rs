@@ -29,7 +29,10 @@ impl Config {
         self.access_secret()?;
         self.check_demo()?;
         self.check_media()?;
-        self.check_public_ip()?;
+        self.check_media_tcp()?;
+        self.check_public()?;
+        self.check_tls()?;
+        self.check_turn()?;
         self.check_origins()?;
         self.check_cluster()?;
         self.check_sip()?;
@@ -66,8 +69,14 @@ impl Config {
             (format!("http is bound to {}, which is not loopback,", self.http), "bind to 127.0.0.1")
         } else if let Some(media) = self.media_udp.iter().find(|media| !is_loopback(media.ip())) {
             (format!("media_udp is bound to {media}, which is not loopback,"), "bind to 127.0.0.1")
+        } else if let Some(media) = self.media_tcp().iter().find(|media| !is_loopback(media.ip())) {
+            (format!("media_tcp is bound to {media}, which is not loopback,"), "bind to 127.0.0.1")
         } else if let Some(public) = self.public_ip.first() {
             (format!("public_ip announces {public} to clients,"), "remove public_ip")
+        } else if let Some(public) = self.media_udp_public.first() {
+            (format!("media_udp_public announces {public} to clients,"), "remove media_udp_public")
+        } else if let Some(public) = self.media_tcp_public.first() {
+            (format!("media_tcp_public announces {public} to clients,"), "remove media_tcp_public")
         } else {
             return Ok(());
         };
@@ -123,34 +132,6 @@ impl Config {
         Ok(())
     }
 
-    fn check_public_ip(&self) -> Result<(), ConfigError> {
-        for family in [IpAddr::is_ipv4, IpAddr::is_ipv6] {
-            let count = self.public_ip.iter().filter(|ip| family(ip)).count();
-            ensure(count <= 1, || {
-                "public_ip has several addresses of one family: set at most one IPv4 and one IPv6 \
-                 address"
-                    .to_owned()
-            })?;
-        }
-        for ip in &self.public_ip {
-            let ports =
-                self.media_udp.iter().filter(|media| media.is_ipv4() == ip.is_ipv4()).map(|m| m.port());
-            let mut ports: Vec<u16> = ports.filter(|&port| port != 0).collect();
-            ports.sort_unstable();
-            let shared = ports.windows(2).find(|pair| usize::from(pair[1] - pair[0]) < self.worker_count());
-            ensure(shared.is_none(), || {
-                format!(
-                    "public_ip {ip} would announce the same ports for two addresses of media_udp: give them \
-                     ports that are as far apart as there are workers"
-                )
-            })?;
-            ensure(!ip.is_unspecified() && !ip.is_multicast(), || {
-                format!("public_ip {ip} is no address to send to: set the one that clients reach")
-            })?;
-        }
-        Ok(())
-    }
-
     fn check_cluster(&self) -> Result<(), ConfigError> {
         let cluster = &self.cluster;
         let Some(secret) = &cluster.secret else {
@@ -191,6 +172,11 @@ impl Config {
                 )
             })?;
         }
+        ensure(!self.tls.is_on() || cluster.http_public.is_some(), || {
+            "http speaks TLS, for which clients need the name in its certificate: set cluster.http_public (or \
+             --http-public) to https:// and that name"
+                .to_owned()
+        })?;
         ensure(!self.http.ip().is_unspecified() || cluster.http_public.is_some(), || {
             format!(
                 "http is bound to {}, by which nobody is sent to this node: set cluster.http_public (or \
@@ -328,6 +314,8 @@ impl Config {
         check_range("room.pre_roll_ms", self.room.pre_roll_ms, 0, PRE_ROLL_MS_MAX)?;
         check_range("room.participants_max", self.room.participants_max, 1, u32::MAX)?;
         check_range("limits.sessions_max", self.limits.sessions_max, 1, u32::MAX)?;
+        let tcp_max = self.limits.media_tcp_connections_max;
+        check_range("limits.media_tcp_connections_max", tcp_max, 1, u32::MAX)?;
         check_range("session.resume_ms", self.session.resume_ms, 0, TIME_MS_MAX)?;
         check_range("session.idle_ms", self.session.idle_ms, 1, TIME_MS_MAX)?;
         check_range("session.join_ms", self.session.join_ms, 1, TIME_MS_MAX)?;
@@ -417,7 +405,7 @@ pub(super) fn check_range<N: PartialOrd + std::fmt::Display>(
     ensure(value >= min && value <= max, || format!("{key} is {value}: set {min} to {max}"))
 }
 
-fn ensure(holds: bool, message: impl FnOnce() -> String) -> Result<(), ConfigError> {
+pub(super) fn ensure(holds: bool, message: impl FnOnce() -> String) -> Result<(), ConfigError> {
     if holds { Ok(()) } else { Err(ConfigError::Invalid(message())) }
 }
 
@@ -463,6 +451,8 @@ mod tests {
         refused("http = '[::]:8080'", &["http", "[::]:8080", "TERCET_SECRET"]);
         refused("media_udp = ['127.0.0.1:1', '10.0.0.1:1']", &["media_udp", "10.0.0.1:1"]);
         refused("public_ip = ['203.0.113.7']", &["public_ip", "203.0.113.7", "TERCET_SECRET"]);
+        refused("media_tcp = ['0.0.0.0:1']", &["media_tcp", "0.0.0.0:1", "TERCET_SECRET"]);
+        refused("media_tcp_public = ['203.0.113.7:1']", &["media_tcp_public", "TERCET_SECRET"]);
     }
 
     #[test]
@@ -507,14 +497,6 @@ mod tests {
         two("media_udp = ['127.0.0.1:50001', '127.0.0.1:50000']").unwrap_err();
         two("media_udp = ['127.0.0.1:50000', '[::1]:50000']").unwrap();
         refused("media_udp = []", &["media_udp", "127.0.0.1:50000"]);
-    }
-
-    #[test]
-    fn public_ip_has_one_address_of_each_family() {
-        let access = format!("[access]\nsecret = '{SECRET}'");
-        accepted(&format!("public_ip = ['203.0.113.7', '2001:db8::7']\n{access}"));
-        refused(&format!("public_ip = ['203.0.113.7', '203.0.113.8']\n{access}"), &["public_ip"]);
-        refused(&format!("public_ip = ['0.0.0.0']\n{access}"), &["public_ip", "0.0.0.0"]);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! How sessions begin, come back and end.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use tercet_core::{EndpointId, Refusal, Room, RoomId, RoomSettings, SessionId, SourceNumbers};
 use tercet_protocol::{
@@ -17,6 +17,7 @@ use super::{Attached, Control, protocol_error};
 use crate::access::Claims;
 use crate::cluster::ClusterCommand;
 use crate::media::{OpenEndpoint, WorkerCommand, WorkerId};
+use crate::turn::ice_servers;
 
 /// RFC 6455, section 7.4.1.
 pub(crate) const CLOSE_NORMAL: u16 = 1000;
@@ -213,6 +214,8 @@ impl Control {
         session.may_dial = dial.is_some();
         let live = self.rooms.get(&session.room)?;
         session.slots_told = live.slots_of(session);
+        let participant = session.participant.to_string();
+        let ice_servers = ice_servers(&self.config.turn, SystemTime::now(), &participant);
         Some(Welcome {
             re,
             version: VERSION,
@@ -227,7 +230,7 @@ impl Control {
                 slots: live.room.settings().slots,
                 video_slots: live.room.settings().video_slots,
             },
-            participant: session.participant.to_string(),
+            participant,
             participants: live.participants_for(&session.participant),
             participant_count: live.participant_count(),
             slots: live.wire_slots(&session.slots_told, &session.slot_mids),
@@ -236,6 +239,7 @@ impl Control {
             dial,
             calls,
             nodes: self.other_nodes(),
+            ice_servers,
         })
     }
 

@@ -15,9 +15,12 @@ use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{oneshot, watch};
 use tracing::{debug, warn};
+
+use super::Tls;
 
 /// How long a client may take for the head of a request, on a connection that is kept alive too.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
@@ -27,7 +30,12 @@ const ACCEPT_RETRY: Duration = Duration::from_secs(1);
 
 /// Serves until told to stop, and then until the requests under way are answered. A connection
 /// that became a WebSocket is its handler's, and not waited for.
-pub(crate) async fn listen(listener: TcpListener, router: Router, mut stop: oneshot::Receiver<()>) {
+pub(crate) async fn listen(
+    listener: TcpListener,
+    tls: Option<Tls>,
+    router: Router,
+    mut stop: oneshot::Receiver<()>,
+) {
     let (stopping, stopped) = watch::channel(());
     loop {
         let accepted = tokio::select! {
@@ -36,7 +44,7 @@ pub(crate) async fn listen(listener: TcpListener, router: Router, mut stop: ones
         };
         match accepted {
             Ok((stream, from)) => {
-                tokio::spawn(serve(stream, from, router.clone(), stopped.clone()));
+                tokio::spawn(open(stream, from, tls.clone(), router.clone(), stopped.clone()));
             }
             // The client gave up before its turn.
             Err(error) if error.kind() == ErrorKind::ConnectionAborted => {}
@@ -55,11 +63,38 @@ pub(crate) async fn listen(listener: TcpListener, router: Router, mut stop: ones
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sender(pub(super) SocketAddr);
 
-async fn serve(stream: TcpStream, from: SocketAddr, router: Router, mut stopped: watch::Receiver<()>) {
+/// Serves a connection, after the handshake where there is TLS.
+async fn open(
+    stream: TcpStream,
+    from: SocketAddr,
+    tls: Option<Tls>,
+    router: Router,
+    mut stopped: watch::Receiver<()>,
+) {
     // Signalling is small messages, one after the other: none may wait for the acknowledgement of the one before.
     if let Err(error) = stream.set_nodelay(true) {
         debug!(%error, "TCP_NODELAY");
     }
+    let Some(tls) = tls else {
+        return serve(stream, from, router, stopped).await;
+    };
+    let sealed = tokio::select! {
+        sealed = tls.accept(stream) => sealed,
+        _ = stopped.changed() => return,
+    };
+    match sealed {
+        Ok(Some(stream)) => serve(stream, from, router, stopped).await,
+        Ok(None) => debug!("an authority looked whether the name is ours"),
+        Err(error) => debug!(%error, "a TLS handshake"),
+    }
+}
+
+async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    stream: S,
+    from: SocketAddr,
+    router: Router,
+    mut stopped: watch::Receiver<()>,
+) {
     let router = TowerToHyperService::new(router);
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(Sender(from));

@@ -8,6 +8,7 @@ mod listener;
 mod relay;
 mod routing;
 mod signalling;
+mod tls;
 mod trace;
 mod websocket;
 mod whip;
@@ -30,6 +31,7 @@ use tower_http::cors::{AllowOrigin, Any, CorsLayer};
 
 pub(crate) use self::assets::has_demo;
 pub(crate) use self::listener::listen;
+pub(crate) use self::tls::Tls;
 use crate::access::Access;
 use crate::cluster::{ClusterHandle, ZoneMap};
 use crate::config::Config;

@@ -6,7 +6,11 @@ use std::time::{Duration, Instant};
 
 use rustc_hash::FxHashMap;
 use str0m::ice::StunMessage;
+use str0m::net::Protocol;
 use tercet_core::EndpointId;
+
+use super::WorkerId;
+use super::tcp::Directory;
 
 /// A client that roams leaves addresses behind; one that has used more than these lately is
 /// found by its next STUN request.
@@ -21,12 +25,21 @@ const UFRAGS_MAX: usize = 2;
 /// RFC 8489, section 5: the header of a STUN message.
 const STUN_HEADER_BYTES: usize = 20;
 
+/// Where a datagram comes from. Of one address and port, UDP and TCP may be two clients behind one NAT.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Remote {
+    pub(crate) protocol: Protocol,
+    pub(crate) address: SocketAddr,
+}
+
 /// Finds the endpoint of a datagram.
 #[derive(Default)]
 pub(crate) struct Demux {
-    by_address: FxHashMap<SocketAddr, Owner>,
+    by_address: FxHashMap<Remote, Owner>,
     by_ufrag: FxHashMap<String, EndpointId>,
     known: FxHashMap<EndpointId, Known>,
+    /// Who else wants to know which user fragments are here, and by which name of ours.
+    registered_in: Option<(Directory, WorkerId)>,
 }
 
 /// Who sends from an address, and when they last proved it.
@@ -37,7 +50,7 @@ struct Owner {
 
 #[derive(Default)]
 struct Known {
-    addresses: VecDeque<SocketAddr>,
+    addresses: VecDeque<Remote>,
     ufrags: VecDeque<String>,
 }
 
@@ -53,10 +66,8 @@ pub(crate) enum Claim {
 
 impl Demux {
     /// Whose the datagram seems to be.
-    pub(crate) fn claim(&self, from: SocketAddr, datagram: &[u8]) -> Claim {
-        // RFC 7983, section 7: STUN begins with 0 to 3.
-        let is_stun = datagram.len() >= STUN_HEADER_BYTES && datagram[0] < 4;
-        if is_stun && let Some(endpoint) = self.named_by(datagram) {
+    pub(crate) fn claim(&self, from: Remote, datagram: &[u8]) -> Claim {
+        if let Some(endpoint) = named_by(datagram, |ufrag| self.by_ufrag.get(ufrag).copied()) {
             return Claim::Unproven(endpoint);
         }
         match self.by_address.get(&from) {
@@ -65,20 +76,27 @@ impl Demux {
         }
     }
 
-    fn named_by(&self, datagram: &[u8]) -> Option<EndpointId> {
-        let message = StunMessage::parse(datagram).ok()?;
-        let (local_ufrag, _) = message.split_username()?;
-        self.by_ufrag.get(local_ufrag).copied()
+    /// Whether datagrams from there are anybody's.
+    pub(crate) fn is_known(&self, address: Remote) -> bool {
+        self.by_address.contains_key(&address)
+    }
+
+    /// Nobody sends from there any more.
+    pub(crate) fn forget(&mut self, address: Remote) {
+        let owner = self.by_address.remove(&address);
+        if let Some(known) = owner.and_then(|owner| self.known.get_mut(&owner.endpoint)) {
+            known.addresses.retain(|it| *it != address);
+        }
     }
 
     /// Whether the address is the endpoint's already.
-    pub(crate) fn knows(&self, endpoint: EndpointId, address: SocketAddr) -> bool {
+    pub(crate) fn knows(&self, endpoint: EndpointId, address: Remote) -> bool {
         self.by_address.get(&address).is_some_and(|owner| owner.endpoint == endpoint)
     }
 
     /// The endpoint has proven that it sends from there. Whoever can forge a source address could prove that of
     /// another's too: an address stays with its owner for as long as they go on proving it.
-    pub(crate) fn learn_address(&mut self, now: Instant, endpoint: EndpointId, address: SocketAddr) {
+    pub(crate) fn learn_address(&mut self, now: Instant, endpoint: EndpointId, address: Remote) {
         let former = self.by_address.get_mut(&address);
         let former = match former {
             Some(owner) if owner.endpoint == endpoint => {
@@ -101,17 +119,32 @@ impl Demux {
         }
     }
 
+    /// Tells of the user fragments that are here from now on.
+    pub(crate) fn register_in(&mut self, directory: Directory, worker: WorkerId) {
+        self.registered_in = Some((directory, worker));
+    }
+
     /// The endpoint's connection has this local user fragment now.
     pub(crate) fn learn_ufrag(&mut self, endpoint: EndpointId, ufrag: String) {
         if self.by_ufrag.insert(ufrag.clone(), endpoint) == Some(endpoint) {
             return;
+        }
+        if let Some((directory, worker)) = &self.registered_in {
+            directory.insert(&ufrag, *worker);
         }
         let known = self.known.entry(endpoint).or_default();
         known.ufrags.push_back(ufrag);
         if known.ufrags.len() > UFRAGS_MAX
             && let Some(oldest) = known.ufrags.pop_front()
         {
-            self.by_ufrag.remove(&oldest);
+            self.forget_ufrag(&oldest);
+        }
+    }
+
+    fn forget_ufrag(&mut self, ufrag: &str) {
+        self.by_ufrag.remove(ufrag);
+        if let Some((directory, _)) = &self.registered_in {
+            directory.remove(ufrag);
         }
     }
 
@@ -124,17 +157,28 @@ impl Demux {
             self.by_address.remove(&address);
         }
         for ufrag in known.ufrags {
-            self.by_ufrag.remove(&ufrag);
+            self.forget_ufrag(&ufrag);
         }
     }
+}
+
+/// Who is meant by the user fragment of ours that a STUN message names.
+pub(super) fn named_by<T>(datagram: &[u8], find: impl FnOnce(&str) -> Option<T>) -> Option<T> {
+    // RFC 7983, section 7: STUN begins with 0 to 3.
+    if datagram.len() < STUN_HEADER_BYTES || datagram[0] >= 4 {
+        return None;
+    }
+    let message = StunMessage::parse(datagram).ok()?;
+    let (local_ufrag, _) = message.split_username()?;
+    find(local_ufrag)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn address(port: u16) -> SocketAddr {
-        SocketAddr::from(([127, 0, 0, 1], port))
+    fn address(port: u16) -> Remote {
+        Remote { protocol: Protocol::Udp, address: SocketAddr::from(([127, 0, 0, 1], port)) }
     }
 
     fn known(demux: &Demux, port: u16) -> Option<u64> {
@@ -164,6 +208,18 @@ mod tests {
         demux.remove(EndpointId(1));
         demux.learn_address(now, EndpointId(2), address(1000));
         assert_eq!(known(&demux, 1000), Some(2));
+    }
+
+    #[test]
+    fn a_port_of_udp_is_not_the_same_of_tcp() {
+        let (mut demux, now) = (Demux::default(), Instant::now());
+        let tcp = Remote { protocol: Protocol::Tcp, ..address(1000) };
+        demux.learn_address(now, EndpointId(1), tcp);
+        assert_eq!(known(&demux, 1000), None);
+        demux.learn_address(now, EndpointId(2), address(1000));
+        assert!(demux.knows(EndpointId(1), tcp) && known(&demux, 1000) == Some(2));
+        demux.forget(tcp);
+        assert!(!demux.is_known(tcp) && known(&demux, 1000) == Some(2));
     }
 
     #[test]

@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use str0m::media::Pt;
+use str0m::net::Protocol;
 use tercet_core::Forward;
 use tercet_dtls::Sealer;
 
@@ -25,10 +26,18 @@ const MARKER: u8 = 1 << 7;
 const PADDING_BYTES_MAX: usize = u8::MAX as usize;
 
 /// From which of our addresses to which of a peer's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Path {
+    pub(crate) protocol: Protocol,
     pub(crate) source: SocketAddr,
     pub(crate) destination: SocketAddr,
+}
+
+impl Path {
+    #[cfg(test)]
+    pub(crate) fn udp(source: SocketAddr, destination: SocketAddr) -> Path {
+        Path { protocol: Protocol::Udp, source, destination }
+    }
 }
 
 /// A packet on its way into a stream.

@@ -39,6 +39,7 @@ pub(super) struct WorkerMetrics {
     pub(super) gather: Gauge,
     pub(super) lag: Lag,
     pub(super) connections_failed: Counter,
+    pub(super) tcp_connections: Gauge,
     panics: Counter,
     ingest: Ingested,
 }
@@ -101,6 +102,7 @@ impl WorkerMetrics {
             gather: level("tercet_worker_gather_seconds"),
             lag: Lag(metrics::histogram!("tercet_loop_lag_seconds", "loop" => format!("worker-{id}"))),
             connections_failed: count("tercet_connections_failed_total"),
+            tcp_connections: level("tercet_tcp_connections"),
             panics: count("tercet_peer_panics_total"),
             ingest: Ingested {
                 muted: dropped("muted"),
@@ -162,6 +164,7 @@ fn describe() {
     describe_counter!("tercet_refusals_total", "Requests and connections that were refused, by error code.");
     describe_counter!("tercet_peer_panics_total", "Peer connections that ended by a panic.");
     describe_gauge!("tercet_slots_occupied", "Positions (slots and reserve) with a speaker, over all rooms.");
+    describe_gauge!("tercet_tcp_connections", "TCP connections with media, of the worker.");
     describe_gauge!("tercet_worker_rooms", "Rooms with a part on the worker.");
     describe_gauge!("tercet_worker_endpoints", "Sessions on the worker.");
     describe_gauge!("tercet_worker_busy_ratio", "Of the worker's last half second, what it didn't sleep.");

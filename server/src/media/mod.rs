@@ -3,6 +3,7 @@
 //! In: [`WorkerCommand`]s from the control plane, datagrams, candidates of other workers. Out:
 //! [`WorkerEvent`]s, datagrams. No lock is taken and nothing is awaited on the packet path.
 
+mod announced;
 mod crossing;
 mod demux;
 mod fanout;
@@ -16,6 +17,7 @@ mod sdp;
 mod socket;
 mod strain;
 mod stream;
+mod tcp;
 mod timers;
 mod trace;
 mod video;

@@ -3,7 +3,6 @@
 //! str0m does ICE, DTLS and SCTP, SRTP of what is received, and video; this file knows which m-line is what, and sends what
 //! goes into the slots. The contract is str0m's: after everything that goes in, [`Peer::drain`] until nothing comes out.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -14,7 +13,7 @@ use str0m::channel::ChannelId;
 use str0m::config::{CryptoProvider, DtlsVersion};
 use str0m::format::Codec;
 use str0m::media::{Direction, MediaKind, Mid, Pt};
-use str0m::net::{Protocol, Receive, Transmit};
+use str0m::net::{Receive, Transmit};
 use str0m::rtp::{Extension, ExtensionMap, RedDecoder, RtpPacket};
 use str0m::{Candidate, Event, IceConnectionState, Input, Output, Rtc};
 use tercet_core::{Encoding, FORWARDS_MAX, Forward, IncomingRtp, IncomingVideo, Rewritten, VideoPacket};
@@ -133,7 +132,7 @@ impl Peer {
     pub(crate) fn answer(
         now: Instant,
         crypto: &SharedCrypto,
-        candidates: &[SocketAddr],
+        candidates: &[Candidate],
         limits: PeerLimits,
         is_lite: bool,
         offer: &str,
@@ -157,9 +156,8 @@ impl Peer {
             .enable_vp9(has_video)
             .enable_av1(has_video)
             .build(now);
-        for &address in candidates {
-            let candidate = Candidate::host(address, "udp").map_err(|_| OfferError::Internal)?;
-            rtc.add_local_candidate(candidate);
+        for candidate in candidates {
+            rtc.add_local_candidate(candidate.clone());
         }
         let mut peer = Peer {
             rtc,
@@ -230,21 +228,18 @@ impl Peer {
     }
 
     /// Whether a datagram is of this connection, by its ICE credentials or a known address.
-    pub(crate) fn accepts(&self, now: Instant, from: SocketAddr, to: SocketAddr, datagram: &[u8]) -> bool {
-        Receive::new(Protocol::Udp, from, to, datagram)
-            .is_ok_and(|receive| self.rtc.accepts(&Input::Receive(now, receive)))
+    pub(crate) fn accepts(&self, now: Instant, path: Path, datagram: &[u8]) -> bool {
+        received(path, datagram).is_ok_and(|receive| self.rtc.accepts(&Input::Receive(now, receive)))
     }
 
     /// A datagram arrived. Malformed ones are an error that leaves the connection as it was.
     pub(crate) fn handle_datagram(
         &mut self,
         now: Instant,
-        from: SocketAddr,
-        to: SocketAddr,
+        path: Path,
         datagram: &[u8],
     ) -> Result<(), DatagramError> {
-        let receive =
-            Receive::new(Protocol::Udp, from, to, datagram).map_err(|_| DatagramError::Malformed)?;
+        let receive = received(path, datagram)?;
         self.rtc.handle_input(Input::Receive(now, receive)).map_err(|_| DatagramError::Fatal)?;
         if is_stun(datagram) {
             self.ask_path();
@@ -344,8 +339,8 @@ impl Peer {
                     if is_rtp(&transmit.contents)
                         && let Some(fanout) = &mut self.fanout
                     {
-                        let Transmit { source, destination, .. } = transmit;
-                        fanout.learn_path(Path { source, destination });
+                        let Transmit { proto: protocol, source, destination, .. } = transmit;
+                        fanout.learn_path(Path { protocol, source, destination });
                     }
                     if !is_question(self.question_ssrc, &transmit.contents) {
                         outgoing.push(transmit);
@@ -483,6 +478,12 @@ impl Peer {
         };
         Some(PeerEvent::Rtp(origin, rtp))
     }
+}
+
+/// What came from the other end of a path, as str0m takes it.
+fn received(path: Path, datagram: &[u8]) -> Result<Receive<'_>, DatagramError> {
+    let received = Receive::new(path.protocol, path.destination, path.source, datagram);
+    received.map_err(|_| DatagramError::Malformed)
 }
 
 /// RFC 7983, section 7: the first octet of STUN is 0 to 3.

@@ -4,6 +4,7 @@
 //! pass, the [`RoomShard`] ranks it (`delivery.rs`). In [`Plane::flush`] each listener has a turn (`rounds.rs`), and
 //! takes all that has come since the last one.
 
+mod connections;
 mod data;
 mod delivery;
 mod endpoints;
@@ -22,7 +23,8 @@ use std::time::{Duration, Instant};
 
 use rustc_hash::{FxHashMap, FxHashSet};
 use selector::SourceId;
-use str0m::net::Transmit;
+use str0m::Candidate;
+use str0m::net::{Protocol, Transmit};
 use tercet_core::{Allowance, EndpointId, Ingest, KeyframeGate, RoomAudio, RoomId, RoomShard, VideoShard};
 use tercet_dtls::SharedCrypto;
 use tercet_protocol::{AudioOrigin, ByAudio};
@@ -30,7 +32,8 @@ use tokio::sync::mpsc;
 use tracing::{debug, info, warn};
 
 use super::crossing::{Crossing, CrossingSender, News};
-use super::demux::{Claim, Demux};
+use super::demux::{Claim, Demux, Remote};
+use super::fanout::Path;
 use super::meter::Meter;
 use super::metrics::WorkerMetrics;
 use super::peer::{DatagramError, Peer, PeerEvent, PeerLimits};
@@ -51,7 +54,7 @@ const SELECTION_INTERVAL: Duration = Duration::from_millis(100);
 pub(super) struct Plane {
     id: WorkerId,
     crypto: SharedCrypto,
-    candidates: Vec<SocketAddr>,
+    candidates: Vec<Candidate>,
     /// The inboxes of all workers, by number; its own is never used.
     others: Vec<CrossingSender>,
     metrics: WorkerMetrics,
@@ -150,7 +153,7 @@ impl Plane {
     pub(super) fn new(
         id: WorkerId,
         crypto: SharedCrypto,
-        candidates: Vec<SocketAddr>,
+        candidates: Vec<Candidate>,
         others: Vec<CrossingSender>,
         metrics: WorkerMetrics,
     ) -> Plane {
@@ -275,6 +278,12 @@ impl Plane {
 
     /// A datagram arrived.
     pub(super) fn datagram(&mut self, now: Instant, from: SocketAddr, to: SocketAddr, datagram: &[u8]) {
+        self.arrived(now, Path { protocol: Protocol::Udp, source: to, destination: from }, datagram);
+    }
+
+    /// A datagram arrived from the other end of a path.
+    fn arrived(&mut self, now: Instant, path: Path, datagram: &[u8]) {
+        let from = Remote { protocol: path.protocol, address: path.destination };
         self.metrics.packets_in.increment(1);
         self.metrics.bytes_in.increment(datagram.len() as u64);
         let id = match self.demux.claim(from, datagram) {
@@ -285,7 +294,7 @@ impl Plane {
             }
             Claim::Known(id) => id,
             Claim::Unproven(id) => {
-                let proven = self.with_peer(now, id, |peer| Ok(peer.accepts(now, from, to, datagram)));
+                let proven = self.with_peer(now, id, |peer| Ok(peer.accepts(now, path, datagram)));
                 if proven != Some(true) {
                     self.metrics.dropped_unproven.increment(1);
                     return;
@@ -305,7 +314,7 @@ impl Plane {
                 return;
             }
         };
-        let handled = self.with_peer(now, id, |peer| match peer.handle_datagram(now, from, to, datagram) {
+        let handled = self.with_peer(now, id, |peer| match peer.handle_datagram(now, path, datagram) {
             Err(DatagramError::Malformed) => Ok(false),
             Err(DatagramError::Fatal) => Err(DatagramError::Fatal),
             Ok(()) => Ok(true),

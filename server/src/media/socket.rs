@@ -1,13 +1,14 @@
 //! A worker's UDP sockets: datagrams in by batches, datagrams out, runs of equal ones in one call.
 
 use std::io::{self, IoSliceMut};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 use anyhow::Context;
 use mio::net::UdpSocket;
 use quinn_udp::{BATCH_SIZE, RecvMeta, Transmit, UdpSockRef, UdpSocketState};
 use socket2::{Domain, Protocol, Socket, Type};
 
+use super::announced::Announced;
 use super::fanout::Path;
 
 /// A worker serves thousands of peers from one socket: room for a burst of 20 ms of them.
@@ -25,11 +26,9 @@ pub(crate) struct MediaSocket {
     state: UdpSocketState,
     /// Where the kernel has bound it.
     pub(crate) bound: SocketAddr,
-    /// ICE host candidates.
-    pub(crate) announced: Vec<SocketAddr>,
-    /// The candidates are addresses of this machine's, of which the kernel would choose any: each
+    /// ICE host candidates. If they are addresses of this machine's, of which the kernel would choose any, each
     /// datagram says which one it has to come from.
-    names_source: bool,
+    pub(super) announced: Announced,
     buffers: Vec<Vec<u8>>,
     run: SendRun,
 }
@@ -54,8 +53,11 @@ pub(crate) struct Sent {
 }
 
 impl MediaSocket {
-    /// Binds to `address`. `public_ips` take the place of the bound address in candidates.
-    pub(crate) fn bind(address: SocketAddr, public_ips: &[IpAddr]) -> anyhow::Result<MediaSocket> {
+    /// Binds to `address`. `public` tells what takes the place of the bound address in candidates.
+    pub(crate) fn bind(
+        address: SocketAddr,
+        public: impl FnOnce(SocketAddr) -> Option<SocketAddr>,
+    ) -> anyhow::Result<MediaSocket> {
         let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
         if address.is_ipv6() {
             // IPv4 has a socket of its own: a mapped address would be no ICE candidate.
@@ -71,15 +73,13 @@ impl MediaSocket {
         // The kernel may grant less (net.core.rmem_max); that costs only bursts.
         let _ = state.set_recv_buffer_size(UdpSockRef::from(&socket), BUFFER_BYTES);
         let _ = state.set_send_buffer_size(UdpSockRef::from(&socket), BUFFER_BYTES);
-        let announced = announced_addresses(bound, public_ips)?;
+        let announced = Announced::new(bound, public(bound))?;
         // With receive offload, one buffer holds several datagrams of one sender.
         let buffer_bytes = DATAGRAM_BYTES_MAX * state.gro_segments();
         Ok(MediaSocket {
             socket,
             state,
             bound,
-            names_source: bound.ip().is_unspecified()
-                && !announced.iter().any(|a| public_ips.contains(&a.ip())),
             announced,
             buffers: vec![vec![0; buffer_bytes]; BATCH_SIZE],
             run: SendRun::default(),
@@ -109,7 +109,7 @@ impl MediaSocket {
             Err(error) => return Err(error),
         };
         for (meta, buffer) in metas[..count].iter().zip(&self.buffers) {
-            let destination = candidate_for(&self.announced, self.bound, meta.dst_ip);
+            let destination = self.announced.reached_at(meta.dst_ip);
             // An empty datagram has no stride.
             let stride = meta.stride.max(1);
             for datagram in buffer[..meta.len].chunks(stride) {
@@ -133,7 +133,7 @@ impl MediaSocket {
 
     /// Sends what waits.
     pub(crate) fn flush(&mut self, sent: &mut Sent) {
-        let Some(Path { source, destination }) = self.run.path.take() else {
+        let Some(Path { source, destination, .. }) = self.run.path.take() else {
             return;
         };
         let run = &self.run;
@@ -142,7 +142,7 @@ impl MediaSocket {
             ecn: None,
             contents: &run.contents,
             segment_size: (run.segments > 1).then_some(run.segment_bytes),
-            src_ip: self.names_source.then_some(source.ip()),
+            src_ip: self.announced.are_of_wildcard().then_some(source.ip()),
         };
         let (socket, state) = (&self.socket, &self.state);
         match socket.try_io(|| state.try_send(UdpSockRef::from(socket), &transmit)) {
@@ -189,37 +189,6 @@ impl SendRun {
     }
 }
 
-fn announced_addresses(bound: SocketAddr, public_ips: &[IpAddr]) -> anyhow::Result<Vec<SocketAddr>> {
-    let public: Vec<IpAddr> =
-        public_ips.iter().copied().filter(|ip| ip.is_ipv4() == bound.is_ipv4()).collect();
-    let ips = if !public.is_empty() {
-        public
-    } else if bound.ip().is_unspecified() {
-        interface_addresses(bound.is_ipv4())?
-    } else {
-        vec![bound.ip()]
-    };
-    anyhow::ensure!(
-        !ips.is_empty(),
-        "media UDP is bound to {bound}, and no interface has an address of that family: set --public-ip"
-    );
-    Ok(ips.into_iter().map(|ip| SocketAddr::new(ip, bound.port())).collect())
-}
-
-/// What a wildcard stands for: every address of this machine that others may reach.
-fn interface_addresses(ipv4: bool) -> anyhow::Result<Vec<IpAddr>> {
-    let interfaces = if_addrs::get_if_addrs().context("listing network interfaces")?;
-    let ips = interfaces.iter().filter(|i| !i.is_loopback() && !i.is_link_local()).map(|i| i.ip());
-    Ok(ips.filter(|ip| ip.is_ipv4() == ipv4).collect())
-}
-
-/// str0m takes a datagram only at an address that it knows as a candidate; behind NAT, or with a
-/// wildcard, the kernel names another one.
-fn candidate_for(announced: &[SocketAddr], bound: SocketAddr, destination: Option<IpAddr>) -> SocketAddr {
-    let exact = announced.iter().find(|candidate| Some(candidate.ip()) == destination);
-    exact.or(announced.first()).copied().unwrap_or(bound)
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -228,7 +197,7 @@ mod tests {
 
     fn pair() -> (MediaSocket, std::net::UdpSocket) {
         let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
-        let socket = MediaSocket::bind(loopback, &[]).expect("loopback can be bound");
+        let socket = MediaSocket::bind(loopback, |_| None).expect("loopback can be bound");
         let peer = std::net::UdpSocket::bind(loopback).expect("loopback can be bound");
         peer.set_read_timeout(Some(Duration::from_secs(2))).expect("a timeout can be set");
         (socket, peer)
@@ -237,11 +206,11 @@ mod tests {
     #[test]
     fn a_run_of_datagrams_arrives_as_it_was_sent() {
         let (mut socket, peer) = pair();
-        let to = peer.local_addr().expect("bound");
+        let path = Path::udp(socket.bound, peer.local_addr().expect("bound"));
         let mut sent = Sent::default();
         let datagrams: [&[u8]; 5] = [&[1; 100], &[2; 100], &[3; 60], &[4; 100], &[5; 120]];
         for datagram in datagrams {
-            socket.send(Path { source: socket.bound, destination: to }, datagram, &mut sent);
+            socket.send(path, datagram, &mut sent);
         }
         socket.flush(&mut sent);
         for datagram in datagrams {
@@ -255,10 +224,10 @@ mod tests {
     #[test]
     fn a_run_is_no_longer_than_the_kernel_takes() {
         let (mut socket, peer) = pair();
-        let to = peer.local_addr().expect("bound");
+        let path = Path::udp(socket.bound, peer.local_addr().expect("bound"));
         let mut sent = Sent::default();
         for n in 0..64 {
-            socket.send(Path { source: socket.bound, destination: to }, &[n; 1_200], &mut sent);
+            socket.send(path, &[n; 1_200], &mut sent);
         }
         socket.flush(&mut sent);
         assert_eq!(sent, Sent { packets: 64, bytes: 64 * 1_200, refused: 0 });
@@ -278,14 +247,5 @@ mod tests {
             std::thread::sleep(Duration::from_millis(5));
         }
         assert_eq!(seen, [0, 1]);
-    }
-
-    #[test]
-    fn public_ip_takes_the_place_of_the_bound_one() {
-        let bound = SocketAddr::from(([10, 0, 0, 5], 50_000));
-        let public: IpAddr = [203, 0, 113, 7].into();
-        let announced = announced_addresses(bound, &[public]).expect("one is given");
-        assert_eq!(announced, [SocketAddr::new(public, 50_000)]);
-        assert_eq!(candidate_for(&announced, bound, Some(bound.ip())), announced[0]);
     }
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use mio::{Events, Interest, Poll, Token};
-use str0m::net::Transmit;
+use str0m::net::{Protocol, Transmit};
 use tokio::sync::mpsc;
 use tracing::{debug, error};
 
@@ -17,6 +17,7 @@ use super::crossing::{Doorbell, Passed};
 use super::fanout::Path;
 use super::plane::Plane;
 use super::socket::{MediaSocket, Sent};
+use super::tcp::{Connections, FIRST_TOKEN};
 use super::{WorkerCommand, WorkerEvent};
 
 pub(super) const DOORBELL: Token = Token(usize::MAX);
@@ -40,6 +41,7 @@ const CROSSINGS_A_TURN: usize = 4096;
 pub(super) struct Worker {
     pub(super) poll: Poll,
     pub(super) sockets: Vec<MediaSocket>,
+    pub(super) connections: Connections,
     pub(super) doorbell: Arc<Doorbell>,
     pub(super) commands: mpsc::Receiver<WorkerCommand>,
     pub(super) crossings: Receiver<Passed>,
@@ -74,6 +76,7 @@ impl Worker {
             for event in &ready {
                 match event.token() {
                     DOORBELL => self.doorbell.answer(),
+                    Token(index) if index >= FIRST_TOKEN => self.connections.ready(event.token()),
                     Token(index) => readable[index] = true,
                 }
             }
@@ -87,7 +90,9 @@ impl Worker {
         if readable.contains(&true) {
             return Some(Duration::ZERO);
         }
-        let deadline = self.plane.next_deadline().map(|at| at.saturating_duration_since(Instant::now()));
+        let now = Instant::now();
+        let deadlines = self.plane.next_deadline().into_iter().chain(self.connections.next_deadline(now));
+        let deadline = deadlines.min().map(|at| at.saturating_duration_since(now));
         let retry = self.plane.has_events().then_some(EVENTS_RETRY);
         deadline.into_iter().chain(retry).min()
     }
@@ -101,6 +106,7 @@ impl Worker {
                 *readable = receive(socket, &mut self.plane);
             }
         }
+        self.connections.receive(Instant::now(), self.poll.registry(), &mut self.plane);
         self.plane.handle_timeouts(Instant::now());
         self.transmit();
         self.plane.hand_over_events(&self.events);
@@ -140,20 +146,25 @@ impl Worker {
 
     fn transmit(&mut self) {
         let mut sent = Sent::default();
-        let sockets = &mut self.sockets;
-        self.plane.flush(Instant::now(), |path, datagram| send(sockets, path, datagram, &mut sent));
-        for Transmit { source, destination, contents, .. } in self.plane.outgoing() {
-            send(sockets, Path { source, destination }, &contents, &mut sent);
+        let (sockets, connections) = (&mut self.sockets, &mut self.connections);
+        let mut send = |path: Path, datagram: &[u8]| match path.protocol {
+            Protocol::Tcp => connections.send(path, datagram, &mut sent),
+            _ => send(sockets, path, datagram, &mut sent),
+        };
+        self.plane.flush(Instant::now(), &mut send);
+        for Transmit { proto: protocol, source, destination, contents } in self.plane.outgoing() {
+            send(Path { protocol, source, destination }, &contents);
         }
         for socket in &mut self.sockets {
             socket.flush(&mut sent);
         }
+        self.connections.flush(Instant::now());
         self.plane.sent(sent);
     }
 }
 
 fn send(sockets: &mut [MediaSocket], path: Path, datagram: &[u8], sent: &mut Sent) {
-    match sockets.iter_mut().find(|socket| socket.announced.contains(&path.source)) {
+    match sockets.iter_mut().find(|socket| socket.announced.addresses().contains(&path.source)) {
         Some(socket) => socket.send(path, datagram, sent),
         None => debug!(source = %path.source, "no socket for a datagram"),
     }

@@ -4,6 +4,7 @@
 //! through the test, so that it can send what no client should from an address that the server
 //! knows. A failure of a randomised test names its seed; `SEED=n` replays it.
 
+mod connections;
 mod datagrams;
 mod hand;
 mod handshakes;

@@ -236,6 +236,8 @@ export interface ConnectOptions {
   red?: boolean;
   /** Send almost nothing in silence (`usedtx=1`). It concerns the microphone only: the pauses of music are no silence. */
   dtx?: boolean;
+  /** `relay`: media goes through the server's TURN servers only, if it has any. By default any way will do. */
+  iceTransportPolicy?: RTCIceTransportPolicy;
 }
 
 export interface SendOptions {

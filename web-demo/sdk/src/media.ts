@@ -61,6 +61,12 @@ export class Media {
     return this.#peer;
   }
 
+  /** Relays for what is connected from now on: the credentials of the former ones end some day. */
+  set iceServers(servers: RTCIceServer[]) {
+    this.#options.iceServers = servers;
+    if (servers.length > 0) this.#peer.setIceServers(servers);
+  }
+
   /** The first offer. Resolves when it is answered; the connection stands some round trips later. */
   async start(): Promise<void> {
     let fresh = false;

@@ -14,7 +14,8 @@ import { StatsMeter } from "./stats.js";
 import { VideoLines } from "./video.js";
 import type { Answer } from "./wire.js";
 
-export type PeerOptions = Pick<ConnectOptions, "red" | "dtx"> & {
+export type PeerOptions = Pick<ConnectOptions, "red" | "dtx" | "iceTransportPolicy"> & {
+  iceServers?: RTCIceServer[];
   slotCount: number;
   /** 0 without video: then none is sent either. */
   videoSlotCount: number;
@@ -43,7 +44,7 @@ const LOSSY_BYTES_MAX = 64 * 1024;
 const RELIABLE_BYTES_MAX = 1024 * 1024;
 
 export class Peer implements Outlet {
-  readonly connection = new RTCPeerConnection({ bundlePolicy: "max-bundle" });
+  readonly connection: RTCPeerConnection;
   readonly meter = new StatsMeter();
   readonly #dtx: boolean;
   readonly #sending: RTCRtpTransceiver;
@@ -55,7 +56,13 @@ export class Peer implements Outlet {
   readonly #lossy: RTCDataChannel;
   #isOffered = false;
 
-  constructor({ slotCount, videoSlotCount, tracks, red, dtx }: PeerOptions, handlers: PeerHandlers) {
+  constructor(options: PeerOptions, handlers: PeerHandlers) {
+    const { slotCount, videoSlotCount, tracks, red, dtx, iceServers = [], iceTransportPolicy } = options;
+    this.connection = new RTCPeerConnection({
+      bundlePolicy: "max-bundle",
+      iceServers,
+      ...(iceTransportPolicy && { iceTransportPolicy }),
+    });
     this.#dtx = dtx ?? false;
     // The server knows them by their order: the microphone before the screen, the slots before the screen's.
     const send = (track: MediaStreamTrack | null) =>
@@ -77,6 +84,12 @@ export class Peer implements Outlet {
       handlers.stateChanged(this);
       if (this.state === "connected") handlers.writable(this);
     };
+  }
+
+  /** From its next restart on. */
+  setIceServers(iceServers: RTCIceServer[]): void {
+    if (this.state === "closed") return;
+    this.connection.setConfiguration({ ...this.connection.getConfiguration(), iceServers });
   }
 
   get state(): RTCPeerConnectionState {

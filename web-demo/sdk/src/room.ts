@@ -87,13 +87,15 @@ export class LiveRoom implements Room {
       muted = false,
       red,
       dtx,
+      iceTransportPolicy,
     } = options;
     const videoSlotCount = video ? (entered.welcome.room.video_slots ?? 0) : 0;
     this.#model = new RoomModel(entered.welcome, videoSlotCount);
     const tracks = { microphone: audioTrack, screen: null, camera: videoSlotCount > 0 ? videoTrack : null };
     // Closed from the start; the request follows.
     this.#sending = new Sending(this.me, tracks, muted, (camera) => this.#sendCamera(camera));
-    const peer = { slotCount: this.#model.slots.length, videoSlotCount, tracks, red, dtx };
+    const slotCount = this.#model.slots.length;
+    const peer = { slotCount, videoSlotCount, tracks, red, dtx, iceTransportPolicy };
     this.#presence = new Presence(entrance, entered, peer, {
       carryOver: (session) => this.#carryOver(session),
       reloaded: ({ welcome }, tracks) => this.#emit(this.#model.reload(welcome, tracks)),

@@ -48,7 +48,8 @@ export class Session {
 
   constructor(entered: Entered, options: PeerOptions, handlers: SessionHandlers) {
     this.#handlers = handlers;
-    this.media = new Media(options, {
+    const peer = { ...options, iceServers: entered.welcome.ice_servers ?? [] };
+    this.media = new Media(peer, {
       offer: (sdp, fresh) => this.#offer(sdp, fresh),
       healthChanged: (healthy) => {
         this.#healthy = healthy;
@@ -88,6 +89,7 @@ export class Session {
     this.#url = url;
     this.#welcome = welcome;
     this.nodes = welcome.nodes ?? [];
+    this.media.iceServers = welcome.ice_servers ?? [];
     this.#signalling = signalling;
     signalling.attend({
       event: (event) => this.#handlers.event(this, event),

@@ -67,6 +67,8 @@ export interface Welcome {
   calls?: WireCall[];
   /** Base URLs of other nodes, should this one be gone. */
   nodes?: string[];
+  /** Relays, with credentials that serve for hours. */
+  ice_servers?: RTCIceServer[];
 }
 
 /** Another node serves it. */

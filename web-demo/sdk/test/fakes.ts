@@ -119,9 +119,17 @@ export class FakePeer extends EventTarget {
     sender: { track: unknown; encodings: Json[]; replaceTrack: (track: unknown) => Promise<void> };
   }[] = [];
 
-  constructor() {
+  constructor(private configuration: RTCConfiguration) {
     super();
     FakePeer.all.push(this);
+  }
+
+  getConfiguration(): RTCConfiguration {
+    return this.configuration;
+  }
+
+  setConfiguration(configuration: RTCConfiguration): void {
+    this.configuration = configuration;
   }
 
   addTransceiver(

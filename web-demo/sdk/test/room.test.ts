@@ -45,6 +45,17 @@ test("joining says hello, offers the m-lines of voice, slots and screen, and att
   expect(room.screen.track).toBe(FakePeer.last.transceivers[5]?.receiver.track);
 });
 
+test("the relays that the server names are the connection's, with the credentials of its latest welcome", async () => {
+  const relay = (credential: string) => [{ urls: ["turn:relay.example:3478"], username: "1:a", credential }];
+  await joined({ iceTransportPolicy: "relay" }, undefined, { ice_servers: relay("first") });
+  const configuration = () => FakePeer.last.getConfiguration();
+  expect(configuration()).toMatchObject({ iceServers: relay("first"), iceTransportPolicy: "relay" });
+  FakeSocket.last.drop();
+  await vi.advanceTimersByTimeAsync(1_000);
+  await resumed({ ice_servers: relay("second") });
+  expect(configuration()).toMatchObject({ iceServers: relay("second"), iceTransportPolicy: "relay" });
+});
+
 test("a refused join rejects with the server's code", async () => {
   const promise = connect({ url: "http://example.org", token: "jwt" });
   FakeSocket.last.open();

@@ -94,7 +94,13 @@ impl World {
     fn new() -> World {
         let crypto = SharedCrypto::generate().expect("aws-lc-rs makes a key pair");
         let metrics = WorkerMetrics::register(WorkerId(0));
-        let plane = Plane::new(WorkerId(0), crypto.clone(), vec![server()], Vec::new(), metrics);
+        let plane = Plane::new(
+            WorkerId(0),
+            crypto.clone(),
+            vec![Candidate::host(server(), "udp").expect("an address")],
+            Vec::new(),
+            metrics,
+        );
         World { now: Instant::now(), plane, crypto, clients: Vec::new(), frames: 0, sent: Vec::new() }
     }
 
@@ -224,7 +230,7 @@ impl World {
         self.plane.flush(self.now, |path, datagram| sent.push((path, datagram.to_vec())));
         let queued = self.plane.outgoing();
         sent.extend(queued.map(|Transmit { source, destination, contents, .. }| {
-            (Path { source, destination }, contents.to_vec())
+            (Path::udp(source, destination), contents.to_vec())
         }));
         self.sent = sent.iter().map(|(path, datagram)| (*path, datagram.len())).collect();
         sent
