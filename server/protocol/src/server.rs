@@ -101,7 +101,7 @@ pub enum ServerMessage {
         slots: Vec<WireSlot>,
     },
     /// Who is seen in each of the receiver's video slots, after a change: first whoever spoke last, or whom the receiver
-    /// watches. At most ten a second.
+    /// watches.
     Video {
         /// All video slots that were offered, in order.
         slots: Vec<WireSlot>,

@@ -32,8 +32,8 @@ use crate::access::{AccessError, Claims};
 use crate::cluster::Placement;
 use crate::control::{ControlInput, RETRY_AFTER as SOON};
 use crate::whip::{
-    Ask, Attempt, Entry, Fragment, Kind, Offer, Opened, Opening, Patched, Precondition, Problem, ice_servers,
-    open,
+    Ask, Attempt, Entry, Fragment, Kind, Offer, Opened, Opening, Patched, Precondition, Problem, open,
+    relay_links,
 };
 
 const SDP: HeaderValue = HeaderValue::from_static("application/sdp");
@@ -133,8 +133,8 @@ async fn begin(
             headers.insert(name, value);
         }
     }
-    for server in ice_servers(&node.config) {
-        if let Ok(value) = HeaderValue::from_str(&server) {
+    for link in relay_links(&node.config, &id) {
+        if let Ok(value) = HeaderValue::from_str(&link) {
             headers.append(LINK, value);
         }
     }

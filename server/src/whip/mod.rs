@@ -18,8 +18,9 @@ mod session;
 mod table;
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
-use tercet_protocol::Transport;
+use tercet_protocol::{IceServer, Transport};
 use tokio::sync::Semaphore;
 
 pub(crate) use attempts::{Attempt, Attempts};
@@ -30,6 +31,7 @@ pub(crate) use session::{Ask, Opened, Opening, Patched, Precondition, open};
 pub(crate) use table::{Entry, Table};
 
 use crate::config::Config;
+use crate::turn::ice_servers;
 
 /// Requests whose body or answer is awaited; whoever comes beyond is asked to come again.
 const AT_THE_DOOR_MAX: usize = 256;
@@ -68,8 +70,15 @@ impl Whip {
     }
 }
 
-/// What clients are told of STUN and TURN servers: values of `Link` (RFC 9725, section 4.6). None: the server is reached
-/// directly.
-pub(crate) fn ice_servers(_: &Config) -> Vec<String> {
-    Vec::new()
+/// What a client is told of relays: values of `Link` (RFC 9725, section 4.6).
+pub(crate) fn relay_links(config: &Config, user: &str) -> Vec<String> {
+    let links = |IceServer { urls, username, credential }| {
+        urls.into_iter().map(move |url| {
+            format!(
+                "<{url}>; rel=\"ice-server\"; username=\"{username}\"; credential=\"{credential}\"; \
+                 credential-type=\"password\""
+            )
+        })
+    };
+    ice_servers(&config.turn, SystemTime::now(), user).into_iter().flat_map(links).collect()
 }

@@ -71,7 +71,7 @@ impl Focus {
         former: &[Option<SourceId>],
         count: usize,
     ) -> Vec<Option<SourceId>> {
-        let pinned = pinned.filter(|pinned| self.order.contains(pinned));
+        let pinned = pinned.filter(|pinned| *pinned != own && self.order.contains(pinned));
         let others = self.order.iter().copied().filter(|&camera| camera != own && Some(camera) != pinned);
         let shown: Vec<SourceId> = pinned.into_iter().chain(others).take(count).collect();
         let Some((&first, rest)) = shown.split_first() else {
@@ -143,6 +143,7 @@ mod tests {
         assert_eq!(slots(1, None, 3), [2, 3, 0]);
         assert_eq!(slots(1, Some(3), 2), [3, 2]);
         assert_eq!(slots(99, Some(7), 1), [1], "whose camera is off");
+        assert_eq!(slots(2, Some(2), 2), [1, 3], "not even then");
         assert!(slots(1, None, 0).is_empty());
     }
 }
