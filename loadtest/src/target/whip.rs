@@ -12,6 +12,9 @@ use crate::{Driver, Peer, PeerOptions, ServerUrl, VideoOffer};
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Lines for sound that a player offers: the slots of a room, and not its mix.
+const SLOTS: u8 = 3;
+
 /// RFC 9725, section 4.2.
 const CREATED: u16 = 201;
 
@@ -29,7 +32,7 @@ pub(super) async fn join(request: &JoinRequest, driver: &Driver) -> anyhow::Resu
         request.video.map(|video| if request.speaks { VideoOffer { slots: 0, ..video } } else { video });
     let options = PeerOptions { data_channels: false, video, ..PeerOptions::default() };
     let mut peer = Peer::new(Instant::now(), place.address(), options)?;
-    let offer = if request.speaks { peer.offer(0) } else { peer.offer_to_receive(1) };
+    let offer = if request.speaks { peer.offer(0) } else { peer.offer_to_receive(SLOTS) };
     let kind = if request.speaks { "whip" } else { "whep" };
     let (server, path) = (request.server, format!("/{kind}/{}", request.room));
     let posting = {

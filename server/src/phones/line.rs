@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use audio_mixer::{Codec, DtmfDetector, Encoder, FRAME_SAMPLES, Frame, Pulled, SILENCE};
 use bytes::Bytes;
-use tercet_core::EndpointId;
+use tercet_core::{EndpointId, RoomId};
 use tercet_sip_gateway::leg::{Arrived, Caller, Dropped, Leg, Numbers};
 use tercet_sip_gateway::sdp::Negotiated;
 use tokio::sync::mpsc;
@@ -34,6 +34,8 @@ pub(super) struct Line {
     caller: Caller,
     /// Where it takes part.
     pub(super) room: Option<(RoomKey, EndpointId)>,
+    /// Where it is to take part, as soon as the room is there: its call's task may be faster than the control plane.
+    pub(super) enters: Option<(RoomId, EndpointId)>,
     events: mpsc::Sender<LineEvent>,
     /// What is said to it, in place of the room, and how much of it was.
     said: Option<(Sound, usize)>,
@@ -65,6 +67,7 @@ impl Line {
             leg: None,
             caller,
             room: None,
+            enters: None,
             events,
             said: None,
             music: None,

@@ -1,8 +1,8 @@
 //! Encoders that come to a node which doesn't serve them.
 
 use tercet_protocol::{Role, ServerMessage};
-use tercet_tests::SOON;
 use tercet_tests::cluster::Cluster;
+use tercet_tests::{SOON, Server};
 
 use crate::wire::{Ask, ROOM, publish};
 
@@ -29,5 +29,20 @@ async fn a_gateway_has_another_node_serve_an_encoder_whose_session_is_there() ->
     assert_eq!(Ask::new("DELETE", &path).token(&token).send(media).await?.status, 200);
     let refused = Ask::new("POST", format!("/whip/{ROOM}")).token("no token").sdp("").send(gateway).await?;
     assert_eq!(refused.status, 401, "it says no itself");
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_encoder_is_told_of_relays_with_credentials_that_end() -> anyhow::Result<()> {
+    let urls = ["turn:127.0.0.1:3478", "turns:relay.example.com:5349?transport=tcp"];
+    let server =
+        Server::start_with(&["--turn", urls[0], "--turn", urls[1], "--turn-secret", "north-of-the-wall"])?;
+    let (begun, _) = publish(&server, "ada").await?;
+    let links: Vec<&str> = begun.head.lines().filter_map(|line| line.strip_prefix("link: ")).collect();
+    assert_eq!(links.len(), urls.len(), "{begun:?}");
+    for (link, url) in links.into_iter().zip(urls) {
+        let begins = format!("<{url}>; rel=\"ice-server\"; username=\"");
+        assert!(link.starts_with(&begins) && link.ends_with("credential-type=\"password\""), "{link}");
+    }
     Ok(())
 }

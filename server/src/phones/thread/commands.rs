@@ -91,11 +91,6 @@ impl Thread {
             LineCommand::Open { ports, caller, events } => {
                 self.lines.insert(call, Line::new(ports, caller, events));
             }
-            LineCommand::Enter { room, endpoint } => {
-                if let (Some(line), Some(key)) = (self.lines.get_mut(&call), self.room_keys.get(&room)) {
-                    line.room = Some((*key, endpoint));
-                }
-            }
             LineCommand::Close => self.close_line(call),
             command => {
                 if let Some(line) = self.lines.get_mut(&call) {
@@ -119,10 +114,11 @@ fn tell_line(now: Instant, call: CallId, line: &mut Line, command: LineCommand) 
                 warn!(%call, "keys that don't fit their suite");
             }
         }
-        LineCommand::Leave => line.room = None,
+        LineCommand::Enter { room, endpoint } => (line.room, line.enters) = (None, Some((room, endpoint))),
+        LineCommand::Leave => (line.room, line.enters) = (None, None),
         LineCommand::Say(sound) => line.say(sound),
         LineCommand::Music(sound) => line.set_music(sound),
         LineCommand::SetVolume { gain_db } => line.set_volume(gain_db),
-        LineCommand::Open { .. } | LineCommand::Enter { .. } | LineCommand::Close => {}
+        LineCommand::Open { .. } | LineCommand::Close => {}
     }
 }

@@ -50,6 +50,11 @@ impl Thread {
             let Some(pulled) = pulled else {
                 continue;
             };
+            if let Some((room, endpoint)) = &line.enters
+                && let Some(key) = self.room_keys.get(room)
+            {
+                (line.room, line.enters) = (Some((*key, *endpoint)), None);
+            }
             if let Some((room, endpoint)) = &line.room
                 && let Some(room) = self.rooms.get_mut(room)
             {
