@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 use tokio::sync::watch;
 
 use super::tercet::token_for;
@@ -17,6 +17,13 @@ const SLOTS: u8 = 3;
 
 /// RFC 9725, section 4.2.
 const CREATED: u16 = 201;
+
+/// draft-ietf-wish-whep: there is nothing to play.
+const CONFLICT: u16 = 409;
+
+/// How long players wait for their source, and how often they ask.
+const SOURCE_WITHIN: Duration = Duration::from_secs(10);
+const ASK_AGAIN: Duration = Duration::from_millis(200);
 
 /// The URL of a session, and the token that it was made with.
 pub struct Link {
@@ -37,7 +44,7 @@ pub(super) async fn join(request: &JoinRequest, driver: &Driver) -> anyhow::Resu
     let (server, path) = (request.server, format!("/{kind}/{}", request.room));
     let posting = {
         let token = token.clone();
-        tokio::task::spawn_blocking(move || post(&server, &path, &token, &offer))
+        tokio::task::spawn_blocking(move || post_when_live(&server, &path, &token, &offer))
     };
     let (location, answer) = posting.await.context("posting an offer")??;
     peer.accept_answer(&answer)?;
@@ -57,15 +64,44 @@ fn agent() -> ureq::Agent {
         .into()
 }
 
-/// The path of the session, and the answer.
-fn post(server: &ServerUrl, path: &str, token: &str, offer: &str) -> anyhow::Result<(String, String)> {
+/// As [`post`]; players wait for their source.
+fn post_when_live(
+    server: &ServerUrl,
+    path: &str,
+    token: &str,
+    offer: &str,
+) -> anyhow::Result<(String, String)> {
+    let began = Instant::now();
+    loop {
+        match post(server, path, token, offer)? {
+            Posted::Made { location, answer } => return Ok((location, answer)),
+            Posted::NotLive if began.elapsed() < SOURCE_WITHIN => std::thread::sleep(ASK_AGAIN),
+            Posted::NotLive => bail!("nobody publishes in {path} within {SOURCE_WITHIN:?}"),
+        }
+    }
+}
+
+/// What came of an offer.
+enum Posted {
+    Made {
+        location: String,
+        answer: String,
+    },
+    /// There is nothing to play yet.
+    NotLive,
+}
+
+fn post(server: &ServerUrl, path: &str, token: &str, offer: &str) -> anyhow::Result<Posted> {
     let request = agent().post(server.http(path)).header("authorization", format!("Bearer {token}"));
     let mut response = request.content_type("application/sdp").send(offer)?;
     let status = response.status().as_u16();
     let body = response.body_mut().read_to_string()?;
+    if status == CONFLICT {
+        return Ok(Posted::NotLive);
+    }
     ensure!(status == CREATED, "{path} answered {status}: {body}");
     let location = response.headers().get("location").and_then(|it| it.to_str().ok());
-    Ok((location.context("no Location")?.to_owned(), body))
+    Ok(Posted::Made { location: location.context("no Location")?.to_owned(), answer: body })
 }
 
 impl Link {
