@@ -82,7 +82,8 @@ fn is_candidate(candidate: &str) -> bool {
     }
 }
 
-/// What of an answer a client needs after a restart: the bundle, and ICE of its first m-line (RFC 9725, section 4.3.3).
+/// What of an answer a client needs after a restart: the bundle, and ICE of its first m-line (RFC 9725, section 4.3.3). Of the
+/// candidates the first: medooze's `whip-whep` 1.2 joins several by commas, and can't read what it made.
 pub(super) fn of_answer(answer: &str) -> String {
     let head = answer.lines().take_while(|line| !line.starts_with("m="));
     let head = head.filter(|line| line.starts_with("a=group:BUNDLE") || *line == "a=ice-lite");
@@ -99,8 +100,13 @@ pub(super) fn of_answer(answer: &str) -> String {
         m_lines += usize::from(line.starts_with("m="));
         m_lines <= 1
     });
+    let mut candidates = 0;
+    let is_wanted = |line: &&str| {
+        candidates += usize::from(line.starts_with("a=candidate:"));
+        is_of_ice(line) && (candidates <= 1 || !line.starts_with("a=candidate:"))
+    };
     let mut fragment = String::new();
-    for line in head.chain(body.filter(is_of_ice)) {
+    for line in head.chain(body.filter(is_wanted)) {
         fragment.push_str(line);
         fragment.push_str("\r\n");
     }
@@ -139,7 +145,7 @@ mod tests {
     #[test]
     fn a_fragment_of_an_answer_has_what_ice_needs_of_the_first_line_in_use() {
         let answer = "v=0\r\na=group:BUNDLE 1\r\nm=video 0 X 96\r\na=mid:0\r\n\
-                      m=audio 9 X 111\r\nc=IN IP4 0.0.0.0\r\na=candidate:1\r\na=ice-ufrag:ab\r\na=mid:1\r\na=rtcp-mux\r\n\
+                      m=audio 9 X 111\r\nc=IN IP4 0.0.0.0\r\na=candidate:1\r\na=candidate:2\r\na=ice-ufrag:ab\r\na=mid:1\r\na=rtcp-mux\r\n\
                       m=audio 9 X 111\r\na=mid:2\r\n";
         let expected =
             "a=group:BUNDLE 1\r\nm=audio 9 X 111\r\na=candidate:1\r\na=ice-ufrag:ab\r\na=mid:1\r\n";
