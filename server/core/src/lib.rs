@@ -15,6 +15,7 @@
 //! random, so a test replays a room exactly.
 
 mod allowance;
+mod continuity;
 mod ids;
 mod ingest;
 mod numbering;

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use selector::SourceId;
 
+use crate::continuity::Continuity;
 use crate::{AudioPacket, StreamEpoch};
 
 const CLOCK_HZ: u128 = 48_000;
@@ -37,22 +38,14 @@ pub struct Rewritten {
 /// ahead of ours and stays so. To the receiver they are early, which costs nothing; packets whose time has passed, now
 /// or at the next pause, would be late ones, and its jitter buffer would keep a delay for more of them.
 #[derive(Clone, Debug)]
-pub struct Slot {
-    current: Option<Current>,
-    last: Option<Last>,
-    first_seq: u64,
-    first_timestamp: u32,
-}
+pub struct Slot(Continuity<Occupation>);
 
-/// Whose packets pass now, and by how much their numbers are moved.
-#[derive(Clone, Debug)]
-struct Current {
+/// Whose packets a slot carries, and which occupation of the position that is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Occupation {
     tenure: u64,
     source: SourceId,
     epoch: StreamEpoch,
-    first_in_seq: u64,
-    first_out_seq: u64,
-    timestamp_offset: u32,
 }
 
 /// Where a packet stands in a slot's stream, with its numbers there.
@@ -67,46 +60,39 @@ enum Place {
     Elsewhere,
 }
 
-#[derive(Clone, Debug)]
-struct Last {
-    seq: u64,
-    timestamp: u32,
-    at: Instant,
-}
-
 impl Slot {
     /// A slot that begins with these numbers. RFC 3550, section 5.1, wants both random.
     pub fn new(first_seq: u16, first_timestamp: u32) -> Slot {
-        Slot { current: None, last: None, first_seq: u64::from(first_seq), first_timestamp }
+        Slot(Continuity::new(first_seq, first_timestamp))
     }
 
     /// The packet's numbers in this slot, or `None` for one from before the switch to its speaker.
     ///
     /// `tenure` tells one occupation of the position from the next, also by the same speaker.
     pub fn rewrite(&mut self, now: Instant, tenure: u64, packet: &AudioPacket) -> Option<Rewritten> {
-        let (seq, timestamp) = match self.place(tenure, packet) {
+        let occupation = Occupation { tenure, source: packet.source, epoch: packet.epoch };
+        let (seq, timestamp) = match self.place(&occupation, packet) {
             Place::Next(seq, timestamp) => (seq, timestamp),
             Place::Late(seq, timestamp) => return Some(Rewritten { seq, timestamp, marker: packet.marker }),
             Place::Gone => return None,
-            Place::Elsewhere => return Some(self.switch(now, tenure, packet)),
+            Place::Elsewhere => {
+                let numbers = (packet.seq, packet.timestamp);
+                let (seq, timestamp) = self.0.switch(now, occupation, numbers, elapsed_ticks);
+                return Some(Rewritten { seq, timestamp, marker: true });
+            }
         };
-        self.last = Some(Last { seq, timestamp, at: now });
+        self.0.passed(now, (seq, timestamp));
         Some(Rewritten { seq, timestamp, marker: packet.marker })
     }
 
     /// Where a packet stands in the stream of whom this slot carries now.
-    fn place(&self, tenure: u64, packet: &AudioPacket) -> Place {
-        let (Some(current), Some(last)) = (&self.current, &self.last) else {
+    fn place(&self, occupation: &Occupation, packet: &AudioPacket) -> Place {
+        let Some(last) = self.0.last().filter(|_| self.0.current() == Some(occupation)) else {
             return Place::Elsewhere;
         };
-        if current.tenure != tenure || current.source != packet.source || current.epoch != packet.epoch {
-            return Place::Elsewhere;
-        }
-        let Some(since_first) = packet.seq.checked_sub(current.first_in_seq) else {
+        let Some((seq, timestamp)) = self.0.moved(occupation, packet.seq, packet.timestamp) else {
             return Place::Gone;
         };
-        let seq = current.first_out_seq + since_first;
-        let timestamp = packet.timestamp.wrapping_add(current.timestamp_offset);
         let is_after_last = timestamp.wrapping_sub(last.timestamp).wrapping_sub(1) < 1 << 31;
         match seq.checked_sub(last.seq) {
             Some(1..=GAP_PACKETS_MAX) if is_after_last => Place::Next(seq, timestamp),
@@ -114,27 +100,6 @@ impl Slot {
             _ if is_after_last => Place::Gone,
             _ => Place::Late(seq, timestamp),
         }
-    }
-
-    /// The packet becomes the first of its stream in this slot.
-    fn switch(&mut self, now: Instant, tenure: u64, packet: &AudioPacket) -> Rewritten {
-        let (seq, timestamp) = match &self.last {
-            None => (self.first_seq, self.first_timestamp),
-            Some(last) => {
-                let elapsed = now.saturating_duration_since(last.at);
-                (last.seq + 1, last.timestamp.wrapping_add(elapsed_ticks(elapsed)))
-            }
-        };
-        self.current = Some(Current {
-            tenure,
-            source: packet.source,
-            epoch: packet.epoch,
-            first_in_seq: packet.seq,
-            first_out_seq: seq,
-            timestamp_offset: timestamp.wrapping_sub(packet.timestamp),
-        });
-        self.last = Some(Last { seq, timestamp, at: now });
-        Rewritten { seq, timestamp, marker: true }
     }
 }
 

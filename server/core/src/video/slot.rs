@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use selector::SourceId;
 
 use super::{CLOCK_HZ, VideoPacket};
+use crate::continuity::Continuity;
 use crate::{Rewritten, StreamEpoch};
 
 /// A larger gap is passed on as time only, and needs a keyframe: what was in it comes no more.
@@ -17,34 +18,13 @@ const GAP_PACKETS_MAX: u64 = 500;
 #[derive(Clone, Debug)]
 pub struct VideoSlot {
     wanted: Option<SourceId>,
-    current: Option<Current>,
-    last: Option<Last>,
-    first_seq: u64,
-    first_timestamp: u32,
-}
-
-/// Whose packets pass now, and by how much their numbers are moved.
-#[derive(Clone, Debug)]
-struct Current {
-    source: SourceId,
-    epoch: StreamEpoch,
-    first_in_seq: u64,
-    first_out_seq: u64,
-    timestamp_offset: u32,
-}
-
-#[derive(Clone, Debug)]
-struct Last {
-    seq: u64,
-    timestamp: u32,
-    at: Instant,
+    stream: Continuity<(SourceId, StreamEpoch)>,
 }
 
 impl VideoSlot {
     /// A slot that begins with these numbers. RFC 3550, section 5.1, wants both random.
     pub fn new(first_seq: u16, first_timestamp: u32) -> VideoSlot {
-        let first_seq = u64::from(first_seq);
-        VideoSlot { wanted: None, current: None, last: None, first_seq, first_timestamp }
+        VideoSlot { wanted: None, stream: Continuity::new(first_seq, first_timestamp) }
     }
 
     /// What it is to show.
@@ -54,60 +34,43 @@ impl VideoSlot {
 
     /// What it shows, until a keyframe comes of what it is to show.
     pub fn shown(&self) -> Option<SourceId> {
-        self.current.as_ref().map(|current| current.source)
+        self.stream.current().map(|(source, _)| *source)
     }
 
     /// Sets what it is to show.
     pub fn show(&mut self, source: Option<SourceId>) {
         self.wanted = source;
         if source.is_none() {
-            self.current = None;
+            self.interrupt();
         }
     }
 
     /// What it showed has ended, or did not arrive: it needs a keyframe, whosever it is.
     pub fn interrupt(&mut self) {
-        self.current = None;
+        self.stream.interrupt();
     }
 
     /// The packet's numbers in this slot, or `None` if it doesn't belong into it.
     pub fn rewrite(&mut self, now: Instant, packet: &VideoPacket) -> Option<Rewritten> {
-        let current = self.current.as_ref();
-        if let Some(current) = current.filter(|it| it.source == packet.source && it.epoch == packet.epoch) {
+        let key = (packet.source, packet.epoch);
+        if self.stream.current() == Some(&key) {
             // From before the keyframe that it began with: nothing.
-            let since_first = packet.seq.checked_sub(current.first_in_seq)?;
-            let seq = current.first_out_seq + since_first;
-            let timestamp = packet.timestamp.wrapping_add(current.timestamp_offset);
-            let last_seq = self.last.as_ref().map_or(seq, |last| last.seq);
+            let (seq, timestamp) = self.stream.moved(&key, packet.seq, packet.timestamp)?;
+            let last_seq = self.stream.last().map_or(seq, |last| last.seq);
             if seq <= last_seq + GAP_PACKETS_MAX {
                 if seq > last_seq {
-                    self.last = Some(Last { seq, timestamp, at: now });
+                    self.stream.passed(now, (seq, timestamp));
                 }
                 return Some(Rewritten { seq, timestamp, marker: packet.marker });
             }
-            self.current = None;
+            self.interrupt();
         }
-        (self.wanted == Some(packet.source) && packet.begins_keyframe).then(|| self.switch(now, packet))
-    }
-
-    /// The packet becomes the first of its stream in this slot.
-    fn switch(&mut self, now: Instant, packet: &VideoPacket) -> Rewritten {
-        let (seq, timestamp) = match &self.last {
-            None => (self.first_seq, self.first_timestamp),
-            Some(last) => {
-                let elapsed = now.saturating_duration_since(last.at);
-                (last.seq + 1, last.timestamp.wrapping_add(ticks_in(elapsed).max(1)))
-            }
-        };
-        self.current = Some(Current {
-            source: packet.source,
-            epoch: packet.epoch,
-            first_in_seq: packet.seq,
-            first_out_seq: seq,
-            timestamp_offset: timestamp.wrapping_sub(packet.timestamp),
-        });
-        self.last = Some(Last { seq, timestamp, at: now });
-        Rewritten { seq, timestamp, marker: packet.marker }
+        if self.wanted != Some(packet.source) || !packet.begins_keyframe {
+            return None;
+        }
+        let numbers = (packet.seq, packet.timestamp);
+        let (seq, timestamp) = self.stream.switch(now, key, numbers, |elapsed| ticks_in(elapsed).max(1));
+        Some(Rewritten { seq, timestamp, marker: packet.marker })
     }
 }
 
