@@ -3,6 +3,7 @@
 use std::f64::consts::TAU;
 use std::fmt::Write as _;
 use std::io::ErrorKind;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -262,13 +263,21 @@ impl Recording {
         self.levels_of(hz, WINDOW)
     }
 
-    /// How much of it is holes in a tone of this frequency: of its frames of 20 ms, those in which it is less than half as loud
-    /// as in most.
-    pub fn holes(&self, hz: f64) -> f64 {
-        let mut levels = self.levels_of(hz, FRAME);
-        levels.sort_by(f64::total_cmp);
-        let half = levels.get(levels.len() / 2).copied().unwrap_or_default() - 6.0;
-        levels.iter().filter(|level| **level < half).count() as f64 / levels.len().max(1) as f64
+    /// Where it has holes in a tone of this frequency, each in frames of 20 ms: those in which it is less than half as loud as in
+    /// most.
+    pub fn holes(&self, hz: f64) -> Vec<Range<usize>> {
+        let levels = self.levels_of(hz, FRAME);
+        let mut sorted = levels.clone();
+        sorted.sort_by(f64::total_cmp);
+        let half = sorted.get(sorted.len() / 2).copied().unwrap_or_default() - 6.0;
+        let mut holes: Vec<Range<usize>> = Vec::new();
+        for (frame, _) in levels.iter().enumerate().filter(|(_, level)| **level < half) {
+            match holes.last_mut() {
+                Some(hole) if hole.end == frame => hole.end += 1,
+                _ => holes.push(frame..frame + 1),
+            }
+        }
+        holes
     }
 
     fn levels_of(&self, hz: f64, window: Duration) -> Vec<f64> {
@@ -359,11 +368,12 @@ mod tests {
         let tone = |n: usize| (TAU * 440.0 * n as f64 / 8000.0).sin() * 0.2;
         let whole: Vec<f64> = (0..80_000).map(tone).collect();
         let recording = |samples: Vec<f64>| Recording { samples, rate_hz: 8000 };
-        assert_eq!(recording(whole.clone()).holes(440.0), 0.0);
+        assert_eq!(recording(whole.clone()).holes(440.0), []);
         // Every twentieth packet is silence, and begins in the middle of a frame of the recording.
         let is_lost = |n: usize| (n + 80) / 160 % 20 == 7;
         let torn = whole.iter().enumerate().map(|(n, sample)| if is_lost(n) { 0.0 } else { *sample });
         let holes = recording(torn.collect()).holes(440.0);
-        assert!((0.04..0.11).contains(&holes), "{holes}");
+        assert_eq!(holes.len(), 25, "{holes:?}");
+        assert_eq!(holes[1].start - holes[0].start, 20);
     }
 }

@@ -157,7 +157,7 @@ fn start_pebble(
             "",
         ])
         .args([
-            "-dnsserver",
+            "-dns01",
             &format!("127.0.0.1:{dns}"),
             "-management",
             &format!("127.0.0.1:{}", free_port()?),
@@ -174,6 +174,8 @@ fn start_pebble(
         .args(["-dnsserver", &format!("127.0.0.1:{dns}"), "-config"])
         .arg(&file)
         .env("PEBBLE_VA_NOSLEEP", "1")
+        // Else it refuses some at random.
+        .env("PEBBLE_WFE_NONCEREJECT", "0")
         .spawn()?;
     Ok((vec![Process(names), Process(pebble)], acme, management))
 }
@@ -213,7 +215,6 @@ async fn a_certificate_comes_by_acme_and_is_kept() -> anyhow::Result<()> {
     )?;
     let config = file.to_str().context("a path of the test's")?;
     let at = format!("127.0.0.1:{http}");
-    eprintln!("XX {http} {acme} {management}");
     let mut server = Server::start_with(&["--config", config, "--http", &at])?;
     let deadline = Instant::now() + Duration::from_secs(30);
     let first = loop {
