@@ -156,12 +156,7 @@ fn start_pebble(
             "-tlsalpn01",
             "",
         ])
-        .args([
-            "-dns01",
-            &format!("127.0.0.1:{dns}"),
-            "-management",
-            &format!("127.0.0.1:{}", free_port()?),
-        ])
+        .args(["-dns01", &format!("127.0.0.1:{dns}"), "-management", &format!("127.0.0.1:{}", free_port()?)])
         .spawn()?;
     let config = serde_json::json!({ "pebble": {
         "listenAddress": format!("127.0.0.1:{acme}"),
