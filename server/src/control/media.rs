@@ -1,6 +1,6 @@
 //! What the workers report: answers to offers, audio that begins and ends, who is heard, data.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
@@ -10,18 +10,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use tercet_core::{EndpointId, RoomId, SessionId};
 use tercet_protocol::{AudioOrigin, DATA_BYTES_MAX, ErrorCode, ServerMessage, SlotMid, TrackOrigin};
-use tokio_tungstenite::tungstenite::Utf8Bytes;
 use tracing::debug;
 
 use super::Control;
 use super::live_room::wire_track;
 use super::session::{Outgoing, protocol_error, text};
+use super::slot_texts::SlotTexts;
 use crate::cluster::RoomMessage;
 use crate::media::{Answer, OfferError, Selection, WorkerCommand, WorkerEvent, WorkerId};
-
-/// Of a message to many that isn't the same for all, so many versions are kept: more than there are talkers and kinds of
-/// clients, mostly.
-const SLOT_TEXTS_MAX: usize = 16;
 
 /// [`tercet_protocol::DataFrameIn`] as the server reads it: what is passed on stays as it was written.
 #[derive(Deserialize)]
@@ -216,14 +212,13 @@ impl Control {
         self.broadcast_text(now, room, &bytes, |session| session.worker == worker);
     }
 
-    /// Tells each client of a worker who is in its slots, if that changed. Those who don't talk hear the same, so the
-    /// message is serialized once for all of them with the same m-lines.
+    /// Tells each client of a worker who is in its slots, if that changed. Those who don't talk hear the same.
     fn tell_slots(&mut self, now: Instant, room: &RoomId, worker: WorkerId) {
         let Some(live) = self.rooms.get_mut(room).filter(|live| live.slots_changed.contains(&worker)) else {
             return;
         };
         live.slots_changed.remove(&worker);
-        let mut told: VecDeque<(Vec<Option<SourceId>>, Vec<String>, Utf8Bytes)> = VecDeque::new();
+        let mut texts = SlotTexts::default();
         for id in live.sessions.values() {
             let Some(session) = self.sessions.get_mut(id).filter(|session| session.worker == worker) else {
                 continue;
@@ -232,18 +227,11 @@ impl Control {
             if slots == session.slots_told {
                 continue;
             }
-            let same = told.iter().find(|(s, mids, _)| *s == slots && *mids == session.slot_mids);
-            let bytes = if let Some((_, _, bytes)) = same {
-                bytes.clone()
-            } else {
-                let wire = live.wire_slots(&slots, &session.slot_mids);
-                let bytes = text(&ServerMessage::Slots { slots: wire });
-                told.truncate(SLOT_TEXTS_MAX - 1);
-                told.push_front((slots.clone(), session.slot_mids.clone(), bytes.clone()));
-                bytes
-            };
+            let mids = &session.slot_mids;
+            let message = || ServerMessage::Slots { slots: live.wire_slots(&slots, mids) };
+            let text = texts.get(&slots, mids, message);
             session.slots_told = slots;
-            session.send(now, Outgoing::Text(bytes));
+            session.send(now, Outgoing::Text(text));
         }
     }
 

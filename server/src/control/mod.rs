@@ -13,6 +13,7 @@ mod media;
 mod requests;
 mod roster;
 mod session;
+mod slot_texts;
 mod state;
 mod trace;
 mod video;

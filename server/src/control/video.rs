@@ -1,21 +1,18 @@
 //! Whom clients watch: cameras that go on and off, who speaks, and what clients choose in; what video slots are to show out.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use rustc_hash::FxHashMap;
 use selector::SourceId;
 use tercet_core::{NodeId, ParticipantId, RoomId, SessionId};
 use tercet_protocol::{ErrorCode, ServerMessage};
-use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use super::Control;
 use super::live_room::LiveRoom;
-use super::session::{Outgoing, Session, text};
+use super::session::{Outgoing, Session};
+use super::slot_texts::SlotTexts;
 use crate::media::{Selection, WorkerCommand, WorkerId};
-
-/// Of a message to many that isn't the same for all, so many versions are kept.
-const TEXTS_MAX: usize = 16;
 
 impl LiveRoom {
     /// The camera of whoever is the loudest, where that is on.
@@ -76,12 +73,12 @@ impl Control {
     }
 
     /// Has every video slot of a room show what it is to show, and tells whose changed. Those who publish nothing watch the
-    /// same, so the message is serialized once for all of them with the same m-lines.
+    /// same.
     pub(super) fn show_cameras(&mut self, now: Instant, room: &RoomId) {
         let Some(live) = self.rooms.get_mut(room) else {
             return;
         };
-        let mut told: VecDeque<(Vec<Option<SourceId>>, Vec<String>, Utf8Bytes)> = VecDeque::new();
+        let mut texts = SlotTexts::default();
         let mut commands = Vec::new();
         let mut elsewhere: BTreeMap<NodeId, BTreeSet<SourceId>> = BTreeMap::new();
         let mut watched_by: BTreeMap<WorkerId, FxHashMap<SourceId, Vec<WorkerId>>> = BTreeMap::new();
@@ -111,18 +108,11 @@ impl Control {
                 continue;
             };
             commands.push((watcher, WorkerCommand::Watch { endpoint, sources: slots.clone() }));
-            let same = told.iter().find(|(s, mids, _)| *s == slots && *mids == session.video_mids);
-            let bytes = if let Some((_, _, bytes)) = same {
-                bytes.clone()
-            } else {
-                let slots_told = live.wire_slots(&slots, &session.video_mids);
-                let bytes = text(&ServerMessage::Video { slots: slots_told });
-                told.truncate(TEXTS_MAX - 1);
-                told.push_front((slots.clone(), session.video_mids.clone(), bytes.clone()));
-                bytes
-            };
+            let mids = &session.video_mids;
+            let message = || ServerMessage::Video { slots: live.wire_slots(&slots, mids) };
+            let text = texts.get(&slots, mids, message);
             session.video_told = slots;
-            session.send(now, Outgoing::Text(bytes));
+            session.send(now, Outgoing::Text(text));
         }
         if let Some(own) = &self.own_node {
             for source in live.watched_by_nodes() {

@@ -49,7 +49,7 @@ impl From<VideoCrossing> for Passed {
 }
 
 /// What a worker tells another about the voices, or about the shared screens, of a room that both have a part of.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Crossing {
     pub(crate) room: RoomId,
     pub(crate) origin: AudioOrigin,

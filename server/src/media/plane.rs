@@ -25,7 +25,9 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use selector::SourceId;
 use str0m::Candidate;
 use str0m::net::{Protocol, Transmit};
-use tercet_core::{Allowance, EndpointId, Ingest, KeyframeGate, RoomAudio, RoomId, RoomShard, VideoShard};
+use tercet_core::{
+    Allowance, EndpointId, Ingest, KeyframeGate, Rewritten, RoomAudio, RoomId, RoomShard, VideoShard,
+};
 use tercet_dtls::SharedCrypto;
 use tercet_protocol::{AudioOrigin, ByAudio};
 use tokio::sync::mpsc;
@@ -73,6 +75,8 @@ pub(super) struct Plane {
     gauge: StrainGauge,
     is_strained: bool,
     outgoing: Vec<Transmit>,
+    /// Whom a packet of a camera is for; empty between packets.
+    shown: Vec<(EndpointId, usize, Rewritten)>,
     /// Where datagrams are sealed, one after another.
     datagram: Vec<u8>,
     /// Events that the control plane has not taken yet. Bounded: see [`Plane::tell`].
@@ -122,6 +126,8 @@ struct LocalRoom {
     /// Its voices, and its stage.
     shards: ByAudio<RoomShard>,
     video: VideoShard,
+    /// The clients here whose cameras are on.
+    cameras: FxHashMap<SourceId, EndpointId>,
     /// Cameras of other workers of which somebody here needs a keyframe.
     keyframes_elsewhere: FxHashMap<SourceId, KeyframeGate>,
     /// Which cameras clients of other workers watch, and whose clients these are.
@@ -175,6 +181,7 @@ impl Plane {
             gauge: StrainGauge::new(Instant::now()),
             is_strained: false,
             outgoing: Vec::new(),
+            shown: Vec::new(),
             datagram: Vec::new(),
             events: Backlog::default(),
             selection_due: Instant::now() + SELECTION_INTERVAL,

@@ -50,13 +50,13 @@ impl Plane {
         if let Some(candidate) = arrival.crossing {
             let heard =
                 || HeardPacket { packet: packet.clone(), candidate, pre_roll: arrival.pre_roll.clone() };
-            let crossing = || Crossing { room: room.clone(), origin, news: News::Heard(Box::new(heard())) };
+            let news = || News::Heard(Box::new(heard()));
             if candidate.claim.is_some() {
-                self.cross(now, &room, crossing);
+                self.cross(now, &room, origin, news);
             } else {
                 let wanted_by = self.rooms.get(&room).and_then(|local| local.wanted_by.get(&packet.source));
                 for &other in wanted_by.into_iter().flatten() {
-                    self.cross_to(other, crossing());
+                    self.cross_to(other, Crossing { room: room.clone(), origin, news: news() });
                 }
             }
         }
@@ -68,9 +68,8 @@ impl Plane {
 
     /// Another worker has something for a room.
     pub(in crate::media) fn crossing(&mut self, now: Instant, crossing: Crossing) {
-        let room = crossing.room.clone();
-        self.mixes.hear(now, || crossing.clone(), &room);
-        let Crossing { origin, news, .. } = crossing;
+        let Crossing { room, origin, news } = crossing;
+        self.mixes.hear(now, &room, origin, || news.clone());
         let Some(local) = self.rooms.get_mut(&room) else {
             return;
         };
@@ -110,12 +109,18 @@ impl Plane {
         }
     }
 
-    /// Sends something to the room's other workers.
-    pub(super) fn cross(&mut self, now: Instant, room: &RoomId, crossing: impl Fn() -> Crossing) {
-        self.mixes.hear(now, &crossing, room);
+    /// Tells the room's other workers something, and its mix.
+    pub(super) fn cross(
+        &mut self,
+        now: Instant,
+        room: &RoomId,
+        origin: AudioOrigin,
+        news: impl Fn() -> News,
+    ) {
+        self.mixes.hear(now, room, origin, &news);
         let others = self.rooms.get(room).map_or(&[][..], |local| &local.others);
         for &other in others {
-            self.cross_to(other, crossing());
+            self.cross_to(other, Crossing { room: room.clone(), origin, news: news() });
         }
     }
 

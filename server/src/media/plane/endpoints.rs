@@ -15,7 +15,7 @@ use tercet_protocol::{AudioOrigin, ByAudio, TrackOrigin};
 
 use super::video::Camera;
 use super::{Endpoint, LocalRoom, Plane, SELECTION_INTERVAL, Track};
-use crate::media::crossing::{Crossing, News};
+use crate::media::crossing::News;
 use crate::media::peer::{Peer, PeerLimits};
 use crate::media::sdp;
 use crate::media::trace::{Tracer, What};
@@ -44,6 +44,7 @@ impl Plane {
             },
             has_rounds: ByAudio::default(),
             video: VideoShard::default(),
+            cameras: FxHashMap::default(),
             keyframes_elsewhere: FxHashMap::default(),
             watched_by: FxHashMap::default(),
             others: Vec::new(),
@@ -268,7 +269,7 @@ impl Plane {
         };
         if local.shards[origin].silence(source) {
             local.note(now, origin, source, What::Silent);
-            self.cross(now, &room, || Crossing { room: room.clone(), origin, news: News::Silenced(source) });
+            self.cross(now, &room, origin, || News::Silenced(source));
         }
     }
 

@@ -17,7 +17,7 @@ use tracing::warn;
 
 use super::Plane;
 use super::endpoints::random_slot;
-use crate::media::crossing::{Crossing, News};
+use crate::media::crossing::News;
 use crate::media::fanout::Path;
 use crate::phones::PhoneRoom;
 
@@ -51,10 +51,15 @@ impl Mixes {
     }
 
     /// Something is news in a room: for its mix too, where there is one.
-    pub(super) fn hear(&mut self, now: Instant, crossing: impl FnOnce() -> Crossing, room: &RoomId) {
+    pub(super) fn hear(
+        &mut self,
+        now: Instant,
+        room: &RoomId,
+        origin: AudioOrigin,
+        news: impl FnOnce() -> News,
+    ) {
         if let Some(mix) = self.rooms.get_mut(room) {
-            let Crossing { origin, news, .. } = crossing();
-            mix.sum.crossing(now, origin, news);
+            mix.sum.crossing(now, origin, news());
         }
     }
 }

@@ -50,6 +50,9 @@ impl Plane {
         let room = endpoint.room.clone();
         if is_new {
             self.cameras.insert(id);
+            if let Some(local) = self.rooms.get_mut(&room) {
+                local.cameras.insert(packet.source, id);
+            }
             self.tell(WorkerEvent::PublishingStarted { endpoint: id, origin: TrackOrigin::Camera });
         }
         if is_new && !packet.begins_keyframe {
@@ -88,9 +91,9 @@ impl Plane {
         let Some(local) = self.rooms.get_mut(room) else {
             return;
         };
-        let mut shown = Vec::new();
+        let mut shown = std::mem::take(&mut self.shown);
         local.video.forward(now, packet, |id, slot, rewritten| shown.push((id, slot, rewritten)));
-        for (id, slot, rewritten) in shown {
+        for (id, slot, rewritten) in shown.drain(..) {
             match self.with_peer(now, id, |peer| Ok(peer.write_video(now, slot, rewritten, packet))) {
                 Some(true) => {
                     self.metrics.video_forwarded.increment(1);
@@ -100,6 +103,7 @@ impl Plane {
                 None => {}
             }
         }
+        self.shown = shown;
     }
 
     /// str0m was given something for a client: it is to look at it in the next turn.
@@ -213,11 +217,7 @@ impl Plane {
 
     /// Returns whether it is a camera of a client here.
     fn want_keyframe_here(&mut self, now: Instant, room: &RoomId, source: SourceId) -> bool {
-        let is_theirs = |id: &&EndpointId| {
-            let endpoint = self.endpoints.get(id);
-            endpoint.is_some_and(|it| it.camera.source == source && it.room == *room)
-        };
-        let Some(id) = self.cameras.iter().find(is_theirs).copied() else {
+        let Some(&id) = self.rooms.get(room).and_then(|local| local.cameras.get(&source)) else {
             return false;
         };
         if self.endpoints.get_mut(&id).is_some_and(|endpoint| endpoint.camera.keyframes.want(now)) {
@@ -265,6 +265,7 @@ impl Plane {
         endpoint.camera.keyframes.forget();
         let source = endpoint.camera.source;
         if let Some(local) = self.rooms.get_mut(&endpoint.room) {
+            local.cameras.remove(&source);
             local.video.interrupt(source);
         }
         self.tell(WorkerEvent::PublishingEnded { endpoint: id, origin: TrackOrigin::Camera });
