@@ -2,21 +2,21 @@
 // goes out; the mute of it is how others learn that at once.
 
 import type { Room } from "@tercet/sdk";
+import { DeviceError, openDevice, type Sentences } from "./device.js";
 
-export type CameraTrouble = "insecure" | "refused" | "missing" | "busy" | "ended";
-
-export class CameraError extends Error {
-  constructor(readonly trouble: CameraTrouble) {
-    super(SENTENCES[trouble]);
-  }
-}
-
-const SENTENCES: Record<CameraTrouble, string> = {
+const SENTENCES: Sentences = {
   insecure: "Browsers give the camera only to pages served by HTTPS or from this machine.",
   refused: "The camera was refused. Allow it in the browser's address bar to be seen.",
   missing: "No camera was found. Connect one to be seen.",
   ended: "The camera was disconnected, or its permission taken back.",
   busy: "The camera can't be used now, maybe another program has it.",
+};
+
+const PICTURE: MediaTrackConstraints = {
+  width: { ideal: 1280 },
+  height: { ideal: 720 },
+  frameRate: { ideal: 30 },
+  facingMode: "user",
 };
 
 export interface CameraHandlers {
@@ -25,7 +25,7 @@ export interface CameraHandlers {
   /** Tells the room whether the picture is withheld. */
   mute(muted: boolean): Promise<void>;
   /** The device was unplugged, or its permission taken back. */
-  ended(error: CameraError): void;
+  ended(error: DeviceError): void;
 }
 
 export class Camera {
@@ -38,12 +38,12 @@ export class Camera {
     this.#handlers = handlers;
   }
 
-  /** Rejects with a `CameraError`. */
+  /** Rejects with a `DeviceError`. */
   async start(): Promise<void> {
     if (this.#isAsking) return;
     this.#isAsking = true;
     try {
-      await this.#show(await openCamera());
+      await this.#show(await openDevice({ video: PICTURE }, SENTENCES));
     } finally {
       this.#isAsking = false;
     }
@@ -64,33 +64,12 @@ export class Camera {
     if (state === "closed" || me.role === "listener") return end(track);
     track.onended = () => {
       void this.stop();
-      this.#handlers.ended(new CameraError("ended"));
+      this.#handlers.ended(new DeviceError("ended", SENTENCES));
     };
     await this.#room.setVideoTrack(track);
     this.#handlers.changed();
     if (me.cameraMuted) await this.#handlers.mute(false);
   }
-}
-
-async function openCamera(): Promise<MediaStreamTrack> {
-  if (!navigator.mediaDevices) throw new CameraError("insecure");
-  const video = {
-    width: { ideal: 1280 },
-    height: { ideal: 720 },
-    frameRate: { ideal: 30 },
-    facingMode: "user",
-  };
-  const stream = await navigator.mediaDevices.getUserMedia({ video }).catch(refused);
-  const [track] = stream.getVideoTracks();
-  if (!track) throw new CameraError("missing");
-  return track;
-}
-
-function refused(error: unknown): never {
-  const name = error instanceof DOMException ? error.name : "";
-  if (name === "NotAllowedError" || name === "SecurityError") throw new CameraError("refused");
-  if (name === "NotFoundError" || name === "OverconstrainedError") throw new CameraError("missing");
-  throw new CameraError("busy");
 }
 
 function end(track: MediaStreamTrack): void {

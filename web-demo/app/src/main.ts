@@ -5,7 +5,7 @@ import { type CloseReason, connect, type Room } from "@tercet/sdk";
 import { claimsOf, demoIsOpen, demoToken } from "./access.js";
 import { readAddress, serverOf, withRoom } from "./address.js";
 import { hush } from "./announcer.js";
-import { MicrophoneError } from "./microphone.js";
+import { DeviceError } from "./device.js";
 import { recall, remember, rememberInTab } from "./preferences.js";
 import { mayRejoin, rejoin } from "./rejoin.js";
 import { sentenceOfEnd, sentenceOfError } from "./sentences.js";
@@ -96,12 +96,12 @@ async function comeBack(reason: CloseReason, wish: JoinWish, voice: Voice): Prom
 }
 
 /** Without a microphone one can still listen: what is wrong with it is told in the room. */
-async function openVoice(voice: Voice): Promise<MicrophoneError | null> {
+async function openVoice(voice: Voice): Promise<DeviceError | null> {
   try {
     await voice.open();
     return null;
   } catch (error) {
-    if (error instanceof MicrophoneError) return error;
+    if (error instanceof DeviceError) return error;
     throw error;
   }
 }

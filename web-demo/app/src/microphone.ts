@@ -1,15 +1,8 @@
-// Where one's own voice comes from: a device, or a tone for tests. What can go wrong has a name each, because each
-// has another remedy.
+// Where one's own voice comes from: a device, or a tone for tests.
 
-export type MicrophoneTrouble = "insecure" | "refused" | "missing" | "busy" | "ended";
+import { DeviceError, openDevice, type Sentences } from "./device.js";
 
-export class MicrophoneError extends Error {
-  constructor(readonly trouble: MicrophoneTrouble) {
-    super(SENTENCES[trouble]);
-  }
-}
-
-const SENTENCES: Record<MicrophoneTrouble, string> = {
+export const MICROPHONE_SENTENCES: Sentences = {
   insecure: "Browsers give the microphone only to pages served by HTTPS or from this machine.",
   refused: "The microphone was refused. You can listen; allow it in the browser's address bar to speak.",
   missing: "No microphone was found. You can listen; connect one to speak.",
@@ -17,8 +10,8 @@ const SENTENCES: Record<MicrophoneTrouble, string> = {
   busy: "The microphone can't be used now, maybe another program has it. You can listen.",
 };
 
+/** Rejects with a `DeviceError`. */
 export async function openMicrophone(deviceId: string): Promise<MediaStreamTrack> {
-  if (!navigator.mediaDevices) throw new MicrophoneError("insecure");
   const audio: MediaTrackConstraints = {
     echoCancellation: true,
     noiseSuppression: true,
@@ -26,18 +19,7 @@ export async function openMicrophone(deviceId: string): Promise<MediaStreamTrack
     // A preference: the device of the last visit may be gone.
     ...(deviceId ? { deviceId: { ideal: deviceId } } : {}),
   };
-  try {
-    const stream = await navigator.mediaDevices.getUserMedia({ audio });
-    const [track] = stream.getAudioTracks();
-    if (!track) throw new MicrophoneError("missing");
-    return track;
-  } catch (error) {
-    if (error instanceof MicrophoneError) throw error;
-    const name = error instanceof DOMException ? error.name : "";
-    if (name === "NotAllowedError" || name === "SecurityError") throw new MicrophoneError("refused");
-    if (name === "NotFoundError" || name === "OverconstrainedError") throw new MicrophoneError("missing");
-    throw new MicrophoneError("busy");
-  }
+  return openDevice({ audio }, MICROPHONE_SENTENCES);
 }
 
 /** Test aid: an oscillator. */
@@ -49,7 +31,7 @@ export async function openTone(frequencyHz: number, gain: number): Promise<Media
   oscillator.start();
   await context.resume();
   const [track] = destination.stream.getAudioTracks();
-  if (!track) throw new MicrophoneError("missing");
+  if (!track) throw new DeviceError("missing", MICROPHONE_SENTENCES);
   return track;
 }
 

@@ -25,7 +25,7 @@ export class Voice {
   }
 
   /**
-   * Rejects with a `MicrophoneError`. Resolves to `null` when the answer came too late: people take their time with
+   * Rejects with a `DeviceError`. Resolves to `null` when the answer came too late: people take their time with
    * the browser's question, and may have left, lost the right to speak, or chosen another device meanwhile. The
    * former track is left for `release`, so that there is no gap.
    */

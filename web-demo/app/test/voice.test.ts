@@ -8,7 +8,7 @@ const opened: { stop: ReturnType<typeof vi.fn> }[] = [];
 beforeEach(() => {
   const getUserMedia = () =>
     new Promise((resolve) => {
-      questions.push((track) => resolve({ getAudioTracks: () => [track] }));
+      questions.push((track) => resolve({ getTracks: () => [track] }));
     });
   vi.stubGlobal("navigator", { mediaDevices: { getUserMedia } });
   vi.stubGlobal("localStorage", { getItem: () => null, setItem: () => {} });

@@ -1,7 +1,7 @@
 // Stand-ins for the browser's WebSocket and RTCPeerConnection, whose other ends a test holds: it reads what was
 // sent and says what comes back.
 
-import { vi } from "vitest";
+import { afterEach, beforeEach, vi } from "vitest";
 
 type Json = Record<string, unknown>;
 
@@ -183,11 +183,22 @@ export class FakePeer extends EventTarget {
   }
 }
 
-export function installFakes(): void {
-  FakeSocket.all = [];
-  FakePeer.all = [];
-  vi.stubGlobal("WebSocket", FakeSocket);
-  vi.stubGlobal("RTCPeerConnection", FakePeer);
+/** Each test of the file has stand-ins of its own, a clock that it turns, and no chance. */
+export function playWithFakes(): void {
+  beforeEach(() => {
+    vi.useFakeTimers();
+    vi.spyOn(Math, "random").mockReturnValue(1);
+    FakeSocket.all = [];
+    FakePeer.all = [];
+    vi.stubGlobal("WebSocket", FakeSocket);
+    vi.stubGlobal("RTCPeerConnection", FakePeer);
+  });
+
+  afterEach(() => {
+    vi.useRealTimers();
+    vi.unstubAllGlobals();
+    vi.restoreAllMocks();
+  });
 }
 
 /** Lets every promise that can settle do so. */

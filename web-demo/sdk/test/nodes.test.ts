@@ -1,6 +1,6 @@
 // The story of a room that is on several nodes: sent on, found again through another, moved.
 
-import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { expect, test, vi } from "vitest";
 import { connect, type Room } from "../src/tercet.js";
 import { joined } from "./entering.js";
 import {
@@ -8,7 +8,7 @@ import {
   FakePeer,
   FakeSocket,
   fakeTrack,
-  installFakes,
+  playWithFakes,
   settle,
   welcome,
   wireParticipant,
@@ -18,17 +18,7 @@ const ONE = "https://one.example.org";
 const TWO = "https://two.example.org";
 const THREE = "https://three.example.org";
 
-beforeEach(() => {
-  vi.useFakeTimers();
-  vi.spyOn(Math, "random").mockReturnValue(1);
-  installFakes();
-});
-
-afterEach(() => {
-  vi.useRealTimers();
-  vi.unstubAllGlobals();
-  vi.restoreAllMocks();
-});
+playWithFakes();
 
 /** In a room by the first node, which names the others. */
 const joinedOne = (options = {}, nodes = [TWO, THREE]) =>

@@ -1,6 +1,6 @@
 // The story of a session as the server and the browser tell it, with stand-ins for both.
 
-import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { expect, test, vi } from "vitest";
 import { connect, TercetError } from "../src/tercet.js";
 import { joined, resumed } from "./entering.js";
 import {
@@ -8,23 +8,13 @@ import {
   FakePeer,
   FakeSocket,
   fakeTrack,
-  installFakes,
+  playWithFakes,
   settle,
   welcome,
   wireParticipant,
 } from "./fakes.js";
 
-beforeEach(() => {
-  vi.useFakeTimers();
-  vi.spyOn(Math, "random").mockReturnValue(1);
-  installFakes();
-});
-
-afterEach(() => {
-  vi.useRealTimers();
-  vi.unstubAllGlobals();
-  vi.restoreAllMocks();
-});
+playWithFakes();
 
 test("joining says hello, offers the m-lines of voice, slots and screen, and attaches the slots by mid", async () => {
   const room = await joined({ name: "Me" }, ["3", "1", "2"]);

@@ -1,6 +1,6 @@
 // The story of cameras and of those who watch them, with stand-ins for the server and the browser.
 
-import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { expect, test, vi } from "vitest";
 import { StatsMeter } from "../src/stats.js";
 import { connect, type Room } from "../src/tercet.js";
 import { joined, resumed } from "./entering.js";
@@ -9,23 +9,13 @@ import {
   FakePeer,
   FakeSocket,
   fakeTrack,
-  installFakes,
+  playWithFakes,
   settle,
   welcome,
   wireParticipant,
 } from "./fakes.js";
 
-beforeEach(() => {
-  vi.useFakeTimers();
-  vi.spyOn(Math, "random").mockReturnValue(1);
-  installFakes();
-});
-
-afterEach(() => {
-  vi.useRealTimers();
-  vi.unstubAllGlobals();
-  vi.restoreAllMocks();
-});
+playWithFakes();
 
 /** In the order of the offer: six of audio, then the camera's and the two video slots. */
 const CAMERA = 6;

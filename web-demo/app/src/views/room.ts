@@ -4,9 +4,10 @@
 import type { Participant, ParticipantField, Role, Room, RoomState, SpeakerLevel } from "@tercet/sdk";
 import { announce } from "../announcer.js";
 import { said } from "../connection.js";
+import { DeviceError } from "../device.js";
 import { h } from "../dom.js";
 import { Meter } from "../meter.js";
-import { MicrophoneError } from "../microphone.js";
+import { MICROPHONE_SENTENCES } from "../microphone.js";
 import { type News, newsOfMe } from "../news.js";
 import { remember, rememberInTab } from "../preferences.js";
 import { qualityOf } from "../quality.js";
@@ -123,7 +124,7 @@ export class RoomView {
   }
 
   /** What is to be said on entering: trouble with the microphone, or why one is here again. */
-  begin(trouble: MicrophoneError | null, welcome = ""): void {
+  begin(trouble: DeviceError | null, welcome = ""): void {
     if (trouble) this.#microphoneTrouble(trouble);
     if (welcome) this.#notices.show("rejoined", welcome);
   }
@@ -320,7 +321,7 @@ export class RoomView {
       if (!track) return false;
       await this.#useTrack(track);
     } catch (error) {
-      if (error instanceof MicrophoneError) this.#microphoneTrouble(error);
+      if (error instanceof DeviceError) this.#microphoneTrouble(error);
       else this.#complain(error);
       return false;
     }
@@ -336,7 +337,7 @@ export class RoomView {
     this.#controls.update();
   }
 
-  #microphoneTrouble(error: MicrophoneError): void {
+  #microphoneTrouble(error: DeviceError): void {
     const run = () => void this.#toggleMute();
     this.#notices.show("microphone", error.message, { label: "Try again", testid: "mic-retry", run });
   }
@@ -344,7 +345,7 @@ export class RoomView {
   async #microphoneEnded(): Promise<void> {
     this.#voice.releaseAll();
     await this.#useTrack(null);
-    this.#microphoneTrouble(new MicrophoneError("ended"));
+    this.#microphoneTrouble(new DeviceError("ended", MICROPHONE_SENTENCES));
     this.#muteIfVoiceless();
   }
 

@@ -1,7 +1,8 @@
 // Cameras in the room: one's own, switched on and off, and the pictures of others. What goes wrong with it is a notice.
 
 import type { Participant, ParticipantField, Room, SpeakerLevel } from "@tercet/sdk";
-import { Camera, CameraError } from "../camera.js";
+import { Camera } from "../camera.js";
+import { DeviceError } from "../device.js";
 import type { Notices } from "./notices.js";
 import { Pictures } from "./pictures.js";
 
@@ -36,7 +37,7 @@ export class Seeing {
     try {
       await this.#camera.start();
     } catch (error) {
-      if (error instanceof CameraError) this.#trouble(error);
+      if (error instanceof DeviceError) this.#trouble(error);
       else this.#handlers.complain(error);
     }
   }
@@ -71,7 +72,7 @@ export class Seeing {
     this.#handlers.changed();
   }
 
-  #trouble(error: CameraError): void {
+  #trouble(error: DeviceError): void {
     const run = () => void this.toggle();
     this.#notices.show("camera", error.message, { label: "Try again", testid: "camera-retry", run });
   }
