@@ -6,83 +6,34 @@
 //!
 //! It is a full ICE agent in the controlling role, as a browser is towards an ICE-lite server.
 
+mod events;
+mod options;
+mod video;
+
 use std::net::SocketAddr;
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 use std::time::Instant;
 
 use str0m::change::{SdpAnswer, SdpOffer, SdpPendingOffer};
 use str0m::channel::{ChannelConfig, ChannelId, Reliability};
-use str0m::format::{Codec as RtcCodec, FormatParams};
-use str0m::media::{Direction, Frequency, MediaKind};
+use str0m::format::Codec as RtcCodec;
+use str0m::media::{Direction, MediaKind};
 use str0m::net::{Protocol, Receive, TcpType};
-use str0m::rtp::{Extension, ExtensionMap, ExtensionValues, RtpPacket, RtpWrite};
-use str0m::{Candidate, Event, IceConnectionState, Input, Output, Rtc, RtcConfig, RtcError};
-use tercet_dtls::SharedCrypto;
+use str0m::rtp::{ExtensionValues, RtpPacket, RtpWrite};
+use str0m::{Candidate, Event, Input, Output, Rtc, RtcError};
 use tercet_protocol::{AudioOrigin, ByAudio};
 
 use crate::red;
+
+pub use events::{PeerError, PeerEvent, PeerOutput, ReceivedPacket};
+pub use options::{Codec, PeerOptions, VideoOffer};
+use video::Camera;
 
 /// Identifies an m-line within a session description (RFC 8843).
 pub type MediaStream = str0m::media::Mid;
 
 /// RTP clock ticks of a 20 ms frame: Opus always counts at 48 kHz (RFC 7587, section 4.1).
 const FRAME_TICKS: u32 = 960;
-
-/// The payload type of VP8, as Chromium numbers it.
-const VP8: u8 = 96;
-
-/// How the audio of a [`Peer`] is coded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Codec {
-    /// Opus with a payload type of the client's choice: Chromium has 111, Firefox 109, aiortc 96.
-    Opus(u8),
-    /// Opus (111) and RED (63), as Chromium offers them. What is sent is RED if the answer has it.
-    OpusAndRed,
-}
-
-/// What a [`Peer`] offers.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PeerOptions {
-    /// How audio is coded.
-    pub codec: Codec,
-    /// The id of the audio-level header extension (RFC 6464), 1 to 14.
-    pub level_extension_id: u8,
-    /// Whether the channels `reliable` and `lossy` are offered.
-    pub data_channels: bool,
-    /// The label of a data channel that both sides take as open with id 0 (`negotiated` in WebRTC's API), for servers
-    /// that have such a one. What comes on it isn't told.
-    pub channel_zero: Option<&'static str>,
-    /// Whether the m-lines for the sound of screens are offered: one's own, and the one that is heard.
-    pub screen: bool,
-    /// What is offered of video, if anything.
-    pub video: Option<VideoOffer>,
-    /// The first RTP sequence number; random if absent.
-    pub first_sequence: Option<u16>,
-}
-
-/// What a [`Peer`] offers of video: VP8. What it loses isn't asked for again, so that a peer that is shown few of its packets is
-/// none that lost the others.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct VideoOffer {
-    /// Whether it has a camera, and sends.
-    pub camera: bool,
-    /// How many it wants to watch.
-    pub slots: u8,
-}
-
-impl Default for PeerOptions {
-    fn default() -> Self {
-        PeerOptions {
-            codec: Codec::Opus(111),
-            level_extension_id: 1,
-            data_channels: true,
-            channel_zero: None,
-            screen: false,
-            video: None,
-            first_sequence: None,
-        }
-    }
-}
 
 /// One of the protocol's two data channels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -113,102 +64,6 @@ impl Audio {
     }
 }
 
-/// An RTP packet from the server, authenticated and decrypted.
-#[derive(Clone, Debug)]
-pub struct ReceivedPacket {
-    /// The m-line it belongs to.
-    pub mid: MediaStream,
-    /// The stream.
-    pub ssrc: u32,
-    /// The sequence number, continued beyond 16 bits.
-    pub sequence: u64,
-    /// The RTP timestamp, 48 kHz.
-    pub timestamp: u32,
-    /// The marker bit.
-    pub marker: bool,
-    /// The payload type.
-    pub payload_type: u8,
-    /// The contributing sources: whose voice it is.
-    pub csrc: Vec<u32>,
-    /// The audio level (RFC 6464), -127 to 0 dBov, if the packet had one.
-    pub level_dbov: Option<i8>,
-    /// The voice flag beside the level.
-    pub voice: Option<bool>,
-    /// The payload as it was sent: an Opus frame, or RED.
-    pub payload: Arc<[u8]>,
-    /// Whether the payload is RED (RFC 2198).
-    pub is_red: bool,
-    /// When it arrived.
-    pub received: Instant,
-}
-
-impl ReceivedPacket {
-    /// The newest Opus frame in the packet; `None` if it is malformed RED.
-    pub fn frame(&self) -> Option<&[u8]> {
-        if self.is_red { red::primary(&self.payload) } else { Some(&self.payload) }
-    }
-}
-
-/// What happened to a [`Peer`].
-#[derive(Debug)]
-pub enum PeerEvent {
-    /// ICE and DTLS are done: media may flow.
-    Connected,
-    /// The state of ICE changed; a restart goes through `Checking` to `Connected` again.
-    IceChanged(IceConnectionState),
-    /// An RTP packet came. Packets without payload (padding) come too.
-    PacketReceived(ReceivedPacket),
-    /// A data channel may be written to.
-    ChannelOpened(Channel),
-    /// A frame came on a data channel.
-    DataReceived(Channel, Vec<u8>),
-    /// A data channel was closed.
-    ChannelClosed(Channel),
-    /// The server wants a keyframe of the camera.
-    KeyframeWanted,
-    /// The server ended the connection.
-    Closed,
-}
-
-/// What [`Peer::poll`] gives.
-#[derive(Debug)]
-pub enum PeerOutput {
-    /// Send this datagram.
-    Transmit {
-        /// To whom.
-        destination: SocketAddr,
-        /// The datagram.
-        contents: Vec<u8>,
-    },
-    /// Something happened.
-    Event(PeerEvent),
-    /// Nothing more until then, or until the next input.
-    Timeout(Instant),
-}
-
-/// Why a [`Peer`] can't go on.
-#[derive(Debug, thiserror::Error)]
-pub enum PeerError {
-    /// The server's answer can't be used.
-    #[error("the answer can't be used: {0}")]
-    Answer(String),
-    /// The server's offer can't be used.
-    #[error("the offer can't be used: {0}")]
-    Offer(String),
-    /// A candidate of the server's can't be used.
-    #[error("the candidate can't be used: {0}")]
-    Candidate(String),
-    /// An answer came without an offer, or audio was to be sent before one.
-    #[error("there is no negotiated connection")]
-    NotNegotiated,
-    /// The server said goodbye.
-    #[error("the server ended the connection")]
-    Ended,
-    /// str0m gave up. The peer is dead.
-    #[error(transparent)]
-    Rtc(#[from] RtcError),
-}
-
 /// A participant's WebRTC end.
 pub struct Peer {
     rtc: Rtc,
@@ -220,8 +75,7 @@ pub struct Peer {
     channels: Vec<(ChannelId, Channel)>,
     options: PeerOptions,
     outgoing: ByAudio<Outgoing>,
-    /// The camera's m-line, and where its stream is.
-    camera: Option<(MediaStream, u64, u32)>,
+    camera: Option<Camera>,
     watched: Vec<MediaStream>,
 }
 
@@ -247,7 +101,7 @@ impl Peer {
         protocol: Protocol,
         options: PeerOptions,
     ) -> Result<Self, PeerError> {
-        let mut rtc = configuration(&options).build(now);
+        let mut rtc = options.configuration().build(now);
         rtc.add_local_candidate(host_candidate(local, protocol)?);
         let outgoing = ByAudio::each(|_| Outgoing {
             mid: None,
@@ -284,7 +138,7 @@ impl Peer {
         }
         if let Some(VideoOffer { camera, slots }) = self.options.video {
             let mut add = |direction| changes.add_media(MediaKind::Video, direction, None, None, None);
-            self.camera = camera.then(|| (add(Direction::SendOnly), 1, rand::random()));
+            self.camera = camera.then(|| Camera::new(add(Direction::SendOnly)));
             self.watched = (0..slots).map(|_| add(Direction::RecvOnly)).collect();
         }
         if self.options.data_channels {
@@ -423,36 +277,6 @@ impl Peer {
         outgoing.timestamp = outgoing.timestamp.wrapping_add(FRAME_TICKS);
         // str0m looks at its send queues when time passes.
         self.handle_timeout(now)
-    }
-
-    /// Sends a frame of the camera, cut into payloads, which is `ticks` of 1/90,000 s after the one before.
-    pub fn send_video(
-        &mut self,
-        now: Instant,
-        payloads: Vec<Arc<[u8]>>,
-        ticks: u32,
-    ) -> Result<(), PeerError> {
-        let params = self.rtc.codec_config().params().iter();
-        let vp8 =
-            params.filter(|params| params.spec().codec == RtcCodec::Vp8).map(|params| params.pt()).next();
-        let (vp8, (mid, sequence, timestamp)) =
-            vp8.zip(self.camera.as_mut()).ok_or(PeerError::NotNegotiated)?;
-        let mut api = self.rtc.direct_api();
-        let stream = api.stream_tx_by_mid(*mid, None).ok_or(PeerError::NotNegotiated)?;
-        *timestamp = timestamp.wrapping_add(ticks);
-        let last = payloads.len().saturating_sub(1);
-        for (number, payload) in payloads.into_iter().enumerate() {
-            stream.write_rtp(
-                RtpWrite::new(vp8, (*sequence).into(), *timestamp, now, payload).marker(number == last),
-            );
-            *sequence += 1;
-        }
-        self.handle_timeout(now)
-    }
-
-    /// Whether an m-line is for video.
-    pub fn is_video(&self, mid: MediaStream) -> bool {
-        self.watched.contains(&mid)
     }
 
     /// Goes on as if `frames` frames of the microphone's had been sent and lost on the way.
@@ -597,48 +421,6 @@ impl Channel {
                 reliability: Reliability::MaxRetransmits { retransmits: 0 },
                 ..ChannelConfig::default()
             },
-        }
-    }
-}
-
-/// All peers are clients of one tester: nobody has to tell their certificates apart.
-static CRYPTO: LazyLock<SharedCrypto> =
-    LazyLock::new(|| SharedCrypto::generate().expect("aws-lc-rs makes a P-256 key pair"));
-
-fn configuration(options: &PeerOptions) -> RtcConfig {
-    let mut extensions = ExtensionMap::empty();
-    extensions.set(options.level_extension_id, Extension::AudioLevel);
-    extensions.set(if options.level_extension_id == 4 { 3 } else { 4 }, Extension::RtpMid);
-    let config = Rtc::builder()
-        .set_crypto_provider(CRYPTO.provider.clone())
-        .set_dtls_cert(CRYPTO.certificate.clone())
-        .set_rtp_mode(true)
-        .set_extension_map(extensions)
-        .clear_codecs();
-    let mut config = config;
-    if options.video.is_some() {
-        let format = FormatParams::default();
-        let (rate, codec) = (Frequency::NINETY_KHZ, RtcCodec::Vp8);
-        config.codec_config().add_config(VP8.into(), None, codec, rate, None, format);
-        for params in config.codec_config().iter_mut() {
-            params.set_fb_nack(false);
-        }
-    }
-    match options.codec {
-        Codec::OpusAndRed => config.enable_opus(true, true),
-        Codec::Opus(payload_type) => {
-            let format =
-                FormatParams { min_p_time: Some(10), use_inband_fec: Some(true), ..FormatParams::default() };
-            let (rate, channels) = (Frequency::FORTY_EIGHT_KHZ, Some(2));
-            config.codec_config().add_config(
-                payload_type.into(),
-                None,
-                RtcCodec::Opus,
-                rate,
-                channels,
-                format,
-            );
-            config
         }
     }
 }

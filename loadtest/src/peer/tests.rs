@@ -3,10 +3,12 @@
 
 use std::time::Duration;
 
+use str0m::IceConnectionState;
 use str0m::change::SdpOffer;
 use str0m::media::Mid;
 use str0m::rtp::Ssrc;
 
+use super::options::CRYPTO;
 use super::*;
 
 const TICK: Duration = Duration::from_millis(5);

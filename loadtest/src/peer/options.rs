@@ -1,0 +1,111 @@
+//! What a peer offers.
+
+use std::sync::LazyLock;
+
+use str0m::format::{Codec as RtcCodec, FormatParams};
+use str0m::media::Frequency;
+use str0m::rtp::{Extension, ExtensionMap};
+use str0m::{Rtc, RtcConfig};
+use tercet_dtls::SharedCrypto;
+
+/// The payload type of VP8, as Chromium numbers it.
+const VP8: u8 = 96;
+
+/// All peers are clients of one tester: nobody has to tell their certificates apart.
+pub(super) static CRYPTO: LazyLock<SharedCrypto> =
+    LazyLock::new(|| SharedCrypto::generate().expect("aws-lc-rs makes a P-256 key pair"));
+
+/// How the audio of a [`Peer`] is coded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Codec {
+    /// Opus with a payload type of the client's choice: Chromium has 111, Firefox 109, aiortc 96.
+    Opus(u8),
+    /// Opus (111) and RED (63), as Chromium offers them. What is sent is RED if the answer has it.
+    OpusAndRed,
+}
+
+/// What a [`Peer`] offers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PeerOptions {
+    /// How audio is coded.
+    pub codec: Codec,
+    /// The id of the audio-level header extension (RFC 6464), 1 to 14.
+    pub level_extension_id: u8,
+    /// Whether the channels `reliable` and `lossy` are offered.
+    pub data_channels: bool,
+    /// The label of a data channel that both sides take as open with id 0 (`negotiated` in WebRTC's API), for servers
+    /// that have such a one. What comes on it isn't told.
+    pub channel_zero: Option<&'static str>,
+    /// Whether the m-lines for the sound of screens are offered: one's own, and the one that is heard.
+    pub screen: bool,
+    /// What is offered of video, if anything.
+    pub video: Option<VideoOffer>,
+    /// The first RTP sequence number; random if absent.
+    pub first_sequence: Option<u16>,
+}
+
+/// What a [`Peer`] offers of video: VP8. What it loses isn't asked for again, so that a peer that is shown few of its packets is
+/// none that lost the others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct VideoOffer {
+    /// Whether it has a camera, and sends.
+    pub camera: bool,
+    /// How many it wants to watch.
+    pub slots: u8,
+}
+
+impl Default for PeerOptions {
+    fn default() -> Self {
+        PeerOptions {
+            codec: Codec::Opus(111),
+            level_extension_id: 1,
+            data_channels: true,
+            channel_zero: None,
+            screen: false,
+            video: None,
+            first_sequence: None,
+        }
+    }
+}
+
+impl PeerOptions {
+    pub(super) fn configuration(&self) -> RtcConfig {
+        let mut extensions = ExtensionMap::empty();
+        extensions.set(self.level_extension_id, Extension::AudioLevel);
+        extensions.set(if self.level_extension_id == 4 { 3 } else { 4 }, Extension::RtpMid);
+        let mut config = Rtc::builder()
+            .set_crypto_provider(CRYPTO.provider.clone())
+            .set_dtls_cert(CRYPTO.certificate.clone())
+            .set_rtp_mode(true)
+            .set_extension_map(extensions)
+            .clear_codecs();
+        if self.video.is_some() {
+            let format = FormatParams::default();
+            let (rate, codec) = (Frequency::NINETY_KHZ, RtcCodec::Vp8);
+            config.codec_config().add_config(VP8.into(), None, codec, rate, None, format);
+            for params in config.codec_config().iter_mut() {
+                params.set_fb_nack(false);
+            }
+        }
+        match self.codec {
+            Codec::OpusAndRed => config.enable_opus(true, true),
+            Codec::Opus(payload_type) => {
+                let format = FormatParams {
+                    min_p_time: Some(10),
+                    use_inband_fec: Some(true),
+                    ..FormatParams::default()
+                };
+                let (rate, channels) = (Frequency::FORTY_EIGHT_KHZ, Some(2));
+                config.codec_config().add_config(
+                    payload_type.into(),
+                    None,
+                    RtcCodec::Opus,
+                    rate,
+                    channels,
+                    format,
+                );
+                config
+            }
+        }
+    }
+}
