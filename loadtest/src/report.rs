@@ -136,7 +136,7 @@ impl Report {
                 version: options.target_version,
                 process: server_name,
             },
-            machine: Machine::here(),
+            machine: Machine::here(options.server_pid),
             options: OptionFacts {
                 threads: options.threads,
                 addresses: match options.addresses {

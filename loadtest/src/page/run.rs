@@ -34,6 +34,8 @@ pub(super) struct Target {
 pub(super) struct Machine {
     pub(super) cpu: String,
     pub(super) cpus: usize,
+    #[serde(default)]
+    pub(super) server_cpus: Option<usize>,
     pub(super) kernel: String,
 }
 
@@ -148,9 +150,13 @@ pub(super) struct Promise {
 impl Run {
     /// When, how long and on what machine it ran: a sentence.
     pub(super) fn circumstances(&self) -> String {
-        let Machine { cpu, cpus, kernel } = &self.machine;
+        let Machine { cpu, cpus, server_cpus, kernel } = &self.machine;
+        let whose = match server_cpus {
+            None => "the server and the tester together on them".to_owned(),
+            Some(server) => format!("{server} for the server, the rest for the tester"),
+        };
         format!(
-            "{}, {:.0} s a run, Tercet {}: {cpus} CPUs of {cpu}, Linux {kernel}, the server and the tester together on them.",
+            "{}, {:.0} s a run, Tercet {}: {cpus} CPUs of {cpu}, Linux {kernel}, {whose}.",
             self.date.split('T').next().unwrap_or_default(),
             self.seconds,
             self.target.version.as_deref().unwrap_or("of unknown version"),
