@@ -63,6 +63,11 @@ impl Fanout {
         Fanout { sealer, path: None }
     }
 
+    /// Where the peer is, as far as that is known.
+    pub(super) fn path(&self) -> Option<Path> {
+        self.path
+    }
+
     /// str0m sends to there, from now on.
     pub(super) fn learn_path(&mut self, path: Path) {
         self.path = Some(path);

@@ -42,6 +42,14 @@ const EXTENSION_IDS: std::ops::RangeInclusive<u8> = 1..=14;
 /// How soon a peer is looked at again that asked for no time of its own.
 const IDLE: Duration = Duration::from_secs(3600);
 
+/// A client sends media and reports from one address at a time. Whoever does so from another, and has been silent at the former
+/// for so long, has moved: longer than packets overtake each other.
+const MOVED_AFTER: Duration = Duration::from_secs(1);
+
+/// It checks several addresses now and then. One of which nothing came for two checks and a half (2.5 s each in Chromium) is
+/// given up for another that is checked.
+const GIVEN_UP_AFTER: Duration = Duration::from_secs(6);
+
 /// What happened on a connection.
 #[derive(Debug)]
 pub(crate) enum PeerEvent {
@@ -124,6 +132,8 @@ pub(crate) struct Peer {
     channels: u32,
     /// DTLS is done. It stays so when ICE loses its way for a while.
     established: bool,
+    /// When something last came from where the peer is.
+    heard_at: Instant,
     deadline: Instant,
 }
 
@@ -171,6 +181,7 @@ impl Peer {
             lossy: None,
             channels: 0,
             established: false,
+            heard_at: now,
             deadline: now,
         };
         let answer = peer.renegotiate(offer)?;
@@ -245,6 +256,46 @@ impl Peer {
             self.ask_path();
         }
         Ok(())
+    }
+
+    /// Something came from the peer, from whatever address of its. One that goes on from another address without a restart of ICE
+    /// (its NAT forgot it, or it is in another network) is sent to there: str0m by itself goes on for 15 s with the former, which
+    /// is no worse by its priority. Returns whether something changed.
+    pub(crate) fn follow(
+        &mut self,
+        now: Instant,
+        from: Path,
+        datagram: &[u8],
+    ) -> Result<bool, DatagramError> {
+        let Some(here) = self.fanout.as_ref().and_then(Fanout::path) else {
+            return Ok(false);
+        };
+        let silent = now.saturating_duration_since(self.heard_at);
+        let patience = if is_stun(datagram) { GIVEN_UP_AFTER } else { MOVED_AFTER };
+        if from != here && silent < patience {
+            return Ok(false);
+        }
+        self.heard_at = now;
+        if from == here || !self.give_up(here) {
+            return Ok(false);
+        }
+        debug!(from = %here.destination, to = %from.destination, "a client has moved");
+        self.handle_timeout(now)?;
+        self.ask_path();
+        Ok(true)
+    }
+
+    /// Has str0m choose among the other addresses of the peer. Returns whether it knew this one.
+    fn give_up(&mut self, path: Path) -> bool {
+        let address = path.destination;
+        let (protocol, ip, port) = (path.protocol, address.ip(), address.port());
+        // As str0m learned of it: by a check, as is the rule, or by the offer.
+        let known =
+            ["prflx", "host"].map(|kind| format!("candidate:1 1 {protocol} 1 {ip} {port} typ {kind}"));
+        known
+            .iter()
+            .filter_map(|text| Candidate::from_sdp_string(text).ok())
+            .any(|candidate| self.rtc.direct_api().invalidate_candidate(&candidate))
     }
 
     /// Time has passed.

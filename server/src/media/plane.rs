@@ -297,9 +297,15 @@ impl Plane {
             // Nobody reads what a listener reports: it is not worth the decryption.
             Claim::Known(id) if is_rtcp(datagram) && !self.reports(id) => {
                 self.metrics.dropped_report.increment(1);
+                if self.follow(now, id, path, datagram) {
+                    self.pump(now, id);
+                }
                 return;
             }
-            Claim::Known(id) => id,
+            Claim::Known(id) => {
+                self.follow(now, id, path, datagram);
+                id
+            }
             Claim::Unproven(id) => {
                 let proven = self.with_peer(now, id, |peer| Ok(peer.accepts(now, path, datagram)));
                 if proven != Some(true) {
@@ -331,6 +337,11 @@ impl Plane {
             Some(false) => self.metrics.dropped_malformed.increment(1),
             None => {}
         }
+    }
+
+    /// A client may have moved. Returns whether it has something to say of that.
+    fn follow(&mut self, now: Instant, id: EndpointId, path: Path, datagram: &[u8]) -> bool {
+        self.with_peer(now, id, |peer| peer.follow(now, path, datagram)) == Some(true)
     }
 
     /// Peers and rooms whose time has come.

@@ -2,6 +2,7 @@
 
 mod hostile;
 mod lines;
+mod roaming;
 mod sending;
 mod video;
 
@@ -31,6 +32,8 @@ fn server() -> SocketAddr {
 struct Client {
     rtc: Rtc,
     endpoint: EndpointId,
+    /// Its own, and as it is seen by the server: others where NAT is between them.
+    own_address: SocketAddr,
     address: SocketAddr,
     offer: String,
     pending: Option<SdpPendingOffer>,
@@ -141,6 +144,7 @@ impl World {
         self.clients.push(Client {
             rtc,
             endpoint,
+            own_address: address,
             address,
             offer: String::new(),
             pending: None,
@@ -215,7 +219,7 @@ impl World {
             client.sent_to += 1;
             client.longest = client.longest.max(datagram.len());
             if !client.cut {
-                let receive = Receive::new(Protocol::Udp, path.source, client.address, &datagram);
+                let receive = Receive::new(Protocol::Udp, path.source, client.own_address, &datagram);
                 let receive = receive.expect("the server sends what can be read");
                 client.rtc.handle_input(Input::Receive(self.now, receive)).expect("understood");
                 // str0m holds one packet: the next datagram would take its place.
