@@ -377,6 +377,10 @@ impl Peer {
             Event::ChannelData(data) => self.channel(data.id).map(|c| PeerEvent::DataReceived(c, data.data)),
             Event::ChannelClose(id) => self.channel(id).map(PeerEvent::ChannelClosed),
             Event::KeyframeRequest(_) => Some(PeerEvent::KeyframeWanted),
+            Event::MediaAdded(added) => {
+                self.watch_what_is_offered(&added);
+                None
+            }
             Event::Closed => Some(PeerEvent::Closed),
             // Reports, statistics and feedback.
             _ => None,

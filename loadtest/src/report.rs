@@ -100,7 +100,7 @@ struct FloorFacts {
 
 impl Report {
     pub(crate) fn new(measured: Measured) -> Report {
-        let Measured { options, server_name, joins, late_joins, empty, before, after, floors, calls } =
+        let Measured { options, server_name, joins, late_joins, empty, before, after, direct, floors, calls } =
             measured;
         let window = after.at - before.at;
         let scenario = options.scenario;
@@ -152,7 +152,7 @@ impl Report {
             late_joins: has_late_joins.then(|| JoinFigures::new(late_joins)),
             media,
             signalling_failed: after.signalling_failed,
-            heard: scenario.has_media().then(|| HeardFigures::new(&counts.heard)),
+            heard: scenario.has_media().then(|| HeardFigures::new(&counts.heard, direct.as_ref())),
             calls: calls.map(|calls| CallFigures::new(calls, options.phones.codec, window.as_secs_f64())),
             server,
             server_ended: options.server_pid.is_some() && after.server.is_none(),

@@ -5,6 +5,7 @@
 mod attendance;
 mod calls;
 mod files;
+mod pair;
 mod readings;
 mod traffic;
 
@@ -20,9 +21,10 @@ use crate::process;
 use crate::progress;
 use crate::report::Report;
 use crate::scenario::Scenario;
-use crate::{PhoneOptions, ProcessSample, ServerUrl, Target};
+use crate::{Histogram, PhoneOptions, ProcessSample, ServerUrl, Target};
 use attendance::{Newcomer, join_all, leave_all};
 use calls::{CalledIn, CpuReading};
+use pair::Pair;
 
 pub(crate) use attendance::Outcomes;
 pub(crate) use calls::MeasuredCalls;
@@ -118,6 +120,8 @@ pub(crate) struct Measured {
     pub(crate) empty: Option<ProcessSample>,
     pub(crate) before: Readings,
     pub(crate) after: Readings,
+    /// From mouth to ear in the window without a server between them, where clients of standards are compared with that.
+    pub(crate) direct: Option<Histogram>,
     pub(crate) floors: Option<(Floor, Floor)>,
     /// Where the scenario has phones.
     pub(crate) calls: Option<MeasuredCalls>,
@@ -159,16 +163,19 @@ pub async fn run(options: RunOptions) -> anyhow::Result<Report> {
     ensure!(expected == 0 || !present.is_empty(), "nobody could join: {error}");
     run.driver.start_talking();
     let phones = if scenario.by_phone { Some(calls::call_in(&run).await?) } else { None };
+    let pair = if scenario.is_standard { Some(Pair::connect(&run.options).await?) } else { None };
     if scenario.has_media() {
         progress::wait("settling", SETTLE).await;
     }
 
     run.driver.start_counting();
+    pair.iter().for_each(Pair::start_counting);
     phones.iter().for_each(CalledIn::start_counting);
     let cpu_before = CpuReading::take(&run);
     let before = Readings::take(&run)?;
     let late_joins = traffic::pass_window(&run, &mut present).await?;
     let after = Readings::take(&run)?;
+    let direct = pair.map(Pair::finish);
     let mut calls = match phones {
         Some(phones) => Some(phones.finish(&run, cpu_before).await?),
         None => None,
@@ -180,7 +187,18 @@ pub async fn run(options: RunOptions) -> anyhow::Result<Report> {
     }
     let floors = floor_before.zip(measure_floor(&run.options).await?);
     let options = run.options.clone();
-    Ok(Report::new(Measured { options, server_name, joins, late_joins, empty, before, after, floors, calls }))
+    Ok(Report::new(Measured {
+        options,
+        server_name,
+        joins,
+        late_joins,
+        empty,
+        before,
+        after,
+        direct,
+        floors,
+        calls,
+    }))
 }
 
 async fn measure_floor(options: &RunOptions) -> anyhow::Result<Option<Floor>> {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use str0m::format::Codec;
+use str0m::media::{Direction, MediaAdded, MediaKind};
 use str0m::rtp::RtpWrite;
 
 use super::{MediaStream, Peer, PeerError};
@@ -42,6 +43,16 @@ impl Peer {
             camera.sequence += 1;
         }
         self.handle_timeout(now)
+    }
+
+    /// A peer that answers watches every picture that it is offered.
+    pub(super) fn watch_what_is_offered(&mut self, added: &MediaAdded) {
+        if added.kind == MediaKind::Video
+            && added.direction == Direction::RecvOnly
+            && !self.is_video(added.mid)
+        {
+            self.watched.push(added.mid);
+        }
     }
 
     /// Whether an m-line is for video.

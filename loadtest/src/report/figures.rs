@@ -85,6 +85,8 @@ pub(super) struct HeardFigures {
     /// From the publisher's send call to the arrival in the receiver's socket, of packets that were forwarded as they
     /// came.
     pub(super) mouth_to_ear: Distribution,
+    /// The same, of two clients without a server between them.
+    pub(super) mouth_to_ear_direct: Option<Distribution>,
     /// The same, of packets from before their source was chosen, which the server kept for a moment.
     pub(super) pre_roll: Distribution,
     /// From the beginning of a turn to the arrival of the first packet of it.
@@ -212,7 +214,7 @@ impl SilenceFigures {
 }
 
 impl HeardFigures {
-    pub(super) fn new(counts: &HeardCounts) -> Self {
+    pub(super) fn new(counts: &HeardCounts, direct: Option<&Histogram>) -> Self {
         let onsets = &counts.onset_missing;
         let began = onsets.count() + counts.turns_missed;
         let whole = onsets.count_up_to(Duration::from_millis(20));
@@ -224,6 +226,7 @@ impl HeardFigures {
             of_other_rooms: counts.of_other_rooms,
             misordered: counts.misordered,
             mouth_to_ear: Distribution::new(&counts.mouth_to_ear),
+            mouth_to_ear_direct: direct.map(Distribution::new),
             pre_roll: Distribution::new(&counts.pre_roll),
             switch_delay: Distribution::new(&counts.switch_delay),
             onset_missing: Distribution::new(onsets),
@@ -363,6 +366,6 @@ mod tests {
         for missing_ms in [0, 20, 40] {
             counts.onset_missing.record(Duration::from_millis(missing_ms));
         }
-        assert_eq!(HeardFigures::new(&counts).onsets_whole_percent, Some(50.0));
+        assert_eq!(HeardFigures::new(&counts, None).onsets_whole_percent, Some(50.0));
     }
 }

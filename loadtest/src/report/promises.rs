@@ -9,6 +9,8 @@ use crate::scenario::Traffic;
 
 /// Turns whose beginning has to be there.
 const WHOLE_PERCENT_MIN: f64 = 99.0;
+/// What a server may add to what two clients take without it, 95th percentile.
+const ADDED_MS_MAX: f64 = 5.0;
 /// What a soak may add to the server's memory, as a factor.
 const GROWTH_MAX: f64 = 1.05;
 
@@ -76,6 +78,13 @@ pub(super) fn of(report: &Report) -> Vec<Promise> {
             let is_kept = whole >= WHOLE_PERCENT_MIN;
             let kept = (is_kept || !report.tester.is_starved()).then_some(is_kept);
             judge("first syllable there", kept, because);
+        }
+        let direct = heard.mouth_to_ear_direct.as_ref().and_then(|direct| direct.p95_ms);
+        if let Some((p95_ms, direct_ms)) = heard.mouth_to_ear.p95_ms.zip(direct) {
+            let because = format!("p95 {p95_ms:.1} ms, {direct_ms:.1} ms without it");
+            let is_kept = p95_ms - direct_ms <= ADDED_MS_MAX;
+            let kept = (is_kept || !report.tester.is_starved()).then_some(is_kept);
+            judge("the server adds at most 5 ms", kept, because);
         }
     }
     if let Some(calls) = &report.calls {

@@ -138,6 +138,9 @@ impl HeardFigures {
             return Ok(());
         }
         line(f, "mouth to ear", &self.mouth_to_ear)?;
+        if let Some(direct) = &self.mouth_to_ear_direct {
+            line(f, "without server", direct)?;
+        }
         if self.pre_roll.samples > 0 {
             line(f, "pre-roll", &self.pre_roll)?;
         }

@@ -2,7 +2,7 @@ use std::time::{Duration, Instant};
 
 use super::*;
 use crate::run::{Outcomes, Readings, RunOptions};
-use crate::{Counts, ProcessSample, StreamTotals};
+use crate::{Counts, Histogram, ProcessSample, StreamTotals};
 
 fn sample(cpu_ms: u64, resident_bytes: u64) -> ProcessSample {
     let half = Duration::from_millis(cpu_ms / 2);
@@ -29,6 +29,7 @@ fn measured(name: &str, counts: Counts) -> Measured {
         empty: Some(sample(0, 10_000_000)),
         before: readings(now, sample(500, 20_000_000), Counts::default()),
         after: readings(now + Duration::from_secs(10), sample(1_500, 21_000_000), counts),
+        direct: None,
         floors: None,
         calls: None,
     }
@@ -212,4 +213,22 @@ fn a_rush_says_nothing_of_packets_that_there_are_not() {
         "{table}"
     );
     assert!(table.contains("tercet: 10.0 % of a CPU"), "{table}");
+}
+
+#[test]
+fn a_server_adds_what_is_beyond_the_way_without_it() {
+    let histogram = |ms| {
+        let mut histogram = Histogram::default();
+        (0..100).for_each(|_| histogram.record(Duration::from_millis(ms)));
+        histogram
+    };
+    let with = |ms| {
+        let mut counts = counts();
+        counts.heard.mouth_to_ear = histogram(ms);
+        Measured { direct: Some(histogram(2)), ..measured("broadcast", counts) }
+    };
+    let promise = "the server adds at most 5 ms";
+    assert_eq!(verdict(&Report::new(with(6)), promise), Some(true));
+    assert_eq!(verdict(&Report::new(with(9)), promise), Some(false));
+    assert_eq!(verdict(&report("townhall", counts()), promise), None);
 }
