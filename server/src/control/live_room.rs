@@ -8,10 +8,10 @@ use selector::{Level, SourceId};
 use tercet_core::{Focus, Participant, ParticipantId, Publication, Room, SessionId};
 use tercet_protocol::{ByOrigin, SpeakerLevel, TrackKind, TrackOrigin, WireParticipant, WireSlot, WireTrack};
 
-use super::RoomSummary;
 use super::elsewhere::Elsewhere;
 use super::roster::Attendance;
 use super::session::Session;
+use super::{Broadcast, RoomSummary};
 use crate::media::{Selection, TraceSender, WorkerId};
 
 /// Up to this size a room's levels are told ten times a second, beyond it twice.
@@ -49,10 +49,12 @@ pub(super) struct LiveRoom {
 }
 
 impl LiveRoom {
-    /// Whether anybody publishes, on whatever node, or this participant.
-    pub(super) fn is_live(&self, participant: Option<&ParticipantId>) -> bool {
-        let mut those = self.room.participants().filter(|it| participant.is_none_or(|id| it.id == *id));
-        those.any(|it| it.tracks.iter().any(|(_, track)| track.publishing))
+    /// Whether anybody publishes, on whatever node, or this participant, and before how many.
+    pub(super) fn broadcast(&self, participant: Option<&ParticipantId>) -> Broadcast {
+        // Whoever publishes is listed.
+        let mut those = self.room.listed().filter(|it| participant.is_none_or(|id| it.id == *id));
+        let is_live = those.any(|it| it.tracks.iter().any(|(_, track)| track.publishing));
+        Broadcast { is_live, participant_count: self.room.participant_count() }
     }
 
     pub(super) fn new(room: Room) -> LiveRoom {

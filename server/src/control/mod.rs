@@ -82,11 +82,11 @@ pub(crate) enum ControlInput {
     Rooms {
         reply: oneshot::Sender<Vec<RoomSummary>>,
     },
-    /// Whether anybody in a room publishes, or this participant.
-    IsLive {
+    /// Whether anybody in a room publishes, or this participant, and before how many.
+    Broadcast {
         room: RoomId,
         participant: Option<ParticipantId>,
-        reply: oneshot::Sender<bool>,
+        reply: oneshot::Sender<Broadcast>,
     },
     SocketClosed {
         from: Attached,
@@ -127,6 +127,15 @@ pub(crate) enum ControlInput {
     EndAll {
         ended: oneshot::Sender<()>,
     },
+}
+
+/// How a broadcast stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Broadcast {
+    /// Whether there is something to hear or see.
+    pub(crate) is_live: bool,
+    /// How many are in the room, on all nodes.
+    pub(crate) participant_count: usize,
 }
 
 /// A room that is open here, in numbers.

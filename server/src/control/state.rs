@@ -92,9 +92,10 @@ impl Control {
             ControlInput::Rooms { reply } => {
                 let _ = reply.send(self.rooms.values().map(LiveRoom::summary).collect());
             }
-            ControlInput::IsLive { room, participant, reply } => {
+            ControlInput::Broadcast { room, participant, reply } => {
                 let live = self.rooms.get(&room);
-                let _ = reply.send(live.is_some_and(|live| live.is_live(participant.as_ref())));
+                let broadcast = live.map(|live| live.broadcast(participant.as_ref()));
+                let _ = reply.send(broadcast.unwrap_or_default());
             }
             ControlInput::ServeCalls { commands } => self.serve_calls(commands),
             ControlInput::CallChanged { room, call, asker } => self.call_changed(now, room, call, asker),

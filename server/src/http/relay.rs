@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use axum::body::Body;
-use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, LOCATION, USER_AGENT};
-use axum::http::{HeaderValue, Method, Request, Uri};
+use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderName, LINK, LOCATION, USER_AGENT};
+use axum::http::{HeaderMap, HeaderValue, Method, Request, Uri};
 use axum::response::Response;
 use hyper::client::conn::http1::handshake;
 use hyper_util::rt::TokioIo;
@@ -84,9 +84,26 @@ async fn try_post(to: SocketAddr, http: &str, caller: Caller, posted: &Posted<'_
     }
     let response = sender.send_request(request.body(Body::from((*body).to_owned())).ok()?).await.ok()?;
     let mut response = response.map(Body::new);
-    let location = response.headers().get(LOCATION).and_then(|it| it.to_str().ok());
-    if let Some(absolute) = location.filter(|it| it.starts_with('/')).map(|path| format!("{http}{path}")) {
-        response.headers_mut().insert(LOCATION, HeaderValue::from_str(&absolute).ok()?);
+    for name in [LOCATION, LINK] {
+        make_absolute(response.headers_mut(), &name, http);
     }
     Some(response)
+}
+
+/// Paths in a header's values are those of the other node.
+fn make_absolute(headers: &mut HeaderMap, name: &HeaderName, http: &str) {
+    let absolute = |value: &HeaderValue| {
+        let text = value.to_str().ok()?;
+        let absolute = match text.strip_prefix("</") {
+            Some(rest) => format!("<{http}/{rest}"),
+            None if text.starts_with('/') => format!("{http}{text}"),
+            None => return None,
+        };
+        HeaderValue::from_str(&absolute).ok()
+    };
+    let values: Vec<HeaderValue> = headers.get_all(name).iter().cloned().collect();
+    headers.remove(name);
+    for value in values {
+        headers.append(name, absolute(&value).unwrap_or(value));
+    }
 }

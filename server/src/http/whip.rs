@@ -14,6 +14,7 @@ use axum::http::header::{
 };
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::response::sse::{KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use serde::Deserialize;
@@ -32,11 +33,12 @@ use crate::access::{AccessError, Claims};
 use crate::cluster::Placement;
 use crate::control::{ControlInput, RETRY_AFTER as SOON};
 use crate::whip::{
-    Ask, Attempt, Entry, Fragment, Kind, Offer, Opened, Opening, Patched, Precondition, Problem, open,
-    relay_links,
+    Ask, Attempt, Entry, Fragment, Kind, Offer, Opened, Opening, Patched, Precondition, Problem,
+    Wanted as Followed, events_link, open, relay_links,
 };
 
 const SDP: HeaderValue = HeaderValue::from_static("application/sdp");
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const FRAGMENT: HeaderValue = HeaderValue::from_static("application/trickle-ice-sdpfrag");
 
 /// Eyevinn's client asks by OPTIONS, which is a method to ask leave for then.
@@ -79,6 +81,8 @@ pub(super) fn router(node: &Node) -> Router<Node> {
         .route("/whep/{room}", post(whep).get(no_content).head(description))
         .route("/whip/{room}/{session}", session.clone())
         .route("/whep/{room}/{session}", session)
+        .route("/whep/{room}/{session}/events", post(follow))
+        .route("/whep/{room}/{session}/events/{secret}", get(stream))
         .route_layer(from_fn_with_state(node.clone(), from_this_machine))
         .route_layer(cors)
         .route_layer(from_fn(accept_post))
@@ -133,7 +137,8 @@ async fn begin(
             headers.insert(name, value);
         }
     }
-    for link in relay_links(&node.config, &id) {
+    let events = (kind == Kind::Whep).then(|| events_link(&format!("{path}/{id}")));
+    for link in relay_links(&node.config, &id).into_iter().chain(events) {
         if let Ok(value) = HeaderValue::from_str(&link) {
             headers.append(LINK, value);
         }
@@ -225,8 +230,9 @@ async fn elsewhere(
 /// Whether there is something to hear. Of a room that is on other nodes only, this one knows no more than that.
 async fn is_live(node: &Node, room: &str, participant: Option<&str>) -> bool {
     let (id, participant) = (RoomId::from(room), participant.map(ParticipantId::from));
-    let is_live = node.control.ask(|reply| ControlInput::IsLive { room: id, participant, reply }).await;
-    is_live.unwrap_or(false) || routing::is_elsewhere(node, room).await
+    let ask = |reply| ControlInput::Broadcast { room: id, participant, reply };
+    let broadcast = node.control.ask(ask).await;
+    broadcast.is_some_and(|it| it.is_live) || routing::is_elsewhere(node, room).await
 }
 
 /// One more attempt of whoever asks, or too many.
@@ -303,6 +309,46 @@ async fn patch(
             }
             response
         }
+        Err(problem) => respond(problem),
+    }
+}
+
+/// A player asks to be told how its broadcast stands. What it wants to know is in the body; the stream has a URL of its own.
+async fn follow(
+    State(node): State<Node>,
+    Path((room, id)): Path<(String, String)>,
+    request: Request,
+) -> Response {
+    let path = request.uri().path().trim_end_matches('/').to_owned();
+    let followed = async {
+        let asks = session(&node, &room, &id, &request)?.asks;
+        check_type(request.headers(), &JSON)?;
+        let wanted = Followed::read(&body(request).await?)?;
+        let (reply, secret) = oneshot::channel();
+        asks.send(Ask::Follow { wanted, reply }).await.map_err(|_| Problem::gone())?;
+        let secret = secret.await.unwrap_or_else(|_| Err(Problem::gone()))?;
+        HeaderValue::from_str(&format!("{path}/{secret}")).map_err(|_| Problem::gone())
+    };
+    match followed.await {
+        Ok(location) => (StatusCode::CREATED, [(LOCATION, location)]).into_response(),
+        Err(problem) => respond(problem),
+    }
+}
+
+/// The stream. Browsers ask for it without a token: its URL is the proof.
+async fn stream(
+    State(node): State<Node>,
+    Path((room, id, secret)): Path<(String, String, String)>,
+) -> Response {
+    let feed = async {
+        let entry = node.whip.table.find(&id).filter(|entry| entry.kind == Kind::Whep && entry.room == room);
+        let (reply, feed) = oneshot::channel();
+        let asks = entry.ok_or_else(Problem::gone)?.asks;
+        asks.send(Ask::Stream { secret, reply }).await.map_err(|_| Problem::gone())?;
+        feed.await.unwrap_or_else(|_| Err(Problem::gone()))
+    };
+    match feed.await {
+        Ok(feed) => Sse::new(feed.into_events()).keep_alive(KeepAlive::default()).into_response(),
         Err(problem) => respond(problem),
     }
 }

@@ -8,9 +8,11 @@
 //!  POST   ─▶ Attempts ─▶ Offer ─▶ open: join, offer ─▶ answer ─▶ Table: URL ─▶ task
 //!  PATCH  ─▶ Table ─▶ Fragment ─▶ task: trickle, or an offer with other ICE credentials
 //!  DELETE ─▶ Table ─▶ task: leave
+//!  POST, GET of events ─▶ Table ─▶ task: Feed, which tells a player whether anybody publishes
 //! ```
 
 mod attempts;
+mod events;
 mod fragment;
 mod offer;
 mod problem;
@@ -24,6 +26,7 @@ use tercet_protocol::{IceServer, Transport};
 use tokio::sync::Semaphore;
 
 pub(crate) use attempts::{Attempt, Attempts};
+pub(crate) use events::{Wanted, events_link};
 pub(crate) use fragment::Fragment;
 pub(crate) use offer::Offer;
 pub(crate) use problem::Problem;

@@ -37,6 +37,12 @@ impl Problem {
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, code, message).retry_after(RETRY_AFTER)
     }
 
+    /// A player follows its broadcast by as many streams as it may.
+    pub(super) fn too_many_streams() -> Problem {
+        let message = "too many streams of events: close another";
+        Problem::new(StatusCode::TOO_MANY_REQUESTS, ErrorCode::RateLimited, message)
+    }
+
     /// The session is over, or never was.
     pub(crate) fn gone() -> Problem {
         Problem::new(StatusCode::NOT_FOUND, ErrorCode::NoSuchSession, "there is no such session: POST again")

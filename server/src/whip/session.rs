@@ -7,17 +7,19 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tercet_core::{ParticipantId, RoomId};
 use tercet_protocol::{ClientMessage, ErrorCode, ProtocolError, Request, Role, ServerMessage};
 use tokio::sync::{mpsc, oneshot};
 use tracing::debug;
 
+use super::events::{Feed, Following, Wanted};
 use super::offer::Offer;
 use super::problem::Problem;
 use super::table::{Entry, Listed, Table};
 use super::{Attempt, Fragment, Kind, fragment};
 use crate::access::Claims;
 use crate::config::NAME_CHARS_MAX;
-use crate::control::{Attached, ControlHandle, ControlInput, Outgoing};
+use crate::control::{Attached, Broadcast, ControlHandle, ControlInput, Outgoing};
 
 /// Messages of the room that wait to be read, which is at once but for the time of an answer.
 const MESSAGES_MAX: usize = 512;
@@ -27,8 +29,24 @@ const ASKS_MAX: usize = 4;
 
 /// What HTTP asks of a session.
 pub(crate) enum Ask {
-    Patch { precondition: Precondition, fragment: Fragment, reply: oneshot::Sender<Result<Patched, Problem>> },
-    End { ended: oneshot::Sender<()> },
+    Patch {
+        precondition: Precondition,
+        fragment: Fragment,
+        reply: oneshot::Sender<Result<Patched, Problem>>,
+    },
+    End {
+        ended: oneshot::Sender<()>,
+    },
+    /// A player wants to be told how its broadcast stands. Returns the secret of the stream.
+    Follow {
+        wanted: Wanted,
+        reply: oneshot::Sender<Result<String, Problem>>,
+    },
+    /// It wants the stream.
+    Stream {
+        secret: String,
+        reply: oneshot::Sender<Result<Feed, Problem>>,
+    },
 }
 
 /// Which ICE session a PATCH is for (RFC 9725, section 4.3.1).
@@ -108,6 +126,10 @@ struct Live {
     offer: Offer,
     etag: String,
     attempt: Option<Attempt>,
+    room: RoomId,
+    /// Whom a player hears, if not whoever speaks.
+    participant: Option<ParticipantId>,
+    following: Option<Following>,
     /// Since when no media flows.
     stopped_at: Option<Instant>,
     resume: Duration,
@@ -138,6 +160,9 @@ impl Live {
             offer: offer.clone(),
             etag: new_etag(),
             attempt: Some(attempt),
+            room: RoomId::from(as_known.room.as_str()),
+            participant: participant.as_deref().map(ParticipantId::from),
+            following: None,
             stopped_at: Some(Instant::now()),
             resume,
             is_over: false,
@@ -164,6 +189,7 @@ impl Live {
     async fn run(&mut self, mut asks: mpsc::Receiver<Ask>) {
         while !self.is_over {
             let ends_at = self.stopped_at.map(|at| at + self.resume);
+            let look_at = self.following.as_ref().and_then(Following::look_at);
             tokio::select! {
                 message = self.messages.recv() => self.told(message).await,
                 Some(ask) = asks.recv() => match ask {
@@ -175,7 +201,15 @@ impl Live {
                         self.is_over = true;
                         let _ = ended.send(());
                     }
+                    Ask::Follow { wanted, reply } => {
+                        let _ = reply.send(self.follow(wanted).await);
+                    }
+                    Ask::Stream { secret, reply } => {
+                        let following = self.following.as_ref().ok_or_else(Problem::gone);
+                        let _ = reply.send(following.and_then(|it| it.stream(&secret)));
+                    }
                 },
+                () = sleep_until(look_at) => self.look().await,
                 () = sleep_until(ends_at) => {
                     debug!(session = %self.attached.session, "no media for too long");
                     break;
@@ -212,7 +246,13 @@ impl Live {
             }
             Outgoing::Text(text) => text.as_str(),
         };
-        if !is_of_interest(text) {
+        let kind = kind_of(text);
+        if is_about_others(kind)
+            && let Some(following) = &mut self.following
+        {
+            following.look_soon(Instant::now());
+        }
+        if !is_for_oneself(kind) {
             return None;
         }
         match serde_json::from_str(text) {
@@ -280,6 +320,26 @@ impl Live {
         }
     }
 
+    /// The player is told from now on how its broadcast stands, by a new stream.
+    async fn follow(&mut self, wanted: Wanted) -> Result<String, Problem> {
+        let broadcast = self.broadcast().await.ok_or_else(Problem::gone)?;
+        let following = Following::new(Instant::now(), wanted, broadcast);
+        Ok(self.following.insert(following).secret().to_owned())
+    }
+
+    /// Looks how the broadcast stands.
+    async fn look(&mut self) {
+        let broadcast = self.broadcast().await;
+        if let Some((following, broadcast)) = self.following.as_mut().zip(broadcast) {
+            following.looked(Instant::now(), broadcast);
+        }
+    }
+
+    async fn broadcast(&self) -> Option<Broadcast> {
+        let (room, participant) = (self.room.clone(), self.participant.clone());
+        self.control.ask(|reply| ControlInput::Broadcast { room, participant, reply }).await
+    }
+
     /// More of ICE came: candidates of the ICE session that there is, or credentials of a new one.
     async fn patch(&mut self, precondition: Precondition, fragment: &Fragment) -> Result<Patched, Problem> {
         let is_current = fragment.ufrag.as_deref().is_none_or(|ufrag| ufrag == self.offer.ufrag());
@@ -342,10 +402,22 @@ fn answers(reply: &ServerMessage, request: u32) -> bool {
     }
 }
 
+/// The type of a message, which comes first in ours.
+fn kind_of(text: &str) -> &str {
+    text.strip_prefix("{\"type\":\"").and_then(|rest| rest.split('"').next()).unwrap_or_default()
+}
+
 /// Whether a message is for a session over HTTP. Most are of other participants, and not worth reading.
-fn is_of_interest(text: &str) -> bool {
-    let kind = text.strip_prefix("{\"type\":\"").and_then(|rest| rest.split('"').next());
-    matches!(kind, Some("joined" | "resumed" | "answer" | "ok" | "error" | "left"))
+fn is_for_oneself(kind: &str) -> bool {
+    matches!(kind, "joined" | "resumed" | "answer" | "ok" | "error" | "left")
+}
+
+/// Whether others may have begun or ceased to publish, come or gone.
+fn is_about_others(kind: &str) -> bool {
+    matches!(
+        kind,
+        "track_published" | "track_unpublished" | "participant_joined" | "participant_left" | "attendance"
+    )
 }
 
 fn internal() -> ProtocolError {

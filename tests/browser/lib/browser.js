@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { chromium } from "playwright-core";
 
-const executablePath = process.env.CHROMIUM ?? "/usr/bin/chromium";
+export const executablePath = process.env.CHROMIUM ?? "/usr/bin/chromium";
 
 const args = [
   "--no-sandbox",
@@ -17,8 +17,6 @@ const args = [
   "--disable-sync",
   "--use-fake-device-for-media-stream",
   "--autoplay-policy=no-user-gesture-required",
-  // A machine without a network has no other interface than loopback to gather candidates on.
-  "--allow-loopback-in-peer-connection",
   "--disable-features=WebRtcHideLocalIpsWithMdns",
   // All pages but one are in the background, and have to go on all the same.
   "--disable-background-timer-throttling",
@@ -26,14 +24,17 @@ const args = [
   "--disable-backgrounding-occluded-windows",
 ];
 
-/** A browser whose pages may (or may not) use the microphone. */
-export async function openBrowser({ microphone = true, ...options } = {}) {
+// A machine without a network has no other interface to gather candidates on.
+const withLoopback = "--allow-loopback-in-peer-connection";
+
+/** A browser whose pages may (or may not) use the microphone, and loopback for media. `program` starts it, if not the usual. */
+export async function openBrowser({ microphone = true, loopback = true, program = executablePath, ...options } = {}) {
   const profile = await mkdtemp(join(tmpdir(), "tercet-chromium-"));
   const ui = microphone ? ["--use-fake-ui-for-media-stream"] : ["--deny-permission-prompts"];
   const context = await chromium.launchPersistentContext(profile, {
-    executablePath,
+    executablePath: program,
     headless: true,
-    args: [...args, ...ui],
+    args: [...args, ...ui, ...(loopback ? [withLoopback] : [])],
     ...options,
   });
   return {

@@ -39,6 +39,7 @@ export async function openFirefox() {
 function asPlaywright(page) {
   return {
     goto: (url) => page.goto(url),
+    addScriptTag: (options) => page.addScriptTag(options),
     evaluate: (fn, argument) => page.evaluate(fn, argument),
     waitForFunction: (fn, argument, options) => page.waitForFunction(fn, options, argument),
   };

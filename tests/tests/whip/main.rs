@@ -2,6 +2,7 @@
 //!
 //! Whether anything is heard is tested with clients of others: `tests/peers/whip.py`, `tests/browser/whip.test.js`.
 
+mod events;
 mod limits;
 mod nodes;
 mod restarts;

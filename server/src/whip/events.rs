@@ -1,0 +1,215 @@
+//! What a player may be told while it plays: how the broadcast stands in, server-sent events out (the extension of that name in
+//! draft-murillo-whep-02). Of what changes faster than it is read, only the latest is told.
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::response::sse::Event;
+use futures_util::{Stream, stream};
+use subtle::ConstantTimeEq;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+
+use super::problem::Problem;
+use crate::control::Broadcast;
+
+/// Streams of one player at a time: that of before may not know yet that its connection is gone.
+const STREAMS_MAX: usize = 4;
+
+/// The room is looked at no more often than this.
+const LOOK_INTERVAL: Duration = Duration::from_millis(500);
+
+/// Where events are asked for: a value of `Link`. `session` is the path of the session.
+pub(crate) fn events_link(session: &str) -> String {
+    format!(
+        "<{session}/events>; rel=\"urn:ietf:params:whep:ext:core:server-sent-events\"; \
+         events=\"active,inactive,viewercount\""
+    )
+}
+
+/// Which events a player wants.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Wanted {
+    active: bool,
+    inactive: bool,
+    viewer_count: bool,
+}
+
+impl Wanted {
+    /// Reads an array of their names. Those that this server doesn't have are skipped.
+    ///
+    /// # Errors
+    /// It is no such array, or has none of ours.
+    pub(crate) fn read(body: &str) -> Result<Wanted, Problem> {
+        let names: Vec<String> = serde_json::from_str(body)
+            .map_err(|error| Problem::bad(format!("not an array of names of events: {error}")))?;
+        let has = |name| names.iter().any(|it| it == name);
+        let (active, inactive, viewer_count) = (has("active"), has("inactive"), has("viewercount"));
+        if !(active || inactive || viewer_count) {
+            return Err(Problem::unprocessable("there are the events active, inactive and viewercount"));
+        }
+        Ok(Wanted { active, inactive, viewer_count })
+    }
+
+    /// What is to be told, of a broadcast that stood otherwise before, or of which nothing was told.
+    fn events(self, now: Broadcast, before: Option<Broadcast>) -> VecDeque<Event> {
+        let mut events = VecDeque::new();
+        let mut tell = |name: &str, data: String| events.push_back(Event::default().event(name).data(data));
+        if before.is_none_or(|before| before.is_live != now.is_live) {
+            match now.is_live {
+                true if self.active => tell("active", "{}".to_owned()),
+                false if self.inactive => tell("inactive", "{}".to_owned()),
+                _ => {}
+            }
+        }
+        let viewers = now.participant_count;
+        if self.viewer_count && before.is_none_or(|before| before.participant_count != viewers) {
+            tell("viewercount", serde_json::json!({ "viewercount": viewers }).to_string());
+        }
+        events
+    }
+}
+
+/// That a player is told how its broadcast stands, from the side of its session.
+pub(super) struct Following {
+    /// 128 random bits of the stream's URL: browsers ask for it without a token.
+    secret: String,
+    wanted: Wanted,
+    told: watch::Sender<Broadcast>,
+    streams: Arc<Semaphore>,
+    looked_at: Instant,
+    look_at: Option<Instant>,
+}
+
+impl Following {
+    pub(super) fn new(now: Instant, wanted: Wanted, broadcast: Broadcast) -> Following {
+        Following {
+            secret: format!("{:032x}", rand::random::<u128>()),
+            wanted,
+            told: watch::Sender::new(broadcast),
+            streams: Arc::new(Semaphore::new(STREAMS_MAX)),
+            looked_at: now,
+            look_at: None,
+        }
+    }
+
+    pub(super) fn secret(&self) -> &str {
+        &self.secret
+    }
+
+    /// A stream for whoever knows the secret.
+    pub(super) fn stream(&self, secret: &str) -> Result<Feed, Problem> {
+        if !bool::from(self.secret.as_bytes().ct_eq(secret.as_bytes())) {
+            return Err(Problem::gone());
+        }
+        let place = self.streams.clone().try_acquire_owned().map_err(|_| Problem::too_many_streams())?;
+        Ok(Feed { wanted: self.wanted, broadcast: self.told.subscribe(), _place: place })
+    }
+
+    /// Something happened in the room: it is to be looked at soon.
+    pub(super) fn look_soon(&mut self, now: Instant) {
+        let earliest = self.looked_at + LOOK_INTERVAL;
+        self.look_at.get_or_insert(earliest.max(now));
+    }
+
+    /// When the room is to be looked at.
+    pub(super) fn look_at(&self) -> Option<Instant> {
+        self.look_at
+    }
+
+    /// How it stands.
+    pub(super) fn looked(&mut self, now: Instant, broadcast: Broadcast) {
+        (self.looked_at, self.look_at) = (now, None);
+        self.told.send_if_modified(|told| std::mem::replace(told, broadcast) != broadcast);
+    }
+}
+
+/// The events of one stream. It ends with the session.
+#[derive(Debug)]
+pub(crate) struct Feed {
+    wanted: Wanted,
+    broadcast: watch::Receiver<Broadcast>,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Feed {
+    /// How the broadcast stands, and each change of that.
+    pub(crate) fn into_events(mut self) -> impl Stream<Item = Result<Event, Infallible>> {
+        let now = *self.broadcast.borrow_and_update();
+        let first = self.wanted.events(now, None);
+        stream::unfold((self, now, first), |(mut feed, mut told, mut events)| async move {
+            loop {
+                if let Some(event) = events.pop_front() {
+                    return Some((Ok(event), (feed, told, events)));
+                }
+                feed.broadcast.changed().await.ok()?;
+                let now = *feed.broadcast.borrow_and_update();
+                events = feed.wanted.events(now, Some(told));
+                told = now;
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::StreamExt;
+
+    use super::*;
+
+    fn broadcast(is_live: bool, participant_count: usize) -> Broadcast {
+        Broadcast { is_live, participant_count }
+    }
+
+    #[tokio::test]
+    async fn a_stream_begins_with_how_it_stands_and_tells_changes_until_the_session_ends() {
+        let now = Instant::now();
+        let wanted = Wanted::read(r#"["active", "inactive", "viewercount", "layers"]"#).unwrap();
+        let mut following = Following::new(now, wanted, broadcast(true, 2));
+        assert!(following.stream("guessed").is_err());
+        let feed = following.stream(&following.secret.clone()).unwrap();
+        let mut events = Box::pin(feed.into_events());
+        let mut next = async || format!("{:?}", events.next().await);
+        assert!(next().await.contains("event: active"));
+        assert!(next().await.contains(r#"{\"viewercount\":2}"#));
+        // Of what happens meanwhile only the latest is told.
+        following.looked(now, broadcast(true, 3));
+        following.looked(now, broadcast(false, 4));
+        assert!(next().await.contains("event: inactive"));
+        assert!(next().await.contains(r#"{\"viewercount\":4}"#));
+        drop(following);
+        assert_eq!(next().await, "None");
+    }
+
+    #[test]
+    fn streams_are_few_and_a_place_is_free_when_one_ends() {
+        let wanted = Wanted::read(r#"["active"]"#).unwrap();
+        let following = Following::new(Instant::now(), wanted, broadcast(true, 1));
+        let mut feeds: Vec<Feed> =
+            (0..STREAMS_MAX).map(|_| following.stream(following.secret()).unwrap()).collect();
+        assert!(following.stream(following.secret()).is_err());
+        feeds.pop();
+        assert!(following.stream(following.secret()).is_ok());
+    }
+
+    #[test]
+    fn a_busy_room_is_looked_at_twice_a_second() {
+        let start = Instant::now();
+        let mut following = Following::new(start, Wanted::default(), broadcast(true, 1));
+        following.look_soon(start);
+        assert_eq!(following.look_at(), Some(start + LOOK_INTERVAL));
+        following.looked(start + LOOK_INTERVAL, broadcast(true, 1));
+        assert_eq!(following.look_at(), None);
+        let later = start + Duration::from_secs(60);
+        following.look_soon(later);
+        assert_eq!(following.look_at(), Some(later), "in a calm one at once");
+    }
+
+    #[test]
+    fn names_that_mean_nothing_here_are_refused() {
+        for body in ["", "{}", "[]", r#"["layers"]"#, "[1]"] {
+            assert!(Wanted::read(body).is_err(), "{body}");
+        }
+    }
+}
