@@ -200,6 +200,8 @@ pub(crate) struct LimitsConfig {
     pub(crate) sessions_max: u32,
     /// The most TCP connections with media at once.
     pub(crate) media_tcp_connections_max: u32,
+    /// The most players (WHEP) of one token's room and identity at once.
+    pub(crate) players_of_token_max: u32,
 }
 
 /// The settings of every room.
@@ -370,7 +372,7 @@ impl Default for SessionConfig {
 
 impl Default for LimitsConfig {
     fn default() -> Self {
-        LimitsConfig { sessions_max: 20_000, media_tcp_connections_max: 20_000 }
+        LimitsConfig { sessions_max: 20_000, media_tcp_connections_max: 20_000, players_of_token_max: 2_000 }
     }
 }
 

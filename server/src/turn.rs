@@ -13,6 +13,11 @@ use crate::config::TurnConfig;
 /// How much of a digest names a user: enough to tell all of them apart.
 const USER_BYTES: usize = 8;
 
+/// Whom a relay counts a participant as: the same in all sessions, another in each room.
+pub(crate) fn user_of(room: &str, identity: &str) -> String {
+    format!("{room}\n{identity}")
+}
+
 /// What clients are told of relays. Nobody is told of any where none is configured.
 pub(crate) fn ice_servers(config: &TurnConfig, now: SystemTime, user: &str) -> Vec<IceServer> {
     let Some(secret) = &config.secret else {

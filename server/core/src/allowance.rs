@@ -24,6 +24,11 @@ impl Allowance {
 
     /// Whether it may happen once more now.
     pub fn take(&mut self, now: Instant) -> bool {
+        self.take_many(now, 1)
+    }
+
+    /// Whether it may happen so many times more now; if not, none is taken.
+    pub fn take_many(&mut self, now: Instant, count: u32) -> bool {
         let elapsed = now.saturating_duration_since(self.counted_at);
         let earned = elapsed.as_micros() * u128::from(self.rate_per_s) / 1_000_000;
         let missing = self.burst - self.left;
@@ -36,8 +41,8 @@ impl Allowance {
             let counted_us = earned * 1_000_000 / u128::from(self.rate_per_s.max(1));
             self.counted_at += Duration::from_micros(counted_us as u64);
         }
-        let granted = self.left > 0;
-        self.left = self.left.saturating_sub(1);
+        let granted = self.left >= count;
+        self.left -= if granted { count } else { 0 };
         granted
     }
 }
@@ -51,6 +56,14 @@ mod tests {
         let now = Instant::now();
         let mut allowance = Allowance::new(50, 100, now);
         assert_eq!((0..1_000).filter(|_| allowance.take(now)).count(), 100);
+    }
+
+    #[test]
+    fn of_several_all_are_granted_or_none() {
+        let now = Instant::now();
+        let mut allowance = Allowance::new(1, 10, now);
+        assert_eq!((0..5).filter(|_| allowance.take_many(now, 4)).count(), 2);
+        assert!(allowance.take_many(now, 2) && !allowance.take(now));
     }
 
     #[test]

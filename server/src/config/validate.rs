@@ -316,6 +316,7 @@ impl Config {
         check_range("limits.sessions_max", self.limits.sessions_max, 1, u32::MAX)?;
         let tcp_max = self.limits.media_tcp_connections_max;
         check_range("limits.media_tcp_connections_max", tcp_max, 1, u32::MAX)?;
+        check_range("limits.players_of_token_max", self.limits.players_of_token_max, 1, u32::MAX)?;
         check_range("session.resume_ms", self.session.resume_ms, 0, TIME_MS_MAX)?;
         check_range("session.idle_ms", self.session.idle_ms, 1, TIME_MS_MAX)?;
         check_range("session.join_ms", self.session.join_ms, 1, TIME_MS_MAX)?;

@@ -17,7 +17,7 @@ use super::{Attached, Control, protocol_error};
 use crate::access::Claims;
 use crate::cluster::ClusterCommand;
 use crate::media::{OpenEndpoint, WorkerCommand, WorkerId};
-use crate::turn::ice_servers;
+use crate::turn::{ice_servers, user_of};
 
 /// RFC 6455, section 7.4.1.
 pub(crate) const CLOSE_NORMAL: u16 = 1000;
@@ -202,6 +202,10 @@ impl Control {
         if let Some(welcome) = self.welcome(id, re) {
             self.send(now, id, &ServerMessage::Resumed(welcome));
         }
+        // It may have begun or ended while nobody was told.
+        if let Some(session) = self.sessions.get_mut(&id).filter(|it| it.transport.is_over_http()) {
+            session.send(now, Outgoing::Media(session.media_flows));
+        }
         Ok(attached)
     }
 
@@ -215,7 +219,8 @@ impl Control {
         let live = self.rooms.get(&session.room)?;
         session.slots_told = live.slots_of(session);
         let participant = session.participant.to_string();
-        let ice_servers = ice_servers(&self.config.turn, SystemTime::now(), &participant);
+        let user = user_of(session.room.as_str(), &participant);
+        let ice_servers = ice_servers(&self.config.turn, SystemTime::now(), &user);
         Some(Welcome {
             re,
             version: VERSION,

@@ -108,6 +108,7 @@ impl Control {
     fn media_flows(&mut self, now: Instant, endpoint: EndpointId, flows: bool) {
         let session = self.by_endpoint.get(&endpoint).and_then(|id| self.sessions.get_mut(id));
         if let Some(session) = session.filter(|session| session.transport.is_over_http()) {
+            session.media_flows = flows;
             session.send(now, Outgoing::Media(flows));
         }
     }

@@ -83,6 +83,8 @@ pub(super) struct Session {
     pub(super) wishes: Option<Wishes>,
     /// Who is in its slots then.
     pub(super) view: Option<Vec<Option<SourceId>>>,
+    /// Whether its media arrives, as far as the media plane has said.
+    pub(super) media_flows: bool,
     attachment: u64,
     socket: Option<Socket>,
     detached_at: Option<Instant>,
@@ -131,6 +133,7 @@ impl Session {
             watches: None,
             wishes: None,
             view: None,
+            media_flows: false,
             attachment: 0,
             socket: Some(new.socket),
             detached_at: None,

@@ -1,6 +1,6 @@
 //! A request that another node serves: passed on with its body, and the answer back.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use axum::body::Body;
@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use tracing::debug;
 
 use super::Node;
-use super::routing::{Caller, FORWARDED_FOR, PASSED_ON, Unreached};
+use super::routing::{FORWARDED_FOR, PASSED_ON};
 
 /// How long the other node may take to answer.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
@@ -35,36 +35,46 @@ pub(super) struct Posted<'a> {
     /// Path and query.
     pub(super) target: &'a Uri,
     pub(super) token: &'a str,
+    /// Where it comes from: the other node counts it there.
+    pub(super) source: IpAddr,
     pub(super) content_type: HeaderValue,
     pub(super) user_agent: Option<HeaderValue>,
     pub(super) body: &'a str,
+}
+
+/// Why there is no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unanswered {
+    /// It didn't get there: another node may be asked.
+    Unreached,
+    /// It may have been carried out.
+    Silent,
 }
 
 /// Posts to another node. What it made is at a URL of its own, so that all that follows goes there.
 pub(super) async fn post(
     node: &Node,
     other: &Other<'_>,
-    caller: Caller,
     posted: &Posted<'_>,
-) -> Result<Response, Unreached> {
+) -> Result<Response, Unanswered> {
     let began = Instant::now();
-    let to = other.inside.ok_or(Unreached::Closed)?;
-    match timeout(ANSWER_WITHIN, try_post(to, other.http, caller, posted)).await {
-        Ok(Some(response)) => Ok(response),
-        _ => {
-            let is_gone = match &node.cluster {
-                Some(cluster) => cluster.doubt(other.node, began).await,
-                None => true,
-            };
-            debug!(node = %other.node, %to, is_gone, "another node's HTTP can't be reached");
-            Err(if is_gone { Unreached::Gone } else { Unreached::Closed })
-        }
+    let to = other.inside.ok_or(Unanswered::Unreached)?;
+    let unanswered = match timeout(CONNECT_WITHIN, TcpStream::connect(to)).await {
+        Ok(Ok(stream)) => match timeout(ANSWER_WITHIN, post_on(stream, to, other.http, posted)).await {
+            Ok(Some(response)) => return Ok(response),
+            _ => Unanswered::Silent,
+        },
+        _ => Unanswered::Unreached,
+    };
+    if let Some(cluster) = &node.cluster {
+        cluster.doubt(other.node, began).await;
     }
+    debug!(node = %other.node, %to, ?unanswered, "another node's HTTP doesn't answer");
+    Err(unanswered)
 }
 
-async fn try_post(to: SocketAddr, http: &str, caller: Caller, posted: &Posted<'_>) -> Option<Response> {
-    let Posted { target, token, content_type, user_agent, body } = posted;
-    let stream = timeout(CONNECT_WITHIN, TcpStream::connect(to)).await.ok()?.ok()?;
+async fn post_on(stream: TcpStream, to: SocketAddr, http: &str, posted: &Posted<'_>) -> Option<Response> {
+    let Posted { target, token, source, content_type, user_agent, body } = posted;
     let (mut sender, connection) = handshake(TokioIo::new(stream)).await.ok()?;
     // It ends with the answer, which nobody reads once the client is gone.
     tokio::spawn(connection);
@@ -75,12 +85,10 @@ async fn try_post(to: SocketAddr, http: &str, caller: Caller, posted: &Posted<'_
         .header(HOST, to.to_string())
         .header(AUTHORIZATION, format!("Bearer {token}"))
         .header(CONTENT_TYPE, content_type)
+        .header(FORWARDED_FOR, source.to_string())
         .header(PASSED_ON, "1");
     if let Some(agent) = user_agent {
         request = request.header(USER_AGENT, agent);
-    }
-    if let Some(address) = caller.address {
-        request = request.header(FORWARDED_FOR, address.to_string());
     }
     let response = sender.send_request(request.body(Body::from((*body).to_owned())).ok()?).await.ok()?;
     let mut response = response.map(Body::new);

@@ -106,14 +106,24 @@ pub(super) fn is_doubted(node: &Node, other: NodeId) -> bool {
     node.cluster.as_ref().is_some_and(|cluster| cluster.snapshot().doubted.contains(&other))
 }
 
-/// Whether another node's HTTP is at an address.
-pub(super) fn is_node(node: &Node, ip: IpAddr) -> bool {
+/// Where a request comes from, to be counted there. Other than for the choice of a zone, what it says itself is not believed: the
+/// last address that a proxy on this machine, or another node, adds is.
+pub(super) fn source_of(node: &Node, headers: &HeaderMap, sender: Option<&Sender>) -> IpAddr {
+    let sender = sender.map_or(IpAddr::from([0, 0, 0, 0]), |sender| sender.0.ip().to_canonical());
+    let forwarded = headers.get_all(FORWARDED_FOR).iter().next_back();
+    let forwarded = forwarded.and_then(|value| value.to_str().ok()?.rsplit(',').next()?.trim().parse().ok());
+    forwarded.filter(|_| sender.is_loopback() || is_node(node, sender)).unwrap_or(sender)
+}
+
+/// Whether another node is at an address: with its HTTP, or its part in the cluster.
+fn is_node(node: &Node, ip: IpAddr) -> bool {
     let Some(cluster) = &node.cluster else {
         return false;
     };
     let snapshot = cluster.snapshot();
-    let mut inside = snapshot.others.values().filter_map(|state| state.info.as_ref()?.inside);
-    inside.any(|address| address.ip() == ip)
+    let infos = snapshot.others.values().filter_map(|state| state.info.as_ref());
+    let mut addresses = infos.flat_map(|info| info.inside.into_iter().chain([info.cluster]));
+    addresses.any(|address| address.ip().to_canonical() == ip)
 }
 
 /// A WebSocket of another node, on which a client's first message was said.

@@ -2,11 +2,13 @@
 //!
 //! This file reads and bounds requests and writes answers; what they mean is `whip`'s.
 
+use std::error::Error as _;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::to_bytes;
+use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, Request, State};
 use axum::http::header::{
     ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, ETAG, HeaderName, IF_MATCH, LINK, LOCATION,
@@ -17,16 +19,17 @@ use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::sse::{KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use http_body_util::LengthLimitError;
 use serde::Deserialize;
 use tercet_core::{ParticipantId, RoomId};
 use tercet_protocol::{ErrorCode, Role};
-use tokio::sync::oneshot;
+use tokio::sync::{SemaphorePermit, oneshot};
 use tokio::time::timeout;
 use tower_http::cors::CorsLayer;
 
 use super::demo::refuse;
 use super::listener::Sender;
-use super::relay::{self, Other, Posted};
+use super::relay::{self, Other, Posted, Unanswered};
 use super::routing::{self, Caller};
 use super::{Node, allowed_origins, bearer, from_this_machine};
 use crate::access::{AccessError, Claims};
@@ -47,7 +50,6 @@ const METHODS: [Method; 6] =
 
 /// RFC 9725, section 4.2: which bodies an endpoint takes.
 const ACCEPT_POST: HeaderName = HeaderName::from_static("accept-post");
-const FORWARDED_FOR: &str = "x-forwarded-for";
 
 /// An offer of two dozen m-lines, twice over.
 const BODY_BYTES_MAX: usize = 64 * 1024;
@@ -120,11 +122,11 @@ async fn begin(
     kind: Kind,
     State(node): State<Node>,
     Path(room): Path<String>,
-    Query(wanted): Query<Wanted>,
+    wanted: Result<Query<Wanted>, QueryRejection>,
     request: Request,
 ) -> Response {
-    let path = request.uri().path().trim_end_matches('/').to_owned();
-    let Opened { id, etag, answer } = match try_begin(kind, &node, &room, wanted, request).await {
+    let path = request.uri().path().to_owned();
+    let Opened { id, user, etag, answer } = match try_begin(kind, &node, &room, wanted, request).await {
         Ok(Begun::Here(opened)) => opened,
         Ok(Begun::Elsewhere(response)) => return response,
         Err(problem) => return respond(problem),
@@ -138,7 +140,7 @@ async fn begin(
         }
     }
     let events = (kind == Kind::Whep).then(|| events_link(&format!("{path}/{id}")));
-    for link in relay_links(&node.config, &id).into_iter().chain(events) {
+    for link in relay_links(&node.config, &user).into_iter().chain(events) {
         if let Ok(value) = HeaderValue::from_str(&link) {
             headers.append(LINK, value);
         }
@@ -157,26 +159,28 @@ async fn try_begin(
     kind: Kind,
     node: &Node,
     room: &str,
-    wanted: Wanted,
+    wanted: Result<Query<Wanted>, QueryRejection>,
     request: Request,
 ) -> Result<Begun, Problem> {
-    let attempt = attempt(node, &request)?;
-    let _place = node.whip.door.try_acquire().map_err(|_| {
-        Problem::unavailable(ErrorCode::Overloaded, "too many others are waiting for an answer")
-    })?;
+    let sender = request.extensions().get::<Sender>().copied();
+    let source = routing::source_of(node, request.headers(), sender.as_ref());
+    let attempt = attempt(node, source)?;
+    let _place = place_at_the_door(node)?;
     let (claims, token) = claims_of(node, request.headers())?;
     let claims = for_room(claims, room)?;
+    let Query(wanted) = wanted.map_err(|rejection| Problem::bad(rejection.body_text()))?;
     if kind == Kind::Whip && claims.role == Role::Listener {
         let message = "the token is a listener's, who may not publish";
         return Err(Problem::new(StatusCode::FORBIDDEN, ErrorCode::Forbidden, message));
     }
     let token = token.to_owned();
     check_type(request.headers(), &SDP)?;
-    let caller = Caller::of(request.headers(), request.extensions().get::<Sender>());
+    let caller = Caller::of(request.headers(), sender.as_ref());
     let (target, user_agent) = (request.uri().clone(), request.headers().get(USER_AGENT).cloned());
     let text = body(request).await?;
     let offer = Offer::read(kind, &text)?;
-    let posted = Posted { target: &target, token: &token, content_type: SDP, user_agent, body: &text };
+    let posted =
+        Posted { target: &target, token: &token, source, content_type: SDP, user_agent, body: &text };
     if let Some(response) = elsewhere(node, room, caller, &posted).await? {
         if response.status().is_success() {
             attempt.succeed();
@@ -186,6 +190,10 @@ async fn try_begin(
     if node.is_draining() || !node.config.cluster.role.has_sessions() {
         let message = "this node takes no encoders and players: go to another";
         return Err(Problem::unavailable(ErrorCode::Overloaded, message));
+    }
+    let players_max = node.config.limits.players_of_token_max as usize;
+    if kind == Kind::Whep && node.whip.table.players_of(&claims) >= players_max {
+        return Err(Problem::too_many("players with this token"));
     }
     if kind == Kind::Whep && !is_live(node, room, wanted.participant.as_deref()).await {
         let message = "nobody publishes here at the moment";
@@ -209,18 +217,19 @@ async fn elsewhere(
         match routing::of_room(node, room, caller, false, &tried).await {
             Placement::Here => return Ok(None),
             Placement::Nowhere => {
-                let message = "no node takes anybody at the moment";
+                let message = "no node that this one reaches by HTTP takes anybody at the moment";
                 return Err(Problem::unavailable(ErrorCode::Overloaded, message));
             }
             Placement::There { node: other, http, inside } => {
-                match relay::post(node, &Other { node: other, inside, http: &http }, caller, posted).await {
-                    Ok(response) => return Ok(Some(response)),
-                    Err(_) if tried.len() < NODES_TRIED_MAX => tried.push(other),
-                    Err(_) => {
-                        let message =
-                            format!("node {other} serves this, and can't be reached through this one");
-                        return Err(Problem::unavailable(ErrorCode::Overloaded, message));
-                    }
+                let unanswered =
+                    match relay::post(node, &Other { node: other, inside, http: &http }, posted).await {
+                        Ok(response) => return Ok(Some(response)),
+                        Err(unanswered) => unanswered,
+                    };
+                tried.push(other);
+                if unanswered == Unanswered::Silent || tried.len() >= NODES_TRIED_MAX {
+                    let message = format!("node {other} serves this, and doesn't answer this one");
+                    return Err(Problem::unavailable(ErrorCode::Overloaded, message));
                 }
             }
         }
@@ -235,23 +244,21 @@ async fn is_live(node: &Node, room: &str, participant: Option<&str>) -> bool {
     broadcast.is_some_and(|it| it.is_live) || routing::is_elsewhere(node, room).await
 }
 
+/// Requests whose body and answer are awaited are bounded.
+fn place_at_the_door(node: &Node) -> Result<SemaphorePermit<'_>, Problem> {
+    node.whip
+        .door
+        .try_acquire()
+        .map_err(|_| Problem::unavailable(ErrorCode::Overloaded, "too many others are waiting for an answer"))
+}
+
 /// One more attempt of whoever asks, or too many.
-fn attempt(node: &Node, request: &Request) -> Result<Attempt, Problem> {
-    let from = source_of(node, request);
+fn attempt(node: &Node, from: IpAddr) -> Result<Attempt, Problem> {
     node.whip.attempts.begin(Instant::now(), from).map_err(|wait| {
         let message = "too many requests from this address came to nothing";
         let problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, ErrorCode::RateLimited, message);
         problem.retry_after(wait)
     })
-}
-
-/// Where a request comes from: a proxy on this machine is believed when it says for whom it asks, and so is another node.
-fn source_of(node: &Node, request: &Request) -> IpAddr {
-    let sender = request.extensions().get::<Sender>().map(|sender| sender.0.ip());
-    let sender = sender.unwrap_or(IpAddr::from([0, 0, 0, 0]));
-    let forwarded = request.headers().get_all(FORWARDED_FOR).iter().next_back();
-    let forwarded = forwarded.and_then(|value| value.to_str().ok()?.rsplit(',').next()?.trim().parse().ok());
-    forwarded.filter(|_| sender.is_loopback() || routing::is_node(node, sender)).unwrap_or(sender)
 }
 
 /// A look at a session, which says no more than that it is there.
@@ -294,6 +301,7 @@ async fn patch(
     let patched = async {
         let asks = session(&node, &room, &id, &request)?.asks;
         check_type(request.headers(), &FRAGMENT)?;
+        let _place = place_at_the_door(&node)?;
         let precondition = precondition(request.headers());
         let fragment = Fragment::read(&body(request).await?)?;
         let (reply, patched) = oneshot::channel();
@@ -319,10 +327,11 @@ async fn follow(
     Path((room, id)): Path<(String, String)>,
     request: Request,
 ) -> Response {
-    let path = request.uri().path().trim_end_matches('/').to_owned();
+    let path = request.uri().path().to_owned();
     let followed = async {
         let asks = session(&node, &room, &id, &request)?.asks;
         check_type(request.headers(), &JSON)?;
+        let _place = place_at_the_door(&node)?;
         let wanted = Followed::read(&body(request).await?)?;
         let (reply, secret) = oneshot::channel();
         asks.send(Ask::Follow { wanted, reply }).await.map_err(|_| Problem::gone())?;
@@ -412,12 +421,17 @@ async fn body(request: Request) -> Result<String, Problem> {
     }
     match timeout(BODY_TIMEOUT, to_bytes(request.into_body(), BODY_BYTES_MAX)).await {
         Ok(Ok(bytes)) => String::from_utf8(bytes.into()).map_err(|_| Problem::bad("the body is not UTF-8")),
-        Ok(Err(_)) => Err(too_large()),
+        Ok(Err(error)) if is_length_limit(&error) => Err(too_large()),
+        Ok(Err(_)) => Err(Problem::bad("the body can't be read")),
         Err(_) => {
             let message = "the body did not come in time";
             Err(Problem::new(StatusCode::REQUEST_TIMEOUT, ErrorCode::BadMessage, message))
         }
     }
+}
+
+fn is_length_limit(error: &axum::Error) -> bool {
+    error.source().is_some_and(|source| source.is::<LengthLimitError>())
 }
 
 /// Who asks, and the token that says so.

@@ -4,43 +4,60 @@
 //! (`docs/adr/0028-levels-by-decoding.md`). What is decoded is measured and forgotten; what is forwarded is as it came.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Instant;
 
-use audio_mixer::{Codec, Decoder, level_dbov};
+use audio_mixer::{Codec, Decoder, RATE_HZ, level_dbov};
 use selector::Level;
-use tercet_core::{Encoding, IncomingRtp};
+use tercet_core::{Allowance, Encoding, IncomingRtp};
 use tracing::warn;
+
+/// Sound is as long as the time that passes. What a client sends beyond that isn't decoded: what came late all at once, and half
+/// as much again.
+const SAMPLES_PER_S: u32 = RATE_HZ + RATE_HZ / 2;
+const SAMPLES_BURST: u32 = 2 * RATE_HZ;
+
+/// The shortest frame of Opus (RFC 6716, section 2): what sound is counted by.
+const SAMPLES_MIN: usize = RATE_HZ as usize / 400;
 
 /// Measures one track.
 pub(super) struct Meter {
     decoder: Box<dyn Decoder>,
     samples: Vec<i16>,
+    /// In the shortest frames.
+    allowance: Allowance,
 }
 
-impl Default for Meter {
-    fn default() -> Meter {
-        Meter { decoder: Codec::Opus.decoder(), samples: Vec::new() }
+impl Meter {
+    pub(super) fn new(now: Instant) -> Meter {
+        let frames = |samples: u32| samples / SAMPLES_MIN as u32;
+        let allowance = Allowance::new(frames(SAMPLES_PER_S), frames(SAMPLES_BURST), now);
+        Meter { decoder: Codec::Opus.decoder(), samples: Vec::new(), allowance }
     }
 }
 
 impl Meter {
-    /// How loud a packet is; `None` for one that isn't Opus.
-    pub(super) fn level(&mut self, rtp: &IncomingRtp) -> Option<Level> {
+    /// How loud a packet is; `None` for one that isn't Opus, or more sound than there is time.
+    pub(super) fn level(&mut self, now: Instant, rtp: &IncomingRtp) -> Option<Level> {
         let payload = match rtp.encoding {
             Encoding::Opus => &rtp.payload[..],
             Encoding::Red { primary_at, .. } => rtp.payload.get(primary_at..)?,
         };
         // libopus is C, and reads what strangers made: a fault that shows as a panic costs this packet.
-        match catch_unwind(AssertUnwindSafe(|| self.measure(payload))) {
+        match catch_unwind(AssertUnwindSafe(|| self.measure(now, payload))) {
             Ok(level) => level,
             Err(_) => {
                 warn!("decoding a packet panicked");
-                *self = Meter::default();
+                *self = Meter::new(now);
                 None
             }
         }
     }
 
-    fn measure(&mut self, payload: &[u8]) -> Option<Level> {
+    fn measure(&mut self, now: Instant, payload: &[u8]) -> Option<Level> {
+        let frames = self.decoder.duration(payload)?.div_ceil(SAMPLES_MIN);
+        if !self.allowance.take_many(now, frames as u32) {
+            return None;
+        }
         self.samples.clear();
         self.decoder.decode(payload, &mut self.samples).ok()?;
         Some(Level::from_dbov(level_dbov(&self.samples)))
@@ -68,14 +85,15 @@ mod tests {
 
     /// The level of the last of ten packets of a sine of that peak.
     fn measured(peak: f32, encoding: Encoding, before: &[u8]) -> Option<Level> {
-        let (mut encoder, mut meter, mut payload) = (Codec::Opus.encoder(), Meter::default(), Vec::new());
+        let (mut encoder, mut meter, mut payload) =
+            (Codec::Opus.encoder(), Meter::new(Instant::now()), Vec::new());
         let mut last = None;
         for _ in 0..10 {
             let sample = |n: usize| (peak * (n as f32 / 16.0 * std::f32::consts::TAU).sin()) as i16;
             let frame: Frame = std::array::from_fn(sample);
             assert_eq!(frame.len(), FRAME_SAMPLES);
             encoder.encode(&frame, &mut payload);
-            last = meter.level(&packet(encoding, &[before, &payload].concat()));
+            last = meter.level(Instant::now(), &packet(encoding, &[before, &payload].concat()));
         }
         last
     }
@@ -93,11 +111,27 @@ mod tests {
 
     #[test]
     fn what_is_not_opus_has_no_level() {
-        let mut meter = Meter::default();
+        let now = Instant::now();
+        let mut meter = Meter::new(now);
         for payload in [&[][..], &[0xFF; 3], &[0x03]] {
-            assert_eq!(meter.level(&packet(Encoding::Opus, payload)), None);
+            assert_eq!(meter.level(now, &packet(Encoding::Opus, payload)), None);
         }
         let beyond = Encoding::Red { opus_pt: 111, primary_at: 9 };
-        assert_eq!(meter.level(&packet(beyond, &[111])), None);
+        assert_eq!(meter.level(now, &packet(beyond, &[111])), None);
+    }
+
+    #[test]
+    fn no_more_sound_is_decoded_than_there_is_time() {
+        let (mut encoder, mut payload, start) = (Codec::Opus.encoder(), Vec::new(), Instant::now());
+        encoder.encode(&[0; FRAME_SAMPLES], &mut payload);
+        let mut meter = Meter::new(start);
+        let packet = packet(Encoding::Opus, &payload);
+        // Ten seconds of it in one: two at once, and a second and a half for each that passes.
+        let measured = (0..5_000u64).filter(|n| {
+            let now = start + std::time::Duration::from_millis(n / 5);
+            meter.level(now, &packet).is_some()
+        });
+        let seconds = measured.count() as f64 / 50.0;
+        assert!((3.3..3.6).contains(&seconds), "{seconds} s");
     }
 }

@@ -35,7 +35,7 @@ pub(crate) use crossing::{
 };
 pub(crate) use peer::{Answer, OfferError};
 pub(crate) use pool::{Handle as WorkerHandle, WorkerPool};
-pub(crate) use sdp::{attributes, mid_of, sections};
+pub(crate) use sdp::{attributes, can_be_read, mid_of, sections};
 pub(crate) use trace::{TraceReceiver, TraceSender, Traced, What, trace};
 
 /// Which worker thread.

@@ -8,6 +8,7 @@ mod connections;
 mod data;
 mod delivery;
 mod endpoints;
+mod liveness;
 mod mix;
 mod rounds;
 mod selection;
@@ -65,6 +66,8 @@ pub(super) struct Plane {
     sharers: FxHashSet<EndpointId>,
     /// Those of them that publish a camera.
     cameras: FxHashSet<EndpointId>,
+    /// Encoders that check their connection no more, and send all the same, as FFmpeg does.
+    unchecked: FxHashSet<EndpointId>,
     rooms: FxHashMap<RoomId, LocalRoom>,
     demux: Demux,
     timers: Timers,
@@ -89,6 +92,10 @@ struct Endpoint {
     room: RoomId,
     limits: PeerLimits,
     is_over_http: bool,
+    /// Its connection is up.
+    is_reachable: bool,
+    /// When its last RTP packet came, of whatever line, let through or not.
+    arrived_at: Option<Instant>,
     /// How its room's speakers are chosen, if it may hear them as one mix: a player that didn't choose whom to hear.
     mix_of: Option<RoomAudio>,
     tracks: ByAudio<Track>,
@@ -172,6 +179,7 @@ impl Plane {
             endpoints: FxHashMap::default(),
             sharers: FxHashSet::default(),
             cameras: FxHashSet::default(),
+            unchecked: FxHashSet::default(),
             rooms: FxHashMap::default(),
             demux: Demux::default(),
             timers: Timers::default(),
@@ -361,6 +369,7 @@ impl Plane {
             self.metrics.lag.record(now.saturating_duration_since(self.selection_due));
             self.selection_due = now + SELECTION_INTERVAL;
             self.announce_selections(now);
+            self.end_silent_encoders(now);
             self.ask_for_keyframes(now);
             self.judge_strain(now);
         }
@@ -439,16 +448,18 @@ impl Plane {
     fn peer_event(&mut self, now: Instant, id: EndpointId, event: PeerEvent) {
         match event {
             PeerEvent::Connected | PeerEvent::Reconnected => {
-                self.set_reachable(now, id, true);
-                self.tell(WorkerEvent::Connected { endpoint: id })
+                self.unchecked.remove(&id);
+                self.connected(now, id);
             }
-            PeerEvent::Disconnected => {
-                self.end_all_publishing(now, id);
-                self.set_reachable(now, id, false);
-                self.tell(WorkerEvent::Disconnected { endpoint: id });
+            PeerEvent::Disconnected => self.checks_ended(now, id),
+            PeerEvent::Rtp(origin, rtp) => {
+                self.media_arrived(now, id);
+                self.rtp(now, id, origin, rtp);
             }
-            PeerEvent::Rtp(origin, rtp) => self.rtp(now, id, origin, rtp),
-            PeerEvent::Video(rtp) => self.video_rtp(now, id, rtp),
+            PeerEvent::Video(rtp) => {
+                self.media_arrived(now, id);
+                self.video_rtp(now, id, rtp);
+            }
             PeerEvent::KeyframeWanted { slot } => self.keyframe_wanted_in(now, id, slot),
             PeerEvent::StrayRtp => self.metrics.dropped_stray.increment(1),
             PeerEvent::ReliableOpened => self.send_pending_data(now, id),

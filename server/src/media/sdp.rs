@@ -1,5 +1,8 @@
 //! Session descriptions between clients and str0m, which isn't told of what is sent.
 
+use std::panic::catch_unwind;
+
+use str0m::change::SdpOffer;
 use str0m::media::Mid;
 
 /// Whether an offer is of FFmpeg, which sends checks and answers none.
@@ -100,6 +103,11 @@ fn media_line_ordered_by(preference: &str, line: &str) -> String {
         fields[FIXED_FIELDS..].sort_by_key(rank);
     }
     fields.join(" ")
+}
+
+/// Whether an offer is one that str0m can read, whatever it makes of it.
+pub(crate) fn can_be_read(offer: &str) -> bool {
+    catch_unwind(|| SdpOffer::from_sdp_string(offer).is_ok()).unwrap_or(false)
 }
 
 #[cfg(test)]

@@ -25,7 +25,7 @@ pub(super) const DOORBELL: Token = Token(usize::MAX);
 /// Batches read from a socket before anything else gets its turn, and how long that may take: a batch of handshakes takes
 /// as long as hundreds of packets.
 const BATCHES_A_TURN: usize = 8;
-const READING_MAX: Duration = Duration::from_millis(2);
+pub(super) const READING_MAX: Duration = Duration::from_millis(2);
 
 /// How long commands are carried out before anything else gets its turn: an offer takes as long as a thousand packets, and
 /// where thousands join there is always another.

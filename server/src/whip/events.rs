@@ -103,7 +103,8 @@ impl Following {
         if !bool::from(self.secret.as_bytes().ct_eq(secret.as_bytes())) {
             return Err(Problem::gone());
         }
-        let place = self.streams.clone().try_acquire_owned().map_err(|_| Problem::too_many_streams())?;
+        let place =
+            self.streams.clone().try_acquire_owned().map_err(|_| Problem::too_many("streams of events"))?;
         Ok(Feed { wanted: self.wanted, broadcast: self.told.subscribe(), _place: place })
     }
 

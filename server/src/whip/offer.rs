@@ -6,7 +6,7 @@
 
 use super::Kind;
 use super::problem::Problem;
-use crate::media::{attributes, mid_of, sections};
+use crate::media::{attributes, can_be_read, mid_of, sections};
 
 /// An offer that was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,6 +15,9 @@ pub(crate) struct Offer {
     sdp: String,
     ufrag: String,
 }
+
+/// Names of encodings (RFC 7587, 7741, 6184, 9628; AV1's of its RTP specification).
+const CODECS: [&str; 5] = ["opus", "VP8", "H264", "VP9", "AV1"];
 
 const DIRECTIONS: [&str; 4] = ["sendrecv", "sendonly", "recvonly", "inactive"];
 
@@ -40,7 +43,11 @@ impl Offer {
             return Err(Problem::bad("the offer lacks ICE credentials or a DTLS fingerprint"));
         };
         check_lines(kind, head, &media)?;
-        let sdp = all.iter().map(|section| prepared(kind, head, section)).collect();
+        let sdp: String = all.iter().map(|section| prepared(kind, head, section)).collect();
+        // Who joins takes the place of a former session of theirs: only with what can be answered.
+        if !can_be_read(&sdp) {
+            return Err(Problem::bad("the session description can't be read (RFC 8866)"));
+        }
         Ok(Offer { kind, sdp, ufrag: ufrag.to_owned() })
     }
 
@@ -150,14 +157,26 @@ fn check_lines(kind: Kind, head: &str, media: &[&str]) -> Result<(), Problem> {
     }
     let refused = refused_direction(kind);
     let is_of_use = |line: &&str| !["inactive", refused].contains(&direction(head, line));
-    if !media.iter().any(is_of_use) {
+    if !media.iter().copied().any(|line| is_of_use(&line)) {
         let message = match kind {
             Kind::Whip => "no m-line of the offer sends anything (RFC 9725, section 4.2)",
             Kind::Whep => "no m-line of the offer receives anything",
         };
         return Err(Problem::unprocessable(message));
     }
+    if !media.iter().copied().filter(is_of_use).any(names_codec) {
+        let message = "no m-line offers Opus, or a video codec that is known here";
+        return Err(Problem::unprocessable(message));
+    }
     Ok(())
+}
+
+/// Whether one of the formats of an m-line is forwarded here.
+fn names_codec(line: &str) -> bool {
+    let encodings =
+        attributes(line).filter_map(|attribute| attribute.strip_prefix("rtpmap:")?.split_once(' '));
+    let mut names = encodings.filter_map(|(_, encoding)| encoding.split('/').next());
+    names.any(|name| CODECS.iter().any(|known| known.eq_ignore_ascii_case(name.trim())))
 }
 
 /// `audio` or `video`.

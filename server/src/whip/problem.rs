@@ -37,10 +37,11 @@ impl Problem {
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, code, message).retry_after(RETRY_AFTER)
     }
 
-    /// A player follows its broadcast by as many streams as it may.
-    pub(super) fn too_many_streams() -> Problem {
-        let message = "too many streams of events: close another";
+    /// The client does something too often, or too much of it at once.
+    pub(crate) fn too_many(of_what: &str) -> Problem {
+        let message = format!("too many {of_what}");
         Problem::new(StatusCode::TOO_MANY_REQUESTS, ErrorCode::RateLimited, message)
+            .retry_after(Duration::from_secs(1))
     }
 
     /// The session is over, or never was.

@@ -7,9 +7,10 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tercet_core::{ParticipantId, RoomId};
+use tercet_core::{Allowance, ParticipantId, RoomId};
 use tercet_protocol::{ClientMessage, ErrorCode, ProtocolError, Request, Role, ServerMessage};
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
 use tracing::debug;
 
 use super::events::{Feed, Following, Wanted};
@@ -20,9 +21,20 @@ use super::{Attempt, Fragment, Kind, fragment};
 use crate::access::Claims;
 use crate::config::NAME_CHARS_MAX;
 use crate::control::{Attached, Broadcast, ControlHandle, ControlInput, Outgoing};
+use crate::turn::user_of;
 
 /// Messages of the room that wait to be read, which is at once but for the time of an answer.
 const MESSAGES_MAX: usize = 512;
+
+/// How long the room may take to answer.
+const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+
+/// How long a session that was just begun may take to connect, however short a time it would outlive its media.
+const CONNECT_WITHIN: Duration = Duration::from_secs(15);
+
+/// Restarts of ICE: one a second, and some at once.
+const RESTARTS_PER_S: u32 = 1;
+const RESTARTS_BURST: u32 = 5;
 
 /// Requests that wait for the one before; whoever comes beyond waits on their connection.
 const ASKS_MAX: usize = 4;
@@ -85,6 +97,8 @@ pub(crate) struct Opening {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Opened {
     pub(crate) id: String,
+    /// Whom relays know it as: an encoder is the same with each session, of a token's players each is another.
+    pub(crate) user: String,
     pub(crate) etag: String,
     pub(crate) answer: String,
 }
@@ -100,7 +114,8 @@ pub(crate) async fn open(control: ControlHandle, table: Table, opening: Opening)
             Ok((mut live, answer, entry)) => {
                 let (asks, queue) = mpsc::channel(ASKS_MAX);
                 let listed = table.add(entry(asks));
-                let opened = Opened { id: listed.id().to_owned(), etag: live.etag.clone(), answer };
+                let (id, user) = (listed.id().to_owned(), live.user.clone());
+                let opened = Opened { id, user, etag: live.etag.clone(), answer };
                 if reply.send(Ok(opened)).is_ok() {
                     live.run(queue).await;
                 }
@@ -123,8 +138,10 @@ struct Live {
     /// Of the latest welcome: id and secret.
     resumption: Option<(String, String)>,
     request_next: u32,
+    user: String,
     offer: Offer,
     etag: String,
+    restarts: Allowance,
     attempt: Option<Attempt>,
     room: RoomId,
     /// Whom a player hears, if not whoever speaks.
@@ -147,6 +164,7 @@ impl Live {
         let transport = kind.transport();
         let as_known = claims.clone();
         let claims = as_joined(kind, claims);
+        let user = user_of(&claims.room, &claims.identity);
         let join = |reply| ControlInput::Join { claims, transport, name: None, request: None, socket, reply };
         let joined = control.ask(join).await;
         let stopping = || Problem::unavailable(ErrorCode::ShuttingDown, "the node is stopping");
@@ -157,13 +175,16 @@ impl Live {
             messages,
             resumption: None,
             request_next: 1,
+            user,
             offer: offer.clone(),
             etag: new_etag(),
+            restarts: Allowance::new(RESTARTS_PER_S, RESTARTS_BURST, Instant::now()),
             attempt: Some(attempt),
             room: RoomId::from(as_known.room.as_str()),
             participant: participant.as_deref().map(ParticipantId::from),
             following: None,
-            stopped_at: Some(Instant::now()),
+            // Whatever the time that media may be gone: until it is there for the first time, it has some.
+            stopped_at: Some(Instant::now() + CONNECT_WITHIN.saturating_sub(resume)),
             resume,
             is_over: false,
         };
@@ -227,12 +248,8 @@ impl Live {
     }
 
     /// The room says something. Returns what it was, if it is an answer to a request.
-    async fn heard(&mut self, message: Option<Arc<Outgoing>>) -> Option<ServerMessage> {
-        let Some(message) = message else {
-            self.come_back().await;
-            return None;
-        };
-        let text = match &*message {
+    fn heard(&mut self, message: &Outgoing) -> Option<ServerMessage> {
+        let text = match message {
             Outgoing::Media(flows) => {
                 self.stopped_at = if *flows { None } else { Some(Instant::now()) };
                 if let Some(attempt) = self.attempt.take_if(|_| *flows) {
@@ -273,7 +290,10 @@ impl Live {
     }
 
     async fn told(&mut self, message: Option<Arc<Outgoing>>) {
-        if let Some(ServerMessage::Error(error)) = self.heard(message).await {
+        let Some(message) = message else {
+            return self.come_back().await;
+        };
+        if let Some(ServerMessage::Error(error)) = self.heard(&message) {
             debug!(session = %self.attached.session, %error.message, "of a session over HTTP");
         }
     }
@@ -298,12 +318,22 @@ impl Live {
 
     /// Sends a request, and waits for what is answered.
     async fn carry_out(&mut self, request: Request) -> Result<ServerMessage, Problem> {
+        timeout(ANSWER_WITHIN, self.try_carry_out(request)).await.unwrap_or_else(|_| {
+            Err(Problem::unavailable(ErrorCode::Overloaded, "the room did not answer in time"))
+        })
+    }
+
+    async fn try_carry_out(&mut self, request: Request) -> Result<ServerMessage, Problem> {
         self.request_next += 1;
         let own = self.request_next;
         self.request(request).await;
         while !self.is_over {
-            let message = self.messages.recv().await;
-            match self.heard(message).await {
+            let Some(message) = self.messages.recv().await else {
+                // The answer may have been among what was said to nobody.
+                self.come_back().await;
+                return Err(Problem::unavailable(ErrorCode::Overloaded, "too much happened in the room"));
+            };
+            match self.heard(&message) {
                 Some(ServerMessage::Error(error)) if error.re == Some(own) => return Err(error.into()),
                 Some(reply) if answers(&reply, own) => return Ok(reply),
                 _ => {}
@@ -372,6 +402,9 @@ impl Live {
             return Err(Problem::unprocessable(
                 "a restart of ICE takes a new user fragment (RFC 8839, section 4.4.1.1.1)",
             ));
+        }
+        if !self.restarts.take(Instant::now()) {
+            return Err(Problem::too_many("restarts of ICE: one a second"));
         }
         let offer = self.offer.restarted(ufrag, pwd);
         let answer = self.negotiate(&offer).await?;

@@ -83,11 +83,18 @@ async fn offers_cut_short_or_garbled_end_nothing_but_themselves() -> anyhow::Res
     let cut = (0..40).map(|n| good[..good.len() * n / 40].to_owned());
     let garbled =
         (0..12).map(|n| good.replace(['a', 'm', '=', ':', '1', '\r'][n % 6], ["", "\u{FFFD}"][n / 6]));
-    for offer in cut.chain(garbled) {
+    let mut session = begun.session()?;
+    let unknown = good.replace("opus/48000/2", "L16/48000/2");
+    for offer in cut.chain(garbled).chain([unknown]) {
         let ask = Ask::new("POST", format!("/whip/{ROOM}")).token(&token).sdp(&offer);
-        let status = ask.send(&server).await?.status;
-        assert!([400, 422].contains(&status) || status == 201, "{status}: {offer}");
+        let reply = ask.send(&server).await?;
+        assert!([201, 400, 422].contains(&reply.status), "{reply:?}: {offer}");
+        if reply.status == 201 {
+            session = reply.session()?;
+        }
+        // Who is refused had a session before, and has it still.
+        let look = Ask::new("GET", &session).token(&token).send(&server).await?;
+        assert_eq!(look.status, 204, "{look:?} after {offer}");
     }
-    assert!(begun.session().is_ok());
     server.assert_serves().await
 }

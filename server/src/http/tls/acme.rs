@@ -1,5 +1,7 @@
 //! A certificate by ACME (RFC 8555): asked for, proven on the port itself (RFC 8737), kept on disk, renewed in time.
 
+use std::fs::DirBuilder;
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::sync::Arc;
 
 use anyhow::Context;
@@ -20,7 +22,12 @@ use crate::config::TlsConfig;
 pub(super) fn keep(config: &TlsConfig) -> anyhow::Result<(Arc<dyn ResolvesServerCert>, Arc<ServerConfig>)> {
     let cache =
         config.acme_cache.clone().context("tls.acme_cache is set, or the configuration isn't valid")?;
-    std::fs::create_dir_all(&cache).with_context(|| format!("tls.acme_cache {}", cache.display()))?;
+    // Keys will be in it.
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(&cache);
+    made.with_context(|| format!("tls.acme_cache {}", cache.display()))?;
+    if std::fs::metadata(&cache).is_ok_and(|it| it.permissions().mode() & 0o077 != 0) {
+        warn!(cache = %cache.display(), "the keys of certificates are kept where others can read them: chmod 700");
+    }
     let asked = match &config.acme_authority {
         None => AcmeConfig::new_with_provider(&config.acme, provider()),
         Some(file) => {

@@ -7,6 +7,7 @@ use tercet_protocol::AudioOrigin;
 
 use super::Plane;
 use crate::media::crossing::{Crossing, HeardPacket, News, Passed};
+use crate::media::meter::Meter;
 use crate::media::trace::What;
 use crate::media::{WorkerEvent, WorkerId};
 
@@ -19,8 +20,9 @@ impl Plane {
         track.arrived_at = Some(now);
         let meter = &mut track.meter;
         let is_measured = endpoint.is_over_http;
-        let measure =
-            |rtp: &IncomingRtp| is_measured.then(|| meter.get_or_insert_default().level(rtp)).flatten();
+        let measure = |rtp: &IncomingRtp| {
+            is_measured.then(|| meter.get_or_insert_with(|| Meter::new(now)).level(now, rtp)).flatten()
+        };
         let packet = match track.ingest.handle_measured(now, rtp, measure) {
             Ok(packet) => packet,
             Err(dropped) => {

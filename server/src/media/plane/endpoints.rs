@@ -70,6 +70,8 @@ impl Plane {
                 red: open.red,
             },
             is_over_http: open.is_over_http,
+            is_reachable: false,
+            arrived_at: None,
             mix_of: open.is_over_http.then(|| open.audio.clone()),
             address_allowance: Allowance::new(ADDRESS_RATE_PER_S, ADDRESS_BURST, now),
             data_refused_at: None,
@@ -169,9 +171,10 @@ impl Plane {
     }
 
     pub(super) fn set_reachable(&mut self, now: Instant, id: EndpointId, reachable: bool) {
-        if let Some(endpoint) = self.endpoints.get(&id)
+        if let Some(endpoint) = self.endpoints.get_mut(&id)
             && let Some(local) = self.rooms.get_mut(&endpoint.room)
         {
+            endpoint.is_reachable = reachable;
             for origin in AudioOrigin::ALL {
                 local.shards[origin].set_reachable(id, reachable);
             }
@@ -312,6 +315,7 @@ impl Plane {
 
     pub(super) fn drop_peer(&mut self, now: Instant, id: EndpointId) {
         self.set_reachable(now, id, false);
+        self.unchecked.remove(&id);
         self.demux.remove(id);
         self.timers.remove(id);
         if let Some(endpoint) = self.endpoints.get_mut(&id) {

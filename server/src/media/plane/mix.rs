@@ -33,8 +33,6 @@ const CATCH_UP_MAX: Duration = Duration::from_millis(100);
 #[derive(Default)]
 pub(super) struct Mixes {
     rooms: FxHashMap<RoomId, Mix>,
-    /// When the next packets are due; `None` while nobody hears any.
-    due: Option<Instant>,
 }
 
 /// That of a room.
@@ -42,12 +40,16 @@ struct Mix {
     sum: PhoneRoom,
     listeners: Vec<(EndpointId, Slot)>,
     ticks: u64,
+    /// When the next packet is due. Rooms are out of step, so that their mixing is no burst of work.
+    due: Instant,
+    /// The latest packet, and how many listeners have had it.
+    latest: Option<(AudioPacket, usize)>,
 }
 
 impl Mixes {
     /// When [`Plane::send_mixes`] has something to do.
     pub(super) fn due(&self) -> Option<Instant> {
-        self.due
+        self.rooms.values().map(|mix| if mix.is_sending() { mix.due - TICK } else { mix.due }).min()
     }
 
     /// Something is news in a room: for its mix too, where there is one.
@@ -58,23 +60,34 @@ impl Mixes {
         origin: AudioOrigin,
         news: impl FnOnce() -> News,
     ) {
-        if let Some(mix) = self.rooms.get_mut(room) {
-            mix.sum.crossing(now, origin, news());
+        let Some(mix) = self.rooms.get_mut(room) else {
+            return;
+        };
+        if catch_unwind(AssertUnwindSafe(|| mix.sum.crossing(now, origin, news()))).is_err() {
+            warn!(%room, "mixing panicked: its players hear nothing more");
+            self.rooms.remove(room);
         }
     }
 }
 
 impl Mix {
     fn new(now: Instant, room: &RoomId, audio: RoomAudio) -> Mix {
-        Mix { sum: PhoneRoom::new(now, room.clone(), audio), listeners: Vec::new(), ticks: 0 }
+        let sum = PhoneRoom::new(now, room.clone(), audio);
+        Mix { sum, listeners: Vec::new(), ticks: 0, due: now + TICK, latest: None }
     }
 
-    /// What is heard in this tick.
-    fn tick(&mut self, now: Instant) -> AudioPacket {
+    /// Whether there are listeners who haven't had the latest packet.
+    fn is_sending(&self) -> bool {
+        self.latest.as_ref().is_some_and(|(_, sent)| *sent < self.listeners.len())
+    }
+
+    /// Makes what is heard in this tick the latest packet. Returns how many missed the one before.
+    fn tick(&mut self, now: Instant) -> usize {
+        self.due = if now.saturating_duration_since(self.due) > CATCH_UP_MAX { now } else { self.due } + TICK;
         self.ticks += 1;
         self.sum.handle_timeout(now);
         self.sum.mix(now);
-        AudioPacket {
+        let packet = AudioPacket {
             // Nobody's: no participant has this number.
             source: SourceId(0),
             epoch: StreamEpoch::default(),
@@ -85,7 +98,9 @@ impl Mix {
             level: Level::from_dbov(level_dbov(self.sum.shared())),
             voice: None,
             payload: Arc::from(&self.sum.shared_payload(Codec::Opus)[..]),
-        }
+        };
+        let former = self.latest.replace((packet, 0));
+        former.map_or(0, |(_, sent)| self.listeners.len().saturating_sub(sent))
     }
 }
 
@@ -110,7 +125,6 @@ impl Plane {
         if !mix.listeners.iter().any(|(listener, _)| *listener == id) {
             mix.listeners.push((id, random_slot()));
         }
-        self.mixes.due.get_or_insert(now + TICK);
         true
     }
 
@@ -125,37 +139,48 @@ impl Plane {
                 self.mixes.rooms.remove(&endpoint.room);
             }
         }
-        self.mixes.due = self.mixes.due.filter(|_| !self.mixes.rooms.is_empty());
     }
 
-    /// Each 20 ms: mixes what is heard in each room with such players, and sends it to them.
+    /// Each 20 ms: mixes what is heard in each room with such players, and sends it to them, as far as there are turns. Whoever has
+    /// had none by the next packet has missed one.
     pub(super) fn send_mixes(
         &mut self,
         now: Instant,
+        turns: &mut usize,
         datagram: &mut Vec<u8>,
         mut each: impl FnMut(Path, &[u8]),
     ) {
-        let Some(due) = self.mixes.due.filter(|due| *due <= now) else {
-            return;
-        };
-        let is_late = now.saturating_duration_since(due) > CATCH_UP_MAX;
-        self.mixes.due = Some(if is_late { now } else { due } + TICK);
         let (mut forwarded, mut panicked) = (0, Vec::new());
         self.mixes.rooms.retain(|room, mix| {
-            let Ok(packet) = catch_unwind(AssertUnwindSafe(|| mix.tick(now))) else {
-                warn!(%room, "mixing panicked: its players hear nothing more");
-                return false;
+            if mix.due <= now {
+                let waited = now.saturating_duration_since(mix.due);
+                let Ok(missed) = catch_unwind(AssertUnwindSafe(|| mix.tick(now))) else {
+                    warn!(%room, "mixing panicked: its players hear nothing more");
+                    return false;
+                };
+                (0..missed).for_each(|_| self.gauge.took_turn(TICK + waited, 1));
+            }
+            let since = mix.due - TICK;
+            let Some((packet, sent)) = &mut mix.latest else {
+                return true;
             };
-            for (id, slot) in &mut mix.listeners {
-                let peer = self.endpoints.get_mut(id).and_then(|endpoint| endpoint.peer.as_mut());
-                let Some((peer, rewritten)) = peer.zip(slot.rewrite(now, 0, &packet)) else {
+            for (id, slot) in mix.listeners.iter_mut().skip(*sent) {
+                if *turns == 0 {
+                    break;
+                }
+                (*turns, *sent) = (*turns - 1, *sent + 1);
+                let endpoint = self.endpoints.get_mut(id).filter(|endpoint| endpoint.is_reachable);
+                let peer = endpoint.and_then(|endpoint| endpoint.peer.as_mut());
+                let Some((peer, rewritten)) = peer.zip(slot.rewrite(now, 0, packet)) else {
                     continue;
                 };
-                let forward = Forward { slot: 0, rewritten, packet: &packet, at: now };
-                let forwards = std::iter::once(forward);
+                let forwards = std::iter::once(Forward { slot: 0, rewritten, packet, at: now });
                 let send = || peer.send(now, AudioOrigin::Microphone, forwards, datagram, &mut each);
                 match catch_unwind(AssertUnwindSafe(send)) {
-                    Ok(sent) => forwarded += sent as u64,
+                    Ok(sent) => {
+                        forwarded += sent as u64;
+                        self.gauge.took_turn(now.saturating_duration_since(since), 0);
+                    }
                     Err(_) => panicked.push(*id),
                 }
             }

@@ -58,8 +58,8 @@ impl Plane {
     /// packet costs it.
     pub(in crate::media) fn flush(&mut self, now: Instant, mut each: impl FnMut(Path, &[u8])) {
         let mut datagram = std::mem::take(&mut self.datagram);
-        self.send_mixes(now, &mut datagram, &mut each);
         let mut turns = TURNS_MAX;
+        self.send_mixes(now, &mut turns, &mut datagram, &mut each);
         while turns > 0
             && let Some(room) = self.rounds.next(now, self.gauge.gather())
         {

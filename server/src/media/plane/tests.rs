@@ -2,6 +2,7 @@
 
 mod hostile;
 mod lines;
+mod liveness;
 mod roaming;
 mod sending;
 mod video;
@@ -44,6 +45,8 @@ struct Client {
     keyframes_asked: usize,
     /// Whether its network is gone.
     cut: bool,
+    /// Whether it sends STUN.
+    checks: bool,
     heard: Vec<RtpPacket>,
     /// Sender reports that it got: of which line, and how many packets and octets they speak of.
     reports: Vec<(Mid, u32, u32)>,
@@ -112,8 +115,17 @@ impl World {
         self.join_with_video((sends, receives), (0, 0))
     }
 
+    /// An encoder, or a player.
+    fn join_over_http(&mut self, sends: usize, receives: usize) -> usize {
+        self.join_as(true, (sends, receives), (0, 0))
+    }
+
     /// The same, with as many lines for video besides.
     fn join_with_video(&mut self, audio: (usize, usize), video: (usize, usize)) -> usize {
+        self.join_as(false, audio, video)
+    }
+
+    fn join_as(&mut self, is_over_http: bool, audio: (usize, usize), video: (usize, usize)) -> usize {
         let index = self.clients.len();
         let address = SocketAddr::from(([10, 0, 1, index as u8 + 1], 4000));
         let mut extensions = ExtensionMap::empty();
@@ -138,7 +150,7 @@ impl World {
             gates: ByOrigin::each(|_| Gate::Open),
             red: false,
             video_slots_max: 4,
-            is_over_http: false,
+            is_over_http,
         };
         self.plane.command(self.now, WorkerCommand::Open(open));
         self.clients.push(Client {
@@ -152,6 +164,7 @@ impl World {
             connected: false,
             keyframes_asked: 0,
             cut: false,
+            checks: true,
             heard: Vec::new(),
             reports: Vec::new(),
             outgoing: Vec::new(),
@@ -206,7 +219,9 @@ impl World {
         for client in &mut self.clients {
             client.rtc.handle_input(Input::Timeout(self.now)).expect("time may pass");
             client.drain();
-            for datagram in client.outgoing.drain(..).filter(|_| !client.cut) {
+            let (cut, checks) = (client.cut, client.checks);
+            let leaves = |datagram: &Vec<u8>| !cut && (checks || datagram[0] > 3);
+            for datagram in client.outgoing.drain(..).filter(leaves) {
                 self.plane.datagram(self.now, client.address, server(), &datagram);
             }
         }

@@ -27,6 +27,9 @@ const SILENT_MAX: Duration = Duration::from_secs(30);
 /// How much of one connection is read before another has its turn.
 const READ_BYTES_A_TURN: usize = 64 * 1024;
 
+/// Nothing that is sent is shorter: RTCP has 8 octets of header at least (RFC 3550, section 6.4.2).
+const FRAME_BYTES_MIN: usize = 8;
+
 /// A connection that a worker serves.
 pub(super) struct Connection {
     pub(super) stream: TcpStream,
@@ -83,6 +86,7 @@ impl Connection {
         loop {
             loop {
                 match self.framing.decode(&mut self.incoming) {
+                    Ok(Some(frame)) if frame.len() < FRAME_BYTES_MIN => return Turn::Ended,
                     Ok(Some(frame)) => {
                         self.heard_at = now;
                         if !each(self.path, &frame) {

@@ -15,6 +15,7 @@ use super::connection::{Connection, Turn};
 use crate::media::fanout::Path;
 use crate::media::plane::Plane;
 use crate::media::socket::Sent;
+use crate::media::worker::READING_MAX;
 
 /// Tokens of the poll from here on are connections; sockets come before, and the doorbell is the last there is.
 pub(crate) const FIRST_TOKEN: usize = 1 << 16;
@@ -34,6 +35,8 @@ pub(crate) struct Connections {
     readable: Vec<usize>,
     /// Those that were given something to send.
     unsent: Vec<usize>,
+    /// Which was read last.
+    read_last: usize,
     swept_at: Instant,
     buffer: Vec<u8>,
 }
@@ -47,6 +50,7 @@ impl Connections {
             next_token: FIRST_TOKEN,
             readable: Vec::new(),
             unsent: Vec::new(),
+            read_last: 0,
             swept_at: now,
             buffer: vec![0; BUFFER_BYTES],
         }
@@ -74,9 +78,18 @@ impl Connections {
         let mut readable = std::mem::take(&mut self.readable);
         readable.sort_unstable();
         readable.dedup();
-        for token in readable {
+        // Each has its turn, those that are left here in the next one.
+        let next = readable.partition_point(|&token| token <= self.read_last);
+        readable.rotate_left(next);
+        let began = Instant::now();
+        let mut readable = readable.into_iter();
+        while began.elapsed() <= READING_MAX
+            && let Some(token) = readable.next()
+        {
+            self.read_last = token;
             self.read(now, plane, token);
         }
+        self.readable.extend(readable);
         if now >= self.swept_at + SWEEP_INTERVAL {
             self.swept_at = now;
             self.sweep(now, plane);
