@@ -25,7 +25,7 @@ use super::fanout::{Fanout, Outgoing, Path};
 use super::lines::{Lines, Negotiated, Way};
 use super::sdp;
 use super::stream::Numbers;
-use super::video::VideoLines;
+use super::video::{VideoLines, Written};
 
 /// More m-lines than a session of eight slots, a screen and sixteen video slots has reason for.
 const MEDIA_LINES_MAX: usize = 40;
@@ -283,15 +283,18 @@ impl Peer {
         self.video.are_of_use()
     }
 
-    /// Sends a packet in a video slot, once time has passed and the peer was drained. Returns whether the client takes it.
+    /// Sends a packet in a video slot, once time has passed and the peer was drained.
     pub(crate) fn write_video(
         &mut self,
         now: Instant,
         slot: usize,
         rewritten: Rewritten,
         packet: &VideoPacket,
-    ) -> bool {
-        self.established && self.video.write(&mut self.rtc, now, slot, rewritten, packet)
+    ) -> Written {
+        if !self.established {
+            return Written::Nowhere;
+        }
+        self.video.write(&mut self.rtc, now, slot, rewritten, packet)
     }
 
     /// Asks the client for a keyframe of its camera, once time has passed and the peer was drained.

@@ -31,6 +31,17 @@ const SEQUENCE_PARAMETER_SET: u8 = 7;
 /// RFC 9628, section 4.2: the packet begins a frame of a layer.
 const VP9_BEGINS_FRAME: u8 = 1 << 3;
 
+/// What became of a packet for a slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Written {
+    /// str0m has it.
+    Sent,
+    /// The client doesn't take its format.
+    Unsupported,
+    /// There is no way to the client: its line is stopped, or its connection isn't up.
+    Nowhere,
+}
+
 /// The video m-lines of a connection.
 pub(super) struct VideoLines {
     camera: Option<Mid>,
@@ -93,17 +104,7 @@ impl VideoLines {
         self.slots.iter().position(|line| line.mid == mid)
     }
 
-    /// What a packet is to be sent as, in a slot: the line, and the client's number for the format. `None` where the client
-    /// doesn't take it.
-    fn destination(&self, slot: usize, format: VideoFormat) -> Option<(Mid, Pt)> {
-        let line = self.slots.get(slot).filter(|line| line.active)?;
-        let fits = line.formats.iter().filter_map(|(pt, other)| Some((format.fit(*other)?, *pt)));
-        // Of two that fit as well, the client's first.
-        let best = fits.reduce(|best, other| if other.0 > best.0 { other } else { best });
-        Some((line.mid, best?.1))
-    }
-
-    /// Gives str0m a packet to send. Returns whether the client takes its format.
+    /// Gives str0m a packet to send.
     pub(super) fn write(
         &self,
         rtc: &mut Rtc,
@@ -111,18 +112,20 @@ impl VideoLines {
         slot: usize,
         rewritten: Rewritten,
         packet: &VideoPacket,
-    ) -> bool {
-        let Some((mid, pt)) = self.destination(slot, packet.format) else {
-            return false;
-        };
+    ) -> Written {
         let mut api = rtc.direct_api();
-        let Some(stream) = api.stream_tx_by_mid(mid, None) else {
-            return false;
+        let line = self.slots.get(slot).filter(|line| line.active);
+        let Some((line, stream)) = line.and_then(|line| Some((line, api.stream_tx_by_mid(line.mid, None)?)))
+        else {
+            return Written::Nowhere;
+        };
+        let Some(pt) = line.number_of(packet.format) else {
+            return Written::Unsupported;
         };
         let Rewritten { seq, timestamp, marker } = rewritten;
         let write = RtpWrite::new(pt, seq.into(), timestamp, now, packet.payload.clone());
         stream.write_rtp(write.marker(marker).nackable(true).csrc(&[packet.source.0]));
-        true
+        Written::Sent
     }
 
     /// Asks the client for a keyframe.
@@ -150,6 +153,16 @@ impl VideoLines {
             begins_keyframe: begins_keyframe(format.codec, &packet.payload),
             payload: packet.payload.clone(),
         })
+    }
+}
+
+impl VideoLine {
+    /// The client's number for a format; `None` where it doesn't take it.
+    fn number_of(&self, format: VideoFormat) -> Option<Pt> {
+        let fits = self.formats.iter().filter_map(|(pt, other)| Some((format.fit(*other)?, *pt)));
+        // Of two that fit as well, the client's first.
+        let best = fits.reduce(|best, other| if other.0 > best.0 { other } else { best });
+        Some(best?.1)
     }
 }
 

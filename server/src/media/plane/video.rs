@@ -10,6 +10,7 @@ use tercet_protocol::TrackOrigin;
 use super::Plane;
 use super::endpoints::random_video_slot;
 use crate::media::crossing::{VideoCrossing, VideoNews};
+use crate::media::video::Written;
 use crate::media::{WorkerEvent, WorkerId};
 
 /// A camera of which nothing comes for so long is off, whether its client says so or not.
@@ -95,12 +96,12 @@ impl Plane {
         local.video.forward(now, packet, |id, slot, rewritten| shown.push((id, slot, rewritten)));
         for (id, slot, rewritten) in shown.drain(..) {
             match self.with_peer(now, id, |peer| Ok(peer.write_video(now, slot, rewritten, packet))) {
-                Some(true) => {
+                Some(Written::Sent) => {
                     self.metrics.video_forwarded.increment(1);
                     self.speak_soon(now, id);
                 }
-                Some(false) => self.metrics.video_unsupported.increment(1),
-                None => {}
+                Some(Written::Unsupported) => self.metrics.video_unsupported.increment(1),
+                Some(Written::Nowhere) | None => {}
             }
         }
         self.shown = shown;
