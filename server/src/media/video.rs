@@ -14,6 +14,7 @@ use str0m::rtp::{RtpPacket, RtpWrite};
 use tercet_core::{IncomingVideo, Rewritten, VideoCodec, VideoFormat, VideoPacket};
 
 use super::lines::{Seated, Way, join};
+use super::stream::JUMP_MAX;
 
 /// Formats that a line can be sent in: more than browsers name.
 const FORMATS_MAX: usize = 24;
@@ -38,7 +39,7 @@ pub(crate) enum Written {
     Sent,
     /// The client doesn't take its format.
     Unsupported,
-    /// There is no way to the client: its line is stopped, or its connection isn't up.
+    /// There is no way to the client: its line is stopped, or its connection isn't up; or the packet is from before that.
     Nowhere,
 }
 
@@ -54,6 +55,22 @@ struct VideoLine {
     mid: Mid,
     active: bool,
     formats: Formats,
+    numbers: LineNumbers,
+}
+
+/// By how much the numbers of packets in a slot are ahead of those on its line.
+///
+/// Those in the slot go on while nothing is sent, because the line is stopped or the client doesn't take the format, and when
+/// another line takes the place of one that ended. A receiver would lose the roll-over counter (RFC 3711, section 3.3.1): on the
+/// line, only what is sent has a number.
+#[derive(Debug, Default)]
+struct LineNumbers {
+    ahead: u64,
+    /// What came before this one in the slot has no number here: another may have it.
+    first: u64,
+    /// The newest number that was sent.
+    newest: Option<u64>,
+    is_interrupted: bool,
 }
 
 type Formats = ArrayVec<(Pt, VideoFormat), FORMATS_MAX>;
@@ -106,23 +123,29 @@ impl VideoLines {
 
     /// Gives str0m a packet to send.
     pub(super) fn write(
-        &self,
+        &mut self,
         rtc: &mut Rtc,
         now: Instant,
         slot: usize,
         rewritten: Rewritten,
         packet: &VideoPacket,
     ) -> Written {
-        let mut api = rtc.direct_api();
-        let line = self.slots.get(slot).filter(|line| line.active);
-        let Some((line, stream)) = line.and_then(|line| Some((line, api.stream_tx_by_mid(line.mid, None)?)))
-        else {
+        let Some(line) = self.slots.get_mut(slot) else {
             return Written::Nowhere;
         };
-        let Some(pt) = line.number_of(packet.format) else {
+        let mut api = rtc.direct_api();
+        let Some(stream) = api.stream_tx_by_mid(line.mid, None).filter(|_| line.active) else {
+            line.numbers.interrupt();
+            return Written::Nowhere;
+        };
+        let Some(pt) = line.payload_type_of(packet.format) else {
+            line.numbers.interrupt();
             return Written::Unsupported;
         };
         let Rewritten { seq, timestamp, marker } = rewritten;
+        let Some(seq) = line.numbers.take(seq) else {
+            return Written::Nowhere;
+        };
         let write = RtpWrite::new(pt, seq.into(), timestamp, now, packet.payload.clone());
         stream.write_rtp(write.marker(marker).nackable(true).csrc(&[packet.source.0]));
         Written::Sent
@@ -157,8 +180,8 @@ impl VideoLines {
 }
 
 impl VideoLine {
-    /// The client's number for a format; `None` where it doesn't take it.
-    fn number_of(&self, format: VideoFormat) -> Option<Pt> {
+    /// The client's payload type for a format; `None` where it doesn't take it.
+    fn payload_type_of(&self, format: VideoFormat) -> Option<Pt> {
         let fits = self.formats.iter().filter_map(|(pt, other)| Some((format.fit(*other)?, *pt)));
         // Of two that fit as well, the client's first.
         let best = fits.reduce(|best, other| if other.0 > best.0 { other } else { best });
@@ -166,11 +189,39 @@ impl VideoLine {
     }
 }
 
+impl LineNumbers {
+    /// The packet's number on the line, from that in the slot; `None` for one from before an interruption.
+    fn take(&mut self, seq: u64) -> Option<u64> {
+        match self.newest {
+            // The first one is far from the next roll-over.
+            None => (self.ahead, self.first) = (seq - seq % JUMP_MAX, seq),
+            Some(newest) if self.is_interrupted => {
+                self.ahead = seq.checked_sub(newest + 1).filter(|ahead| *ahead >= self.ahead)?;
+                self.first = seq;
+            }
+            Some(_) => {}
+        }
+        if seq < self.first {
+            return None;
+        }
+        self.is_interrupted = false;
+        let number = seq - self.ahead;
+        self.newest = self.newest.max(Some(number));
+        Some(number)
+    }
+
+    /// A packet was not sent.
+    fn interrupt(&mut self) {
+        self.is_interrupted = true;
+    }
+}
+
 impl Seated for VideoLine {
     type Line = NegotiatedVideo;
 
     fn new(line: &NegotiatedVideo) -> VideoLine {
-        VideoLine { mid: line.mid, active: true, formats: line.formats.clone() }
+        let (formats, numbers) = (line.formats.clone(), LineNumbers::default());
+        VideoLine { mid: line.mid, active: true, formats, numbers }
     }
 
     fn mid(&self) -> Mid {
@@ -228,5 +279,23 @@ fn begins_keyframe(codec: VideoCodec, payload: &[u8]) -> bool {
             detect_h264_nalu(payload, SEQUENCE_PARAMETER_SET) || detect_h264_keyframe(payload)
         }
         VideoCodec::Av1 => detect_av1_keyframe(payload),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_sent_takes_no_number_of_the_line() {
+        let mut numbers = LineNumbers::default();
+        let first = numbers.take(7 << 16 | 500).expect("nothing was sent yet");
+        assert_eq!((first, numbers.take((7 << 16) + 503)), (500, Some(503)));
+        assert_eq!(numbers.take((7 << 16) + 502), Some(502), "it came late");
+        numbers.interrupt();
+        assert_eq!(numbers.take((7 << 16) + 501), None, "from before");
+        assert_eq!(numbers.take(9 << 16), Some(504));
+        assert_eq!((numbers.take((9 << 16) - 1), numbers.take((7 << 16) + 504)), (None, None));
+        assert_eq!(numbers.take((9 << 16) + 2), Some(506));
     }
 }

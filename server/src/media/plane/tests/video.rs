@@ -1,5 +1,7 @@
 //! Cameras and those who watch them, in virtual time.
 
+use tercet_core::{StreamEpoch, VideoCodec, VideoFormat, VideoPacket};
+
 use super::*;
 use crate::media::crossing::{Passed, VideoCrossing, VideoNews, crossing};
 
@@ -40,6 +42,26 @@ impl World {
         let endpoint = self.clients[client].endpoint;
         let sources = cameras.iter().map(|&camera| Some(camera_of(camera))).collect();
         self.plane.command(self.now, WorkerCommand::Watch { endpoint, sources });
+    }
+
+    /// Packets of a camera of another worker, the first of them beginning a keyframe.
+    fn cross(&mut self, source: SourceId, codec: VideoCodec, packets: std::ops::Range<u64>) {
+        for seq in packets.clone() {
+            let packet = VideoPacket {
+                source,
+                epoch: StreamEpoch(0),
+                seq,
+                timestamp: seq as u32 * 3_000,
+                marker: true,
+                format: VideoFormat { codec, profile: 0, mode: 0 },
+                begins_keyframe: seq == packets.start,
+                payload: vec![0x10, 0, source.0 as u8, seq as u8].into(),
+            };
+            let news = VideoNews::Packet(Box::new(packet));
+            self.plane.video_crossing(self.now, VideoCrossing { room: RoomId::from("r"), news });
+        }
+        self.step(1);
+        self.step(1);
     }
 
     /// Whose frames a client has seen since, and their numbers.
@@ -197,4 +219,26 @@ fn what_other_workers_clients_watch_crosses_and_nothing_else() {
         matches!(news, VideoNews::KeyframeWanted(source) if source == elsewhere)
     });
     assert!(wants);
+}
+
+#[test]
+fn numbers_stand_still_while_a_viewer_is_sent_nothing() {
+    let mut world = World::new();
+    let viewer = world.join_with_video((1, 0), (0, 1));
+    let endpoint = world.clients[viewer].endpoint;
+    let (vp8, vp9) = ((SourceId(7), VideoCodec::Vp8), (SourceId(9), VideoCodec::Vp9));
+    let watch = |world: &mut World, source| {
+        let sources = vec![Some(source)];
+        world.plane.command(world.now, WorkerCommand::Watch { endpoint, sources });
+    };
+    watch(&mut world, vp8.0);
+    world.cross(vp8.0, vp8.1, 0..3);
+    watch(&mut world, vp9.0);
+    // A receiver that misses so many can't tell the roll-over counter any more.
+    world.cross(vp9.0, vp9.1, 0..40_000);
+    watch(&mut world, vp8.0);
+    world.cross(vp8.0, vp8.1, 10..13);
+    let numbers: Vec<u64> = world.clients[viewer].heard.iter().map(|packet| *packet.seq_no).collect();
+    assert!(numbers.windows(2).all(|pair| pair[1] == pair[0] + 1), "{numbers:?}");
+    assert_eq!(world.seen(viewer), [0, 1, 2, 10, 11, 12].map(|frame| (7, frame)));
 }
