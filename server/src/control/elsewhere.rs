@@ -311,6 +311,7 @@ impl Control {
             }
             RoomMessage::Watched(sources) => {
                 live.elsewhere.watched_by.insert(from, sources.into_iter().map(SourceId).collect());
+                live.cameras.watched_elsewhere();
                 self.show_cameras(now, room);
             }
         }

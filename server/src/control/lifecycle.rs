@@ -272,6 +272,7 @@ impl Control {
             return;
         };
         live.wanted_changed |= live.viewers.remove(&id);
+        live.cameras.rewatch(session.worker, &session.video_told, &[]);
         let is_here = live.room.participant(&session.participant).is_some_and(|it| it.node.is_none());
         let was_listed = is_here && live.room.is_listed(&session.participant);
         let camera = live.room.participant(&session.participant).map(|it| it.tracks.camera.source);
@@ -283,6 +284,7 @@ impl Control {
             if let Some(camera) = camera.filter(|_| is_here) {
                 self.camera_changed(now, &session.room, camera, false);
             }
+            self.show_cameras(now, &session.room);
             if worker_is_gone {
                 self.tell_room_workers(&session.room);
             }

@@ -5,13 +5,14 @@ use std::time::{Duration, Instant};
 
 use rustc_hash::{FxHashMap, FxHashSet};
 use selector::{Level, SourceId};
-use tercet_core::{Focus, Participant, ParticipantId, Publication, Room, SessionId};
+use tercet_core::{Participant, ParticipantId, Publication, Room, SessionId};
 use tercet_protocol::{ByOrigin, SpeakerLevel, TrackKind, TrackOrigin, WireParticipant, WireSlot, WireTrack};
 
 use super::RoomSummary;
 use super::elsewhere::Elsewhere;
 use super::roster::Attendance;
 use super::session::Session;
+use super::video::Cameras;
 use crate::media::{Selection, TraceSender, WorkerId};
 
 /// Up to this size a room's levels are told ten times a second, beyond it twice.
@@ -38,10 +39,7 @@ pub(super) struct LiveRoom {
     /// Whether the workers have yet to be told whom these want to hear.
     pub(super) wanted_changed: bool,
     pub(super) wanted_told_at: Option<Instant>,
-    /// Whose cameras are looked at.
-    pub(super) focus: Focus,
-    /// Which cameras of each worker are watched by clients of which others, as the workers were told.
-    pub(super) watched_by: BTreeMap<WorkerId, FxHashMap<SourceId, Vec<WorkerId>>>,
+    pub(super) cameras: Cameras,
     /// Those who look at the levels of the room.
     pub(super) traces: Vec<TraceSender>,
     /// The room on other nodes.
@@ -69,8 +67,7 @@ impl LiveRoom {
             viewers: FxHashSet::default(),
             wanted_changed: false,
             wanted_told_at: None,
-            focus: Focus::default(),
-            watched_by: BTreeMap::new(),
+            cameras: Cameras::default(),
             traces: Vec::new(),
             elsewhere: Elsewhere::default(),
         }

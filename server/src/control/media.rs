@@ -191,8 +191,8 @@ impl Control {
         }
         let loudest = live.loudest_camera(&selection);
         let levels = live.select(now, selection);
-        if live.focus.hear(now, loudest) {
-            self.show_cameras(now, &room);
+        if live.cameras.focus.hear(now, loudest) {
+            self.cameras_changed(now, &room);
         }
         self.tell_wanted(now, &room);
         self.tell_slots(now, &room, worker);
