@@ -227,6 +227,11 @@ impl Control {
             }
         }
         self.tell_room_workers(room);
+        // Whoever is there no more watches nobody, and was told what it knows no more.
+        if let Some(live) = self.rooms.get_mut(room) {
+            live.cameras.watched_elsewhere();
+            self.show_cameras(now, room);
+        }
     }
 
     fn told(&mut self, now: Instant, from: NodeId, room: &RoomId, message: RoomMessage) {
@@ -447,8 +452,8 @@ impl Control {
         let former = std::mem::replace(&mut live.elsewhere.watched_told, watched.clone());
         let nodes: BTreeSet<NodeId> = former.keys().chain(watched.keys()).copied().collect();
         for node in nodes.into_iter().filter(|node| former.get(node) != watched.get(node)) {
-            let sources = watched.get(&node).into_iter().flatten().map(|source| source.0).collect();
-            self.tell_node(node, room, RoomMessage::Watched(sources));
+            let sources = watched.get(&node).cloned().unwrap_or_default();
+            self.tell_node(node, room, RoomMessage::Watched(crate::cluster::wire_sources(sources)));
         }
     }
 }

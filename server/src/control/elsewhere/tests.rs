@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
-use tercet_core::{NodeId, RoomId};
+use tercet_core::{EndpointId, NodeId, RoomId};
 use tercet_protocol::{
     ClientMessage, LeaveReason, Request, Role, ServerMessage, TrackOrigin, WireParticipant,
 };
@@ -19,7 +19,7 @@ use crate::cluster::{ClusterCommand, ClusterEvent, RoomMessage};
 use crate::config::Config;
 use crate::control::tests::join;
 use crate::control::{Attached, Control, ControlInput, Outgoing};
-use crate::media::WorkerId;
+use crate::media::{Answer, WorkerEvent, WorkerId};
 
 const ROOM: &str = "hall";
 
@@ -234,9 +234,47 @@ impl Nodes {
                 control.expire(self.now);
                 control.tell_attendance(self.now);
                 control.tell_cluster();
+                control.show_waiting_cameras(self.now);
             }
             self.settle(index);
         }
+    }
+
+    /// A client's worker says something of it.
+    fn report(&mut self, client: usize, event: impl FnOnce(EndpointId) -> WorkerEvent) {
+        let Client { at, attached, .. } = self.clients[client];
+        if let Some(control) = &mut self.controls[at] {
+            control.worker_event(self.now, event(attached.endpoint));
+        }
+        self.settle(at);
+    }
+
+    fn films(&mut self, client: usize) {
+        let origin = TrackOrigin::Camera;
+        self.report(client, |endpoint| WorkerEvent::PublishingStarted { endpoint, origin });
+    }
+
+    /// A client has a video slot.
+    fn views(&mut self, client: usize) {
+        let (slot_mids, video_mids) = (Vec::new(), vec!["v".to_owned()]);
+        let answer = Answer { sdp: String::new(), slot_mids, screen_mid: None, video_mids };
+        self.report(client, |endpoint| WorkerEvent::OfferAnswered {
+            endpoint,
+            request: None,
+            result: Ok(answer),
+        });
+    }
+
+    /// How many cameras of a node are watched on others, as it knows.
+    fn watched_of(&self, index: usize) -> usize {
+        let live = self.controls[index].as_ref().map(|control| &control.rooms[&RoomId::from(ROOM)]);
+        live.map_or(0, |live| live.watched_by_nodes().len())
+    }
+
+    /// All that is under way arrives.
+    fn arrive(&mut self) {
+        let mut rng = SmallRng::seed_from_u64(0);
+        while self.deliver(&mut rng) {}
     }
 
     /// Clients read what they were told.
@@ -387,5 +425,28 @@ fn whatever_happens_nodes_and_clients_come_to_see_what_is_so() {
         }
         while nodes.deliver(&mut rng) {}
         nodes.check(&format!("seed {seed}"));
+    }
+}
+
+#[test]
+fn who_is_watched_on_another_node_is_so_after_a_cut() {
+    let mut nodes = Nodes::new(2);
+    nodes.join(0, 0, Role::Speaker);
+    nodes.join(1, 1, Role::Listener);
+    nodes.views(1);
+    nodes.films(0);
+    nodes.arrive();
+    nodes.pass(Duration::from_millis(100));
+    nodes.arrive();
+    assert_eq!(nodes.watched_of(0), 1);
+    for cut in [Duration::from_secs(3), Duration::from_secs(30)] {
+        nodes.part(0, 1);
+        nodes.pass(cut);
+        assert_eq!(nodes.watched_of(0), 0);
+        nodes.meet(0, 1);
+        nodes.arrive();
+        nodes.pass(Duration::from_millis(100));
+        nodes.arrive();
+        assert_eq!(nodes.watched_of(0), 1, "after {cut:?}");
     }
 }
