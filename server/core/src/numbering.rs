@@ -71,6 +71,11 @@ impl Numbering {
         self.epoch
     }
 
+    /// Whether nothing newer was placed than the packet of this number.
+    pub(crate) fn is_newest(&self, seq: u64) -> bool {
+        self.newest.is_some_and(|newest| newest.seq == seq)
+    }
+
     /// Starts a new numbering.
     pub(crate) fn restart(&mut self) {
         self.newest = None;

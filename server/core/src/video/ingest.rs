@@ -82,10 +82,42 @@ impl VideoIngest {
         if rtp.payload.len() > PAYLOAD_BYTES_MAX {
             return Err(Dropped::Oversized);
         }
-        let IncomingVideo { ssrc, seq, timestamp, marker, format, begins_keyframe, payload } = rtp;
-        let numbers = RtpNumbers { ssrc, seq, timestamp, is_padding: payload.is_empty() };
+        let is_padding = rtp.payload.is_empty();
+        let numbers = RtpNumbers { ssrc: rtp.ssrc, seq: rtp.seq, timestamp: rtp.timestamp, is_padding };
         let seq = self.numbering.place(now, numbers)?;
+        // Whoever began with one that comes late would lack those that follow it: they passed before.
+        let begins_keyframe = rtp.begins_keyframe && self.numbering.is_newest(rtp.seq);
+        let IncomingVideo { timestamp, marker, format, payload, .. } = rtp;
         let (source, epoch) = (self.source, self.numbering.epoch());
         Ok(VideoPacket { source, epoch, seq, timestamp, marker, format, begins_keyframe, payload })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::VideoCodec;
+    use super::*;
+
+    fn rtp(seq: u64, begins_keyframe: bool) -> IncomingVideo {
+        IncomingVideo {
+            ssrc: 1,
+            seq,
+            timestamp: 0,
+            marker: false,
+            format: VideoFormat { codec: VideoCodec::Vp8, profile: 0, mode: 0 },
+            begins_keyframe,
+            payload: [1].into(),
+        }
+    }
+
+    #[test]
+    fn nobody_begins_with_a_packet_that_comes_after_those_that_follow_it() {
+        let now = Instant::now();
+        let mut ingest = VideoIngest::new(SourceId(1), Gate::Open, now);
+        let mut begins = |seq, begins| ingest.handle(now, rtp(seq, begins)).map(|it| it.begins_keyframe);
+        assert_eq!(begins(10, true), Ok(true));
+        assert_eq!((begins(13, false), begins(14, false)), (Ok(false), Ok(false)));
+        assert_eq!(begins(12, true), Ok(false), "sent again");
+        assert_eq!(begins(15, true), Ok(true));
     }
 }
