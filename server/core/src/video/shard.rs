@@ -64,9 +64,11 @@ impl VideoShard {
         if std::mem::replace(&mut viewer.reachable, reachable) == reachable {
             return Vec::new();
         }
-        viewer.slots.iter_mut().for_each(VideoSlot::interrupt);
-        let wanted = viewer.slots.iter().filter_map(VideoSlot::wanted);
-        if reachable { wanted.collect() } else { Vec::new() }
+        // What they showed they show no more: nobody is listed for that.
+        self.unlist(id);
+        self.viewers.get_mut(&id).into_iter().flat_map(|it| &mut it.slots).for_each(VideoSlot::interrupt);
+        let needed = self.place(id);
+        if reachable { needed } else { Vec::new() }
     }
 
     /// A viewer is gone.
@@ -88,10 +90,15 @@ impl VideoShard {
 
     /// A source has ended, or is withheld.
     pub fn interrupt(&mut self, source: SourceId) {
-        for (id, slot) in self.watchers.get(&source).into_iter().flatten() {
-            let slot = self.viewers.get_mut(id).and_then(|viewer| viewer.slots.get_mut(*slot));
-            if let Some(slot) = slot.filter(|slot| slot.shown() == Some(source)) {
-                slot.interrupt();
+        let watchers = self.watchers.get(&source).into_iter().flatten().copied();
+        for (id, index) in watchers.collect::<Vec<_>>() {
+            let slot = self.viewers.get_mut(&id).and_then(|viewer| viewer.slots.get_mut(index));
+            let Some(slot) = slot.filter(|slot| slot.shown() == Some(source)) else {
+                continue;
+            };
+            slot.interrupt();
+            if slot.wanted() != Some(source) {
+                self.unlist_slot(source, id, index);
             }
         }
     }
@@ -235,5 +242,28 @@ mod tests {
         assert!(seen(&mut shard, &packet(7, 3, false)).is_empty());
         shard.interrupt(SourceId(7));
         assert_eq!(seen(&mut shard, &packet(7, 4, true)), [(1, 0)]);
+    }
+    #[test]
+    fn nobody_is_listed_for_what_a_slot_shows_no_more() {
+        let id = EndpointId(1);
+        let between_two = || {
+            let mut shard = VideoShard::default();
+            shard.set_slots(id, [VideoSlot::new(0, 0)]);
+            shard.set_reachable(id, true);
+            shard.watch(id, vec![source(7)]);
+            seen(&mut shard, &packet(7, 0, true));
+            shard.watch(id, vec![source(8)]);
+            assert!(shard.is_watched(SourceId(7)) && shard.is_watched(SourceId(8)));
+            shard
+        };
+        let mut left = between_two();
+        assert!(left.set_reachable(id, false).is_empty());
+        assert!(!left.is_watched(SourceId(7)) && left.is_watched(SourceId(8)));
+        assert_eq!(left.set_reachable(id, true), [SourceId(8)]);
+        let mut ended = between_two();
+        ended.interrupt(SourceId(7));
+        assert!(!ended.is_watched(SourceId(7)) && ended.is_watched(SourceId(8)));
+        ended.remove(id);
+        assert!(!ended.is_watched(SourceId(8)));
     }
 }
