@@ -103,14 +103,15 @@ impl VideoShard {
         }
     }
 
-    /// Hands a packet to each slot that shows its source: `each` gets the viewer, the slot, and the numbers there.
+    /// Hands a packet to each slot that shows its source: `each` gets the viewer, the slot, and the numbers there. Returns
+    /// whether a slot can't go on with the source without a keyframe.
     pub fn forward(
         &mut self,
         now: Instant,
         packet: &VideoPacket,
         mut each: impl FnMut(EndpointId, usize, Rewritten),
-    ) {
-        let mut switched = Vec::new();
+    ) -> bool {
+        let (mut switched, mut is_lost) = (Vec::new(), false);
         for &(id, index) in self.watchers.get(&packet.source).into_iter().flatten() {
             let viewer = self.viewers.get_mut(&id).filter(|viewer| viewer.reachable);
             let Some(slot) = viewer.and_then(|viewer| viewer.slots.get_mut(index)) else {
@@ -121,6 +122,7 @@ impl VideoShard {
                 each(id, index, rewritten);
             }
             if let Some(former) = former.filter(|former| slot.shown() != Some(*former)) {
+                is_lost |= slot.wanted() == Some(former);
                 switched.push((former, id, index));
             }
         }
@@ -130,6 +132,7 @@ impl VideoShard {
                 self.unlist_slot(former, id, index);
             }
         }
+        is_lost
     }
 
     /// Gives a viewer's slots what they are to show.
@@ -265,5 +268,16 @@ mod tests {
         assert!(!ended.is_watched(SourceId(7)) && ended.is_watched(SourceId(8)));
         ended.remove(id);
         assert!(!ended.is_watched(SourceId(8)));
+    }
+    #[test]
+    fn a_slot_that_lost_what_it_shows_needs_a_keyframe() {
+        let (mut shard, id, now) = (VideoShard::default(), EndpointId(1), Instant::now());
+        shard.set_slots(id, [VideoSlot::new(0, 0)]);
+        shard.set_reachable(id, true);
+        shard.watch(id, vec![source(7)]);
+        let mut is_lost = |seq, begins| shard.forward(now, &packet(7, seq, begins), |_, _, _| {});
+        assert!(!is_lost(0, true) && !is_lost(1, false));
+        assert!(is_lost(1_000, false), "once");
+        assert!(!is_lost(1_001, false) && !is_lost(1_002, true));
     }
 }

@@ -4,7 +4,9 @@ use std::time::{Duration, Instant};
 
 use rustc_hash::FxHashMap;
 use selector::SourceId;
-use tercet_core::{EndpointId, Gate, IncomingVideo, KeyframeGate, RoomId, VideoIngest, VideoPacket};
+use tercet_core::{
+    EndpointId, Gate, IncomingVideo, KeyframeGate, RoomId, StreamEpoch, VideoIngest, VideoPacket,
+};
 use tercet_protocol::TrackOrigin;
 
 use super::Plane;
@@ -21,6 +23,8 @@ pub(super) struct Camera {
     pub(super) source: SourceId,
     pub(super) ingest: VideoIngest,
     pub(super) publishing: bool,
+    /// The numbering of its last packet.
+    epoch: Option<StreamEpoch>,
     arrived_at: Option<Instant>,
     keyframes: KeyframeGate,
 }
@@ -28,7 +32,7 @@ pub(super) struct Camera {
 impl Camera {
     pub(super) fn new(source: SourceId, gate: Gate, now: Instant) -> Camera {
         let (ingest, keyframes) = (VideoIngest::new(source, gate, now), KeyframeGate::default());
-        Camera { source, ingest, publishing: false, arrived_at: None, keyframes }
+        Camera { source, ingest, publishing: false, epoch: None, arrived_at: None, keyframes }
     }
 }
 
@@ -48,6 +52,7 @@ impl Plane {
             camera.keyframes.came();
         }
         let is_new = !std::mem::replace(&mut camera.publishing, true);
+        let begins_anew = camera.epoch.replace(packet.epoch) != Some(packet.epoch) || is_new;
         let room = endpoint.room.clone();
         if is_new {
             self.cameras.insert(id);
@@ -56,8 +61,8 @@ impl Plane {
             }
             self.tell(WorkerEvent::PublishingStarted { endpoint: id, origin: TrackOrigin::Camera });
         }
-        if is_new && !packet.begins_keyframe {
-            // Whoever watches it by now asked in vain.
+        if begins_anew && !packet.begins_keyframe {
+            // Whoever watches it by now asked in vain, or can't go on.
             self.want_keyframe_here(now, &room, packet.source);
         }
         let watched_by = self.rooms.get(&room).and_then(|local| local.watched_by.get(&packet.source));
@@ -93,7 +98,8 @@ impl Plane {
             return;
         };
         let mut shown = std::mem::take(&mut self.shown);
-        local.video.forward(now, packet, |id, slot, rewritten| shown.push((id, slot, rewritten)));
+        let is_lost =
+            local.video.forward(now, packet, |id, slot, rewritten| shown.push((id, slot, rewritten)));
         for (id, slot, rewritten) in shown.drain(..) {
             match self.with_peer(now, id, |peer| Ok(peer.write_video(now, slot, rewritten, packet))) {
                 Some(Written::Sent) => {
@@ -105,6 +111,9 @@ impl Plane {
             }
         }
         self.shown = shown;
+        if is_lost {
+            self.want_keyframes(now, room, vec![packet.source]);
+        }
     }
 
     /// str0m was given something for a client: it is to look at it in the next turn.

@@ -47,16 +47,8 @@ impl World {
     /// Packets of a camera of another worker, the first of them beginning a keyframe.
     fn cross(&mut self, source: SourceId, codec: VideoCodec, packets: std::ops::Range<u64>) {
         for seq in packets.clone() {
-            let packet = VideoPacket {
-                source,
-                epoch: StreamEpoch(0),
-                seq,
-                timestamp: seq as u32 * 3_000,
-                marker: true,
-                format: VideoFormat { codec, profile: 0, mode: 0 },
-                begins_keyframe: seq == packets.start,
-                payload: vec![0x10, 0, source.0 as u8, seq as u8].into(),
-            };
+            let begins_keyframe = seq == packets.start;
+            let packet = VideoPacket { begins_keyframe, ..packet_of(source, codec, seq) };
             let news = VideoNews::Packet(Box::new(packet));
             self.plane.video_crossing(self.now, VideoCrossing { room: RoomId::from("r"), news });
         }
@@ -77,6 +69,19 @@ impl World {
             _ => None,
         });
         events.collect()
+    }
+}
+
+fn packet_of(source: SourceId, codec: VideoCodec, seq: u64) -> VideoPacket {
+    VideoPacket {
+        source,
+        epoch: StreamEpoch(0),
+        seq,
+        timestamp: seq as u32 * 3_000,
+        marker: true,
+        format: VideoFormat { codec, profile: 0, mode: 0 },
+        begins_keyframe: false,
+        payload: vec![0x10, 0, source.0 as u8, seq as u8].into(),
     }
 }
 
@@ -241,4 +246,44 @@ fn numbers_stand_still_while_a_viewer_is_sent_nothing() {
     let numbers: Vec<u64> = world.clients[viewer].heard.iter().map(|packet| *packet.seq_no).collect();
     assert!(numbers.windows(2).all(|pair| pair[1] == pair[0] + 1), "{numbers:?}");
     assert_eq!(world.seen(viewer), [0, 1, 2, 10, 11, 12].map(|frame| (7, frame)));
+}
+
+#[test]
+fn a_camera_that_begins_anew_is_asked_for_a_keyframe() {
+    let mut world = World::new();
+    let (ada, viewer) = (world.join_with_video((1, 0), (1, 0)), world.join_with_video((0, 3), (0, 1)));
+    world.watch(viewer, &[ada]);
+    world.roll(ada, 0..30, true);
+    let asked = world.clients[ada].keyframes_asked;
+    // So many are lost that nobody waits for them.
+    world.roll(ada, 1_000..1_003, false);
+    assert_eq!(world.clients[ada].keyframes_asked, asked + 1);
+    world.roll(ada, 1_003..1_006, true);
+    assert_eq!(world.seen(viewer).len(), 33);
+}
+
+#[test]
+fn what_too_much_was_lost_of_on_the_way_from_another_worker_is_asked_for() {
+    let mut world = World::new();
+    let poll = mio::Poll::new().expect("a poll");
+    let waker = mio::Waker::new(poll.registry(), mio::Token(0)).expect("a waker");
+    let (inbox, crossed) = crossing(Arc::new(crate::media::Doorbell::new(waker)));
+    world.plane.others = vec![inbox.clone(), inbox];
+    let (viewer, elsewhere) = (world.join_with_video((1, 0), (0, 1)), SourceId(7));
+    let others = vec![WorkerId(1)];
+    world.plane.command(world.now, WorkerCommand::SetRoomWorkers { room: RoomId::from("r"), others });
+    let endpoint = world.clients[viewer].endpoint;
+    let sources = vec![Some(elsewhere)];
+    world.plane.command(world.now, WorkerCommand::Watch { endpoint, sources });
+    let asked = || {
+        let passed = std::iter::from_fn(|| crossed.try_recv().ok());
+        passed.filter(|passed| matches!(passed, Passed::Video(_))).count()
+    };
+    world.cross(elsewhere, VideoCodec::Vp8, 0..3);
+    world.step(1_000);
+    asked();
+    let after_the_gap = VideoPacket { begins_keyframe: false, ..packet_of(elsewhere, VideoCodec::Vp8, 900) };
+    let news = VideoNews::Packet(Box::new(after_the_gap));
+    world.plane.video_crossing(world.now, VideoCrossing { room: RoomId::from("r"), news });
+    assert_eq!(asked(), 1);
 }
