@@ -19,7 +19,8 @@ use super::stream::JUMP_MAX;
 /// Formats that a line can be sent in: more than browsers name.
 const FORMATS_MAX: usize = 24;
 
-/// What a viewer lost is of use for a second at most; and for so long each packet is kept for each viewer.
+/// What a viewer lost is of use for a second at most. For so long each packet is kept for each viewer, or until there are so many
+/// newer ones.
 const KEPT_FOR: Duration = Duration::from_secs(1);
 const KEPT_PACKETS_MAX: usize = 1024;
 

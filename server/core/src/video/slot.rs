@@ -11,6 +11,10 @@ use crate::{Rewritten, StreamEpoch};
 /// A larger gap is passed on as time only, and needs a keyframe: what was in it comes no more.
 const GAP_PACKETS_MAX: u64 = 500;
 
+/// A packet is of no use any more so long after one that follows it; and str0m, which keeps packets for those who lost some, keeps
+/// none any more once it is given one older than all that it has.
+const LATE_MAX: Duration = Duration::from_millis(500);
+
 /// A fixed video position of a viewer: one m-line, one SSRC, one source at a time.
 ///
 /// When it is to show another source, the former one keeps it until the first packet of a keyframe of the other (make before
@@ -56,10 +60,12 @@ impl VideoSlot {
         if self.stream.current() == Some(&key) {
             // From before the keyframe that it began with: nothing.
             let (seq, timestamp) = self.stream.moved(&key, packet.seq, packet.timestamp)?;
-            let last_seq = self.stream.last().map_or(seq, |last| last.seq);
-            if seq <= last_seq + GAP_PACKETS_MAX {
-                if seq > last_seq {
+            let last = self.stream.last()?;
+            if seq <= last.seq + GAP_PACKETS_MAX {
+                if seq > last.seq {
                     self.stream.passed(now, (seq, timestamp));
+                } else if now.saturating_duration_since(last.at) > LATE_MAX {
+                    return None;
                 }
                 return Some(Rewritten { seq, timestamp, marker: packet.marker });
             }
@@ -128,6 +134,18 @@ mod tests {
         assert_eq!(numbers(slot.rewrite(now, &packet(1, 13, 3_000, false))), Some((3, 3_000)));
         assert_eq!(numbers(slot.rewrite(now, &packet(1, 12, 3_000, false))), Some((2, 3_000)));
         assert_eq!(numbers(slot.rewrite(now, &packet(1, 14, 6_000, false))), Some((4, 6_000)));
+    }
+
+    #[test]
+    fn what_comes_long_after_what_follows_it_comes_too_late() {
+        let (mut slot, now) = (VideoSlot::new(0, 0), Instant::now());
+        slot.show(Some(SourceId(1)));
+        slot.rewrite(now, &packet(1, 10, 0, true));
+        slot.rewrite(now, &packet(1, 13, 3_000, false));
+        assert!(slot.rewrite(now + LATE_MAX, &packet(1, 12, 3_000, false)).is_some());
+        let later = now + LATE_MAX + Duration::from_millis(1);
+        assert_eq!(slot.rewrite(later, &packet(1, 11, 3_000, false)), None);
+        assert!(slot.rewrite(later, &packet(1, 14, 6_000, false)).is_some());
     }
 
     #[test]

@@ -287,3 +287,21 @@ fn what_too_much_was_lost_of_on_the_way_from_another_worker_is_asked_for() {
     world.plane.video_crossing(world.now, VideoCrossing { room: RoomId::from("r"), news });
     assert_eq!(asked(), 1);
 }
+
+#[test]
+fn a_packet_that_comes_very_late_keeps_nobody_from_getting_the_next_again() {
+    let mut world = World::new();
+    let (ada, viewer) = (world.join_with_video((1, 0), (1, 0)), world.join_with_video((0, 3), (0, 1)));
+    world.watch(viewer, &[ada]);
+    for (frame, kind) in [(0, KEYFRAME), (2, INTERFRAME), (1, INTERFRAME)] {
+        world.film(ada, frame, kind);
+        world.step(1_100);
+    }
+    world.roll(ada, 3..20, true);
+    world.clients[viewer].cut = true;
+    world.roll(ada, 20..21, false);
+    world.clients[viewer].cut = false;
+    world.roll(ada, 21..60, false);
+    let seen: Vec<u8> = world.seen(viewer).into_iter().map(|(_, frame)| frame).collect();
+    assert!([19, 20, 59].iter().all(|frame| seen.contains(frame)), "{seen:?}");
+}
