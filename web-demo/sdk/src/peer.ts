@@ -28,7 +28,7 @@ export interface ReceivedTracks {
   slots: MediaStreamTrack[];
   screen: MediaStreamTrack;
   /** By the index of the video slot. */
-  video: MediaStreamTrack[];
+  video: RTCRtpReceiver[];
 }
 
 export interface PeerHandlers {
@@ -105,7 +105,7 @@ export class Peer implements Outlet {
     return {
       slots: this.#receiving.map(({ receiver }) => receiver.track),
       screen: this.#screen.receiver.track,
-      video: this.#video?.tracks ?? [],
+      video: this.#video?.receivers ?? [],
     };
   }
 
