@@ -174,6 +174,31 @@ test("a connection that is replaced has the camera and the video slots from its 
   expect(room.videoSlots[0]?.track).toBe(line(7)?.receiver.track);
 });
 
+test("a camera that is set on a connection that is over is sent on the next", async () => {
+  const room = await joined({ video: true });
+  const closed = FakePeer.last;
+  const sender = line(CAMERA)?.sender;
+  if (!sender) throw new Error("there is a line for the camera");
+  // Some browsers refuse, others never answer.
+  closed.close();
+  sender.replaceTrack = () => Promise.reject(new DOMException("it is closed", "InvalidStateError"));
+  await room.setVideoTrack(fakeTrack());
+  sender.replaceTrack = () => new Promise(() => {});
+  const track = fakeTrack();
+  const set = room.setVideoTrack(track);
+  await vi.advanceTimersByTimeAsync(1_000);
+  await set;
+  expect(FakePeer.all).toHaveLength(2);
+  expect(sent()).toBe(track);
+});
+
+test("what a browser refuses of a connection that stands is told", async () => {
+  const room = await joined({ video: true });
+  const sender = line(CAMERA)?.sender;
+  if (sender) sender.replaceTrack = () => Promise.reject(new TypeError("no camera"));
+  await expect(room.setVideoTrack(fakeTrack())).rejects.toThrow("no camera");
+});
+
 test("whom one watches is asked for once, and again where the reply was lost", async () => {
   const room = await joined({ video: true });
   const watching = room.watch("ann");
