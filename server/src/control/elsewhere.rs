@@ -337,6 +337,9 @@ impl Control {
                 carried.is_dead = true;
             }
             self.silence(&room, lost.iter().flat_map(|(_, sources)| *sources));
+            for (_, [_, _, camera]) in &lost {
+                self.camera_changed(now, &room, *camera, false);
+            }
             self.restore_carried(now, &room, node);
             self.restore_replaced(now, &room, node);
         }

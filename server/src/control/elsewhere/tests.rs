@@ -34,6 +34,8 @@ struct Client {
     attached: Attached,
     outbox: mpsc::Receiver<Arc<Outgoing>>,
     seen: BTreeMap<String, WireParticipant>,
+    /// Who is in its first video slot.
+    watched: Option<String>,
     is_over: Option<LeaveReason>,
 }
 
@@ -166,7 +168,7 @@ impl Nodes {
             return;
         };
         let seen = BTreeMap::new();
-        self.clients.push(Client { at, identity: who, attached, outbox, seen, is_over: None });
+        self.clients.push(Client { at, identity: who, attached, outbox, seen, watched: None, is_over: None });
         self.settle(at);
     }
 
@@ -355,6 +357,9 @@ impl Client {
                 let known = self.seen.remove(&participant);
                 assert!(known.is_some(), "p{} is told that {participant}, unknown, left", self.identity);
             }
+            ServerMessage::Video { slots } => {
+                self.watched = slots.into_iter().next().and_then(|slot| slot.participant);
+            }
             ServerMessage::Left { reason, .. } => self.is_over = Some(reason),
             _ => {}
         }
@@ -449,4 +454,24 @@ fn who_is_watched_on_another_node_is_so_after_a_cut() {
         nodes.arrive();
         assert_eq!(nodes.watched_of(0), 1, "after {cut:?}");
     }
+}
+
+#[test]
+fn nobody_looks_at_cameras_of_a_node_that_is_gone() {
+    let mut nodes = Nodes::new(2);
+    nodes.join(0, 0, Role::Speaker);
+    nodes.join(1, 1, Role::Listener);
+    nodes.views(1);
+    nodes.films(0);
+    nodes.arrive();
+    nodes.pass(Duration::from_millis(100));
+    assert_eq!(nodes.clients[1].watched.as_deref(), Some("p0"));
+    nodes.part(0, 1);
+    nodes.pass(Duration::from_millis(100));
+    assert_eq!(nodes.clients[1].watched, None);
+    assert!(nodes.clients[1].seen.contains_key("p0"), "they may come back");
+    nodes.meet(0, 1);
+    nodes.arrive();
+    nodes.pass(Duration::from_millis(100));
+    assert_eq!(nodes.clients[1].watched.as_deref(), Some("p0"));
 }
