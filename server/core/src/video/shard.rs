@@ -17,6 +17,8 @@ pub struct VideoShard {
     viewers: FxHashMap<EndpointId, Viewer>,
     /// Who has a slot that shows a source, or is to.
     watchers: FxHashMap<SourceId, FxHashSet<(EndpointId, usize)>>,
+    /// Whose viewers may wait for a keyframe for which it was too soon.
+    waiting: FxHashSet<(EndpointId, usize)>,
 }
 
 #[derive(Default)]
@@ -77,10 +79,33 @@ impl VideoShard {
         self.viewers.remove(&id);
     }
 
-    /// Of which source a viewer wants a keyframe who wants one in a slot.
-    pub fn source_in(&self, id: EndpointId, slot: usize) -> Option<SourceId> {
-        let slot = self.viewers.get(&id)?.slots.get(slot)?;
-        slot.wanted().or(slot.shown())
+    /// A viewer can't go on in a slot. Returns of which source a keyframe is to be asked for now; otherwise see
+    /// [`VideoShard::due_wishes`].
+    pub fn wish(&mut self, now: Instant, id: EndpointId, slot: usize) -> Option<SourceId> {
+        let slots = &mut self.viewers.get_mut(&id)?.slots;
+        let wish = slots.get_mut(slot)?;
+        let source = wish.wanted().or(wish.shown())?;
+        let is_due = wish.wish(now);
+        if !is_due {
+            self.waiting.insert((id, slot));
+        }
+        is_due.then_some(source)
+    }
+
+    /// Of which sources keyframes are to be asked for now for which it was too soon.
+    pub fn due_wishes(&mut self, now: Instant) -> Vec<SourceId> {
+        let mut due = Vec::new();
+        let viewers = &mut self.viewers;
+        self.waiting.retain(|(id, slot)| {
+            let slot = viewers.get_mut(id).and_then(|viewer| viewer.slots.get_mut(*slot));
+            let Some(slot) = slot.filter(|slot| slot.has_wish()) else {
+                return false;
+            };
+            let is_due = slot.is_wish_due(now);
+            due.extend(slot.wanted().or(slot.shown()).filter(|_| is_due));
+            !is_due
+        });
+        due
     }
 
     /// Whether anybody here has a slot for a source.
@@ -226,7 +251,7 @@ mod tests {
         assert_eq!(seen(&mut shard, &packet(7, 2, false)), [(1, 0), (2, 0)], "until a keyframe");
         assert_eq!(seen(&mut shard, &packet(8, 2, true)), [(1, 1), (2, 0)]);
         assert_eq!(seen(&mut shard, &packet(7, 3, false)), [(1, 0)]);
-        assert_eq!(shard.source_in(EndpointId(2), 0), source(8));
+        assert_eq!(shard.wish(Instant::now(), EndpointId(2), 0), source(8));
         shard.remove(EndpointId(1));
         assert!(!shard.is_watched(SourceId(7)) && shard.is_watched(SourceId(8)));
     }
@@ -279,5 +304,18 @@ mod tests {
         assert!(!is_lost(0, true) && !is_lost(1, false));
         assert!(is_lost(1_000, false), "once");
         assert!(!is_lost(1_001, false) && !is_lost(1_002, true));
+    }
+    #[test]
+    fn a_wish_that_comes_too_soon_waits() {
+        let (mut shard, id, now) = (VideoShard::default(), EndpointId(1), Instant::now());
+        shard.set_slots(id, [VideoSlot::new(0, 0)]);
+        shard.set_reachable(id, true);
+        shard.watch(id, vec![source(7)]);
+        assert_eq!(shard.wish(now, id, 0), source(7));
+        assert_eq!(seen(&mut shard, &packet(7, 0, true)).len(), 1);
+        assert_eq!(shard.wish(Instant::now(), id, 0), None);
+        let later = Instant::now() + std::time::Duration::from_secs(2);
+        assert!(shard.due_wishes(now).is_empty());
+        assert_eq!((shard.due_wishes(later), shard.due_wishes(later)), (vec![SourceId(7)], Vec::new()));
     }
 }

@@ -183,7 +183,7 @@ impl Plane {
             return;
         };
         let room = endpoint.room.clone();
-        let source = self.rooms.get(&room).and_then(|local| local.video.source_in(id, slot));
+        let source = self.rooms.get_mut(&room).and_then(|local| local.video.wish(now, id, slot));
         self.want_keyframes(now, &room, source.into_iter().collect());
     }
 
@@ -209,6 +209,16 @@ impl Plane {
             if self.endpoints.get_mut(&id).is_some_and(|it| it.camera.keyframes.is_due(now)) {
                 self.ask_client(now, id);
             }
+        }
+        let mut wishes = Vec::new();
+        for (room, local) in &mut self.rooms {
+            let due = local.video.due_wishes(now);
+            if !due.is_empty() {
+                wishes.push((room.clone(), due));
+            }
+        }
+        for (room, sources) in wishes {
+            self.want_keyframes(now, &room, sources);
         }
         let mut due = Vec::new();
         for (room, local) in &mut self.rooms {
