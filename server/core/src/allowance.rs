@@ -24,6 +24,11 @@ impl Allowance {
 
     /// Whether it may happen once more now.
     pub fn take(&mut self, now: Instant) -> bool {
+        self.take_many(now, 1)
+    }
+
+    /// Whether it may happen so many times more now. All of them do, or none.
+    pub fn take_many(&mut self, now: Instant, count: u32) -> bool {
         let elapsed = now.saturating_duration_since(self.counted_at);
         let earned = elapsed.as_micros() * u128::from(self.rate_per_s) / 1_000_000;
         let missing = self.burst - self.left;
@@ -36,9 +41,9 @@ impl Allowance {
             let counted_us = earned * 1_000_000 / u128::from(self.rate_per_s.max(1));
             self.counted_at += Duration::from_micros(counted_us as u64);
         }
-        let granted = self.left > 0;
-        self.left = self.left.saturating_sub(1);
-        granted
+        let left = self.left.checked_sub(count);
+        self.left = left.unwrap_or(self.left);
+        left.is_some()
     }
 }
 
@@ -51,6 +56,14 @@ mod tests {
         let now = Instant::now();
         let mut allowance = Allowance::new(50, 100, now);
         assert_eq!((0..1_000).filter(|_| allowance.take(now)).count(), 100);
+    }
+
+    #[test]
+    fn many_are_granted_together_or_not_at_all() {
+        let now = Instant::now();
+        let mut allowance = Allowance::new(50, 100, now);
+        assert!(!allowance.take_many(now, 101) && allowance.take_many(now, 60));
+        assert!(!allowance.take_many(now, 41) && allowance.take_many(now, 40) && !allowance.take(now));
     }
 
     #[test]

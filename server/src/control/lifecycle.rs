@@ -156,6 +156,7 @@ impl Control {
             gates: ByOrigin::each(|origin| participant.gate(origin)),
             red: settings.red,
             video_slots_max: settings.video_slots.into(),
+            video_kbps_max: settings.video_kbps_max,
             is_over_http: transport.is_over_http(),
         };
         self.command(worker, WorkerCommand::Open(open));

@@ -62,7 +62,7 @@ impl Plane {
         };
         let endpoint = Endpoint {
             tracks: ByAudio::each(track),
-            camera: Camera::new(open.sources.camera, open.gates.camera, now),
+            camera: Camera::new(open.sources.camera, open.gates.camera, open.video_kbps_max, now),
             room: open.room,
             limits: PeerLimits {
                 slots: open.audio.params.slots,

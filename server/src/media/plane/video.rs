@@ -30,8 +30,8 @@ pub(super) struct Camera {
 }
 
 impl Camera {
-    pub(super) fn new(source: SourceId, gate: Gate, now: Instant) -> Camera {
-        let (ingest, keyframes) = (VideoIngest::new(source, gate, now), KeyframeGate::default());
+    pub(super) fn new(source: SourceId, gate: Gate, kbps_max: u32, now: Instant) -> Camera {
+        let (ingest, keyframes) = (VideoIngest::new(source, gate, kbps_max, now), KeyframeGate::default());
         Camera { source, ingest, publishing: false, epoch: None, arrived_at: None, keyframes }
     }
 }
