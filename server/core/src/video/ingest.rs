@@ -13,9 +13,10 @@ use crate::{Allowance, Dropped, Gate};
 const RATE_PACKETS_PER_S: u32 = 3_000;
 const BURST_PACKETS: u32 = 3_000;
 
-/// With an RTP header, extensions, SRTP's tag, UDP and IPv6 it fits the 1,500 bytes of an Ethernet: encoders fill packets up to what
-/// most networks take, and no payload can be cut in two here.
-const PAYLOAD_BYTES_MAX: usize = 1_380;
+/// The longest payload that is forwarded: encoders fill packets up to what most networks take, and none can be cut in two here. With
+/// what it takes between nodes (numbers, two seals, UDP and IPv6) it fits the 1,500 bytes of an Ethernet, and so with an RTP header,
+/// extensions and SRTP's tag.
+pub const VIDEO_PAYLOAD_BYTES_MAX: usize = 1_320;
 
 /// A camera's packet as the transport decrypted it.
 #[derive(Clone, Debug)]
@@ -80,7 +81,7 @@ impl VideoIngest {
     /// Why it goes no further.
     pub fn handle(&mut self, now: Instant, rtp: IncomingVideo) -> Result<VideoPacket, Dropped> {
         self.gate.pass()?;
-        if rtp.payload.len() > PAYLOAD_BYTES_MAX {
+        if rtp.payload.len() > VIDEO_PAYLOAD_BYTES_MAX {
             return Err(Dropped::Oversized);
         }
         if !self.packets.take(now) || !self.bytes.take_many(now, rtp.payload.len() as u32) {
@@ -124,6 +125,15 @@ mod tests {
         assert_eq!(begins(12, true), Ok(false), "sent again");
         assert_eq!(begins(15, true), Ok(true));
     }
+    #[test]
+    fn a_payload_passes_here_if_it_does_between_nodes() {
+        let now = Instant::now();
+        let mut ingest = VideoIngest::new(SourceId(1), Gate::Open, 6_000, now);
+        let payload = |bytes: usize| IncomingVideo { payload: vec![1; bytes].into(), ..rtp(1, false) };
+        assert!(ingest.handle(now, payload(VIDEO_PAYLOAD_BYTES_MAX)).is_ok());
+        assert_eq!(ingest.handle(now, payload(VIDEO_PAYLOAD_BYTES_MAX + 1)), Err(Dropped::Oversized));
+    }
+
     #[test]
     fn a_camera_has_so_many_bytes_a_second() {
         let start = Instant::now();
