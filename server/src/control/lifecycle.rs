@@ -236,7 +236,7 @@ impl Control {
             participant_count: live.participant_count(),
             slots: live.wire_slots(&session.slots_told, &session.slot_mids),
             screen: live.wire_screen(session.worker),
-            video: live.wire_slots(&session.video_told, &session.video_mids),
+            video: live.wire_video(&session.video_told, &session.video_mids),
             dial,
             calls,
             nodes: self.other_nodes(),

@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 use rustc_hash::{FxHashMap, FxHashSet};
 use selector::{Level, SourceId};
 use tercet_core::{Participant, ParticipantId, Publication, Room, SessionId};
-use tercet_protocol::{ByOrigin, SpeakerLevel, TrackKind, TrackOrigin, WireParticipant, WireSlot, WireTrack};
+use tercet_protocol::{
+    ByOrigin, SlotMid, SpeakerLevel, TrackKind, TrackOrigin, WireParticipant, WireSlot, WireTrack,
+};
 
 use super::RoomSummary;
 use super::elsewhere::Elsewhere;
@@ -220,6 +222,16 @@ impl LiveRoom {
     pub(super) fn wire_screen(&self, worker: WorkerId) -> Option<String> {
         let sharer = self.screens.get(&worker).and_then(|source| self.by_source.get(source));
         sharer.map(ParticipantId::to_string)
+    }
+
+    /// Video slots as a client is told.
+    pub(super) fn wire_video(&self, shown: &[Option<SourceId>], slots: &[SlotMid]) -> Vec<WireSlot> {
+        let slot = |(source, slot): (&Option<SourceId>, &SlotMid)| WireSlot {
+            index: slot.index,
+            mid: Some(slot.mid.clone()),
+            participant: source.and_then(|s| self.by_source.get(&s)).map(ParticipantId::to_string),
+        };
+        shown.iter().zip(slots).map(slot).collect()
     }
 
     /// Slots as a client is told.

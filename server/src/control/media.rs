@@ -126,7 +126,7 @@ impl Control {
             }
         };
         let slots = slot_mids(&answer.slot_mids);
-        let (sdp, screen, video) = (answer.sdp, answer.screen_mid, slot_mids(&answer.video_mids));
+        let (sdp, screen, video) = (answer.sdp, answer.screen_mid, answer.video_mids.clone());
         self.send(now, id, &ServerMessage::Answer { re, sdp, slots, screen, video });
         let Some(session) = self.sessions.get_mut(&id) else {
             return;

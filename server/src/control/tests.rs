@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 
 use selector::Level;
 use tercet_core::EndpointId;
-use tercet_protocol::{ClientMessage, Request, Role, ServerMessage, TrackOrigin, Transport, Welcome};
+use tercet_protocol::{
+    ClientMessage, Request, Role, ServerMessage, SlotMid, TrackOrigin, Transport, Welcome,
+};
 use tokio::sync::{mpsc, oneshot};
 
 use super::session::Session;
@@ -104,9 +106,14 @@ impl Hall {
     }
 
     /// An offer with so many video slots is answered.
-    fn offers_video(&mut self, identity: &str, slots: usize) {
+    fn offers_video(&mut self, identity: &str, slots: u8) {
+        self.has_video_slots(identity, 0..slots);
+    }
+
+    /// The m-lines of these video slots aren't stopped.
+    fn has_video_slots(&mut self, identity: &str, slots: impl IntoIterator<Item = u8>) {
         let endpoint = self.endpoint(identity);
-        let video_mids = (0..slots).map(|slot| slot.to_string()).collect();
+        let video_mids = slots.into_iter().map(|index| SlotMid { index, mid: index.to_string() }).collect();
         let answer = Answer { sdp: String::new(), slot_mids: Vec::new(), screen_mid: None, video_mids };
         let event = WorkerEvent::OfferAnswered { endpoint, request: None, result: Ok(answer) };
         self.control.worker_event(self.now, event);
@@ -448,4 +455,27 @@ fn a_camera_crosses_for_as_long_as_anybody_of_the_other_worker_watches_it() {
     assert_eq!(told(&mut hall), []);
     hall.request(second, Request::Leave);
     assert_eq!(told(&mut hall), [(publisher, 0)]);
+}
+
+#[test]
+fn a_stopped_video_line_takes_no_camera_from_the_others() {
+    let mut hall = Hall::new();
+    for speaker in ["s", "t", "u"] {
+        hall.join(speaker, Role::Speaker);
+        hall.films(speaker);
+    }
+    hall.tick(100);
+    hall.has_video_slots("a", [0, 2]);
+    let slots = hall.told("a").into_iter().find_map(|message| match message {
+        ServerMessage::Video { slots } => Some(slots),
+        _ => None,
+    });
+    let slots = slots.expect("told who is seen").into_iter();
+    let seen: Vec<_> = slots.map(|slot| (slot.index, slot.participant)).collect();
+    assert_eq!(seen, [(0, Some("s".to_owned())), (2, Some("t".to_owned()))]);
+    let watch = hall.control.take_commands().into_iter().rev().find_map(|(_, command)| match command {
+        WorkerCommand::Watch { sources, .. } => Some(sources.iter().map(Option::is_some).collect::<Vec<_>>()),
+        _ => None,
+    });
+    assert_eq!(watch, Some(vec![true, false, true]));
 }

@@ -8,13 +8,13 @@ use std::time::{Duration, Instant};
 use rustc_hash::FxHashMap;
 use selector::SourceId;
 use tercet_core::{Focus, NodeId, ParticipantId, RoomId, SessionId};
-use tercet_protocol::{ErrorCode, ServerMessage};
+use tercet_protocol::{ErrorCode, ServerMessage, SlotMid};
 
 use super::Control;
 use super::live_room::LiveRoom;
 use super::session::{Outgoing, Session};
 use super::slot_texts::SlotTexts;
-use crate::media::{Selection, WorkerCommand, WorkerId};
+use crate::media::{Selection, WorkerCommand, WorkerId, places};
 
 /// How far apart changes are that concern every video slot of a room.
 pub(super) const CAMERAS_INTERVAL: Duration = Duration::from_millis(100);
@@ -114,7 +114,7 @@ impl Control {
     }
 
     /// An offer was answered: the client has these video slots.
-    pub(super) fn has_video_slots(&mut self, now: Instant, id: SessionId, mids: Vec<String>) {
+    pub(super) fn has_video_slots(&mut self, now: Instant, id: SessionId, mids: Vec<SlotMid>) {
         let Some(session) = self.sessions.get_mut(&id).filter(|session| session.video_mids != mids) else {
             return;
         };
@@ -122,6 +122,10 @@ impl Control {
         let former = std::mem::take(&mut session.video_told);
         if let Some(live) = self.rooms.get_mut(&session.room) {
             live.cameras.rewatch(session.worker, &former, &[]);
+        }
+        if session.video_mids.is_empty() {
+            let (worker, endpoint) = (session.worker, session.endpoint);
+            self.command(worker, WorkerCommand::Watch { endpoint, sources: Vec::new() });
         }
         self.show_to(now, id, &mut SlotTexts::default());
         self.show_cameras_around(now, id);
@@ -183,7 +187,7 @@ impl Control {
 
     /// Has a client's video slots show what they are to show, and tells it, if that is news. Those who publish nothing watch the
     /// same.
-    fn show_to(&mut self, now: Instant, id: SessionId, texts: &mut SlotTexts) {
+    fn show_to(&mut self, now: Instant, id: SessionId, texts: &mut SlotTexts<SlotMid>) {
         let Some(session) = self.sessions.get_mut(&id).filter(|session| !session.video_mids.is_empty())
         else {
             return;
@@ -197,11 +201,15 @@ impl Control {
         }
         live.cameras.rewatch(session.worker, &session.video_told, &slots);
         let mids = &session.video_mids;
-        let text = texts.get(&slots, mids, || ServerMessage::Video { slots: live.wire_slots(&slots, mids) });
-        session.video_told.clone_from(&slots);
+        let text = texts.get(&slots, mids, || ServerMessage::Video { slots: live.wire_video(&slots, mids) });
+        let mut sources = vec![None; places(mids)];
+        for (slot, source) in mids.iter().zip(&slots) {
+            sources[usize::from(slot.index)] = *source;
+        }
+        session.video_told = slots;
         session.send(now, Outgoing::Text(text));
         let (worker, endpoint) = (session.worker, session.endpoint);
-        self.command(worker, WorkerCommand::Watch { endpoint, sources: slots });
+        self.command(worker, WorkerCommand::Watch { endpoint, sources });
     }
 
     /// Tells workers and nodes which of their cameras are watched, and where, if that changed.

@@ -33,7 +33,7 @@ use tercet_protocol::{AudioOrigin, ByOrigin, TrackOrigin};
 pub(crate) use crossing::{
     Crossing, CrossingSender, Doorbell, HeardPacket, News, Passed, VideoCrossing, VideoNews, crossing,
 };
-pub(crate) use peer::{Answer, OfferError};
+pub(crate) use peer::{Answer, OfferError, places};
 pub(crate) use pool::{Handle as WorkerHandle, WorkerPool};
 pub(crate) use sdp::{attributes, mid_of, sections};
 pub(crate) use trace::{TraceReceiver, TraceSender, Traced, What, trace};

@@ -18,7 +18,7 @@ use str0m::rtp::{Extension, ExtensionMap, RedDecoder, RtpPacket};
 use str0m::{Candidate, Event, IceConnectionState, Input, Output, Rtc};
 use tercet_core::{Encoding, FORWARDS_MAX, Forward, IncomingRtp, IncomingVideo, Rewritten, VideoPacket};
 use tercet_dtls::{Sealer, SharedCrypto, exporting};
-use tercet_protocol::{AudioOrigin, ByAudio, CHANNEL_LOSSY, CHANNEL_RELIABLE};
+use tercet_protocol::{AudioOrigin, ByAudio, CHANNEL_LOSSY, CHANNEL_RELIABLE, SlotMid};
 use tracing::debug;
 
 use super::fanout::{Fanout, Outgoing, Path};
@@ -87,7 +87,8 @@ pub(crate) struct Answer {
     pub(crate) sdp: String,
     pub(crate) slot_mids: Vec<String>,
     pub(crate) screen_mid: Option<String>,
-    pub(crate) video_mids: Vec<String>,
+    /// Of the video slots whose lines aren't stopped.
+    pub(crate) video_mids: Vec<SlotMid>,
 }
 
 impl Answer {
@@ -95,6 +96,16 @@ impl Answer {
     pub(crate) fn slots(&self) -> ByAudio<usize> {
         ByAudio { microphone: self.slot_mids.len(), screen: usize::from(self.screen_mid.is_some()) }
     }
+
+    /// How many places for video its slots take, stopped ones among them.
+    pub(crate) fn video_places(&self) -> usize {
+        places(&self.video_mids)
+    }
+}
+
+/// How many places slots take of which some are missing.
+pub(crate) fn places(slots: &[SlotMid]) -> usize {
+    slots.last().map_or(0, |last| usize::from(last.index) + 1)
 }
 
 /// What a client may have.

@@ -12,6 +12,7 @@ use str0m::format::{
 use str0m::media::{Direction, KeyframeRequestKind, MediaKind, Mid, Pt};
 use str0m::rtp::{RtpPacket, RtpWrite};
 use tercet_core::{IncomingVideo, Rewritten, VideoCodec, VideoFormat, VideoPacket};
+use tercet_protocol::SlotMid;
 
 use super::lines::{Seated, Way, join};
 use super::stream::JUMP_MAX;
@@ -112,9 +113,10 @@ impl VideoLines {
         self.camera.is_some() || self.slots.iter().any(|line| line.active)
     }
 
-    /// Those of the slots.
-    pub(super) fn slot_mids(&self) -> Vec<String> {
-        self.slots.iter().map(|line| line.mid.to_string()).collect()
+    /// Those of the slots that aren't stopped.
+    pub(super) fn slot_mids(&self) -> Vec<SlotMid> {
+        let lines = self.slots.iter().enumerate().filter(|(_, line)| line.active);
+        lines.map(|(index, line)| SlotMid { index: index as u8, mid: line.mid.to_string() }).collect()
     }
 
     /// In which slot a line is.

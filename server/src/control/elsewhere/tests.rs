@@ -10,7 +10,7 @@ use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 use tercet_core::{EndpointId, NodeId, RoomId};
 use tercet_protocol::{
-    ClientMessage, LeaveReason, Request, Role, ServerMessage, TrackOrigin, WireParticipant,
+    ClientMessage, LeaveReason, Request, Role, ServerMessage, SlotMid, TrackOrigin, WireParticipant,
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -258,7 +258,7 @@ impl Nodes {
 
     /// A client has a video slot.
     fn views(&mut self, client: usize) {
-        let (slot_mids, video_mids) = (Vec::new(), vec!["v".to_owned()]);
+        let (slot_mids, video_mids) = (Vec::new(), vec![SlotMid { index: 0, mid: "v".to_owned() }]);
         let answer = Answer { sdp: String::new(), slot_mids, screen_mid: None, video_mids };
         self.report(client, |endpoint| WorkerEvent::OfferAnswered {
             endpoint,

@@ -104,7 +104,7 @@ impl Plane {
         } else {
             self.extend_in_shards(id, answer.slots());
         }
-        self.set_video_slots(now, id, answer.video_mids.len(), is_new);
+        self.set_video_slots(now, id, answer.video_places(), is_new);
         Ok(answer)
     }
 

@@ -305,3 +305,23 @@ fn a_packet_that_comes_very_late_keeps_nobody_from_getting_the_next_again() {
     let seen: Vec<u8> = world.seen(viewer).into_iter().map(|(_, frame)| frame).collect();
     assert!([19, 20, 59].iter().all(|frame| seen.contains(frame)), "{seen:?}");
 }
+
+#[test]
+fn a_line_that_its_client_stopped_is_no_slot_until_it_is_started_again() {
+    let mut world = World::new();
+    let viewer = world.join_with_video((1, 0), (0, 2));
+    let named = |world: &World| {
+        let answer = world.plane.events.iter().rev().find_map(|event| match event {
+            WorkerEvent::OfferAnswered { result: Ok(answer), .. } => Some(answer),
+            _ => None,
+        });
+        answer.expect("answered").video_mids.clone()
+    };
+    let both = named(&world);
+    assert_eq!(both.iter().map(|slot| slot.index).collect::<Vec<_>>(), [0, 1]);
+    let first = Mid::from(&*both[0].mid);
+    world.negotiate(viewer, |api| api.set_direction(first, Direction::Inactive));
+    assert_eq!(named(&world), both[1..]);
+    world.negotiate(viewer, |api| api.set_direction(first, Direction::RecvOnly));
+    assert_eq!(named(&world), both);
+}
