@@ -10,8 +10,8 @@ use crate::{EndpointId, Rewritten};
 
 /// The video of a room on one worker.
 ///
-/// Whoever is told of a source that needs a keyframe asks its sender for one, by way of its
-/// [`KeyframeGate`](super::KeyframeGate).
+/// Of the sources that need a keyframe, which methods return, its caller asks the senders for one: by way of a
+/// [`KeyframeGate`](super::KeyframeGate) each, on the worker of the camera and on each of the others.
 #[derive(Default)]
 pub struct VideoShard {
     viewers: FxHashMap<EndpointId, Viewer>,
