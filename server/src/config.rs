@@ -212,6 +212,9 @@ pub(crate) struct RoomDefaults {
     pub(crate) slots: u8,
     /// How many participants one can watch at once, 0 to 16; 0 for rooms without video.
     pub(crate) video_slots: u8,
+    /// How many kbit/s a camera may send, 100 to 30000, and in a moment what they are in a second. Everybody who watches it gets all
+    /// of it; what is beyond is dropped.
+    pub(crate) video_kbps_max: u32,
     /// The most participants of a room.
     pub(crate) participants_max: u32,
     /// How many of those who only listen everybody is told of; the others are counted. In a room of thousands, a list
@@ -237,6 +240,8 @@ pub(crate) struct RoomOverride {
     pub(crate) slots: Option<u8>,
     /// How many participants one can watch at once, 0 to 16.
     pub(crate) video_slots: Option<u8>,
+    /// How many kbit/s a camera may send, 100 to 30000.
+    pub(crate) video_kbps_max: Option<u32>,
     /// The most participants of the room.
     pub(crate) participants_max: Option<u32>,
     /// How many of those who only listen everybody is told of.
@@ -254,6 +259,8 @@ pub(crate) struct RoomSettings {
     pub(crate) slots: u8,
     /// How many can be watched at once.
     pub(crate) video_slots: u8,
+    /// How many kbit/s a camera may send.
+    pub(crate) video_kbps_max: u32,
     /// The most participants.
     pub(crate) participants_max: u32,
     /// How many of those who only listen are listed.
@@ -274,6 +281,7 @@ impl Config {
         RoomSettings {
             slots,
             video_slots: own.and_then(|own| own.video_slots).unwrap_or(self.room.video_slots),
+            video_kbps_max: own.and_then(|own| own.video_kbps_max).unwrap_or(self.room.video_kbps_max),
             participants_max: own.and_then(|own| own.participants_max).unwrap_or(self.room.participants_max),
             listed_listeners_max: listed_listeners_max.unwrap_or(self.room.listed_listeners_max),
             red: self.room.red,
@@ -381,6 +389,7 @@ impl Default for RoomDefaults {
         RoomDefaults {
             slots: 3,
             video_slots: 4,
+            video_kbps_max: 6_000,
             participants_max: 10_000,
             listed_listeners_max: 100,
             together_max: 32,
@@ -424,6 +433,7 @@ fn example_rooms() -> BTreeMap<String, RoomOverride> {
     let room = RoomOverride {
         slots: Some(5),
         video_slots: Some(9),
+        video_kbps_max: Some(2_500),
         participants_max: Some(500),
         listed_listeners_max: Some(500),
         pre_roll_ms: Some(60),
@@ -450,8 +460,16 @@ mod tests {
             let hold_for = Duration::from_millis(900);
             let params = Params { margin_db, hold_for, ..Params::with_slots(slots.into()) };
             let audio = RoomAudio { params, pre_roll: Duration::from_millis(pre_roll_ms) };
-            let (video_slots, participants_max, red) = (4, 10_000, true);
-            RoomSettings { slots, video_slots, participants_max, listed_listeners_max, red, audio }
+            let (video_slots, video_kbps_max, participants_max, red) = (4, 6_000, 10_000, true);
+            RoomSettings {
+                slots,
+                video_slots,
+                video_kbps_max,
+                participants_max,
+                listed_listeners_max,
+                red,
+                audio,
+            }
         };
         let (stage, other) = (settings(5, 3, 40, 0), settings(3, 6, 100, 100));
         assert_eq!(config.room("stage"), stage);

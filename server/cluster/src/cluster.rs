@@ -329,7 +329,8 @@ impl Cluster {
         self.settle(now);
     }
 
-    /// Sends to all nodes that have a part of a room: at most 1,200 bytes, of which none, some or all arrive.
+    /// Sends to all nodes that have a part of a room: a bundle of audio, or a packet of video with its numbers (1,360 bytes at most). It arrives at
+    /// all of them, at some or at none.
     pub fn publish(&mut self, now: Instant, room: &RoomId, data: &[u8]) {
         self.rooms.send(now, self.clock.ms(now), &mut self.sdn, room, data);
         self.settle(now);

@@ -7,7 +7,10 @@ use std::time::Duration;
 use rustc_hash::FxHashMap;
 use selector::{Candidate, Claim, Heard as HeardAs, Level, SourceId, Standing};
 use serde::{Deserialize, Serialize};
-use tercet_core::{AudioPacket, Earlier, Encoding, StreamEpoch, VideoCodec, VideoFormat, VideoPacket};
+use tercet_core::{
+    AudioPacket, Earlier, Encoding, StreamEpoch, VIDEO_PAYLOAD_BYTES_MAX, VideoCodec, VideoFormat,
+    VideoPacket,
+};
 use tercet_protocol::AudioOrigin;
 
 /// A bundle is no longer, so that it leaves in one datagram.
@@ -75,9 +78,6 @@ struct WireVideo<'a> {
 /// As they are numbered between nodes.
 const VIDEO_CODECS: [VideoCodec; 4] = [VideoCodec::Vp8, VideoCodec::Vp9, VideoCodec::H264, VideoCodec::Av1];
 
-/// The longest payload of video that crosses to other nodes: with its numbers it fits their datagrams.
-const VIDEO_PAYLOAD_BYTES_MAX: usize = 1_320;
-
 impl WireVideo<'_> {
     fn of(packet: &VideoPacket) -> WireVideo<'_> {
         let VideoFormat { codec, profile, mode } = packet.format;
@@ -111,7 +111,7 @@ impl WireVideo<'_> {
     }
 }
 
-/// A datagram for a packet of video; `None` for one that is too long to cross.
+/// A datagram for a packet of video; `None` for one that is too long to cross, which no ingest lets pass.
 pub fn seen(packet: &VideoPacket) -> Option<Vec<u8>> {
     let fits = packet.payload.len() <= VIDEO_PAYLOAD_BYTES_MAX;
     fits.then(|| postcard::to_stdvec(&Item::Seen(WireVideo::of(packet))).expect("it can be written"))

@@ -27,7 +27,7 @@ impl Allowance {
         self.take_many(now, 1)
     }
 
-    /// Whether it may happen so many times more now; if not, none is taken.
+    /// Whether it may happen so many times more now. All of them do, or none.
     pub fn take_many(&mut self, now: Instant, count: u32) -> bool {
         let elapsed = now.saturating_duration_since(self.counted_at);
         let earned = elapsed.as_micros() * u128::from(self.rate_per_s) / 1_000_000;
@@ -41,9 +41,9 @@ impl Allowance {
             let counted_us = earned * 1_000_000 / u128::from(self.rate_per_s.max(1));
             self.counted_at += Duration::from_micros(counted_us as u64);
         }
-        let granted = self.left >= count;
-        self.left -= if granted { count } else { 0 };
-        granted
+        let left = self.left.checked_sub(count);
+        self.left = left.unwrap_or(self.left);
+        left.is_some()
     }
 }
 
@@ -59,11 +59,11 @@ mod tests {
     }
 
     #[test]
-    fn of_several_all_are_granted_or_none() {
+    fn many_are_granted_together_or_not_at_all() {
         let now = Instant::now();
-        let mut allowance = Allowance::new(1, 10, now);
-        assert_eq!((0..5).filter(|_| allowance.take_many(now, 4)).count(), 2);
-        assert!(allowance.take_many(now, 2) && !allowance.take(now));
+        let mut allowance = Allowance::new(50, 100, now);
+        assert!(!allowance.take_many(now, 101) && allowance.take_many(now, 60));
+        assert!(!allowance.take_many(now, 41) && allowance.take_many(now, 40) && !allowance.take(now));
     }
 
     #[test]

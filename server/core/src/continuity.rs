@@ -26,7 +26,7 @@ struct Current<K> {
 pub(crate) struct Last {
     pub(crate) seq: u64,
     pub(crate) timestamp: u32,
-    at: Instant,
+    pub(crate) at: Instant,
 }
 
 impl<K: PartialEq> Continuity<K> {

@@ -8,6 +8,10 @@ use crate::{Dropped, StreamEpoch};
 /// How far the RTP clock may run from real time before it counts as a new numbering.
 const CLOCK_JUMP_MAX: Duration = Duration::from_secs(2);
 
+/// Frames of video come in the order in which they are decoded: one that is shown before the one that it follows is so much earlier at
+/// most, in seconds.
+const FRAME_EARLIER_MAX_S: i32 = 1;
+
 /// How late a packet may be and still have its padding accounted for.
 const PADDING_HISTORY_PACKETS: usize = 64;
 
@@ -58,7 +62,7 @@ impl Numbering {
 
     /// Of a track whose packets share the time of a frame; frames may come in another order than they are shown in.
     pub(crate) fn of_video(clock_hz: u32) -> Numbering {
-        Numbering::new(clock_hz, -(clock_hz.cast_signed()))
+        Numbering::new(clock_hz, -clock_hz.cast_signed() * FRAME_EARLIER_MAX_S)
     }
 
     fn new(clock_hz: u32, ticks_min: i32) -> Numbering {
@@ -69,6 +73,11 @@ impl Numbering {
     /// To which numbering the packet belongs that was placed last.
     pub(crate) fn epoch(&self) -> StreamEpoch {
         self.epoch
+    }
+
+    /// Whether nothing newer was placed than the packet of this number.
+    pub(crate) fn is_newest(&self, seq: u64) -> bool {
+        self.newest.is_some_and(|newest| newest.seq == seq)
     }
 
     /// Starts a new numbering.

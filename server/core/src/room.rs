@@ -37,7 +37,7 @@ pub struct Participant {
     pub standing: Standing,
     /// Whether they ask to speak.
     pub hand_raised: bool,
-    /// Their audio.
+    /// Their microphone, screen and camera.
     pub tracks: ByOrigin<Publication>,
     /// Where they are, if that is another node.
     pub node: Option<NodeId>,
@@ -48,9 +48,9 @@ pub struct Participant {
 pub struct Publication {
     /// Which track of the room, and its CSRC in the slots of others.
     pub source: SourceId,
-    /// Whether its audio is withheld.
+    /// Whether what is sent is withheld.
     pub muted: bool,
-    /// Whether its audio arrives.
+    /// Whether something arrives on it.
     pub publishing: bool,
 }
 
@@ -94,7 +94,7 @@ pub struct Restored {
     pub standing: Standing,
     /// Whether they asked to speak.
     pub hand_raised: bool,
-    /// Whether their audio was withheld.
+    /// Which of what they sent was withheld.
     pub muted: ByOrigin<bool>,
 }
 
@@ -261,7 +261,7 @@ impl Room {
         self.participant_count() == 0
     }
 
-    /// Audio of somebody's begins or ends. `None` if nothing changed.
+    /// A track of somebody's begins or ends. `None` if nothing changed.
     pub fn set_publishing(
         &mut self,
         id: &ParticipantId,

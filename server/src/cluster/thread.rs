@@ -2,6 +2,7 @@
 //!
 //! It waits as a media worker does, and takes what there is. What decides is [`Cluster`].
 
+mod cameras;
 mod doubts;
 mod rooms;
 mod view;
@@ -25,8 +26,9 @@ use tercet_core::{NodeId, RoomId};
 use tokio::sync::{mpsc, oneshot};
 use tracing::{debug, error, info, warn};
 
+use self::cameras::CamerasElsewhere;
 use self::doubts::Doubts;
-use super::message::NodeMessage;
+use super::message::{NodeMessage, RoomMessage};
 use super::metrics::ClusterMetrics;
 use super::{
     Bound, CarriedParticipant, ClusterCommand, ClusterEvent, ClusterHandle, Load, Located, Snapshot,
@@ -173,6 +175,7 @@ impl Bound {
 struct OpenRoom {
     workers: Vec<WorkerId>,
     bundle: Bundle,
+    cameras: CamerasElsewhere,
     carried: Vec<CarriedParticipant>,
     carry_at: Option<Instant>,
 }
@@ -331,6 +334,11 @@ impl Thread {
                 }
             }
             ClusterCommand::Tell { to, room, message } => {
+                if let RoomMessage::Watched(sources) = &message
+                    && let Some(open) = self.rooms.get_mut(&room)
+                {
+                    open.cameras.watch(to, sources);
+                }
                 let message = NodeMessage::OfRoom { room: room.to_string(), message };
                 self.cluster.send(now, to, &message.write());
             }

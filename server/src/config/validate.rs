@@ -18,6 +18,9 @@ const SLOTS_MAX: u8 = 8;
 
 const VIDEO_SLOTS_MAX: u8 = 16;
 
+const VIDEO_KBPS_MIN: u32 = 100;
+const VIDEO_KBPS_MAX: u32 = 30_000;
+
 const PRE_ROLL_MS_MAX: u8 = PRE_ROLL_MAX.as_millis() as u8;
 
 /// The longest name of a room or participant, in characters.
@@ -311,6 +314,7 @@ impl Config {
     fn check_numbers(&self) -> Result<(), ConfigError> {
         check_range("room.slots", self.room.slots, 1, SLOTS_MAX)?;
         check_range("room.video_slots", self.room.video_slots, 0, VIDEO_SLOTS_MAX)?;
+        check_range("room.video_kbps_max", self.room.video_kbps_max, VIDEO_KBPS_MIN, VIDEO_KBPS_MAX)?;
         check_range("room.pre_roll_ms", self.room.pre_roll_ms, 0, PRE_ROLL_MS_MAX)?;
         check_range("room.participants_max", self.room.participants_max, 1, u32::MAX)?;
         check_range("limits.sessions_max", self.limits.sessions_max, 1, u32::MAX)?;
@@ -336,6 +340,10 @@ impl Config {
             }
             if let Some(slots) = room.video_slots {
                 check_range(&format!("rooms.{name}.video_slots"), slots, 0, VIDEO_SLOTS_MAX)?;
+            }
+            if let Some(kbps) = room.video_kbps_max {
+                let key = format!("rooms.{name}.video_kbps_max");
+                check_range(&key, kbps, VIDEO_KBPS_MIN, VIDEO_KBPS_MAX)?;
             }
             if let Some(pre_roll_ms) = room.pre_roll_ms {
                 check_range(&format!("rooms.{name}.pre_roll_ms"), pre_roll_ms, 0, PRE_ROLL_MS_MAX)?;
@@ -514,6 +522,9 @@ mod tests {
         accepted("[room]\nvideo_slots = 0");
         refused("[room]\nvideo_slots = 17", &["room.video_slots is 17: set 0 to 16"]);
         refused("[rooms.stage]\nvideo_slots = 17", &["rooms.stage.video_slots"]);
+        accepted("[room]\nvideo_kbps_max = 30000");
+        refused("[room]\nvideo_kbps_max = 6", &["room.video_kbps_max is 6: set 100 to 30000"]);
+        refused("[rooms.stage]\nvideo_kbps_max = 30001", &["rooms.stage.video_kbps_max"]);
         accepted("[room]\npre_roll_ms = 0");
         accepted("[room]\npre_roll_ms = 100");
         refused("[room]\npre_roll_ms = 101", &["room.pre_roll_ms is 101: set 0 to 100"]);

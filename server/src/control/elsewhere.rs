@@ -227,6 +227,11 @@ impl Control {
             }
         }
         self.tell_room_workers(room);
+        // Whoever is there no more watches nobody, and was told what it knows no more.
+        if let Some(live) = self.rooms.get_mut(room) {
+            live.cameras.watched_elsewhere();
+            self.show_cameras(now, room);
+        }
     }
 
     fn told(&mut self, now: Instant, from: NodeId, room: &RoomId, message: RoomMessage) {
@@ -311,6 +316,7 @@ impl Control {
             }
             RoomMessage::Watched(sources) => {
                 live.elsewhere.watched_by.insert(from, sources.into_iter().map(SourceId).collect());
+                live.cameras.watched_elsewhere();
                 self.show_cameras(now, room);
             }
         }
@@ -331,6 +337,9 @@ impl Control {
                 carried.is_dead = true;
             }
             self.silence(&room, lost.iter().flat_map(|(_, sources)| *sources));
+            for (_, [_, _, camera]) in &lost {
+                self.camera_changed(now, &room, *camera, false);
+            }
             self.restore_carried(now, &room, node);
             self.restore_replaced(now, &room, node);
         }
@@ -446,8 +455,8 @@ impl Control {
         let former = std::mem::replace(&mut live.elsewhere.watched_told, watched.clone());
         let nodes: BTreeSet<NodeId> = former.keys().chain(watched.keys()).copied().collect();
         for node in nodes.into_iter().filter(|node| former.get(node) != watched.get(node)) {
-            let sources = watched.get(&node).into_iter().flatten().map(|source| source.0).collect();
-            self.tell_node(node, room, RoomMessage::Watched(sources));
+            let sources = watched.get(&node).cloned().unwrap_or_default();
+            self.tell_node(node, room, RoomMessage::Watched(crate::cluster::wire_sources(sources)));
         }
     }
 }

@@ -156,6 +156,7 @@ impl Control {
             gates: ByOrigin::each(|origin| participant.gate(origin)),
             red: settings.red,
             video_slots_max: settings.video_slots.into(),
+            video_kbps_max: settings.video_kbps_max,
             is_over_http: transport.is_over_http(),
         };
         self.command(worker, WorkerCommand::Open(open));
@@ -240,7 +241,7 @@ impl Control {
             participant_count: live.participant_count(),
             slots: live.wire_slots(&session.slots_told, &session.slot_mids),
             screen: live.wire_screen(session.worker),
-            video: live.wire_slots(&session.video_told, &session.video_mids),
+            video: live.wire_video(&session.video_told, &session.video_mids),
             dial,
             calls,
             nodes: self.other_nodes(),
@@ -277,6 +278,7 @@ impl Control {
             return;
         };
         live.wanted_changed |= live.viewers.remove(&id);
+        live.cameras.rewatch(session.worker, &session.video_told, &[]);
         let is_here = live.room.participant(&session.participant).is_some_and(|it| it.node.is_none());
         let was_listed = is_here && live.room.is_listed(&session.participant);
         let camera = live.room.participant(&session.participant).map(|it| it.tracks.camera.source);
@@ -288,6 +290,7 @@ impl Control {
             if let Some(camera) = camera.filter(|_| is_here) {
                 self.camera_changed(now, &session.room, camera, false);
             }
+            self.show_cameras(now, &session.room);
             if worker_is_gone {
                 self.tell_room_workers(&session.room);
             }

@@ -5,12 +5,15 @@ use std::time::{Duration, Instant};
 
 use rustc_hash::{FxHashMap, FxHashSet};
 use selector::{Level, SourceId};
-use tercet_core::{Focus, Participant, ParticipantId, Publication, Room, SessionId};
-use tercet_protocol::{ByOrigin, SpeakerLevel, TrackKind, TrackOrigin, WireParticipant, WireSlot, WireTrack};
+use tercet_core::{Participant, ParticipantId, Publication, Room, SessionId};
+use tercet_protocol::{
+    ByOrigin, SlotMid, SpeakerLevel, TrackKind, TrackOrigin, WireParticipant, WireSlot, WireTrack,
+};
 
 use super::elsewhere::Elsewhere;
 use super::roster::Attendance;
 use super::session::Session;
+use super::video::Cameras;
 use super::{Broadcast, RoomSummary};
 use crate::media::{Selection, TraceSender, WorkerId};
 
@@ -38,10 +41,7 @@ pub(super) struct LiveRoom {
     /// Whether the workers have yet to be told whom these want to hear.
     pub(super) wanted_changed: bool,
     pub(super) wanted_told_at: Option<Instant>,
-    /// Whose cameras are looked at.
-    pub(super) focus: Focus,
-    /// Which cameras of each worker are watched by clients of which others, as the workers were told.
-    pub(super) watched_by: BTreeMap<WorkerId, FxHashMap<SourceId, Vec<WorkerId>>>,
+    pub(super) cameras: Cameras,
     /// Those who look at the levels of the room.
     pub(super) traces: Vec<TraceSender>,
     /// The room on other nodes.
@@ -71,8 +71,7 @@ impl LiveRoom {
             viewers: FxHashSet::default(),
             wanted_changed: false,
             wanted_told_at: None,
-            focus: Focus::default(),
-            watched_by: BTreeMap::new(),
+            cameras: Cameras::default(),
             traces: Vec::new(),
             elsewhere: Elsewhere::default(),
         }
@@ -225,6 +224,16 @@ impl LiveRoom {
     pub(super) fn wire_screen(&self, worker: WorkerId) -> Option<String> {
         let sharer = self.screens.get(&worker).and_then(|source| self.by_source.get(source));
         sharer.map(ParticipantId::to_string)
+    }
+
+    /// Video slots as a client is told.
+    pub(super) fn wire_video(&self, shown: &[Option<SourceId>], slots: &[SlotMid]) -> Vec<WireSlot> {
+        let slot = |(source, slot): (&Option<SourceId>, &SlotMid)| WireSlot {
+            index: slot.index,
+            mid: Some(slot.mid.clone()),
+            participant: source.and_then(|s| self.by_source.get(&s)).map(ParticipantId::to_string),
+        };
+        shown.iter().zip(slots).map(slot).collect()
     }
 
     /// Slots as a client is told.

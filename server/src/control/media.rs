@@ -127,7 +127,7 @@ impl Control {
             }
         };
         let slots = slot_mids(&answer.slot_mids);
-        let (sdp, screen, video) = (answer.sdp, answer.screen_mid, slot_mids(&answer.video_mids));
+        let (sdp, screen, video) = (answer.sdp, answer.screen_mid, answer.video_mids.clone());
         self.send(now, id, &ServerMessage::Answer { re, sdp, slots, screen, video });
         let Some(session) = self.sessions.get_mut(&id) else {
             return;
@@ -192,8 +192,8 @@ impl Control {
         }
         let loudest = live.loudest_camera(&selection);
         let levels = live.select(now, selection);
-        if live.focus.hear(now, loudest) {
-            self.show_cameras(now, &room);
+        if live.cameras.focus.hear(now, loudest) {
+            self.cameras_changed(now, &room);
         }
         self.tell_wanted(now, &room);
         self.tell_slots(now, &room, worker);

@@ -37,6 +37,8 @@ pub(crate) use lifecycle::{CLOSE_GOING_AWAY, CLOSE_NORMAL, RETRY_AFTER};
 pub(crate) use session::{Outgoing, Socket, protocol_error, text};
 pub(crate) use state::Control;
 
+use video::CAMERAS_INTERVAL;
+
 /// Inputs under way to the control plane; clients' sockets wait when there are more.
 const INPUTS_MAX: usize = 4096;
 
@@ -216,6 +218,8 @@ async fn run(
     }
     let mut upkeep = tokio::time::interval(UPKEEP_INTERVAL);
     upkeep.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut cameras = tokio::time::interval(CAMERAS_INTERVAL);
+    cameras.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let lag = metrics::histogram!("tercet_loop_lag_seconds", "loop" => "control");
     loop {
         tokio::select! {
@@ -225,6 +229,7 @@ async fn run(
             },
             Some(event) = worker_events.recv() => control.worker_event(Instant::now(), event),
             Some(event) = next_of(&mut cluster) => control.cluster_event(Instant::now(), event),
+            _ = cameras.tick(), if control.has_cameras_to_show() => control.show_waiting_cameras(Instant::now()),
             due = upkeep.tick() => {
                 lag.record(due.elapsed().as_secs_f64());
                 control.expire(Instant::now());

@@ -6,7 +6,7 @@ use std::time::Instant;
 use selector::SourceId;
 use subtle::ConstantTimeEq;
 use tercet_core::{EndpointId, NodeId, ParticipantId, RoomId, SessionId};
-use tercet_protocol::{ErrorCode, ProtocolError, Role, ServerMessage, Transport};
+use tercet_protocol::{ErrorCode, ProtocolError, Role, ServerMessage, SlotMid, Transport};
 use tokio::sync::mpsc::{self, error::TrySendError};
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
@@ -73,9 +73,9 @@ pub(super) struct Session {
     pub(super) slot_mids: Vec<String>,
     /// Who its client was last told to be in its slots.
     pub(super) slots_told: Vec<Option<SourceId>>,
-    /// The m-lines of its video slots.
-    pub(super) video_mids: Vec<String>,
-    /// What its video slots show, as its client was told.
+    /// Its video slots, and their m-lines.
+    pub(super) video_mids: Vec<SlotMid>,
+    /// What these show, one by one, as its client was told.
     pub(super) video_told: Vec<Option<SourceId>>,
     /// Whom its client wants to watch, if it chose.
     pub(super) watches: Option<ParticipantId>,

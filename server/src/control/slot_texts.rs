@@ -12,21 +12,27 @@ use super::session::text;
 const TEXTS_MAX: usize = 16;
 
 /// The latest messages to the clients of a room that aren't the same for all.
-#[derive(Default)]
-pub(super) struct SlotTexts(VecDeque<SlotText>);
+pub(super) struct SlotTexts<M>(VecDeque<SlotText<M>>);
 
-struct SlotText {
+struct SlotText<M> {
     slots: Vec<Option<SourceId>>,
-    mids: Vec<String>,
+    mids: Vec<M>,
     text: Utf8Bytes,
 }
 
-impl SlotTexts {
+// Derived, it would ask the same of `M`.
+impl<M> Default for SlotTexts<M> {
+    fn default() -> Self {
+        SlotTexts(VecDeque::new())
+    }
+}
+
+impl<M: Clone + PartialEq> SlotTexts<M> {
     /// The message for a client with these m-lines whose slots carry these sources; `message` makes it, if nobody had the same.
     pub(super) fn get(
         &mut self,
         slots: &[Option<SourceId>],
-        mids: &[String],
+        mids: &[M],
         message: impl FnOnce() -> ServerMessage,
     ) -> Utf8Bytes {
         if let Some(same) = self.0.iter().find(|it| it.slots == slots && it.mids == mids) {

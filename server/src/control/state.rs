@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use tercet_core::{EndpointId, RoomId, SessionId};
 use tercet_protocol::{LeaveReason, ServerMessage};
 use tokio::sync::oneshot;
@@ -42,6 +42,8 @@ pub(crate) struct Control {
     pub(super) draining: bool,
     /// The room that somebody is about to enter in place of themselves: it stays open though it may be empty.
     pub(super) entering: Option<RoomId>,
+    /// Rooms whose cameras changed just after they were looked at.
+    pub(super) cameras_waiting: FxHashSet<RoomId>,
     /// `None` for a node that is by itself.
     pub(super) own_node: Option<OwnNode>,
     commands: Vec<(WorkerId, WorkerCommand)>,
@@ -65,6 +67,7 @@ impl Control {
             drained: None,
             draining: false,
             entering: None,
+            cameras_waiting: FxHashSet::default(),
             own_node: None,
             commands: Vec::new(),
         }

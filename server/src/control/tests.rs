@@ -6,13 +6,16 @@ use std::time::{Duration, Instant};
 
 use selector::Level;
 use tercet_core::EndpointId;
-use tercet_protocol::{ClientMessage, Request, Role, ServerMessage, TrackOrigin, Transport, Welcome};
+use tercet_protocol::{
+    ClientMessage, Request, Role, ServerMessage, SlotMid, TrackOrigin, Transport, Welcome,
+};
 use tokio::sync::{mpsc, oneshot};
 
+use super::session::Session;
 use super::{Attached, Control, ControlInput, Outgoing};
 use crate::access::Claims;
 use crate::config::Config;
-use crate::media::{Selection, WorkerCommand, WorkerEvent, WorkerId};
+use crate::media::{Answer, Selection, WorkerCommand, WorkerEvent, WorkerId};
 
 /// A browser comes in whose socket has room for so many messages; the welcome waits to be read. `None` if it isn't let in.
 pub(super) fn join(
@@ -38,8 +41,14 @@ struct Hall {
 
 impl Hall {
     fn new() -> Hall {
+        Hall::with_together(Config::default().room.together_max)
+    }
+
+    /// A worker takes so many before the other does.
+    fn with_together(together_max: u32) -> Hall {
         let mut config = Config::default();
         config.room.listed_listeners_max = 2;
+        config.room.together_max = together_max;
         let control = Control::new(Arc::new(config), 2);
         let mut hall = Hall { control, now: Instant::now(), clients: BTreeMap::new() };
         hall.join("mod", Role::Moderator);
@@ -85,9 +94,54 @@ impl Hall {
     }
 
     fn publishes(&mut self, identity: &str) {
-        let endpoint: EndpointId = self.control.sessions[&self.clients[identity].0.session].endpoint;
+        let endpoint = self.endpoint(identity);
         let event = WorkerEvent::PublishingStarted { endpoint, origin: TrackOrigin::Microphone };
         self.control.worker_event(self.now, event);
+    }
+
+    fn films(&mut self, identity: &str) {
+        let endpoint = self.endpoint(identity);
+        let event = WorkerEvent::PublishingStarted { endpoint, origin: TrackOrigin::Camera };
+        self.control.worker_event(self.now, event);
+    }
+
+    /// An offer with so many video slots is answered.
+    fn offers_video(&mut self, identity: &str, slots: u8) {
+        self.has_video_slots(identity, 0..slots);
+    }
+
+    /// The m-lines of these video slots aren't stopped.
+    fn has_video_slots(&mut self, identity: &str, slots: impl IntoIterator<Item = u8>) {
+        let endpoint = self.endpoint(identity);
+        let video_mids = slots.into_iter().map(|index| SlotMid { index, mid: index.to_string() }).collect();
+        let answer = Answer { sdp: String::new(), slot_mids: Vec::new(), screen_mid: None, video_mids };
+        let event = WorkerEvent::OfferAnswered { endpoint, request: None, result: Ok(answer) };
+        self.control.worker_event(self.now, event);
+    }
+
+    fn endpoint(&self, identity: &str) -> EndpointId {
+        self.session(identity).endpoint
+    }
+
+    fn session(&self, identity: &str) -> &Session {
+        &self.control.sessions[&self.clients[identity].0.session]
+    }
+
+    /// Whom a client was told to have in its video slots, each time.
+    fn watched(&mut self, identity: &str) -> Vec<Vec<Option<String>>> {
+        let told = self.told(identity).into_iter().filter_map(|message| match message {
+            ServerMessage::Video { slots } => Some(slots.into_iter().map(|slot| slot.participant).collect()),
+            _ => None,
+        });
+        told.collect()
+    }
+
+    /// What workers were told since of who watches, and of what slots are to show.
+    fn told_workers(&mut self) -> (usize, usize) {
+        let commands = self.control.take_commands();
+        let watched = |(_, command): &&_| matches!(command, WorkerCommand::SetWatched { .. });
+        let watch = |(_, command): &&_| matches!(command, WorkerCommand::Watch { .. });
+        (commands.iter().filter(watched).count(), commands.iter().filter(watch).count())
     }
 
     /// On every worker, somebody is heard at this level.
@@ -129,6 +183,7 @@ impl Hall {
     fn tick(&mut self, after_ms: u64) {
         self.now += Duration::from_millis(after_ms);
         self.control.tell_attendance(self.now);
+        self.control.show_waiting_cameras(self.now);
     }
 }
 
@@ -324,4 +379,103 @@ fn slots_are_told_when_another_speaker_is_in_one_and_not_with_each_level() {
     hall.request("a", Request::Listen { only: None, except: [].into() });
     hall.hears("mod", -20);
     assert_eq!(slots(&mut hall, "a"), 1);
+}
+
+#[test]
+fn cameras_that_come_in_a_row_are_looked_at_twice() {
+    let mut hall = Hall::new();
+    for speaker in ["s", "t", "u"] {
+        hall.join(speaker, Role::Speaker);
+    }
+    hall.offers_video("a", 4);
+    hall.offers_video("mod", 4);
+    hall.all_told();
+    let some = |id: &str| Some(id.to_owned());
+    for speaker in ["s", "t", "u"] {
+        hall.films(speaker);
+    }
+    assert_eq!(hall.watched("a"), [[some("s"), None, None, None]], "at once");
+    hall.tick(99);
+    assert!(hall.watched("a").is_empty());
+    hall.tick(1);
+    assert_eq!(hall.watched("a"), [[some("s"), some("t"), some("u"), None]]);
+    hall.tick(1_000);
+    assert!(hall.watched("a").is_empty(), "nothing changed");
+    assert_eq!(hall.watched("mod").len(), 2);
+}
+
+#[test]
+fn whom_one_watches_is_nothing_to_the_others() {
+    let mut hall = Hall::new();
+    for speaker in ["s", "t"] {
+        hall.join(speaker, Role::Speaker);
+        hall.films(speaker);
+    }
+    for viewer in ["a", "b", "c"] {
+        hall.offers_video(viewer, 1);
+    }
+    hall.tick(100);
+    hall.all_told();
+    hall.told_workers();
+    // The second of each two is no news.
+    for participant in ["t", "t", "s", "s"].repeat(10) {
+        hall.request("a", Request::Watch { participant: Some(participant.to_owned()) });
+    }
+    assert_eq!(hall.watched("a").len(), 20);
+    assert_eq!((hall.watched("b").len(), hall.watched("c").len()), (0, 0));
+    let (watched, watch) = hall.told_workers();
+    assert!(watched <= 1 && watch == 20, "{watched}, {watch}");
+}
+
+#[test]
+fn a_camera_crosses_for_as_long_as_anybody_of_the_other_worker_watches_it() {
+    let mut hall = Hall::with_together(1);
+    hall.join("s", Role::Speaker);
+    let publisher = hall.session("s").worker;
+    hall.films("s");
+    let is_there = |hall: &Hall, id: &&&str| hall.session(id).worker != publisher;
+    let [first, second] = [0, 1].map(|at| {
+        let there = ["a", "b", "c", "d"].iter().filter(|id| is_there(&hall, id)).nth(at);
+        *there.expect("half of them are on the other worker")
+    });
+    let told = |hall: &mut Hall| {
+        hall.tick(100);
+        let commands = hall.control.take_commands().into_iter();
+        let told = commands.filter_map(|(worker, command)| match command {
+            WorkerCommand::SetWatched { watched_by, .. } => Some((worker, watched_by.len())),
+            _ => None,
+        });
+        told.collect::<Vec<_>>()
+    };
+    told(&mut hall);
+    hall.offers_video(first, 1);
+    assert_eq!(told(&mut hall), [(publisher, 1)]);
+    hall.offers_video(second, 1);
+    hall.request(first, Request::Leave);
+    assert_eq!(told(&mut hall), []);
+    hall.request(second, Request::Leave);
+    assert_eq!(told(&mut hall), [(publisher, 0)]);
+}
+
+#[test]
+fn a_stopped_video_line_takes_no_camera_from_the_others() {
+    let mut hall = Hall::new();
+    for speaker in ["s", "t", "u"] {
+        hall.join(speaker, Role::Speaker);
+        hall.films(speaker);
+    }
+    hall.tick(100);
+    hall.has_video_slots("a", [0, 2]);
+    let slots = hall.told("a").into_iter().find_map(|message| match message {
+        ServerMessage::Video { slots } => Some(slots),
+        _ => None,
+    });
+    let slots = slots.expect("told who is seen").into_iter();
+    let seen: Vec<_> = slots.map(|slot| (slot.index, slot.participant)).collect();
+    assert_eq!(seen, [(0, Some("s".to_owned())), (2, Some("t".to_owned()))]);
+    let watch = hall.control.take_commands().into_iter().rev().find_map(|(_, command)| match command {
+        WorkerCommand::Watch { sources, .. } => Some(sources.iter().map(Option::is_some).collect::<Vec<_>>()),
+        _ => None,
+    });
+    assert_eq!(watch, Some(vec![true, false, true]));
 }

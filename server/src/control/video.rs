@@ -1,18 +1,78 @@
 //! Whom clients watch: cameras that go on and off, who speaks, and what clients choose in; what video slots are to show out.
+//!
+//! What one client chooses concerns that client. What concerns all of a room is looked at ten times a second at most.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rustc_hash::FxHashMap;
 use selector::SourceId;
-use tercet_core::{NodeId, ParticipantId, RoomId, SessionId};
-use tercet_protocol::{ErrorCode, ServerMessage};
+use tercet_core::{Focus, NodeId, ParticipantId, RoomId, SessionId};
+use tercet_protocol::{ErrorCode, ServerMessage, SlotMid};
 
 use super::Control;
 use super::live_room::LiveRoom;
 use super::session::{Outgoing, Session};
 use super::slot_texts::SlotTexts;
-use crate::media::{Selection, WorkerCommand, WorkerId};
+use crate::media::{Selection, WorkerCommand, WorkerId, places};
+
+/// How far apart changes are that concern every video slot of a room.
+pub(super) const CAMERAS_INTERVAL: Duration = Duration::from_millis(100);
+
+/// The cameras of a room.
+#[derive(Default)]
+pub(super) struct Cameras {
+    /// Whose cameras are looked at.
+    pub(super) focus: Focus,
+    /// How many slots of each worker's clients are to show which.
+    watchers: BTreeMap<(SourceId, WorkerId), usize>,
+    /// Whether slots may have others to show than they do.
+    are_changed: bool,
+    /// Whether workers and nodes may have to be told who watches.
+    watchers_changed: bool,
+    shown_at: Option<Instant>,
+    /// Which cameras of each worker are watched by clients of which others, as the workers were told.
+    told: BTreeMap<WorkerId, WatchedBy>,
+}
+
+type WatchedBy = FxHashMap<SourceId, Vec<WorkerId>>;
+
+impl Cameras {
+    /// Clients of other nodes watch others here.
+    pub(super) fn watched_elsewhere(&mut self) {
+        self.watchers_changed = true;
+    }
+
+    /// A client of a worker has others in its slots than before.
+    pub(super) fn rewatch(
+        &mut self,
+        worker: WorkerId,
+        former: &[Option<SourceId>],
+        slots: &[Option<SourceId>],
+    ) {
+        for source in slots.iter().flatten() {
+            let count = self.watchers.entry((*source, worker)).or_insert(0);
+            *count += 1;
+            self.watchers_changed |= *count == 1;
+        }
+        for key in former.iter().flatten().map(|source| (*source, worker)) {
+            let count = self.watchers.get_mut(&key).expect("it was counted when the slot got it");
+            *count -= 1;
+            if *count == 0 {
+                self.watchers.remove(&key);
+                self.watchers_changed = true;
+            }
+        }
+    }
+
+    fn has_news(&self) -> bool {
+        self.are_changed || self.watchers_changed
+    }
+
+    fn is_due(&self, now: Instant) -> bool {
+        self.shown_at.is_none_or(|at| now >= at + CAMERAS_INTERVAL)
+    }
+}
 
 impl LiveRoom {
     /// The camera of whoever is the loudest, where that is on.
@@ -29,7 +89,7 @@ impl LiveRoom {
         let camera = |id: &ParticipantId| self.room.participant(id).map(|it| it.tracks.camera.source);
         let own = camera(&session.participant).unwrap_or(session.source);
         let pinned = session.watches.as_ref().and_then(camera);
-        self.focus.slots(own, pinned, &session.video_told, session.video_mids.len())
+        self.cameras.focus.slots(own, pinned, &session.video_told, session.video_mids.len())
     }
 }
 
@@ -39,21 +99,36 @@ impl Control {
         let Some(live) = self.rooms.get_mut(room) else {
             return;
         };
-        let is_news = if is_on { live.focus.add(camera) } else { live.focus.remove(camera) };
-        if is_news {
+        let focus = &mut live.cameras.focus;
+        if if is_on { focus.add(camera) } else { focus.remove(camera) } {
+            self.cameras_changed(now, room);
+        }
+    }
+
+    /// All of a room may have others to look at.
+    pub(super) fn cameras_changed(&mut self, now: Instant, room: &RoomId) {
+        if let Some(live) = self.rooms.get_mut(room) {
+            live.cameras.are_changed = true;
             self.show_cameras(now, room);
         }
     }
 
     /// An offer was answered: the client has these video slots.
-    pub(super) fn has_video_slots(&mut self, now: Instant, id: SessionId, mids: Vec<String>) {
+    pub(super) fn has_video_slots(&mut self, now: Instant, id: SessionId, mids: Vec<SlotMid>) {
         let Some(session) = self.sessions.get_mut(&id).filter(|session| session.video_mids != mids) else {
             return;
         };
         session.video_mids = mids;
-        session.video_told.clear();
-        let room = session.room.clone();
-        self.show_cameras(now, &room);
+        let former = std::mem::take(&mut session.video_told);
+        if let Some(live) = self.rooms.get_mut(&session.room) {
+            live.cameras.rewatch(session.worker, &former, &[]);
+        }
+        if session.video_mids.is_empty() {
+            let (worker, endpoint) = (session.worker, session.endpoint);
+            self.command(worker, WorkerCommand::Watch { endpoint, sources: Vec::new() });
+        }
+        self.show_to(now, id, &mut SlotTexts::default());
+        self.show_cameras_around(now, id);
     }
 
     /// A client chooses whom to watch.
@@ -63,75 +138,111 @@ impl Control {
         id: SessionId,
         participant: Option<String>,
     ) -> Result<(), (ErrorCode, String)> {
-        let Some(session) = self.sessions.get_mut(&id) else {
-            return Ok(());
-        };
-        session.watches = participant.map(|id| ParticipantId::from(id.as_str()));
-        let room = session.room.clone();
-        self.show_cameras(now, &room);
+        if let Some(session) = self.sessions.get_mut(&id) {
+            session.watches = participant.map(|id| ParticipantId::from(id.as_str()));
+            self.show_to(now, id, &mut SlotTexts::default());
+            self.show_cameras_around(now, id);
+        }
         Ok(())
     }
 
-    /// Has every video slot of a room show what it is to show, and tells whose changed. Those who publish nothing watch the
-    /// same.
+    /// Does what is due in the room of a session.
+    fn show_cameras_around(&mut self, now: Instant, id: SessionId) {
+        if let Some(room) = self.sessions.get(&id).map(|session| session.room.clone()) {
+            self.show_cameras(now, &room);
+        }
+    }
+
+    /// Whether there are rooms whose cameras wait to be looked at.
+    pub(super) fn has_cameras_to_show(&self) -> bool {
+        !self.cameras_waiting.is_empty()
+    }
+
+    /// Time has passed: what waited is due.
+    pub(crate) fn show_waiting_cameras(&mut self, now: Instant) {
+        for room in std::mem::take(&mut self.cameras_waiting) {
+            self.show_cameras(now, &room);
+        }
+    }
+
+    /// Has every video slot of a room show what it is to show, if that may have changed, and tells whoever forwards it; now, or
+    /// when it is time again.
     pub(super) fn show_cameras(&mut self, now: Instant, room: &RoomId) {
+        let Some(live) = self.rooms.get_mut(room).filter(|live| live.cameras.has_news()) else {
+            return;
+        };
+        if !live.cameras.is_due(now) {
+            self.cameras_waiting.insert(room.clone());
+            return;
+        }
+        live.cameras.shown_at = Some(now);
+        if std::mem::take(&mut live.cameras.are_changed) {
+            let mut texts = SlotTexts::default();
+            for id in live.sessions.values().copied().collect::<Vec<_>>() {
+                self.show_to(now, id, &mut texts);
+            }
+        }
+        self.tell_watchers(room);
+    }
+
+    /// Has a client's video slots show what they are to show, and tells it, if that is news. Those who publish nothing watch the
+    /// same.
+    fn show_to(&mut self, now: Instant, id: SessionId, texts: &mut SlotTexts<SlotMid>) {
+        let Some(session) = self.sessions.get_mut(&id).filter(|session| !session.video_mids.is_empty())
+        else {
+            return;
+        };
+        let Some(live) = self.rooms.get_mut(&session.room) else {
+            return;
+        };
+        let slots = live.video_of(session);
+        if slots == session.video_told {
+            return;
+        }
+        live.cameras.rewatch(session.worker, &session.video_told, &slots);
+        let mids = &session.video_mids;
+        let text = texts.get(&slots, mids, || ServerMessage::Video { slots: live.wire_video(&slots, mids) });
+        let mut sources = vec![None; places(mids)];
+        for (slot, source) in mids.iter().zip(&slots) {
+            sources[usize::from(slot.index)] = *source;
+        }
+        session.video_told = slots;
+        session.send(now, Outgoing::Text(text));
+        let (worker, endpoint) = (session.worker, session.endpoint);
+        self.command(worker, WorkerCommand::Watch { endpoint, sources });
+    }
+
+    /// Tells workers and nodes which of their cameras are watched, and where, if that changed.
+    fn tell_watchers(&mut self, room: &RoomId) {
         let Some(live) = self.rooms.get_mut(room) else {
             return;
         };
-        let mut texts = SlotTexts::default();
-        let mut commands = Vec::new();
+        if !std::mem::take(&mut live.cameras.watchers_changed) {
+            return;
+        }
+        let mut watched_by: BTreeMap<WorkerId, WatchedBy> = BTreeMap::new();
         let mut elsewhere: BTreeMap<NodeId, BTreeSet<SourceId>> = BTreeMap::new();
-        let mut watched_by: BTreeMap<WorkerId, FxHashMap<SourceId, Vec<WorkerId>>> = BTreeMap::new();
-        for id in live.sessions.values() {
-            let Some(session) = self.sessions.get(id).filter(|session| !session.video_mids.is_empty()) else {
+        let nodes = self.own_node.as_ref().map(|own| own.worker);
+        let of_nodes = live.watched_by_nodes().into_iter().filter_map(|source| Some((source, nodes?)));
+        for (source, watcher) in live.cameras.watchers.keys().copied().chain(of_nodes) {
+            let Some(publisher) = live.publisher(source) else {
                 continue;
             };
-            let slots = live.video_of(session);
-            let (endpoint, watcher) = (session.endpoint, session.worker);
-            for source in slots.iter().flatten() {
-                let node = live.publisher(*source).and_then(|id| live.room.participant(id)?.node);
-                if let Some(node) = node {
-                    elsewhere.entry(node).or_default().insert(*source);
-                    continue;
-                }
-                let publisher = live.publisher(*source).and_then(|id| live.sessions.get(id));
-                let publisher = publisher.and_then(|id| self.sessions.get(id)).map(|session| session.worker);
-                if let Some(publisher) = publisher.filter(|publisher| *publisher != watcher) {
-                    let workers = watched_by.entry(publisher).or_default().entry(*source).or_default();
-                    if !workers.contains(&watcher) {
-                        workers.push(watcher);
-                    }
-                }
-            }
-            let Some(session) = self.sessions.get_mut(id).filter(|session| session.video_told != slots)
-            else {
+            if let Some(node) = live.room.participant(publisher).and_then(|it| it.node) {
+                elsewhere.entry(node).or_default().insert(source);
                 continue;
-            };
-            commands.push((watcher, WorkerCommand::Watch { endpoint, sources: slots.clone() }));
-            let mids = &session.video_mids;
-            let message = || ServerMessage::Video { slots: live.wire_slots(&slots, mids) };
-            let text = texts.get(&slots, mids, message);
-            session.video_told = slots;
-            session.send(now, Outgoing::Text(text));
-        }
-        if let Some(own) = &self.own_node {
-            for source in live.watched_by_nodes() {
-                let publisher = live.publisher(source).and_then(|id| live.sessions.get(id));
-                if let Some(publisher) = publisher.and_then(|id| self.sessions.get(id)) {
-                    let of_worker = watched_by.entry(publisher.worker).or_default();
-                    of_worker.entry(source).or_default().push(own.worker);
-                }
+            }
+            let session = live.sessions.get(publisher).and_then(|id| self.sessions.get(id));
+            if let Some(worker) = session.map(|session| session.worker).filter(|worker| *worker != watcher) {
+                watched_by.entry(worker).or_default().entry(source).or_default().push(watcher);
             }
         }
-        let former = std::mem::replace(&mut live.watched_by, watched_by.clone());
+        let former = std::mem::replace(&mut live.cameras.told, watched_by.clone());
         for worker in live.workers() {
             let watched_by = watched_by.remove(&worker).unwrap_or_default();
             if former.get(&worker).cloned().unwrap_or_default() != watched_by {
-                commands.push((worker, WorkerCommand::SetWatched { room: room.clone(), watched_by }));
+                self.command(worker, WorkerCommand::SetWatched { room: room.clone(), watched_by });
             }
-        }
-        for (worker, command) in commands {
-            self.command(worker, command);
         }
         self.tell_nodes_watched(room, elsewhere);
     }

@@ -33,7 +33,7 @@ use tercet_protocol::{AudioOrigin, ByOrigin, TrackOrigin};
 pub(crate) use crossing::{
     Crossing, CrossingSender, Doorbell, HeardPacket, News, Passed, VideoCrossing, VideoNews, crossing,
 };
-pub(crate) use peer::{Answer, OfferError};
+pub(crate) use peer::{Answer, OfferError, places};
 pub(crate) use pool::{Handle as WorkerHandle, WorkerPool};
 pub(crate) use sdp::{attributes, can_be_read, mid_of, sections};
 pub(crate) use trace::{TraceReceiver, TraceSender, Traced, What, trace};
@@ -91,6 +91,8 @@ pub(crate) struct OpenEndpoint {
     pub(crate) red: bool,
     /// How many video slots it may have.
     pub(crate) video_slots_max: usize,
+    /// How many kbit/s its camera may have.
+    pub(crate) video_kbps_max: u32,
     /// It is an encoder's or a player's: ICE is full for those who need it, and audio without levels is measured.
     pub(crate) is_over_http: bool,
 }

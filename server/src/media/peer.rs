@@ -18,14 +18,14 @@ use str0m::rtp::{Extension, ExtensionMap, RedDecoder, RtpPacket};
 use str0m::{Candidate, Event, IceConnectionState, Input, Output, Rtc};
 use tercet_core::{Encoding, FORWARDS_MAX, Forward, IncomingRtp, IncomingVideo, Rewritten, VideoPacket};
 use tercet_dtls::{Sealer, SharedCrypto, exporting};
-use tercet_protocol::{AudioOrigin, ByAudio, CHANNEL_LOSSY, CHANNEL_RELIABLE};
+use tercet_protocol::{AudioOrigin, ByAudio, CHANNEL_LOSSY, CHANNEL_RELIABLE, SlotMid};
 use tracing::debug;
 
 use super::fanout::{Fanout, Outgoing, Path};
 use super::lines::{Lines, Negotiated, Way};
 use super::sdp;
 use super::stream::Numbers;
-use super::video::VideoLines;
+use super::video::{VideoLines, Written};
 
 /// More m-lines than a session of eight slots, a screen and sixteen video slots has reason for.
 const MEDIA_LINES_MAX: usize = 40;
@@ -95,7 +95,8 @@ pub(crate) struct Answer {
     pub(crate) sdp: String,
     pub(crate) slot_mids: Vec<String>,
     pub(crate) screen_mid: Option<String>,
-    pub(crate) video_mids: Vec<String>,
+    /// Of the video slots whose lines aren't stopped.
+    pub(crate) video_mids: Vec<SlotMid>,
 }
 
 impl Answer {
@@ -103,6 +104,16 @@ impl Answer {
     pub(crate) fn slots(&self) -> ByAudio<usize> {
         ByAudio { microphone: self.slot_mids.len(), screen: usize::from(self.screen_mid.is_some()) }
     }
+
+    /// How many places for video its slots take, stopped ones among them.
+    pub(crate) fn video_places(&self) -> usize {
+        places(&self.video_mids)
+    }
+}
+
+/// How many places slots take of which some are missing.
+pub(crate) fn places(slots: &[SlotMid]) -> usize {
+    slots.last().map_or(0, |last| usize::from(last.index) + 1)
 }
 
 /// What a client may have.
@@ -334,15 +345,18 @@ impl Peer {
         self.video.are_of_use()
     }
 
-    /// Sends a packet in a video slot, once time has passed and the peer was drained. Returns whether the client takes it.
+    /// Sends a packet in a video slot, once time has passed and the peer was drained.
     pub(crate) fn write_video(
         &mut self,
         now: Instant,
         slot: usize,
         rewritten: Rewritten,
         packet: &VideoPacket,
-    ) -> bool {
-        self.established && self.video.write(&mut self.rtc, now, slot, rewritten, packet)
+    ) -> Written {
+        if !self.established {
+            return Written::Nowhere;
+        }
+        self.video.write(&mut self.rtc, now, slot, rewritten, packet)
     }
 
     /// Asks the client for a keyframe of its camera, once time has passed and the peer was drained.

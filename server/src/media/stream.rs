@@ -12,7 +12,7 @@ use tercet_core::{AudioPacket, Encoding};
 const REPORT_INTERVAL_MS: u64 = 5_000;
 
 /// RFC 3711, section 3.3.1: a receiver that misses 2^15 indexes can't tell the roll-over counter any more.
-const JUMP_MAX: u64 = 1 << 14;
+pub(super) const JUMP_MAX: u64 = 1 << 14;
 
 const CLOCK_HZ: u128 = 48_000;
 

@@ -12,13 +12,16 @@ use str0m::format::{
 use str0m::media::{Direction, KeyframeRequestKind, MediaKind, Mid, Pt};
 use str0m::rtp::{RtpPacket, RtpWrite};
 use tercet_core::{IncomingVideo, Rewritten, VideoCodec, VideoFormat, VideoPacket};
+use tercet_protocol::SlotMid;
 
 use super::lines::{Seated, Way, join};
+use super::stream::JUMP_MAX;
 
 /// Formats that a line can be sent in: more than browsers name.
 const FORMATS_MAX: usize = 24;
 
-/// What a viewer lost is of use for a second at most; and for so long each packet is kept for each viewer.
+/// What a viewer lost is of use for a second at most. For so long each packet is kept for each viewer, or until there are so many
+/// newer ones.
 const KEPT_FOR: Duration = Duration::from_secs(1);
 const KEPT_PACKETS_MAX: usize = 1024;
 
@@ -30,6 +33,17 @@ const SEQUENCE_PARAMETER_SET: u8 = 7;
 
 /// RFC 9628, section 4.2: the packet begins a frame of a layer.
 const VP9_BEGINS_FRAME: u8 = 1 << 3;
+
+/// What became of a packet for a slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Written {
+    /// str0m has it.
+    Sent,
+    /// The client doesn't take its format.
+    Unsupported,
+    /// There is no way to the client: its line is stopped, or its connection isn't up; or the packet is from before that.
+    Nowhere,
+}
 
 /// The video m-lines of a connection.
 pub(super) struct VideoLines {
@@ -43,6 +57,22 @@ struct VideoLine {
     mid: Mid,
     active: bool,
     formats: Formats,
+    numbers: LineNumbers,
+}
+
+/// By how much the numbers of packets in a slot are ahead of those on its line.
+///
+/// Those in the slot go on while nothing is sent, because the line is stopped or the client doesn't take the format, and when
+/// another line takes the place of one that ended. A receiver would lose the roll-over counter (RFC 3711, section 3.3.1): on the
+/// line, only what is sent has a number.
+#[derive(Debug, Default)]
+struct LineNumbers {
+    ahead: u64,
+    /// What came before this one in the slot has no number here: another may have it.
+    first: u64,
+    /// The newest number that was sent.
+    newest: Option<u64>,
+    is_interrupted: bool,
 }
 
 type Formats = ArrayVec<(Pt, VideoFormat), FORMATS_MAX>;
@@ -83,9 +113,10 @@ impl VideoLines {
         self.camera.is_some() || self.slots.iter().any(|line| line.active)
     }
 
-    /// Those of the slots.
-    pub(super) fn slot_mids(&self) -> Vec<String> {
-        self.slots.iter().map(|line| line.mid.to_string()).collect()
+    /// Those of the slots that aren't stopped.
+    pub(super) fn slot_mids(&self) -> Vec<SlotMid> {
+        let lines = self.slots.iter().enumerate().filter(|(_, line)| line.active);
+        lines.map(|(index, line)| SlotMid { index: index as u8, mid: line.mid.to_string() }).collect()
     }
 
     /// In which slot a line is.
@@ -93,36 +124,34 @@ impl VideoLines {
         self.slots.iter().position(|line| line.mid == mid)
     }
 
-    /// What a packet is to be sent as, in a slot: the line, and the client's number for the format. `None` where the client
-    /// doesn't take it.
-    fn destination(&self, slot: usize, format: VideoFormat) -> Option<(Mid, Pt)> {
-        let line = self.slots.get(slot).filter(|line| line.active)?;
-        let fits = line.formats.iter().filter_map(|(pt, other)| Some((format.fit(*other)?, *pt)));
-        // Of two that fit as well, the client's first.
-        let best = fits.reduce(|best, other| if other.0 > best.0 { other } else { best });
-        Some((line.mid, best?.1))
-    }
-
-    /// Gives str0m a packet to send. Returns whether the client takes its format.
+    /// Gives str0m a packet to send.
     pub(super) fn write(
-        &self,
+        &mut self,
         rtc: &mut Rtc,
         now: Instant,
         slot: usize,
         rewritten: Rewritten,
         packet: &VideoPacket,
-    ) -> bool {
-        let Some((mid, pt)) = self.destination(slot, packet.format) else {
-            return false;
+    ) -> Written {
+        let Some(line) = self.slots.get_mut(slot) else {
+            return Written::Nowhere;
         };
         let mut api = rtc.direct_api();
-        let Some(stream) = api.stream_tx_by_mid(mid, None) else {
-            return false;
+        let Some(stream) = api.stream_tx_by_mid(line.mid, None).filter(|_| line.active) else {
+            line.numbers.interrupt();
+            return Written::Nowhere;
+        };
+        let Some(pt) = line.payload_type_of(packet.format) else {
+            line.numbers.interrupt();
+            return Written::Unsupported;
         };
         let Rewritten { seq, timestamp, marker } = rewritten;
+        let Some(seq) = line.numbers.take(seq) else {
+            return Written::Nowhere;
+        };
         let write = RtpWrite::new(pt, seq.into(), timestamp, now, packet.payload.clone());
         stream.write_rtp(write.marker(marker).nackable(true).csrc(&[packet.source.0]));
-        true
+        Written::Sent
     }
 
     /// Asks the client for a keyframe.
@@ -153,11 +182,49 @@ impl VideoLines {
     }
 }
 
+impl VideoLine {
+    /// The client's payload type for a format; `None` where it doesn't take it.
+    fn payload_type_of(&self, format: VideoFormat) -> Option<Pt> {
+        let fits = self.formats.iter().filter_map(|(pt, other)| Some((format.fit(*other)?, *pt)));
+        // Of two that fit as well, the client's first.
+        let best = fits.reduce(|best, other| if other.0 > best.0 { other } else { best });
+        Some(best?.1)
+    }
+}
+
+impl LineNumbers {
+    /// The packet's number on the line, from that in the slot; `None` for one from before an interruption.
+    fn take(&mut self, seq: u64) -> Option<u64> {
+        match self.newest {
+            // The first one is far from the next roll-over.
+            None => (self.ahead, self.first) = (seq - seq % JUMP_MAX, seq),
+            Some(newest) if self.is_interrupted => {
+                self.ahead = seq.checked_sub(newest + 1).filter(|ahead| *ahead >= self.ahead)?;
+                self.first = seq;
+            }
+            Some(_) => {}
+        }
+        if seq < self.first {
+            return None;
+        }
+        self.is_interrupted = false;
+        let number = seq - self.ahead;
+        self.newest = self.newest.max(Some(number));
+        Some(number)
+    }
+
+    /// A packet was not sent.
+    fn interrupt(&mut self) {
+        self.is_interrupted = true;
+    }
+}
+
 impl Seated for VideoLine {
     type Line = NegotiatedVideo;
 
     fn new(line: &NegotiatedVideo) -> VideoLine {
-        VideoLine { mid: line.mid, active: true, formats: line.formats.clone() }
+        let (formats, numbers) = (line.formats.clone(), LineNumbers::default());
+        VideoLine { mid: line.mid, active: true, formats, numbers }
     }
 
     fn mid(&self) -> Mid {
@@ -215,5 +282,23 @@ fn begins_keyframe(codec: VideoCodec, payload: &[u8]) -> bool {
             detect_h264_nalu(payload, SEQUENCE_PARAMETER_SET) || detect_h264_keyframe(payload)
         }
         VideoCodec::Av1 => detect_av1_keyframe(payload),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_sent_takes_no_number_of_the_line() {
+        let mut numbers = LineNumbers::default();
+        let first = numbers.take(7 << 16 | 500).expect("nothing was sent yet");
+        assert_eq!((first, numbers.take((7 << 16) + 503)), (500, Some(503)));
+        assert_eq!(numbers.take((7 << 16) + 502), Some(502), "it came late");
+        numbers.interrupt();
+        assert_eq!(numbers.take((7 << 16) + 501), None, "from before");
+        assert_eq!(numbers.take(9 << 16), Some(504));
+        assert_eq!((numbers.take((9 << 16) - 1), numbers.take((7 << 16) + 504)), (None, None));
+        assert_eq!(numbers.take((9 << 16) + 2), Some(506));
     }
 }

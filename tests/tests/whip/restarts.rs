@@ -73,7 +73,8 @@ async fn a_publisher_is_on_the_list_with_its_transport_and_a_moderator_removes_i
 }
 
 #[tokio::test]
-async fn a_session_whose_media_never_came_ends_after_the_time_that_connecting_may_take() -> anyhow::Result<()> {
+async fn a_session_whose_media_never_came_ends_after_the_time_that_connecting_may_take() -> anyhow::Result<()>
+{
     let file = tempfile::NamedTempFile::new()?;
     std::fs::write(&file, "session.resume_ms = 2000\n")?;
     let server = Server::start_with(&["--config", file.path().to_str().unwrap_or_default()])?;
@@ -84,7 +85,11 @@ async fn a_session_whose_media_never_came_ends_after_the_time_that_connecting_ma
         assert!(began.elapsed() < connecting + SOON, "the session goes on and on");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    assert!(began.elapsed() >= connecting, "however short a time it outlives its media: {:?}", began.elapsed());
+    assert!(
+        began.elapsed() >= connecting,
+        "however short a time it outlives its media: {:?}",
+        began.elapsed()
+    );
     assert_eq!(server.metric("tercet_participants", "").await?, 0.0);
     Ok(())
 }

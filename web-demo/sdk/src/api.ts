@@ -97,8 +97,10 @@ export interface VideoSlot {
   readonly index: number;
   /** The receiver's track. It stays for the session, unless the peer connection had to be replaced. */
   readonly track: MediaStreamTrack;
-  /** Who is seen in it now. */
+  /** Who is seen in it now, or is from their first whole picture on: until then frames of whoever was seen before go on. */
   readonly participant: Participant | null;
+  /** Whether the frame that came last is the participant's. To be asked with each frame, or some times a second. */
+  readonly isShown: boolean;
 }
 
 /** Somebody to be called into the room, by phone. */

@@ -88,7 +88,7 @@ export class Media {
    * Tracks that both sent would be heard twice.
    */
   takeOver(former: Media): void {
-    // A connection that was closed from outside refuses, and is replaced by one that has the tracks.
+    // A connection that was closed from outside refuses, and what a browser doesn't take was told to whoever set it.
     const refused = () => {};
     for (const origin of ORIGINS) {
       this.setTrack(origin, former.#options.tracks[origin]).catch(refused);
@@ -102,7 +102,12 @@ export class Media {
 
   async setTrack(origin: TrackOrigin, track: MediaStreamTrack | null): Promise<void> {
     this.#options.tracks[origin] = track;
-    await this.#peer.setTrack(origin, track);
+    const peer = this.#peer;
+    const set = peer.setTrack(origin, track).catch((error: unknown) => {
+      // A connection that is over refuses, and the one in its place has the track from the start.
+      if (peer === this.#peer && peer.state !== "closed") throw error;
+    });
+    await Promise.race([set, peer.closed]);
   }
 
   send(frame: string, reliable: boolean): boolean {

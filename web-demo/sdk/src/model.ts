@@ -17,9 +17,11 @@ import type {
   VideoSlot,
 } from "./api.js";
 import type { ReceivedTracks } from "./peer.js";
+import { isOf } from "./video.js";
 import type { RoomChange, Welcome, WireCall, WireParticipant, WireSlot, WireTrack } from "./wire.js";
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };
+type Seat = Pick<Mutable<Slot>, "index" | "participant">;
 type Person = Mutable<Participant> & { tracks: Track[] };
 
 /** A handler's arguments, with the name of the event. */
@@ -37,7 +39,7 @@ export class RoomModel {
     track: undefined as unknown as MediaStreamTrack,
     participant: null,
   };
-  readonly videoSlots: Mutable<VideoSlot>[] = [];
+  readonly videoSlots: PictureSlot[] = [];
   dialRights: DialRights | null = null;
   readonly calls = new Map<number, Mutable<Call>>();
   #session: string;
@@ -53,7 +55,7 @@ export class RoomModel {
     this.me = me;
     this.participantCount = welcome.participant_count;
     for (let index = 0; index < welcome.room.slots; index++) this.slots.push(slotAt(index));
-    for (let index = 0; index < videoSlotCount; index++) this.videoSlots.push(slotAt(index));
+    for (let index = 0; index < videoSlotCount; index++) this.videoSlots.push(new PictureSlot(index));
     this.#seat(welcome.slots);
     this.#see(welcome.video ?? []);
     this.#show(welcome.screen);
@@ -145,7 +147,7 @@ export class RoomModel {
 
   setTracks({ slots, screen, video }: ReceivedTracks): Change[] {
     for (const slot of this.slots) slot.track = slots[slot.index] ?? slot.track;
-    for (const slot of this.videoSlots) slot.track = video[slot.index] ?? slot.track;
+    for (const slot of this.videoSlots) slot.receiver = video[slot.index] ?? slot.receiver;
     this.screen.track = screen;
     const changes: Change[] = [
       ["slots", this.slots],
@@ -194,7 +196,7 @@ export class RoomModel {
   }
 
   /** Whether somebody else is in one of the slots. The wire has all of them. */
-  #occupy(slots: readonly Mutable<Slot | VideoSlot>[], wires: readonly WireSlot[]): boolean {
+  #occupy(slots: readonly Seat[], wires: readonly WireSlot[]): boolean {
     const ids = new Map(wires.map(({ index, participant }) => [index, participant]));
     let changed = false;
     for (const slot of slots) {
@@ -265,12 +267,27 @@ export class RoomModel {
   }
 }
 
-function slotAt(index: number): Mutable<Slot & VideoSlot> {
+class PictureSlot implements VideoSlot {
+  participant: Participant | null = null;
+  receiver = undefined as unknown as RTCRtpReceiver;
+
+  constructor(readonly index: number) {}
+
+  get track(): MediaStreamTrack {
+    return this.receiver.track;
+  }
+
+  get isShown(): boolean {
+    return this.participant !== null && isOf(this.receiver, this.participant.cameraSource);
+  }
+}
+
+function slotAt(index: number): Mutable<Slot> {
   return { index, track: undefined as unknown as MediaStreamTrack, participant: null };
 }
 
 /** Whether they had one. */
-function vacate(slots: readonly Mutable<Slot | VideoSlot>[], gone: Participant): boolean {
+function vacate(slots: readonly Seat[], gone: Participant): boolean {
   const seats = slots.filter(({ participant }) => participant === gone);
   for (const slot of seats) slot.participant = null;
   return seats.length > 0;

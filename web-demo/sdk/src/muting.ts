@@ -1,6 +1,7 @@
-// Whether one's microphone, or the sound of one's screen, is open: what was asked for comes in, and what the room holds.
+// Whether one's microphone, the sound of one's screen, or one's camera is open: what was asked for comes in, and what the room
+// holds.
 //
-// Silence doesn't wait for the server, sound does. Requests may overlap, and a reply belongs to its own request: only
+// What closes doesn't wait for the server, what opens does. Requests may overlap, and a reply belongs to its own request: only
 // that to the latest ends the wish, an earlier one's says nothing about what is wanted now.
 
 import { TercetError } from "./api.js";

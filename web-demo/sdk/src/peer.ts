@@ -6,6 +6,7 @@
 // sharing need no renegotiation.
 
 import type { ConnectOptions, TrackOrigin } from "./api.js";
+import { Deferred } from "./deferred.js";
 import { inOrder } from "./lines.js";
 import type { Outlet } from "./outbox.js";
 import { withDtx } from "./sdp.js";
@@ -28,7 +29,7 @@ export interface ReceivedTracks {
   slots: MediaStreamTrack[];
   screen: MediaStreamTrack;
   /** By the index of the video slot. */
-  video: MediaStreamTrack[];
+  video: RTCRtpReceiver[];
 }
 
 export interface PeerHandlers {
@@ -55,6 +56,7 @@ export class Peer implements Outlet {
   readonly #reliable: RTCDataChannel;
   readonly #lossy: RTCDataChannel;
   #isOffered = false;
+  readonly #closed = new Deferred<void>();
 
   constructor(options: PeerOptions, handlers: PeerHandlers) {
     const { slotCount, videoSlotCount, tracks, red, dtx, iceServers = [], iceTransportPolicy } = options;
@@ -105,8 +107,13 @@ export class Peer implements Outlet {
     return {
       slots: this.#receiving.map(({ receiver }) => receiver.track),
       screen: this.#screen.receiver.track,
-      video: this.#video?.tracks ?? [],
+      video: this.#video?.receivers ?? [],
     };
+  }
+
+  /** Resolves when it is closed: the browser may never answer what it was asked before. */
+  get closed(): Promise<void> {
+    return this.#closed.promise;
   }
 
   /** The candidates aren't waited for: the server, ICE-lite, learns them from the checks (RFC 8445, 7.3.1.3). */
@@ -165,6 +172,7 @@ export class Peer implements Outlet {
     this.#reliable.onopen = this.#reliable.onbufferedamountlow = null;
     this.#reliable.onmessage = this.#lossy.onmessage = null;
     this.connection.close();
+    this.#closed.resolve();
     // The browser doesn't say so itself, and somebody may wait for it to connect.
     this.connection.dispatchEvent(new Event("connectionstatechange"));
   }

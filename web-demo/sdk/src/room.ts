@@ -342,7 +342,7 @@ export class LiveRoom implements Room {
   }
 
   #sendCamera(track: MediaStreamTrack | null): void {
-    // A connection that was closed from outside refuses, and is replaced by one that has the track.
+    // What a browser doesn't take was told to whoever set it.
     if (this.#state !== "closed") this.#session.media.setTrack("camera", track).catch(() => {});
   }
 

@@ -1,5 +1,6 @@
 // The video m-lines of a peer connection: one to send a picture on and one for each video slot, in its first offer or never.
-// A picture comes in and is limited to what a server forwards to many; the tracks of the slots go out.
+// A picture comes in and is limited to what a server forwards to many; the receivers of the slots go out, and whose frames
+// they have.
 
 import { inOrder } from "./lines.js";
 
@@ -23,8 +24,8 @@ export class VideoLines {
   }
 
   /** By the index of the slot. */
-  get tracks(): MediaStreamTrack[] {
-    return this.#receiving.map(({ receiver }) => receiver.track);
+  get receivers(): RTCRtpReceiver[] {
+    return this.#receiving.map(({ receiver }) => receiver);
   }
 
   /** The server's answer says which is which. */
@@ -58,4 +59,16 @@ function limits(track: MediaStreamTrack | null): RTCRtpEncodingParameters {
     Math.min(width, height) / SHORT_SIDE_MAX,
   );
   return { maxBitrate: BITRATE_BPS_MAX, scaleResolutionDownBy: Math.max(1, tooLarge) };
+}
+
+/** Whether the latest frame is of a source: the CSRC of its packets. A browser that can't tell is believed. */
+export function isOf(receiver: RTCRtpReceiver, source: number): boolean {
+  if (!receiver.getContributingSources) return true;
+  // Those of the last ten seconds, whoever's they were.
+  const sources = receiver.getContributingSources();
+  const latest = sources.reduce<RTCRtpContributingSource | null>(
+    (latest, it) => (latest && latest.timestamp > it.timestamp ? latest : it),
+    null,
+  );
+  return latest?.source === source;
 }

@@ -115,7 +115,7 @@ export class FakePeer extends EventTarget {
   readonly transceivers: {
     direction: string;
     mid: string | null;
-    receiver: { track: FakeTrack };
+    receiver: { track: FakeTrack; sources: Json[]; getContributingSources: () => Json[] };
     sender: { track: unknown; encodings: Json[]; replaceTrack: (track: unknown) => Promise<void> };
   }[] = [];
 
@@ -147,7 +147,12 @@ export class FakePeer extends EventTarget {
         sender.track = track;
       },
     };
-    const transceiver = { direction, mid: null, receiver: { track: new FakeTrack() }, sender };
+    const receiver = {
+      track: new FakeTrack(),
+      sources: [] as Json[],
+      getContributingSources: () => receiver.sources,
+    };
+    const transceiver = { direction, mid: null, receiver, sender };
     this.transceivers.push(transceiver);
     return transceiver;
   }

@@ -117,6 +117,35 @@ test("who is seen is told, and whoever leaves is seen no longer", async () => {
   expect(watchedNow(room)).toEqual([null, null]);
 });
 
+test("a slot says whether the frames in it are those of whom it shows by now", async () => {
+  const [me, ann, ben] = ["me", "ann", "ben"].map((id, index) =>
+    wireParticipant(id, { camera_source: index + 3 }),
+  );
+  const room = await joined({ video: true }, undefined, { participants: [me, ann, ben] });
+  const isShown = () => room.videoSlots.map((slot) => slot.isShown);
+  const frameOf = (source: number, timestamp: number) => {
+    const receiver = line(7)?.receiver;
+    receiver?.sources.splice(0, Infinity, ...receiver.sources.filter((it) => it.source !== source), {
+      source,
+      timestamp,
+    });
+  };
+  expect(isShown()).toEqual([false, false]);
+  FakeSocket.last.say({ type: "video", slots: seen("ann", null) });
+  expect(isShown()).toEqual([false, false]);
+  frameOf(4, 1_000);
+  expect(isShown()).toEqual([true, false]);
+  FakeSocket.last.say({ type: "video", slots: seen("ben", null) });
+  frameOf(4, 1_033);
+  expect(isShown()).toEqual([false, false]);
+  frameOf(5, 1_066);
+  expect(isShown()).toEqual([true, false]);
+  FakeSocket.last.say({ type: "video", slots: seen("ann", null) });
+  expect(isShown()).toEqual([false, false]);
+  frameOf(4, 1_100);
+  expect(isShown()).toEqual([true, false]);
+});
+
 test("a resumed session says who is seen now, and what is missing is nobody", async () => {
   const room = await joined({ video: true });
   FakeSocket.last.say({ type: "video", slots: seen("ann", "me") });
@@ -143,6 +172,31 @@ test("a connection that is replaced has the camera and the video slots from its 
   expect(sent()).toBe(videoTrack);
   expect(told).toHaveBeenCalledOnce();
   expect(room.videoSlots[0]?.track).toBe(line(7)?.receiver.track);
+});
+
+test("a camera that is set on a connection that is over is sent on the next", async () => {
+  const room = await joined({ video: true });
+  const closed = FakePeer.last;
+  const sender = line(CAMERA)?.sender;
+  if (!sender) throw new Error("there is a line for the camera");
+  // Some browsers refuse, others never answer.
+  closed.close();
+  sender.replaceTrack = () => Promise.reject(new DOMException("it is closed", "InvalidStateError"));
+  await room.setVideoTrack(fakeTrack());
+  sender.replaceTrack = () => new Promise(() => {});
+  const track = fakeTrack();
+  const set = room.setVideoTrack(track);
+  await vi.advanceTimersByTimeAsync(1_000);
+  await set;
+  expect(FakePeer.all).toHaveLength(2);
+  expect(sent()).toBe(track);
+});
+
+test("what a browser refuses of a connection that stands is told", async () => {
+  const room = await joined({ video: true });
+  const sender = line(CAMERA)?.sender;
+  if (sender) sender.replaceTrack = () => Promise.reject(new TypeError("no camera"));
+  await expect(room.setVideoTrack(fakeTrack())).rejects.toThrow("no camera");
 });
 
 test("whom one watches is asked for once, and again where the reply was lost", async () => {
@@ -217,7 +271,7 @@ test("a camera that was withheld is so on another node too", async () => {
 });
 
 test("of each video slot the frames, the size and the freezes are measured", () => {
-  const slot = { index: 0, track: fakeTrack(), participant: null };
+  const slot = { index: 0, track: fakeTrack(), participant: null, isShown: false };
   const report = (seconds: number) =>
     new Map([
       [

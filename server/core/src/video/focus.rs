@@ -79,9 +79,9 @@ impl Focus {
         };
         let mut slots = vec![None; count];
         slots[0] = Some(first);
-        let is_kept = |index: usize| former.get(index).copied().flatten().filter(|it| rest.contains(it));
+        let kept_in = |index: usize| former.get(index).copied().flatten().filter(|it| rest.contains(it));
         for (index, slot) in slots.iter_mut().enumerate().skip(1) {
-            *slot = is_kept(index);
+            *slot = kept_in(index);
         }
         let mut new =
             rest.iter().copied().filter(|camera| !slots.contains(&Some(*camera))).collect::<Vec<_>>();

@@ -9,13 +9,14 @@ use super::{CLOCK_HZ, VideoFormat, VideoPacket};
 use crate::numbering::{Numbering, RtpNumbers};
 use crate::{Allowance, Dropped, Gate};
 
-/// Some 25 Mbit/s, and the packets of a large keyframe at once.
+/// Small ones cost as much as large ones: enough for the packets of a large keyframe at once.
 const RATE_PACKETS_PER_S: u32 = 3_000;
 const BURST_PACKETS: u32 = 3_000;
 
-/// With an RTP header, extensions, SRTP's tag, UDP and IPv6 it fits the 1,500 bytes of an Ethernet: encoders fill packets up to what
-/// most networks take, and no payload can be cut in two here.
-const PAYLOAD_BYTES_MAX: usize = 1_380;
+/// The longest payload that is forwarded: encoders fill packets up to what most networks take, and none can be cut in two here. With
+/// what it takes between nodes (numbers, two seals, UDP and IPv6) it fits the 1,500 bytes of an Ethernet, and so with an RTP header,
+/// extensions and SRTP's tag.
+pub const VIDEO_PAYLOAD_BYTES_MAX: usize = 1_320;
 
 /// A camera's packet as the transport decrypted it.
 #[derive(Clone, Debug)]
@@ -41,14 +42,18 @@ pub struct VideoIngest {
     source: SourceId,
     gate: Gate,
     numbering: Numbering,
-    allowance: Allowance,
+    packets: Allowance,
+    bytes: Allowance,
 }
 
 impl VideoIngest {
-    /// The receiving side of a track that nothing arrived on yet.
-    pub fn new(source: SourceId, gate: Gate, now: Instant) -> VideoIngest {
-        let allowance = Allowance::new(RATE_PACKETS_PER_S, BURST_PACKETS, now);
-        VideoIngest { source, gate, numbering: Numbering::of_video(CLOCK_HZ), allowance }
+    /// The receiving side of a track that nothing arrived on yet, which may have so many kbit/s, and what they are in a second at
+    /// once.
+    pub fn new(source: SourceId, gate: Gate, kbps_max: u32, now: Instant) -> VideoIngest {
+        let packets = Allowance::new(RATE_PACKETS_PER_S, BURST_PACKETS, now);
+        let bytes_per_s = kbps_max.saturating_mul(1_000 / 8);
+        let bytes = Allowance::new(bytes_per_s, bytes_per_s, now);
+        VideoIngest { source, gate, numbering: Numbering::of_video(CLOCK_HZ), packets, bytes }
     }
 
     /// Whose pictures they are.
@@ -76,16 +81,70 @@ impl VideoIngest {
     /// Why it goes no further.
     pub fn handle(&mut self, now: Instant, rtp: IncomingVideo) -> Result<VideoPacket, Dropped> {
         self.gate.pass()?;
-        if !self.allowance.take(now) {
-            return Err(Dropped::Flood);
-        }
-        if rtp.payload.len() > PAYLOAD_BYTES_MAX {
+        if rtp.payload.len() > VIDEO_PAYLOAD_BYTES_MAX {
             return Err(Dropped::Oversized);
         }
-        let IncomingVideo { ssrc, seq, timestamp, marker, format, begins_keyframe, payload } = rtp;
-        let numbers = RtpNumbers { ssrc, seq, timestamp, is_padding: payload.is_empty() };
+        if !self.packets.take(now) || !self.bytes.take_many(now, rtp.payload.len() as u32) {
+            return Err(Dropped::Flood);
+        }
+        let is_padding = rtp.payload.is_empty();
+        let numbers = RtpNumbers { ssrc: rtp.ssrc, seq: rtp.seq, timestamp: rtp.timestamp, is_padding };
         let seq = self.numbering.place(now, numbers)?;
+        // Whoever began with one that comes late would lack those that follow it: they passed before.
+        let begins_keyframe = rtp.begins_keyframe && self.numbering.is_newest(rtp.seq);
+        let IncomingVideo { timestamp, marker, format, payload, .. } = rtp;
         let (source, epoch) = (self.source, self.numbering.epoch());
         Ok(VideoPacket { source, epoch, seq, timestamp, marker, format, begins_keyframe, payload })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::VideoCodec;
+    use super::*;
+
+    fn rtp(seq: u64, begins_keyframe: bool) -> IncomingVideo {
+        IncomingVideo {
+            ssrc: 1,
+            seq,
+            timestamp: 0,
+            marker: false,
+            format: VideoFormat { codec: VideoCodec::Vp8, profile: 0, mode: 0 },
+            begins_keyframe,
+            payload: [1].into(),
+        }
+    }
+
+    #[test]
+    fn nobody_begins_with_a_packet_that_comes_after_those_that_follow_it() {
+        let now = Instant::now();
+        let mut ingest = VideoIngest::new(SourceId(1), Gate::Open, 6_000, now);
+        let mut begins = |seq, begins| ingest.handle(now, rtp(seq, begins)).map(|it| it.begins_keyframe);
+        assert_eq!(begins(10, true), Ok(true));
+        assert_eq!((begins(13, false), begins(14, false)), (Ok(false), Ok(false)));
+        assert_eq!(begins(12, true), Ok(false), "sent again");
+        assert_eq!(begins(15, true), Ok(true));
+    }
+    #[test]
+    fn a_payload_passes_here_if_it_does_between_nodes() {
+        let now = Instant::now();
+        let mut ingest = VideoIngest::new(SourceId(1), Gate::Open, 6_000, now);
+        let payload = |bytes: usize| IncomingVideo { payload: vec![1; bytes].into(), ..rtp(1, false) };
+        assert!(ingest.handle(now, payload(VIDEO_PAYLOAD_BYTES_MAX)).is_ok());
+        assert_eq!(ingest.handle(now, payload(VIDEO_PAYLOAD_BYTES_MAX + 1)), Err(Dropped::Oversized));
+    }
+
+    #[test]
+    fn a_camera_has_so_many_bytes_a_second() {
+        let start = Instant::now();
+        let mut ingest = VideoIngest::new(SourceId(1), Gate::Open, 800, start);
+        let mut passed = 0;
+        for seq in 0..10_000_u64 {
+            let timestamp = seq as u32 * 90;
+            let packet = IncomingVideo { timestamp, payload: [1; 1_000].into(), ..rtp(seq, false) };
+            let now = start + std::time::Duration::from_millis(seq);
+            passed += u32::from(ingest.handle(now, packet).is_ok());
+        }
+        assert!((1_098..=1_102).contains(&passed), "ten seconds of 100 kB, and a second's at once: {passed}");
     }
 }

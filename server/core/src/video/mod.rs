@@ -17,7 +17,7 @@ mod shard;
 mod slot;
 
 pub use focus::Focus;
-pub use ingest::{IncomingVideo, VideoIngest};
+pub use ingest::{IncomingVideo, VIDEO_PAYLOAD_BYTES_MAX, VideoIngest};
 pub use keyframes::KeyframeGate;
 pub use packet::{VideoCodec, VideoFormat, VideoPacket};
 pub use shard::VideoShard;

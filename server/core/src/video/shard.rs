@@ -10,13 +10,15 @@ use crate::{EndpointId, Rewritten};
 
 /// The video of a room on one worker.
 ///
-/// Whoever is told of a source that needs a keyframe asks its sender for one, by way of its
-/// [`KeyframeGate`](super::KeyframeGate).
+/// Of the sources that need a keyframe, which methods return, its caller asks the senders for one: by way of a
+/// [`KeyframeGate`](super::KeyframeGate) each, on the worker of the camera and on each of the others.
 #[derive(Default)]
 pub struct VideoShard {
     viewers: FxHashMap<EndpointId, Viewer>,
     /// Who has a slot that shows a source, or is to.
     watchers: FxHashMap<SourceId, FxHashSet<(EndpointId, usize)>>,
+    /// Whose viewers may wait for a keyframe for which it was too soon.
+    waiting: FxHashSet<(EndpointId, usize)>,
 }
 
 #[derive(Default)]
@@ -64,9 +66,11 @@ impl VideoShard {
         if std::mem::replace(&mut viewer.reachable, reachable) == reachable {
             return Vec::new();
         }
-        viewer.slots.iter_mut().for_each(VideoSlot::interrupt);
-        let wanted = viewer.slots.iter().filter_map(VideoSlot::wanted);
-        if reachable { wanted.collect() } else { Vec::new() }
+        // What they showed they show no more: nobody is listed for that.
+        self.unlist(id);
+        self.viewers.get_mut(&id).into_iter().flat_map(|it| &mut it.slots).for_each(VideoSlot::interrupt);
+        let needed = self.place(id);
+        if reachable { needed } else { Vec::new() }
     }
 
     /// A viewer is gone.
@@ -75,10 +79,33 @@ impl VideoShard {
         self.viewers.remove(&id);
     }
 
-    /// Of which source a viewer wants a keyframe who wants one in a slot.
-    pub fn source_in(&self, id: EndpointId, slot: usize) -> Option<SourceId> {
-        let slot = self.viewers.get(&id)?.slots.get(slot)?;
-        slot.wanted().or(slot.shown())
+    /// A viewer can't go on in a slot. Returns of which source a keyframe is to be asked for now; otherwise see
+    /// [`VideoShard::due_wishes`].
+    pub fn wish(&mut self, now: Instant, id: EndpointId, slot: usize) -> Option<SourceId> {
+        let slots = &mut self.viewers.get_mut(&id)?.slots;
+        let wish = slots.get_mut(slot)?;
+        let source = wish.wanted().or(wish.shown())?;
+        let is_due = wish.wish(now);
+        if !is_due {
+            self.waiting.insert((id, slot));
+        }
+        is_due.then_some(source)
+    }
+
+    /// Of which sources keyframes are to be asked for now for which it was too soon.
+    pub fn due_wishes(&mut self, now: Instant) -> Vec<SourceId> {
+        let mut due = Vec::new();
+        let viewers = &mut self.viewers;
+        self.waiting.retain(|(id, slot)| {
+            let slot = viewers.get_mut(id).and_then(|viewer| viewer.slots.get_mut(*slot));
+            let Some(slot) = slot.filter(|slot| slot.has_wish()) else {
+                return false;
+            };
+            let is_due = slot.is_wish_due(now);
+            due.extend(slot.wanted().or(slot.shown()).filter(|_| is_due));
+            !is_due
+        });
+        due
     }
 
     /// Whether anybody here has a slot for a source.
@@ -88,22 +115,28 @@ impl VideoShard {
 
     /// A source has ended, or is withheld.
     pub fn interrupt(&mut self, source: SourceId) {
-        for (id, slot) in self.watchers.get(&source).into_iter().flatten() {
-            let slot = self.viewers.get_mut(id).and_then(|viewer| viewer.slots.get_mut(*slot));
-            if let Some(slot) = slot.filter(|slot| slot.shown() == Some(source)) {
-                slot.interrupt();
+        let watchers = self.watchers.get(&source).into_iter().flatten().copied();
+        for (id, index) in watchers.collect::<Vec<_>>() {
+            let slot = self.viewers.get_mut(&id).and_then(|viewer| viewer.slots.get_mut(index));
+            let Some(slot) = slot.filter(|slot| slot.shown() == Some(source)) else {
+                continue;
+            };
+            slot.interrupt();
+            if slot.wanted() != Some(source) {
+                self.unlist_slot(source, id, index);
             }
         }
     }
 
-    /// Hands a packet to each slot that shows its source: `each` gets the viewer, the slot, and the numbers there.
+    /// Hands a packet to each slot that shows its source: `each` gets the viewer, the slot, and the numbers there. Returns
+    /// whether a slot can't go on with the source without a keyframe.
     pub fn forward(
         &mut self,
         now: Instant,
         packet: &VideoPacket,
         mut each: impl FnMut(EndpointId, usize, Rewritten),
-    ) {
-        let mut switched = Vec::new();
+    ) -> bool {
+        let (mut switched, mut is_lost) = (Vec::new(), false);
         for &(id, index) in self.watchers.get(&packet.source).into_iter().flatten() {
             let viewer = self.viewers.get_mut(&id).filter(|viewer| viewer.reachable);
             let Some(slot) = viewer.and_then(|viewer| viewer.slots.get_mut(index)) else {
@@ -114,6 +147,7 @@ impl VideoShard {
                 each(id, index, rewritten);
             }
             if let Some(former) = former.filter(|former| slot.shown() != Some(*former)) {
+                is_lost |= slot.wanted() == Some(former);
                 switched.push((former, id, index));
             }
         }
@@ -123,6 +157,7 @@ impl VideoShard {
                 self.unlist_slot(former, id, index);
             }
         }
+        is_lost
     }
 
     /// Gives a viewer's slots what they are to show.
@@ -216,7 +251,7 @@ mod tests {
         assert_eq!(seen(&mut shard, &packet(7, 2, false)), [(1, 0), (2, 0)], "until a keyframe");
         assert_eq!(seen(&mut shard, &packet(8, 2, true)), [(1, 1), (2, 0)]);
         assert_eq!(seen(&mut shard, &packet(7, 3, false)), [(1, 0)]);
-        assert_eq!(shard.source_in(EndpointId(2), 0), source(8));
+        assert_eq!(shard.wish(Instant::now(), EndpointId(2), 0), source(8));
         shard.remove(EndpointId(1));
         assert!(!shard.is_watched(SourceId(7)) && shard.is_watched(SourceId(8)));
     }
@@ -235,5 +270,52 @@ mod tests {
         assert!(seen(&mut shard, &packet(7, 3, false)).is_empty());
         shard.interrupt(SourceId(7));
         assert_eq!(seen(&mut shard, &packet(7, 4, true)), [(1, 0)]);
+    }
+    #[test]
+    fn nobody_is_listed_for_what_a_slot_shows_no_more() {
+        let id = EndpointId(1);
+        let between_two = || {
+            let mut shard = VideoShard::default();
+            shard.set_slots(id, [VideoSlot::new(0, 0)]);
+            shard.set_reachable(id, true);
+            shard.watch(id, vec![source(7)]);
+            seen(&mut shard, &packet(7, 0, true));
+            shard.watch(id, vec![source(8)]);
+            assert!(shard.is_watched(SourceId(7)) && shard.is_watched(SourceId(8)));
+            shard
+        };
+        let mut left = between_two();
+        assert!(left.set_reachable(id, false).is_empty());
+        assert!(!left.is_watched(SourceId(7)) && left.is_watched(SourceId(8)));
+        assert_eq!(left.set_reachable(id, true), [SourceId(8)]);
+        let mut ended = between_two();
+        ended.interrupt(SourceId(7));
+        assert!(!ended.is_watched(SourceId(7)) && ended.is_watched(SourceId(8)));
+        ended.remove(id);
+        assert!(!ended.is_watched(SourceId(8)));
+    }
+    #[test]
+    fn a_slot_that_lost_what_it_shows_needs_a_keyframe() {
+        let (mut shard, id, now) = (VideoShard::default(), EndpointId(1), Instant::now());
+        shard.set_slots(id, [VideoSlot::new(0, 0)]);
+        shard.set_reachable(id, true);
+        shard.watch(id, vec![source(7)]);
+        let mut is_lost = |seq, begins| shard.forward(now, &packet(7, seq, begins), |_, _, _| {});
+        assert!(!is_lost(0, true) && !is_lost(1, false));
+        assert!(is_lost(1_000, false), "once");
+        assert!(!is_lost(1_001, false) && !is_lost(1_002, true));
+    }
+    #[test]
+    fn a_wish_that_comes_too_soon_waits() {
+        let (mut shard, id, now) = (VideoShard::default(), EndpointId(1), Instant::now());
+        shard.set_slots(id, [VideoSlot::new(0, 0)]);
+        shard.set_reachable(id, true);
+        shard.watch(id, vec![source(7)]);
+        assert_eq!(shard.wish(now, id, 0), source(7));
+        assert_eq!(seen(&mut shard, &packet(7, 0, true)).len(), 1);
+        assert_eq!(shard.wish(Instant::now(), id, 0), None);
+        let later = Instant::now() + std::time::Duration::from_secs(2);
+        assert!(shard.due_wishes(now).is_empty());
+        assert_eq!((shard.due_wishes(later), shard.due_wishes(later)), (vec![SourceId(7)], Vec::new()));
     }
 }

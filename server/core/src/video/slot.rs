@@ -11,6 +11,13 @@ use crate::{Rewritten, StreamEpoch};
 /// A larger gap is passed on as time only, and needs a keyframe: what was in it comes no more.
 const GAP_PACKETS_MAX: u64 = 500;
 
+/// A packet is of no use any more so long after one that follows it; and str0m, which keeps packets for those who lost some, keeps
+/// none any more once it is given one older than all that it has.
+const LATE_MAX: Duration = Duration::from_millis(500);
+
+/// A viewer who can't go on time and again gets a keyframe so often: all others have to take it too.
+const WISH_INTERVAL: Duration = Duration::from_secs(2);
+
 /// A fixed video position of a viewer: one m-line, one SSRC, one source at a time.
 ///
 /// When it is to show another source, the former one keeps it until the first packet of a keyframe of the other (make before
@@ -19,12 +26,28 @@ const GAP_PACKETS_MAX: u64 = 500;
 pub struct VideoSlot {
     wanted: Option<SourceId>,
     stream: Continuity<(SourceId, StreamEpoch)>,
+    wishes: Wishes,
+}
+
+/// Keyframes that a slot's viewer wants, other than those with which it changes to another source.
+#[derive(Clone, Debug, Default)]
+struct Wishes {
+    /// One was asked for.
+    is_asked: bool,
+    /// One is to be asked for when it is time again.
+    is_waiting: bool,
+    /// When one came that was asked for.
+    served_at: Option<Instant>,
 }
 
 impl VideoSlot {
     /// A slot that begins with these numbers. RFC 3550, section 5.1, wants both random.
     pub fn new(first_seq: u16, first_timestamp: u32) -> VideoSlot {
-        VideoSlot { wanted: None, stream: Continuity::new(first_seq, first_timestamp) }
+        VideoSlot {
+            wanted: None,
+            stream: Continuity::new(first_seq, first_timestamp),
+            wishes: Wishes::default(),
+        }
     }
 
     /// What it is to show.
@@ -50,16 +73,42 @@ impl VideoSlot {
         self.stream.interrupt();
     }
 
+    /// Its viewer can't go on without a keyframe. Returns whether one is to be asked for now; otherwise one is when
+    /// [`VideoSlot::is_wish_due`].
+    pub fn wish(&mut self, now: Instant) -> bool {
+        self.wishes.is_waiting = true;
+        self.is_wish_due(now)
+    }
+
+    /// Whether a keyframe is to be asked for now for which it was too soon.
+    pub fn is_wish_due(&mut self, now: Instant) -> bool {
+        let wishes = &mut self.wishes;
+        let is_time = wishes.served_at.is_none_or(|at| now.saturating_duration_since(at) >= WISH_INTERVAL);
+        let is_due = wishes.is_waiting && is_time;
+        if is_due {
+            (wishes.is_asked, wishes.is_waiting) = (true, false);
+        }
+        is_due
+    }
+
+    /// Whether its viewer waits for a keyframe for which it is too soon.
+    pub fn has_wish(&self) -> bool {
+        self.wishes.is_waiting
+    }
+
     /// The packet's numbers in this slot, or `None` if it doesn't belong into it.
     pub fn rewrite(&mut self, now: Instant, packet: &VideoPacket) -> Option<Rewritten> {
         let key = (packet.source, packet.epoch);
         if self.stream.current() == Some(&key) {
             // From before the keyframe that it began with: nothing.
             let (seq, timestamp) = self.stream.moved(&key, packet.seq, packet.timestamp)?;
-            let last_seq = self.stream.last().map_or(seq, |last| last.seq);
-            if seq <= last_seq + GAP_PACKETS_MAX {
-                if seq > last_seq {
+            let last = self.stream.last()?;
+            if seq <= last.seq + GAP_PACKETS_MAX {
+                if seq > last.seq {
+                    self.wishes.passed(now, packet);
                     self.stream.passed(now, (seq, timestamp));
+                } else if now.saturating_duration_since(last.at) > LATE_MAX {
+                    return None;
                 }
                 return Some(Rewritten { seq, timestamp, marker: packet.marker });
             }
@@ -68,9 +117,22 @@ impl VideoSlot {
         if self.wanted != Some(packet.source) || !packet.begins_keyframe {
             return None;
         }
+        self.wishes.passed(now, packet);
         let numbers = (packet.seq, packet.timestamp);
         let (seq, timestamp) = self.stream.switch(now, key, numbers, |elapsed| ticks_in(elapsed).max(1));
         Some(Rewritten { seq, timestamp, marker: packet.marker })
+    }
+}
+
+impl Wishes {
+    fn passed(&mut self, now: Instant, packet: &VideoPacket) {
+        if !packet.begins_keyframe {
+            return;
+        }
+        if self.is_asked {
+            self.served_at = Some(now);
+        }
+        (self.is_asked, self.is_waiting) = (false, false);
     }
 }
 
@@ -131,6 +193,18 @@ mod tests {
     }
 
     #[test]
+    fn what_comes_long_after_what_follows_it_comes_too_late() {
+        let (mut slot, now) = (VideoSlot::new(0, 0), Instant::now());
+        slot.show(Some(SourceId(1)));
+        slot.rewrite(now, &packet(1, 10, 0, true));
+        slot.rewrite(now, &packet(1, 13, 3_000, false));
+        assert!(slot.rewrite(now + LATE_MAX, &packet(1, 12, 3_000, false)).is_some());
+        let later = now + LATE_MAX + Duration::from_millis(1);
+        assert_eq!(slot.rewrite(later, &packet(1, 11, 3_000, false)), None);
+        assert!(slot.rewrite(later, &packet(1, 14, 6_000, false)).is_some());
+    }
+
+    #[test]
     fn a_gap_that_nobody_fills_ends_in_a_keyframe() {
         let (mut slot, now) = (VideoSlot::new(0, 0), Instant::now());
         slot.show(Some(SourceId(1)));
@@ -139,6 +213,25 @@ mod tests {
         assert_eq!(slot.rewrite(now, &packet(1, beyond, 90_000, false)), None);
         assert_eq!(slot.rewrite(now, &packet(1, 1, 0, false)), None);
         assert_eq!(numbers(slot.rewrite(now, &packet(1, beyond + 5, 93_000, true))), Some((1, 1)));
+    }
+
+    #[test]
+    fn a_viewer_who_never_can_go_on_gets_a_keyframe_every_two_seconds() {
+        let (mut slot, start) = (VideoSlot::new(0, 0), Instant::now());
+        let at = |ms| start + Duration::from_millis(ms);
+        slot.show(Some(SourceId(1)));
+        slot.rewrite(start, &packet(1, 0, 0, true));
+        let mut asked = Vec::new();
+        for ms in (1..9_000_u64).step_by(50) {
+            if slot.wish(at(ms)) {
+                asked.push(ms);
+                slot.rewrite(at(ms + 10), &packet(1, ms, 0, true));
+            }
+        }
+        assert_eq!(asked, [1, 2_051, 4_101, 6_151, 8_201]);
+        assert!(!slot.wish(at(9_000)) && slot.has_wish());
+        assert!(!slot.is_wish_due(at(10_210)) && slot.is_wish_due(at(10_211)), "what had to wait isn't lost");
+        assert!(slot.wish(at(10_300)), "nothing came yet");
     }
 
     #[test]

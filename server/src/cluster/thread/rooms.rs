@@ -78,8 +78,11 @@ impl Thread {
                 None => self.metrics.crossing_dropped.increment(1),
             },
             VideoNews::KeyframeWanted(source) => {
+                let Some(node) = self.rooms.get_mut(&room).and_then(|it| it.cameras.ask(now, source)) else {
+                    return;
+                };
                 let message = NodeMessage::KeyframeWanted { room: room.to_string(), source: source.0 };
-                self.tell_all(now, &room, &message);
+                self.cluster.send(now, node, &message.write());
             }
         }
     }

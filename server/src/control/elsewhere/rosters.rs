@@ -29,6 +29,7 @@ impl Control {
         let others: Vec<(String, u64)> =
             others.map(|it| (it.id.to_string(), elsewhere.turn_of(&it.id))).collect();
         let wanted = elsewhere.wanted_told.get(&to).cloned().unwrap_or_default();
+        let watched = elsewhere.watched_told.get(&to).cloned().unwrap_or_default();
         self.tell_node(to, room, RoomMessage::Roster { uncounted, wants_yours });
         for participants in listed.chunks(PARTICIPANTS_A_MESSAGE) {
             self.tell_node(to, room, RoomMessage::Participants(participants.to_vec()));
@@ -40,6 +41,9 @@ impl Control {
         if !wanted.is_empty() {
             let wanted = wire_sources(wanted);
             self.tell_node(to, room, RoomMessage::Wanted(wanted));
+        }
+        if !watched.is_empty() {
+            self.tell_node(to, room, RoomMessage::Watched(wire_sources(watched)));
         }
     }
 

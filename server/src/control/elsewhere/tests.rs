@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
-use tercet_core::{NodeId, RoomId};
+use tercet_core::{EndpointId, NodeId, RoomId};
 use tercet_protocol::{
-    ClientMessage, LeaveReason, Request, Role, ServerMessage, TrackOrigin, WireParticipant,
+    ClientMessage, LeaveReason, Request, Role, ServerMessage, SlotMid, TrackOrigin, WireParticipant,
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -19,7 +19,7 @@ use crate::cluster::{ClusterCommand, ClusterEvent, RoomMessage};
 use crate::config::Config;
 use crate::control::tests::join;
 use crate::control::{Attached, Control, ControlInput, Outgoing};
-use crate::media::WorkerId;
+use crate::media::{Answer, WorkerEvent, WorkerId};
 
 const ROOM: &str = "hall";
 
@@ -34,6 +34,8 @@ struct Client {
     attached: Attached,
     outbox: mpsc::Receiver<Arc<Outgoing>>,
     seen: BTreeMap<String, WireParticipant>,
+    /// Who is in its first video slot.
+    watched: Option<String>,
     is_over: Option<LeaveReason>,
 }
 
@@ -166,7 +168,7 @@ impl Nodes {
             return;
         };
         let seen = BTreeMap::new();
-        self.clients.push(Client { at, identity: who, attached, outbox, seen, is_over: None });
+        self.clients.push(Client { at, identity: who, attached, outbox, seen, watched: None, is_over: None });
         self.settle(at);
     }
 
@@ -234,9 +236,47 @@ impl Nodes {
                 control.expire(self.now);
                 control.tell_attendance(self.now);
                 control.tell_cluster();
+                control.show_waiting_cameras(self.now);
             }
             self.settle(index);
         }
+    }
+
+    /// A client's worker says something of it.
+    fn report(&mut self, client: usize, event: impl FnOnce(EndpointId) -> WorkerEvent) {
+        let Client { at, attached, .. } = self.clients[client];
+        if let Some(control) = &mut self.controls[at] {
+            control.worker_event(self.now, event(attached.endpoint));
+        }
+        self.settle(at);
+    }
+
+    fn films(&mut self, client: usize) {
+        let origin = TrackOrigin::Camera;
+        self.report(client, |endpoint| WorkerEvent::PublishingStarted { endpoint, origin });
+    }
+
+    /// A client has a video slot.
+    fn views(&mut self, client: usize) {
+        let (slot_mids, video_mids) = (Vec::new(), vec![SlotMid { index: 0, mid: "v".to_owned() }]);
+        let answer = Answer { sdp: String::new(), slot_mids, screen_mid: None, video_mids };
+        self.report(client, |endpoint| WorkerEvent::OfferAnswered {
+            endpoint,
+            request: None,
+            result: Ok(answer),
+        });
+    }
+
+    /// How many cameras of a node are watched on others, as it knows.
+    fn watched_of(&self, index: usize) -> usize {
+        let live = self.controls[index].as_ref().map(|control| &control.rooms[&RoomId::from(ROOM)]);
+        live.map_or(0, |live| live.watched_by_nodes().len())
+    }
+
+    /// All that is under way arrives.
+    fn arrive(&mut self) {
+        let mut rng = SmallRng::seed_from_u64(0);
+        while self.deliver(&mut rng) {}
     }
 
     /// Clients read what they were told.
@@ -317,6 +357,9 @@ impl Client {
                 let known = self.seen.remove(&participant);
                 assert!(known.is_some(), "p{} is told that {participant}, unknown, left", self.identity);
             }
+            ServerMessage::Video { slots } => {
+                self.watched = slots.into_iter().next().and_then(|slot| slot.participant);
+            }
             ServerMessage::Left { reason, .. } => self.is_over = Some(reason),
             _ => {}
         }
@@ -388,4 +431,47 @@ fn whatever_happens_nodes_and_clients_come_to_see_what_is_so() {
         while nodes.deliver(&mut rng) {}
         nodes.check(&format!("seed {seed}"));
     }
+}
+
+#[test]
+fn who_is_watched_on_another_node_is_so_after_a_cut() {
+    let mut nodes = Nodes::new(2);
+    nodes.join(0, 0, Role::Speaker);
+    nodes.join(1, 1, Role::Listener);
+    nodes.views(1);
+    nodes.films(0);
+    nodes.arrive();
+    nodes.pass(Duration::from_millis(100));
+    nodes.arrive();
+    assert_eq!(nodes.watched_of(0), 1);
+    for cut in [Duration::from_secs(3), Duration::from_secs(30)] {
+        nodes.part(0, 1);
+        nodes.pass(cut);
+        assert_eq!(nodes.watched_of(0), 0);
+        nodes.meet(0, 1);
+        nodes.arrive();
+        nodes.pass(Duration::from_millis(100));
+        nodes.arrive();
+        assert_eq!(nodes.watched_of(0), 1, "after {cut:?}");
+    }
+}
+
+#[test]
+fn nobody_looks_at_cameras_of_a_node_that_is_gone() {
+    let mut nodes = Nodes::new(2);
+    nodes.join(0, 0, Role::Speaker);
+    nodes.join(1, 1, Role::Listener);
+    nodes.views(1);
+    nodes.films(0);
+    nodes.arrive();
+    nodes.pass(Duration::from_millis(100));
+    assert_eq!(nodes.clients[1].watched.as_deref(), Some("p0"));
+    nodes.part(0, 1);
+    nodes.pass(Duration::from_millis(100));
+    assert_eq!(nodes.clients[1].watched, None);
+    assert!(nodes.clients[1].seen.contains_key("p0"), "they may come back");
+    nodes.meet(0, 1);
+    nodes.arrive();
+    nodes.pass(Duration::from_millis(100));
+    assert_eq!(nodes.clients[1].watched.as_deref(), Some("p0"));
 }

@@ -62,7 +62,7 @@ impl Plane {
         };
         let endpoint = Endpoint {
             tracks: ByAudio::each(track),
-            camera: Camera::new(open.sources.camera, open.gates.camera, now),
+            camera: Camera::new(open.sources.camera, open.gates.camera, open.video_kbps_max, now),
             room: open.room,
             limits: PeerLimits {
                 slots: open.audio.params.slots,
@@ -106,7 +106,7 @@ impl Plane {
         } else {
             self.extend_in_shards(id, answer.slots());
         }
-        self.set_video_slots(now, id, answer.video_mids.len(), is_new);
+        self.set_video_slots(now, id, answer.video_places(), is_new);
         Ok(answer)
     }
 

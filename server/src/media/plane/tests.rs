@@ -150,6 +150,7 @@ impl World {
             gates: ByOrigin::each(|_| Gate::Open),
             red: false,
             video_slots_max: 4,
+            video_kbps_max: 6_000,
             is_over_http,
         };
         self.plane.command(self.now, WorkerCommand::Open(open));

@@ -4,12 +4,15 @@ use std::time::{Duration, Instant};
 
 use rustc_hash::FxHashMap;
 use selector::SourceId;
-use tercet_core::{EndpointId, Gate, IncomingVideo, KeyframeGate, RoomId, VideoIngest, VideoPacket};
+use tercet_core::{
+    EndpointId, Gate, IncomingVideo, KeyframeGate, RoomId, StreamEpoch, VideoIngest, VideoPacket,
+};
 use tercet_protocol::TrackOrigin;
 
 use super::Plane;
 use super::endpoints::random_video_slot;
 use crate::media::crossing::{VideoCrossing, VideoNews};
+use crate::media::video::Written;
 use crate::media::{WorkerEvent, WorkerId};
 
 /// A camera of which nothing comes for so long is off, whether its client says so or not.
@@ -20,14 +23,16 @@ pub(super) struct Camera {
     pub(super) source: SourceId,
     pub(super) ingest: VideoIngest,
     pub(super) publishing: bool,
+    /// The numbering of its last packet.
+    epoch: Option<StreamEpoch>,
     arrived_at: Option<Instant>,
     keyframes: KeyframeGate,
 }
 
 impl Camera {
-    pub(super) fn new(source: SourceId, gate: Gate, now: Instant) -> Camera {
-        let (ingest, keyframes) = (VideoIngest::new(source, gate, now), KeyframeGate::default());
-        Camera { source, ingest, publishing: false, arrived_at: None, keyframes }
+    pub(super) fn new(source: SourceId, gate: Gate, kbps_max: u32, now: Instant) -> Camera {
+        let (ingest, keyframes) = (VideoIngest::new(source, gate, kbps_max, now), KeyframeGate::default());
+        Camera { source, ingest, publishing: false, epoch: None, arrived_at: None, keyframes }
     }
 }
 
@@ -47,6 +52,7 @@ impl Plane {
             camera.keyframes.came();
         }
         let is_new = !std::mem::replace(&mut camera.publishing, true);
+        let begins_anew = camera.epoch.replace(packet.epoch) != Some(packet.epoch) || is_new;
         let room = endpoint.room.clone();
         if is_new {
             self.cameras.insert(id);
@@ -55,8 +61,8 @@ impl Plane {
             }
             self.tell(WorkerEvent::PublishingStarted { endpoint: id, origin: TrackOrigin::Camera });
         }
-        if is_new && !packet.begins_keyframe {
-            // Whoever watches it by now asked in vain.
+        if begins_anew && !packet.begins_keyframe {
+            // Whoever watches it by now asked in vain, or can't go on.
             self.want_keyframe_here(now, &room, packet.source);
         }
         let watched_by = self.rooms.get(&room).and_then(|local| local.watched_by.get(&packet.source));
@@ -92,18 +98,22 @@ impl Plane {
             return;
         };
         let mut shown = std::mem::take(&mut self.shown);
-        local.video.forward(now, packet, |id, slot, rewritten| shown.push((id, slot, rewritten)));
+        let is_lost =
+            local.video.forward(now, packet, |id, slot, rewritten| shown.push((id, slot, rewritten)));
         for (id, slot, rewritten) in shown.drain(..) {
             match self.with_peer(now, id, |peer| Ok(peer.write_video(now, slot, rewritten, packet))) {
-                Some(true) => {
+                Some(Written::Sent) => {
                     self.metrics.video_forwarded.increment(1);
                     self.speak_soon(now, id);
                 }
-                Some(false) => self.metrics.video_unsupported.increment(1),
-                None => {}
+                Some(Written::Unsupported) => self.metrics.video_unsupported.increment(1),
+                Some(Written::Nowhere) | None => {}
             }
         }
         self.shown = shown;
+        if is_lost {
+            self.want_keyframes(now, room, vec![packet.source]);
+        }
     }
 
     /// str0m was given something for a client: it is to look at it in the next turn.
@@ -173,7 +183,7 @@ impl Plane {
             return;
         };
         let room = endpoint.room.clone();
-        let source = self.rooms.get(&room).and_then(|local| local.video.source_in(id, slot));
+        let source = self.rooms.get_mut(&room).and_then(|local| local.video.wish(now, id, slot));
         self.want_keyframes(now, &room, source.into_iter().collect());
     }
 
@@ -199,6 +209,16 @@ impl Plane {
             if self.endpoints.get_mut(&id).is_some_and(|it| it.camera.keyframes.is_due(now)) {
                 self.ask_client(now, id);
             }
+        }
+        let mut wishes = Vec::new();
+        for (room, local) in &mut self.rooms {
+            let due = local.video.due_wishes(now);
+            if !due.is_empty() {
+                wishes.push((room.clone(), due));
+            }
+        }
+        for (room, sources) in wishes {
+            self.want_keyframes(now, &room, sources);
         }
         let mut due = Vec::new();
         for (room, local) in &mut self.rooms {

@@ -62,7 +62,7 @@ impl Hall {
             });
             let gates = ByOrigin::each(|_| Gate::Open);
             let (endpoint, room_id, audio) = (endpoint(phone), "hall".into(), audio.clone());
-            let (red, video_slots_max, is_over_http) = (false, 0, false);
+            let (red, video_slots_max, video_kbps_max, is_over_http) = (false, 0, 0, false);
             room.add(&OpenEndpoint {
                 endpoint,
                 room: room_id,
@@ -71,6 +71,7 @@ impl Hall {
                 gates,
                 red,
                 video_slots_max,
+                video_kbps_max,
                 is_over_http,
             });
         }

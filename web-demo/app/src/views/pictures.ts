@@ -2,6 +2,7 @@
 // still, as those of sound do; a tile of nobody is hidden, and all of it while no camera is on.
 
 import type { Participant, Room, SpeakerLevel, VideoSlot } from "@tercet/sdk";
+import { Curtain } from "../curtain.js";
 import { h, ICONS, icon } from "../dom.js";
 import { heightOf } from "../loudness.js";
 
@@ -59,11 +60,15 @@ class Tile {
   readonly #video = h("video", { muted: true, autoplay: true, playsInline: true, ariaHidden: "true" });
   readonly #button: HTMLButtonElement;
   readonly #name = h("span", { className: "tile-name" });
+  readonly #curtain: Curtain;
   #shown: Participant | null = null;
 
   constructor(slot: VideoSlot, room: Room, watch: (id: string | null) => void) {
     this.#slot = slot;
     this.#room = room;
+    this.#curtain = new Curtain(this.#video, slot, () => {
+      this.element.dataset.dark = "false";
+    });
     const onclick = () => {
       const { participant } = this.#slot;
       if (participant) watch(participant.id === room.watched ? null : participant.id);
@@ -95,13 +100,10 @@ class Tile {
     this.#button.title = watched ? "Back to whoever speaks" : `Watch ${participant.name}`;
   }
 
-  /** An element keeps the last picture of whoever was in it before. */
+  /** Whoever was in it before goes on until the next whole picture, and an element keeps its last one. */
   #waitForPicture(): void {
-    if (!("requestVideoFrameCallback" in this.#video)) return;
     this.element.dataset.dark = "true";
-    this.#video.requestVideoFrameCallback(() => {
-      this.element.dataset.dark = "false";
-    });
+    this.#curtain.close();
   }
 
   showLevels(levels: readonly SpeakerLevel[]): void {
@@ -111,6 +113,7 @@ class Tile {
   }
 
   close(): void {
+    this.#curtain.end();
     this.#video.srcObject = null;
   }
 }

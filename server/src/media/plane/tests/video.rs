@@ -1,5 +1,7 @@
 //! Cameras and those who watch them, in virtual time.
 
+use tercet_core::{StreamEpoch, VideoCodec, VideoFormat, VideoPacket};
+
 use super::*;
 use crate::media::crossing::{Passed, VideoCrossing, VideoNews, crossing};
 
@@ -42,6 +44,18 @@ impl World {
         self.plane.command(self.now, WorkerCommand::Watch { endpoint, sources });
     }
 
+    /// Packets of a camera of another worker, the first of them beginning a keyframe.
+    fn cross(&mut self, source: SourceId, codec: VideoCodec, packets: std::ops::Range<u64>) {
+        for seq in packets.clone() {
+            let begins_keyframe = seq == packets.start;
+            let packet = VideoPacket { begins_keyframe, ..packet_of(source, codec, seq) };
+            let news = VideoNews::Packet(Box::new(packet));
+            self.plane.video_crossing(self.now, VideoCrossing { room: RoomId::from("r"), news });
+        }
+        self.step(1);
+        self.step(1);
+    }
+
     /// Whose frames a client has seen since, and their numbers.
     fn seen(&mut self, client: usize) -> Vec<(u8, u8)> {
         let heard = std::mem::take(&mut self.clients[client].heard);
@@ -55,6 +69,19 @@ impl World {
             _ => None,
         });
         events.collect()
+    }
+}
+
+fn packet_of(source: SourceId, codec: VideoCodec, seq: u64) -> VideoPacket {
+    VideoPacket {
+        source,
+        epoch: StreamEpoch(0),
+        seq,
+        timestamp: seq as u32 * 3_000,
+        marker: true,
+        format: VideoFormat { codec, profile: 0, mode: 0 },
+        begins_keyframe: false,
+        payload: vec![0x10, 0, source.0 as u8, seq as u8].into(),
     }
 }
 
@@ -197,4 +224,104 @@ fn what_other_workers_clients_watch_crosses_and_nothing_else() {
         matches!(news, VideoNews::KeyframeWanted(source) if source == elsewhere)
     });
     assert!(wants);
+}
+
+#[test]
+fn numbers_stand_still_while_a_viewer_is_sent_nothing() {
+    let mut world = World::new();
+    let viewer = world.join_with_video((1, 0), (0, 1));
+    let endpoint = world.clients[viewer].endpoint;
+    let (vp8, vp9) = ((SourceId(7), VideoCodec::Vp8), (SourceId(9), VideoCodec::Vp9));
+    let watch = |world: &mut World, source| {
+        let sources = vec![Some(source)];
+        world.plane.command(world.now, WorkerCommand::Watch { endpoint, sources });
+    };
+    watch(&mut world, vp8.0);
+    world.cross(vp8.0, vp8.1, 0..3);
+    watch(&mut world, vp9.0);
+    // A receiver that misses so many can't tell the roll-over counter any more.
+    world.cross(vp9.0, vp9.1, 0..40_000);
+    watch(&mut world, vp8.0);
+    world.cross(vp8.0, vp8.1, 10..13);
+    let numbers: Vec<u64> = world.clients[viewer].heard.iter().map(|packet| *packet.seq_no).collect();
+    assert!(numbers.windows(2).all(|pair| pair[1] == pair[0] + 1), "{numbers:?}");
+    assert_eq!(world.seen(viewer), [0, 1, 2, 10, 11, 12].map(|frame| (7, frame)));
+}
+
+#[test]
+fn a_camera_that_begins_anew_is_asked_for_a_keyframe() {
+    let mut world = World::new();
+    let (ada, viewer) = (world.join_with_video((1, 0), (1, 0)), world.join_with_video((0, 3), (0, 1)));
+    world.watch(viewer, &[ada]);
+    world.roll(ada, 0..30, true);
+    let asked = world.clients[ada].keyframes_asked;
+    // So many are lost that nobody waits for them.
+    world.roll(ada, 1_000..1_003, false);
+    assert_eq!(world.clients[ada].keyframes_asked, asked + 1);
+    world.roll(ada, 1_003..1_006, true);
+    assert_eq!(world.seen(viewer).len(), 33);
+}
+
+#[test]
+fn what_too_much_was_lost_of_on_the_way_from_another_worker_is_asked_for() {
+    let mut world = World::new();
+    let poll = mio::Poll::new().expect("a poll");
+    let waker = mio::Waker::new(poll.registry(), mio::Token(0)).expect("a waker");
+    let (inbox, crossed) = crossing(Arc::new(crate::media::Doorbell::new(waker)));
+    world.plane.others = vec![inbox.clone(), inbox];
+    let (viewer, elsewhere) = (world.join_with_video((1, 0), (0, 1)), SourceId(7));
+    let others = vec![WorkerId(1)];
+    world.plane.command(world.now, WorkerCommand::SetRoomWorkers { room: RoomId::from("r"), others });
+    let endpoint = world.clients[viewer].endpoint;
+    let sources = vec![Some(elsewhere)];
+    world.plane.command(world.now, WorkerCommand::Watch { endpoint, sources });
+    let asked = || {
+        let passed = std::iter::from_fn(|| crossed.try_recv().ok());
+        passed.filter(|passed| matches!(passed, Passed::Video(_))).count()
+    };
+    world.cross(elsewhere, VideoCodec::Vp8, 0..3);
+    world.step(1_000);
+    asked();
+    let after_the_gap = VideoPacket { begins_keyframe: false, ..packet_of(elsewhere, VideoCodec::Vp8, 900) };
+    let news = VideoNews::Packet(Box::new(after_the_gap));
+    world.plane.video_crossing(world.now, VideoCrossing { room: RoomId::from("r"), news });
+    assert_eq!(asked(), 1);
+}
+
+#[test]
+fn a_packet_that_comes_very_late_keeps_nobody_from_getting_the_next_again() {
+    let mut world = World::new();
+    let (ada, viewer) = (world.join_with_video((1, 0), (1, 0)), world.join_with_video((0, 3), (0, 1)));
+    world.watch(viewer, &[ada]);
+    for (frame, kind) in [(0, KEYFRAME), (2, INTERFRAME), (1, INTERFRAME)] {
+        world.film(ada, frame, kind);
+        world.step(1_100);
+    }
+    world.roll(ada, 3..20, true);
+    world.clients[viewer].cut = true;
+    world.roll(ada, 20..21, false);
+    world.clients[viewer].cut = false;
+    world.roll(ada, 21..60, false);
+    let seen: Vec<u8> = world.seen(viewer).into_iter().map(|(_, frame)| frame).collect();
+    assert!([19, 20, 59].iter().all(|frame| seen.contains(frame)), "{seen:?}");
+}
+
+#[test]
+fn a_line_that_its_client_stopped_is_no_slot_until_it_is_started_again() {
+    let mut world = World::new();
+    let viewer = world.join_with_video((1, 0), (0, 2));
+    let named = |world: &World| {
+        let answer = world.plane.events.iter().rev().find_map(|event| match event {
+            WorkerEvent::OfferAnswered { result: Ok(answer), .. } => Some(answer),
+            _ => None,
+        });
+        answer.expect("answered").video_mids.clone()
+    };
+    let both = named(&world);
+    assert_eq!(both.iter().map(|slot| slot.index).collect::<Vec<_>>(), [0, 1]);
+    let first = Mid::from(&*both[0].mid);
+    world.negotiate(viewer, |api| api.set_direction(first, Direction::Inactive));
+    assert_eq!(named(&world), both[1..]);
+    world.negotiate(viewer, |api| api.set_direction(first, Direction::RecvOnly));
+    assert_eq!(named(&world), both);
 }
