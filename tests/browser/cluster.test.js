@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { afterEach, beforeEach, describe, test } from "node:test";
 import { openBrowser } from "./lib/browser.js";
 import { startCluster } from "./lib/cluster.js";
+import { joinWatching, untilSees } from "./lib/picture.js";
 import { joinAs, sleep, untilHears } from "./lib/talker.js";
 
 const ADA_HZ = 600;
@@ -55,6 +56,22 @@ const storyOf = ({ page }) => page.evaluate(() => window.story);
 const whatHappened = async (talker) => (await storyOf(talker)).map(([, what]) => what);
 
 describe("a room on two nodes", () => {
+  test("a camera is seen on the other node, by one who comes later too", async () => {
+    cluster = await startCluster("media", "media");
+    const [here, there] = cluster.nodes;
+    const enter = (node, name, colour) => joinWatching(browser, node, { room: "seen", name, colour });
+    const ada = await enter(here, "ada", "red");
+    const ben = await enter(there, "ben", "green");
+    await untilSees(ben, ["red"]);
+    await untilSees(ada, ["green"]);
+    // The camera's node is asked for a keyframe.
+    const eve = await enter(there, "eve");
+    await untilSees(eve, ["red", "green"], 3_000);
+    await sleep(2_500);
+    const cy = await enter(there, "cy");
+    await untilSees(cy, ["red", "green"], 3_000);
+  });
+
   test("two tabs, one on each, hear each other", async () => {
     cluster = await startCluster("media", "media");
     const { ada, ben } = await twoTalk("across");

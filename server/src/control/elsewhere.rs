@@ -7,6 +7,7 @@
 mod moderation;
 mod returning;
 mod rosters;
+mod sought;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -15,6 +16,8 @@ use selector::SourceId;
 use tercet_core::{Moderation, NodeId, Participant, ParticipantId, Refusal, RoomId, SessionId};
 use tercet_protocol::{ByOrigin, ErrorCode, LeaveReason};
 
+pub(super) use self::sought::Seeking;
+use self::sought::Sought;
 use super::Control;
 use super::live_room::LiveRoom;
 use crate::cluster::{
@@ -80,11 +83,9 @@ pub(super) struct Elsewhere {
     carried: BTreeMap<NodeId, CarriedBy>,
     /// What those were, and where, who came here in place of themselves: if it is because their node died, they still are.
     replaced: BTreeMap<ParticipantId, (NodeId, CarriedParticipant, Instant)>,
-    wanted_by: BTreeMap<NodeId, BTreeSet<SourceId>>,
-    wanted_told: BTreeMap<NodeId, BTreeSet<SourceId>>,
-    /// Which cameras here are watched on other nodes, and theirs here.
-    watched_by: BTreeMap<NodeId, BTreeSet<SourceId>>,
-    watched_told: BTreeMap<NodeId, BTreeSet<SourceId>>,
+    /// What clients want of what is on other nodes.
+    voices: Sought,
+    cameras: Sought,
     uncounted_told: u32,
     carried_told: Vec<CarriedParticipant>,
 }
@@ -213,10 +214,7 @@ impl Control {
             self.tell_roster(room, node, true);
         } else {
             live.elsewhere.nodes.remove(&node);
-            live.elsewhere.wanted_by.remove(&node);
-            live.elsewhere.watched_by.remove(&node);
-            live.elsewhere.wanted_told.remove(&node);
-            live.elsewhere.watched_told.remove(&node);
+            live.elsewhere.seeks_no_more(node);
             live.elsewhere.shadowed.retain(|(_, of), _| *of != node);
             live.room.set_uncounted(node, 0);
             live.wanted_changed = true;
@@ -311,11 +309,11 @@ impl Control {
                 self.deliver_data(room, None, to.as_deref(), reliable, frame.into());
             }
             RoomMessage::Wanted(sources) => {
-                live.elsewhere.wanted_by.insert(from, sources.into_iter().map(SourceId).collect());
+                live.elsewhere.is_sought(Seeking::Voices, from, sources);
                 live.wanted_changed = true;
             }
             RoomMessage::Watched(sources) => {
-                live.elsewhere.watched_by.insert(from, sources.into_iter().map(SourceId).collect());
+                live.elsewhere.is_sought(Seeking::Cameras, from, sources);
                 live.cameras.watched_elsewhere();
                 self.show_cameras(now, room);
             }
@@ -427,56 +425,13 @@ impl Control {
             self.command_cluster(ClusterCommand::SetLoad(load));
         }
     }
-
-    /// Whom clients here want to hear who are elsewhere, where that changed.
-    pub(super) fn tell_nodes_wanted(&mut self, room: &RoomId, wanted: BTreeMap<NodeId, BTreeSet<SourceId>>) {
-        let Some(live) = self.rooms.get_mut(room) else {
-            return;
-        };
-        let former = std::mem::replace(&mut live.elsewhere.wanted_told, wanted.clone());
-        let nodes: BTreeSet<NodeId> = former.keys().chain(wanted.keys()).copied().collect();
-        for node in nodes.into_iter().filter(|node| former.get(node) != wanted.get(node)) {
-            let sources = wanted.get(&node).cloned().unwrap_or_default();
-            self.tell_node(node, room, RoomMessage::Wanted(crate::cluster::wire_sources(sources)));
-        }
-    }
-}
-
-impl Control {
-    /// Tells the nodes of a room which of their cameras are watched here.
-    pub(super) fn tell_nodes_watched(
-        &mut self,
-        room: &RoomId,
-        watched: BTreeMap<NodeId, BTreeSet<SourceId>>,
-    ) {
-        let Some(live) = self.rooms.get_mut(room) else {
-            return;
-        };
-        let former = std::mem::replace(&mut live.elsewhere.watched_told, watched.clone());
-        let nodes: BTreeSet<NodeId> = former.keys().chain(watched.keys()).copied().collect();
-        for node in nodes.into_iter().filter(|node| former.get(node) != watched.get(node)) {
-            let sources = watched.get(&node).cloned().unwrap_or_default();
-            self.tell_node(node, room, RoomMessage::Watched(crate::cluster::wire_sources(sources)));
-        }
-    }
 }
 
 impl LiveRoom {
-    /// The cameras here that clients of other nodes watch.
-    pub(super) fn watched_by_nodes(&self) -> BTreeSet<SourceId> {
-        self.elsewhere.watched_by.values().flatten().copied().collect()
-    }
-
     /// How many are here of whom nobody is told.
     fn uncounted_here(&self) -> u32 {
         let listed = self.sessions.keys().filter(|id| self.room.is_listed(id)).count();
         (self.sessions.len() - listed) as u32
-    }
-
-    /// The sources here that clients of other nodes want to hear.
-    pub(super) fn wanted_by_nodes(&self) -> impl Iterator<Item = SourceId> {
-        let all: BTreeSet<SourceId> = self.elsewhere.wanted_by.values().flatten().copied().collect();
-        all.into_iter()
     }
 }
 

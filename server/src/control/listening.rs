@@ -9,6 +9,7 @@ use tercet_core::{Listening, NodeId, ParticipantId, RoomId, SessionId};
 use tercet_protocol::{ErrorCode, LISTEN_MAX};
 
 use super::Control;
+use super::elsewhere::Seeking;
 use super::live_room::LiveRoom;
 use crate::media::{WorkerCommand, WorkerId};
 
@@ -132,7 +133,7 @@ impl Control {
             }
         }
         if let Some(own) = &self.own_node {
-            for source in live.wanted_by_nodes() {
+            for source in live.elsewhere.sought_here(Seeking::Voices) {
                 let session = live.publisher(source).and_then(|id| live.sessions.get(id));
                 if let Some(publisher) = session.and_then(|id| self.sessions.get(id)) {
                     let of_worker = wanted_by.entry(publisher.worker).or_default();
@@ -144,6 +145,6 @@ impl Control {
             let wanted_by = wanted_by.remove(&worker).unwrap_or_default();
             self.command(worker, WorkerCommand::SetWanted { room: room.clone(), wanted_by });
         }
-        self.tell_nodes_wanted(room, wanted_elsewhere);
+        self.seek(room, Seeking::Voices, wanted_elsewhere);
     }
 }

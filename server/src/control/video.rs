@@ -11,6 +11,7 @@ use tercet_core::{Focus, NodeId, ParticipantId, RoomId, SessionId};
 use tercet_protocol::{ErrorCode, ServerMessage, SlotMid};
 
 use super::Control;
+use super::elsewhere::Seeking;
 use super::live_room::LiveRoom;
 use super::session::{Outgoing, Session};
 use super::slot_texts::SlotTexts;
@@ -223,7 +224,11 @@ impl Control {
         let mut watched_by: BTreeMap<WorkerId, WatchedBy> = BTreeMap::new();
         let mut elsewhere: BTreeMap<NodeId, BTreeSet<SourceId>> = BTreeMap::new();
         let nodes = self.own_node.as_ref().map(|own| own.worker);
-        let of_nodes = live.watched_by_nodes().into_iter().filter_map(|source| Some((source, nodes?)));
+        let of_nodes = live
+            .elsewhere
+            .sought_here(Seeking::Cameras)
+            .into_iter()
+            .filter_map(|source| Some((source, nodes?)));
         for (source, watcher) in live.cameras.watchers.keys().copied().chain(of_nodes) {
             let Some(publisher) = live.publisher(source) else {
                 continue;
@@ -244,6 +249,6 @@ impl Control {
                 self.command(worker, WorkerCommand::SetWatched { room: room.clone(), watched_by });
             }
         }
-        self.tell_nodes_watched(room, elsewhere);
+        self.seek(room, Seeking::Cameras, elsewhere);
     }
 }

@@ -7,7 +7,7 @@ use tercet_core::{NodeId, Participant, ParticipantId, RoomId, SessionId};
 use tercet_protocol::{LeaveReason, ServerMessage, WireParticipant};
 
 use super::{ENTERED_A_MESSAGE, PARTICIPANTS_A_MESSAGE, sources_of};
-use crate::cluster::{RemoteParticipant, RoomMessage, wire_sources};
+use crate::cluster::{RemoteParticipant, RoomMessage};
 use crate::control::Control;
 use crate::control::live_room::{LiveRoom, wire_participant, wire_track};
 use crate::media::WorkerCommand;
@@ -28,8 +28,7 @@ impl Control {
         let others = here().filter(|it| !live.room.is_listed(&it.id));
         let others: Vec<(String, u64)> =
             others.map(|it| (it.id.to_string(), elsewhere.turn_of(&it.id))).collect();
-        let wanted = elsewhere.wanted_told.get(&to).cloned().unwrap_or_default();
-        let watched = elsewhere.watched_told.get(&to).cloned().unwrap_or_default();
+        let sought: Vec<RoomMessage> = elsewhere.sought_of(to).collect();
         self.tell_node(to, room, RoomMessage::Roster { uncounted, wants_yours });
         for participants in listed.chunks(PARTICIPANTS_A_MESSAGE) {
             self.tell_node(to, room, RoomMessage::Participants(participants.to_vec()));
@@ -38,12 +37,8 @@ impl Control {
         for entered in others.chunks(ENTERED_A_MESSAGE) {
             self.tell_node(to, room, RoomMessage::Entered(entered.to_vec()));
         }
-        if !wanted.is_empty() {
-            let wanted = wire_sources(wanted);
-            self.tell_node(to, room, RoomMessage::Wanted(wanted));
-        }
-        if !watched.is_empty() {
-            self.tell_node(to, room, RoomMessage::Watched(wire_sources(watched)));
+        for message in sought {
+            self.tell_node(to, room, message);
         }
     }
 

@@ -17,6 +17,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::access::Claims;
 use crate::cluster::{ClusterCommand, ClusterEvent, RoomMessage};
 use crate::config::Config;
+use crate::control::elsewhere::Seeking;
 use crate::control::tests::join;
 use crate::control::{Attached, Control, ControlInput, Outgoing};
 use crate::media::{Answer, WorkerEvent, WorkerId};
@@ -270,7 +271,7 @@ impl Nodes {
     /// How many cameras of a node are watched on others, as it knows.
     fn watched_of(&self, index: usize) -> usize {
         let live = self.controls[index].as_ref().map(|control| &control.rooms[&RoomId::from(ROOM)]);
-        live.map_or(0, |live| live.watched_by_nodes().len())
+        live.map_or(0, |live| live.elsewhere.sought_here(Seeking::Cameras).len())
     }
 
     /// All that is under way arrives.
