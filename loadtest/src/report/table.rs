@@ -139,7 +139,7 @@ impl HeardFigures {
         }
         line(f, "mouth to ear", &self.mouth_to_ear)?;
         if let Some(direct) = &self.mouth_to_ear_direct {
-            line(f, "without server", direct)?;
+            line(f, "direct pair", direct)?;
         }
         if self.pre_roll.samples > 0 {
             line(f, "pre-roll", &self.pre_roll)?;
