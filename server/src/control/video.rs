@@ -2,7 +2,7 @@
 //!
 //! What one client chooses concerns that client. What concerns all of a room is looked at ten times a second at most.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, btree_map};
 use std::time::{Duration, Instant};
 
 use rustc_hash::FxHashMap;
@@ -57,10 +57,13 @@ impl Cameras {
             self.watchers_changed |= *count == 1;
         }
         for key in former.iter().flatten().map(|source| (*source, worker)) {
-            let count = self.watchers.get_mut(&key).expect("it was counted when the slot got it");
-            *count -= 1;
-            if *count == 0 {
-                self.watchers.remove(&key);
+            let btree_map::Entry::Occupied(mut count) = self.watchers.entry(key) else {
+                debug_assert!(false, "it was counted when the slot got it");
+                continue;
+            };
+            *count.get_mut() -= 1;
+            if *count.get() == 0 {
+                count.remove();
                 self.watchers_changed = true;
             }
         }
@@ -101,7 +104,8 @@ impl Control {
             return;
         };
         let focus = &mut live.cameras.focus;
-        if if is_on { focus.add(camera) } else { focus.remove(camera) } {
+        let is_news = if is_on { focus.add(camera) } else { focus.remove(camera) };
+        if is_news {
             self.cameras_changed(now, room);
         }
     }
