@@ -119,6 +119,15 @@ impl Demux {
         }
     }
 
+    /// What an endpoint sends is sealed with its keys, which is as good a proof of its addresses as a check.
+    pub(crate) fn keep(&mut self, now: Instant, endpoint: EndpointId) {
+        for address in self.known.get(&endpoint).into_iter().flat_map(|known| &known.addresses) {
+            if let Some(owner) = self.by_address.get_mut(address) {
+                owner.proven_at = now;
+            }
+        }
+    }
+
     /// Tells of the user fragments that are here from now on.
     pub(crate) fn register_in(&mut self, directory: Directory, worker: WorkerId) {
         self.registered_in = Some((directory, worker));

@@ -47,8 +47,11 @@ const IDLE: Duration = Duration::from_secs(3600);
 const MOVED_AFTER: Duration = Duration::from_secs(1);
 
 /// It checks several addresses now and then. One of which nothing came for two checks and a half (2.5 s each in Chromium) is
-/// given up for another that is checked.
+/// given up for another that answers ours.
 const GIVEN_UP_AFTER: Duration = Duration::from_secs(6);
+
+/// What str0m names candidates by that it learned of by checks: the next of such an address takes its place.
+const CHECKED_FOUNDATION: &str = "tmp_prflx";
 
 /// What happened on a connection.
 #[derive(Debug)]
@@ -281,13 +284,15 @@ impl Peer {
         let Some(here) = self.fanout.as_ref().and_then(Fanout::path) else {
             return Ok(false);
         };
+        // Which of our addresses it sends to is its choice, and says nothing of where it is.
+        let is_there = (from.protocol, from.destination) == (here.protocol, here.destination);
         let silent = now.saturating_duration_since(self.heard_at);
         let patience = if is_stun(datagram) { GIVEN_UP_AFTER } else { MOVED_AFTER };
-        if from != here && silent < patience {
+        if !is_there && silent < patience {
             return Ok(false);
         }
         self.heard_at = now;
-        if from == here || !self.give_up(here) {
+        if is_there || !self.give_up(here) {
             return Ok(false);
         }
         debug!(from = %here.destination, to = %from.destination, "a client has moved");
@@ -298,15 +303,21 @@ impl Peer {
 
     /// Has str0m choose among the other addresses of the peer. Returns whether it knew this one.
     fn give_up(&mut self, path: Path) -> bool {
-        let address = path.destination;
-        let (protocol, ip, port) = (path.protocol, address.ip(), address.port());
+        let (protocol, ip, port) = (path.protocol, path.destination.ip(), path.destination.port());
+        let candidate = |foundation: &str, kind: &str| {
+            Candidate::from_sdp_string(&format!(
+                "candidate:{foundation} 1 {protocol} 1 {ip} {port} typ {kind}"
+            ))
+        };
         // As str0m learned of it: by a check, as is the rule, or by the offer.
-        let known =
-            ["prflx", "host"].map(|kind| format!("candidate:1 1 {protocol} 1 {ip} {port} typ {kind}"));
-        known
-            .iter()
-            .filter_map(|text| Candidate::from_sdp_string(text).ok())
-            .any(|candidate| self.rtc.direct_api().invalidate_candidate(&candidate))
+        let known = ["prflx", "host"].into_iter().filter_map(|kind| candidate("1", kind).ok());
+        let mut api = self.rtc.direct_api();
+        let was_known = known.into_iter().any(|candidate| api.invalidate_candidate(&candidate));
+        // No check is answered from what was given up: the client may come back to it.
+        if was_known && let Ok(again) = candidate(CHECKED_FOUNDATION, "prflx") {
+            self.rtc.add_remote_candidate(again);
+        }
+        was_known
     }
 
     /// Time has passed.
@@ -405,7 +416,11 @@ impl Peer {
                         && let Some(fanout) = &mut self.fanout
                     {
                         let Transmit { proto: protocol, source, destination, .. } = transmit;
-                        fanout.learn_path(Path { protocol, source, destination });
+                        let path = Path { protocol, source, destination };
+                        if fanout.path() != Some(path) {
+                            self.heard_at = now;
+                        }
+                        fanout.learn_path(path);
                     }
                     if !is_question(self.question_ssrc, &transmit.contents) {
                         outgoing.push(transmit);

@@ -369,7 +369,7 @@ impl Plane {
             self.metrics.lag.record(now.saturating_duration_since(self.selection_due));
             self.selection_due = now + SELECTION_INTERVAL;
             self.announce_selections(now);
-            self.end_silent_encoders(now);
+            self.look_after_unchecked(now);
             self.ask_for_keyframes(now);
             self.judge_strain(now);
         }

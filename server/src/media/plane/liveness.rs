@@ -51,15 +51,17 @@ impl Plane {
         }
     }
 
-    /// Those that checked nothing and sent for a while, and don't any more.
-    pub(super) fn end_silent_encoders(&mut self, now: Instant) {
-        let is_gone = |id: &&EndpointId| {
-            let arrived_at = self.endpoints.get(id).and_then(|endpoint| endpoint.arrived_at);
-            arrived_at.is_none_or(|at| now.saturating_duration_since(at) >= GONE_AFTER)
-        };
-        for id in self.unchecked.iter().filter(is_gone).copied().collect::<Vec<_>>() {
-            self.unchecked.remove(&id);
-            self.disconnected(now, id);
+    /// Those that check nothing and send keep their addresses; those that don't send any more are gone.
+    pub(super) fn look_after_unchecked(&mut self, now: Instant) {
+        for id in self.unchecked.iter().copied().collect::<Vec<_>>() {
+            let arrived_at = self.endpoints.get(&id).and_then(|endpoint| endpoint.arrived_at);
+            let silent = arrived_at.map_or(GONE_AFTER, |at| now.saturating_duration_since(at));
+            if silent < RECENT {
+                self.demux.keep(now, id);
+            } else if silent >= GONE_AFTER {
+                self.unchecked.remove(&id);
+                self.disconnected(now, id);
+            }
         }
     }
 }

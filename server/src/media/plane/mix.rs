@@ -99,8 +99,13 @@ impl Mix {
             voice: None,
             payload: Arc::from(&self.sum.shared_payload(Codec::Opus)[..]),
         };
-        let former = self.latest.replace((packet, 0));
-        former.map_or(0, |(_, sent)| self.listeners.len().saturating_sub(sent))
+        let served = self.latest.replace((packet, 0)).map_or(self.listeners.len(), |(_, sent)| sent);
+        let missed = self.listeners.len().saturating_sub(served);
+        if missed > 0 {
+            // Whoever missed one is first to have the next.
+            self.listeners.rotate_left(served);
+        }
+        missed
     }
 }
 

@@ -58,8 +58,10 @@ impl Plane {
     /// packet costs it.
     pub(in crate::media) fn flush(&mut self, now: Instant, mut each: impl FnMut(Path, &[u8])) {
         let mut datagram = std::mem::take(&mut self.datagram);
-        let mut turns = TURNS_MAX;
-        self.send_mixes(now, &mut turns, &mut datagram, &mut each);
+        // Half of them are the mixes', as far as they need them.
+        let mut of_mixes = TURNS_MAX / 2;
+        self.send_mixes(now, &mut of_mixes, &mut datagram, &mut each);
+        let mut turns = TURNS_MAX / 2 + of_mixes;
         while turns > 0
             && let Some(room) = self.rounds.next(now, self.gauge.gather())
         {

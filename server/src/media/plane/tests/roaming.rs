@@ -54,3 +54,27 @@ fn whoever_checks_another_address_and_sends_from_the_former_has_not_moved() {
     }
     assert_eq!(world.heard_of(speaker, listener, 50), 50);
 }
+
+#[test]
+fn a_client_may_come_back_to_where_it_was() {
+    let mut world = World::new();
+    let (speaker, listener) = (world.join(1, 1), world.join(0, 1));
+    world.talk(speaker, 50);
+    for address in [elsewhere(speaker), world.clients[speaker].own_address, elsewhere(speaker)] {
+        world.clients[speaker].address = address;
+        world.talk(speaker, 10 * 50);
+        assert_eq!(world.heard_of(speaker, listener, 50), 50);
+        let (mut there, mut formerly) = (0, 0);
+        for _ in 0..250 {
+            world.talk(speaker, 1);
+            let to = |address| world.sent.iter().filter(|(path, _)| path.destination == address).count();
+            let others = [elsewhere(speaker), world.clients[speaker].own_address];
+            there += to(address);
+            formerly += others.into_iter().filter(|it| *it != address).map(to).sum::<usize>();
+        }
+        // A former address is checked now and then.
+        assert!(there > 0 && formerly < 20, "{there} there, {formerly} to where it was");
+    }
+    let told = world.plane.events.iter().any(|event| matches!(event, WorkerEvent::Disconnected { .. }));
+    assert!(!told, "the connection stands");
+}
