@@ -112,7 +112,8 @@ pub(super) fn source_of(node: &Node, headers: &HeaderMap, sender: Option<&Sender
     let sender = sender.map_or(IpAddr::from([0, 0, 0, 0]), |sender| sender.0.ip().to_canonical());
     let forwarded = headers.get_all(FORWARDED_FOR).iter().next_back();
     let forwarded = forwarded.and_then(|value| value.to_str().ok()?.rsplit(',').next()?.trim().parse().ok());
-    forwarded.filter(|_| sender.is_loopback() || is_node(node, sender)).unwrap_or(sender)
+    let is_own = sender.is_loopback() || sender == node.config.http.ip().to_canonical();
+    forwarded.filter(|_| is_own || is_node(node, sender)).unwrap_or(sender)
 }
 
 /// Whether another node is at an address: with its HTTP, or its part in the cluster.

@@ -192,16 +192,20 @@ async fn try_begin(
         return Err(Problem::unavailable(ErrorCode::Overloaded, message));
     }
     let players_max = node.config.limits.players_of_token_max as usize;
-    if kind == Kind::Whep && node.whip.table.players_of(&claims) >= players_max {
-        return Err(Problem::too_many("players with this token"));
-    }
+    let player = match kind {
+        Kind::Whip => None,
+        Kind::Whep => {
+            let counted = node.whip.table.count_player(&claims, players_max);
+            Some(counted.ok_or_else(|| Problem::too_many("players with this token"))?)
+        }
+    };
     if kind == Kind::Whep && !is_live(node, room, wanted.participant.as_deref()).await {
         let message = "nobody publishes here at the moment";
         return Err(Problem::new(StatusCode::CONFLICT, ErrorCode::NoSuchRoom, message).retry_after(SOON));
     }
     let participant = wanted.participant.filter(|_| kind == Kind::Whep);
     let resume = Duration::from_millis(node.config.session.resume_ms);
-    let opening = Opening { kind, claims, token, offer, participant, attempt, resume };
+    let opening = Opening { kind, claims, token, offer, participant, attempt, player, resume };
     open(node.control.clone(), node.whip.table.clone(), opening).await.map(Begun::Here)
 }
 
@@ -252,6 +256,10 @@ fn place_at_the_door(node: &Node) -> Result<SemaphorePermit<'_>, Problem> {
         .map_err(|_| Problem::unavailable(ErrorCode::Overloaded, "too many others are waiting for an answer"))
 }
 
+fn too_many_at_once() -> Problem {
+    Problem::too_many("requests of this session at once")
+}
+
 /// One more attempt of whoever asks, or too many.
 fn attempt(node: &Node, from: IpAddr) -> Result<Attempt, Problem> {
     node.whip.attempts.begin(Instant::now(), from).map_err(|wait| {
@@ -299,8 +307,9 @@ async fn patch(
     request: Request,
 ) -> Response {
     let patched = async {
-        let asks = session(&node, &room, &id, &request)?.asks;
+        let Entry { asks, door, .. } = session(&node, &room, &id, &request)?;
         check_type(request.headers(), &FRAGMENT)?;
+        let _own = door.try_acquire().map_err(|_| too_many_at_once())?;
         let _place = place_at_the_door(&node)?;
         let precondition = precondition(request.headers());
         let fragment = Fragment::read(&body(request).await?)?;
@@ -329,8 +338,9 @@ async fn follow(
 ) -> Response {
     let path = request.uri().path().to_owned();
     let followed = async {
-        let asks = session(&node, &room, &id, &request)?.asks;
+        let Entry { asks, door, .. } = session(&node, &room, &id, &request)?;
         check_type(request.headers(), &JSON)?;
+        let _own = door.try_acquire().map_err(|_| too_many_at_once())?;
         let _place = place_at_the_door(&node)?;
         let wanted = Followed::read(&body(request).await?)?;
         let (reply, secret) = oneshot::channel();

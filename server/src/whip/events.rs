@@ -3,18 +3,17 @@
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::response::sse::Event;
 use futures_util::{Stream, stream};
 use subtle::ConstantTimeEq;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{oneshot, watch};
 
 use super::problem::Problem;
 use crate::control::Broadcast;
 
-/// Streams of one player at a time: that of before may not know yet that its connection is gone.
+/// Streams of one player at a time, whose connections may be gone without anybody knowing: a further one ends the oldest.
 const STREAMS_MAX: usize = 4;
 
 /// The room is looked at no more often than this.
@@ -77,7 +76,8 @@ pub(super) struct Following {
     secret: String,
     wanted: Wanted,
     told: watch::Sender<Broadcast>,
-    streams: Arc<Semaphore>,
+    /// Each ends its stream when it is dropped.
+    streams: VecDeque<oneshot::Sender<()>>,
     looked_at: Instant,
     look_at: Option<Instant>,
 }
@@ -88,7 +88,7 @@ impl Following {
             secret: format!("{:032x}", rand::random::<u128>()),
             wanted,
             told: watch::Sender::new(broadcast),
-            streams: Arc::new(Semaphore::new(STREAMS_MAX)),
+            streams: VecDeque::new(),
             looked_at: now,
             look_at: None,
         }
@@ -99,13 +99,16 @@ impl Following {
     }
 
     /// A stream for whoever knows the secret.
-    pub(super) fn stream(&self, secret: &str) -> Result<Feed, Problem> {
+    pub(super) fn stream(&mut self, secret: &str) -> Result<Feed, Problem> {
         if !bool::from(self.secret.as_bytes().ct_eq(secret.as_bytes())) {
             return Err(Problem::gone());
         }
-        let place =
-            self.streams.clone().try_acquire_owned().map_err(|_| Problem::too_many("streams of events"))?;
-        Ok(Feed { wanted: self.wanted, broadcast: self.told.subscribe(), _place: place })
+        let (end, ended) = oneshot::channel();
+        self.streams.push_back(end);
+        if self.streams.len() > STREAMS_MAX {
+            self.streams.pop_front();
+        }
+        Ok(Feed { wanted: self.wanted, broadcast: self.told.subscribe(), ended })
     }
 
     /// Something happened in the room: it is to be looked at soon.
@@ -131,7 +134,8 @@ impl Following {
 pub(crate) struct Feed {
     wanted: Wanted,
     broadcast: watch::Receiver<Broadcast>,
-    _place: OwnedSemaphorePermit,
+    /// Another has taken its place.
+    ended: oneshot::Receiver<()>,
 }
 
 impl Feed {
@@ -144,7 +148,10 @@ impl Feed {
                 if let Some(event) = events.pop_front() {
                     return Some((Ok(event), (feed, told, events)));
                 }
-                feed.broadcast.changed().await.ok()?;
+                tokio::select! {
+                    changed = feed.broadcast.changed() => changed.ok()?,
+                    _ = &mut feed.ended => return None,
+                }
                 let now = *feed.broadcast.borrow_and_update();
                 events = feed.wanted.events(now, Some(told));
                 told = now;
@@ -183,15 +190,21 @@ mod tests {
         assert_eq!(next().await, "None");
     }
 
-    #[test]
-    fn streams_are_few_and_a_place_is_free_when_one_ends() {
+    #[tokio::test]
+    async fn streams_are_few_and_a_further_one_ends_the_oldest() {
         let wanted = Wanted::read(r#"["active"]"#).unwrap();
-        let following = Following::new(Instant::now(), wanted, broadcast(true, 1));
-        let mut feeds: Vec<Feed> =
-            (0..STREAMS_MAX).map(|_| following.stream(following.secret()).unwrap()).collect();
-        assert!(following.stream(following.secret()).is_err());
-        feeds.pop();
-        assert!(following.stream(following.secret()).is_ok());
+        let mut following = Following::new(Instant::now(), wanted, broadcast(true, 1));
+        let secret = following.secret().to_owned();
+        let mut streams: Vec<_> =
+            (0..=STREAMS_MAX).map(|_| Box::pin(following.stream(&secret).unwrap().into_events())).collect();
+        for stream in &mut streams {
+            assert!(stream.next().await.is_some(), "how it stands");
+        }
+        assert!(streams[0].next().await.is_none());
+        following.looked(Instant::now(), broadcast(false, 1));
+        following.looked(Instant::now(), broadcast(true, 1));
+        drop(following);
+        assert!(streams[1].next().await.is_none(), "the session is over");
     }
 
     #[test]

@@ -16,7 +16,7 @@ use tracing::debug;
 use super::events::{Feed, Following, Wanted};
 use super::offer::Offer;
 use super::problem::Problem;
-use super::table::{Entry, Listed, Table};
+use super::table::{Entry, Listed, Player, Table};
 use super::{Attempt, Fragment, Kind, fragment};
 use crate::access::Claims;
 use crate::config::NAME_CHARS_MAX;
@@ -89,6 +89,8 @@ pub(crate) struct Opening {
     /// Whom a player wants to hear, if not whoever speaks.
     pub(crate) participant: Option<String>,
     pub(crate) attempt: Attempt,
+    /// Of a player: that it is counted.
+    pub(crate) player: Option<Player>,
     /// How long it outlives its media.
     pub(crate) resume: Duration,
 }
@@ -110,10 +112,12 @@ pub(crate) struct Opened {
 pub(crate) async fn open(control: ControlHandle, table: Table, opening: Opening) -> Result<Opened, Problem> {
     let (reply, opened) = oneshot::channel();
     tokio::spawn(async move {
+        let mut opening = opening;
+        let player = opening.player.take();
         match Live::open(control, opening).await {
             Ok((mut live, answer, entry)) => {
                 let (asks, queue) = mpsc::channel(ASKS_MAX);
-                let listed = table.add(entry(asks));
+                let listed = table.add(entry(asks), player);
                 let (id, user) = (listed.id().to_owned(), live.user.clone());
                 let opened = Opened { id, user, etag: live.etag.clone(), answer };
                 if reply.send(Ok(opened)).is_ok() {
@@ -159,7 +163,7 @@ impl Live {
         control: ControlHandle,
         opening: Opening,
     ) -> Result<(Live, String, impl FnOnce(mpsc::Sender<Ask>) -> Entry), Problem> {
-        let Opening { kind, claims, token, offer, participant, attempt, resume } = opening;
+        let Opening { kind, claims, token, offer, participant, attempt, resume, .. } = opening;
         let (socket, messages) = mpsc::channel(MESSAGES_MAX);
         let transport = kind.transport();
         let as_known = claims.clone();
@@ -226,7 +230,7 @@ impl Live {
                         let _ = reply.send(self.follow(wanted).await);
                     }
                     Ask::Stream { secret, reply } => {
-                        let following = self.following.as_ref().ok_or_else(Problem::gone);
+                        let following = self.following.as_mut().ok_or_else(Problem::gone);
                         let _ = reply.send(following.and_then(|it| it.stream(&secret)));
                     }
                 },
@@ -251,7 +255,11 @@ impl Live {
     fn heard(&mut self, message: &Outgoing) -> Option<ServerMessage> {
         let text = match message {
             Outgoing::Media(flows) => {
-                self.stopped_at = if *flows { None } else { Some(Instant::now()) };
+                if *flows {
+                    self.stopped_at = None;
+                } else {
+                    self.stopped_at.get_or_insert_with(Instant::now);
+                }
                 if let Some(attempt) = self.attempt.take_if(|_| *flows) {
                     attempt.succeed();
                 }
@@ -305,6 +313,9 @@ impl Live {
             let resume = |reply| ControlInput::Resume { session, secret, request: None, socket, reply };
             if let Some(Ok(attached)) = self.control.ask(resume).await {
                 (self.messages, self.attached) = (messages, attached);
+                if let Some(following) = &mut self.following {
+                    following.look_soon(Instant::now());
+                }
                 return;
             }
         }
@@ -408,6 +419,9 @@ impl Live {
         }
         let offer = self.offer.restarted(ufrag, pwd);
         let answer = self.negotiate(&offer).await?;
+        // str0m waits for the first check of a new ICE session for ever.
+        let connecting = Instant::now() + CONNECT_WITHIN.saturating_sub(self.resume);
+        self.stopped_at.get_or_insert(connecting);
         self.offer = offer;
         self.etag = new_etag();
         Ok(Patched::Restarted { etag: self.etag.clone(), fragment: fragment::of_answer(&answer) })

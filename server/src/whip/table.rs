@@ -4,11 +4,14 @@ use std::collections::{HashMap, hash_map};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use subtle::ConstantTimeEq;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 
 use super::Kind;
 use super::session::Ask;
 use crate::access::Claims;
+
+/// Requests of one session that are awaited at a time.
+const AT_THE_DOOR_MAX: usize = 4;
 
 /// All of them. As many as there are sessions, which `limits.sessions_max` bounds: one is listed once it has joined, and
 /// no longer than that.
@@ -30,22 +33,20 @@ pub(crate) struct Entry {
     identity: String,
     token: String,
     pub(crate) asks: mpsc::Sender<Ask>,
+    /// Its requests whose body or answer is awaited: a session has one client.
+    pub(crate) door: Arc<Semaphore>,
 }
 
 impl Entry {
     pub(super) fn new(kind: Kind, claims: &Claims, token: &str, asks: mpsc::Sender<Ask>) -> Entry {
         let (room, identity, token) = (claims.room.clone(), claims.identity.clone(), token.to_owned());
-        Entry { kind, room, identity, token, asks }
+        Entry { kind, room, identity, token, asks, door: Arc::new(Semaphore::new(AT_THE_DOOR_MAX)) }
     }
 
     /// Whether it is the token that the session was made with. It serves for as long as the session does: an encoder has
     /// to be able to end what it began, hours after its token has expired.
     pub(crate) fn was_made_with(&self, token: &str) -> bool {
         self.token.as_bytes().ct_eq(token.as_bytes()).into()
-    }
-
-    fn whose(&self) -> (String, String) {
-        (self.room.clone(), self.identity.clone())
     }
 
     /// Whether another token is of the same participant.
@@ -58,6 +59,25 @@ impl Entry {
 pub(super) struct Listed {
     table: Table,
     id: String,
+    _player: Option<Player>,
+}
+
+/// A player is counted until this is dropped.
+pub(crate) struct Player {
+    table: Table,
+    whose: (String, String),
+}
+
+impl Drop for Player {
+    fn drop(&mut self) {
+        let mut sessions = self.table.lock();
+        if let hash_map::Entry::Occupied(mut count) = sessions.players.entry(self.whose.clone()) {
+            *count.get_mut() -= 1;
+            if *count.get() == 0 {
+                count.remove();
+            }
+        }
+    }
 }
 
 impl Listed {
@@ -72,35 +92,24 @@ impl Table {
         self.lock().by_id.get(id).cloned()
     }
 
-    /// How many players there are of a room and an identity.
-    pub(crate) fn players_of(&self, claims: &Claims) -> usize {
-        let key = (claims.room.clone(), claims.identity.clone());
-        self.lock().players.get(&key).copied().unwrap_or(0)
+    /// Counts one more player of a room and an identity, of which there may be so many.
+    pub(crate) fn count_player(&self, claims: &Claims, max: usize) -> Option<Player> {
+        let whose = (claims.room.clone(), claims.identity.clone());
+        let mut sessions = self.lock();
+        let count = sessions.players.get(&whose).copied().unwrap_or(0);
+        if count >= max {
+            return None;
+        }
+        sessions.players.insert(whose.clone(), count + 1);
+        drop(sessions);
+        Some(Player { table: self.clone(), whose })
     }
 
     /// Adds a session, under 128 random bits.
-    pub(super) fn add(&self, entry: Entry) -> Listed {
+    pub(super) fn add(&self, entry: Entry, player: Option<Player>) -> Listed {
         let id = format!("{:032x}", rand::random::<u128>());
-        let mut sessions = self.lock();
-        if entry.kind == Kind::Whep {
-            *sessions.players.entry(entry.whose()).or_default() += 1;
-        }
-        sessions.by_id.insert(id.clone(), entry);
-        drop(sessions);
-        Listed { table: self.clone(), id }
-    }
-
-    fn remove(&self, id: &str) {
-        let mut sessions = self.lock();
-        let Some(entry) = sessions.by_id.remove(id).filter(|entry| entry.kind == Kind::Whep) else {
-            return;
-        };
-        if let hash_map::Entry::Occupied(mut count) = sessions.players.entry(entry.whose()) {
-            *count.get_mut() -= 1;
-            if *count.get() == 0 {
-                count.remove();
-            }
-        }
+        self.lock().by_id.insert(id.clone(), entry);
+        Listed { table: self.clone(), id, _player: player }
     }
 
     fn lock(&self) -> MutexGuard<'_, Sessions> {
@@ -110,7 +119,7 @@ impl Table {
 
 impl Drop for Listed {
     fn drop(&mut self) {
-        self.table.remove(&self.id);
+        self.table.lock().by_id.remove(&self.id);
     }
 }
 
@@ -132,15 +141,17 @@ mod tests {
             may_send_data: false,
             expires: 0,
         };
-        let add = |kind, claims: &Claims| {
-            table.add(Entry::new(kind, claims, "token", tokio::sync::mpsc::channel(1).0))
-        };
         let (ada, ben) = (claims("hall", "ada"), claims("hall", "ben"));
-        let listed =
-            [add(Kind::Whep, &ada), add(Kind::Whep, &ada), add(Kind::Whep, &ben), add(Kind::Whip, &ada)];
-        assert_eq!((table.players_of(&ada), table.players_of(&ben)), (2, 1));
-        assert_eq!(table.players_of(&claims("other", "ada")), 0);
+        let first = table.count_player(&ada, 2);
+        let entry = Entry::new(Kind::Whep, &ada, "token", mpsc::channel(1).0);
+        let listed = table.add(entry, table.count_player(&ada, 2));
+        assert!(first.is_some() && table.count_player(&ada, 2).is_none());
+        assert!(
+            table.count_player(&ben, 1).is_some() && table.count_player(&claims("other", "ada"), 1).is_some()
+        );
         drop(listed);
+        assert!(table.count_player(&ada, 2).is_some());
+        drop(first);
         assert!(table.lock().players.is_empty() && table.lock().by_id.is_empty());
     }
 }
