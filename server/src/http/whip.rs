@@ -37,7 +37,7 @@ use crate::cluster::Placement;
 use crate::control::{ControlInput, RETRY_AFTER as SOON};
 use crate::whip::{
     Ask, Attempt, Entry, Fragment, Kind, Offer, Opened, Opening, Patched, Precondition, Problem,
-    Wanted as Followed, events_link, open, relay_links,
+    WantedEvents, events_link, open, relay_links,
 };
 
 const SDP: HeaderValue = HeaderValue::from_static("application/sdp");
@@ -342,7 +342,7 @@ async fn follow(
         check_type(request.headers(), &JSON)?;
         let _own = door.try_acquire().map_err(|_| too_many_at_once())?;
         let _place = place_at_the_door(&node)?;
-        let wanted = Followed::read(&body(request).await?)?;
+        let wanted = WantedEvents::read(&body(request).await?)?;
         let (reply, secret) = oneshot::channel();
         asks.send(Ask::Follow { wanted, reply }).await.map_err(|_| Problem::gone())?;
         let secret = secret.await.unwrap_or_else(|_| Err(Problem::gone()))?;

@@ -33,9 +33,7 @@ impl Meter {
         let allowance = Allowance::new(frames(SAMPLES_PER_S), frames(SAMPLES_BURST), now);
         Meter { decoder: Codec::Opus.decoder(), samples: Vec::new(), allowance }
     }
-}
 
-impl Meter {
     /// How loud a packet is; `None` for one that isn't Opus, or more sound than there is time.
     pub(super) fn level(&mut self, now: Instant, rtp: &IncomingRtp) -> Option<Level> {
         let payload = match rtp.encoding {

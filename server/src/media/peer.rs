@@ -310,9 +310,9 @@ impl Peer {
             ))
         };
         // As str0m learned of it: by a check, as is the rule, or by the offer.
-        let known = ["prflx", "host"].into_iter().filter_map(|kind| candidate("1", kind).ok());
+        let mut known = ["prflx", "host"].into_iter().filter_map(|kind| candidate("1", kind).ok());
         let mut api = self.rtc.direct_api();
-        let was_known = known.into_iter().any(|candidate| api.invalidate_candidate(&candidate));
+        let was_known = known.any(|candidate| api.invalidate_candidate(&candidate));
         // No check is answered from what was given up: the client may come back to it.
         if was_known && let Ok(again) = candidate(CHECKED_FOUNDATION, "prflx") {
             self.rtc.add_remote_candidate(again);

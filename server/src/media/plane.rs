@@ -301,19 +301,16 @@ impl Plane {
         let from = Remote { protocol: path.protocol, address: path.destination };
         self.metrics.packets_in.increment(1);
         self.metrics.bytes_in.increment(datagram.len() as u64);
-        let id = match self.demux.claim(from, datagram) {
+        let (id, is_known) = match self.demux.claim(from, datagram) {
             // Nobody reads what a listener reports: it is not worth the decryption.
             Claim::Known(id) if is_rtcp(datagram) && !self.reports(id) => {
                 self.metrics.dropped_report.increment(1);
-                if self.follow(now, id, path, datagram) {
+                if self.with_peer(now, id, |peer| peer.follow(now, path, datagram)) == Some(true) {
                     self.pump(now, id);
                 }
                 return;
             }
-            Claim::Known(id) => {
-                self.follow(now, id, path, datagram);
-                id
-            }
+            Claim::Known(id) => (id, true),
             Claim::Unproven(id) => {
                 let proven = self.with_peer(now, id, |peer| Ok(peer.accepts(now, path, datagram)));
                 if proven != Some(true) {
@@ -328,28 +325,28 @@ impl Plane {
                     return;
                 }
                 self.demux.learn_address(now, id, from);
-                id
+                (id, false)
             }
             Claim::Stranger => {
                 self.metrics.dropped_stranger.increment(1);
                 return;
             }
         };
-        let handled = self.with_peer(now, id, |peer| match peer.handle_datagram(now, path, datagram) {
-            Err(DatagramError::Malformed) => Ok(false),
-            Err(DatagramError::Fatal) => Err(DatagramError::Fatal),
-            Ok(()) => Ok(true),
+        let handled = self.with_peer(now, id, |peer| {
+            if is_known {
+                peer.follow(now, path, datagram)?;
+            }
+            match peer.handle_datagram(now, path, datagram) {
+                Err(DatagramError::Malformed) => Ok(false),
+                Err(DatagramError::Fatal) => Err(DatagramError::Fatal),
+                Ok(()) => Ok(true),
+            }
         });
         match handled {
             Some(true) => self.pump(now, id),
             Some(false) => self.metrics.dropped_malformed.increment(1),
             None => {}
         }
-    }
-
-    /// A client may have moved. Returns whether it has something to say of that.
-    fn follow(&mut self, now: Instant, id: EndpointId, path: Path, datagram: &[u8]) -> bool {
-        self.with_peer(now, id, |peer| peer.follow(now, path, datagram)) == Some(true)
     }
 
     /// Peers and rooms whose time has come.

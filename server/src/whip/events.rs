@@ -29,18 +29,18 @@ pub(crate) fn events_link(session: &str) -> String {
 
 /// Which events a player wants.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Wanted {
+pub(crate) struct WantedEvents {
     active: bool,
     inactive: bool,
     viewer_count: bool,
 }
 
-impl Wanted {
+impl WantedEvents {
     /// Reads an array of their names. Those that this server doesn't have are skipped.
     ///
     /// # Errors
     /// It is no such array, or has none of ours.
-    pub(crate) fn read(body: &str) -> Result<Wanted, Problem> {
+    pub(crate) fn read(body: &str) -> Result<WantedEvents, Problem> {
         let names: Vec<String> = serde_json::from_str(body)
             .map_err(|error| Problem::bad(format!("not an array of names of events: {error}")))?;
         let has = |name| names.iter().any(|it| it == name);
@@ -48,7 +48,7 @@ impl Wanted {
         if !(active || inactive || viewer_count) {
             return Err(Problem::unprocessable("there are the events active, inactive and viewercount"));
         }
-        Ok(Wanted { active, inactive, viewer_count })
+        Ok(WantedEvents { active, inactive, viewer_count })
     }
 
     /// What is to be told, of a broadcast that stood otherwise before, or of which nothing was told.
@@ -74,7 +74,7 @@ impl Wanted {
 pub(super) struct Following {
     /// 128 random bits of the stream's URL: browsers ask for it without a token.
     secret: String,
-    wanted: Wanted,
+    wanted: WantedEvents,
     told: watch::Sender<Broadcast>,
     /// Each ends its stream when it is dropped.
     streams: VecDeque<oneshot::Sender<()>>,
@@ -83,7 +83,7 @@ pub(super) struct Following {
 }
 
 impl Following {
-    pub(super) fn new(now: Instant, wanted: Wanted, broadcast: Broadcast) -> Following {
+    pub(super) fn new(now: Instant, wanted: WantedEvents, broadcast: Broadcast) -> Following {
         Following {
             secret: format!("{:032x}", rand::random::<u128>()),
             wanted,
@@ -132,7 +132,7 @@ impl Following {
 /// The events of one stream. It ends with the session.
 #[derive(Debug)]
 pub(crate) struct Feed {
-    wanted: Wanted,
+    wanted: WantedEvents,
     broadcast: watch::Receiver<Broadcast>,
     /// Another has taken its place.
     ended: oneshot::Receiver<()>,
@@ -173,7 +173,7 @@ mod tests {
     #[tokio::test]
     async fn a_stream_begins_with_how_it_stands_and_tells_changes_until_the_session_ends() {
         let now = Instant::now();
-        let wanted = Wanted::read(r#"["active", "inactive", "viewercount", "layers"]"#).unwrap();
+        let wanted = WantedEvents::read(r#"["active", "inactive", "viewercount", "layers"]"#).unwrap();
         let mut following = Following::new(now, wanted, broadcast(true, 2));
         assert!(following.stream("guessed").is_err());
         let feed = following.stream(&following.secret.clone()).unwrap();
@@ -192,7 +192,7 @@ mod tests {
 
     #[tokio::test]
     async fn streams_are_few_and_a_further_one_ends_the_oldest() {
-        let wanted = Wanted::read(r#"["active"]"#).unwrap();
+        let wanted = WantedEvents::read(r#"["active"]"#).unwrap();
         let mut following = Following::new(Instant::now(), wanted, broadcast(true, 1));
         let secret = following.secret().to_owned();
         let mut streams: Vec<_> =
@@ -210,7 +210,7 @@ mod tests {
     #[test]
     fn a_busy_room_is_looked_at_twice_a_second() {
         let start = Instant::now();
-        let mut following = Following::new(start, Wanted::default(), broadcast(true, 1));
+        let mut following = Following::new(start, WantedEvents::default(), broadcast(true, 1));
         following.look_soon(start);
         assert_eq!(following.look_at(), Some(start + LOOK_INTERVAL));
         following.looked(start + LOOK_INTERVAL, broadcast(true, 1));
@@ -223,7 +223,7 @@ mod tests {
     #[test]
     fn names_that_mean_nothing_here_are_refused() {
         for body in ["", "{}", "[]", r#"["layers"]"#, "[1]"] {
-            assert!(Wanted::read(body).is_err(), "{body}");
+            assert!(WantedEvents::read(body).is_err(), "{body}");
         }
     }
 }

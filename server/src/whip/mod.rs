@@ -26,7 +26,7 @@ use tercet_protocol::{IceServer, Transport};
 use tokio::sync::Semaphore;
 
 pub(crate) use attempts::{Attempt, Attempts};
-pub(crate) use events::{Wanted, events_link};
+pub(crate) use events::{WantedEvents, events_link};
 pub(crate) use fragment::Fragment;
 pub(crate) use offer::Offer;
 pub(crate) use problem::Problem;

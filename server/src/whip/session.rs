@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 use tracing::debug;
 
-use super::events::{Feed, Following, Wanted};
+use super::events::{Feed, Following, WantedEvents};
 use super::offer::Offer;
 use super::problem::Problem;
 use super::table::{Entry, Listed, Player, Table};
@@ -51,7 +51,7 @@ pub(crate) enum Ask {
     },
     /// A player wants to be told how its broadcast stands. Returns the secret of the stream.
     Follow {
-        wanted: Wanted,
+        wanted: WantedEvents,
         reply: oneshot::Sender<Result<String, Problem>>,
     },
     /// It wants the stream.
@@ -362,7 +362,7 @@ impl Live {
     }
 
     /// The player is told from now on how its broadcast stands, by a new stream.
-    async fn follow(&mut self, wanted: Wanted) -> Result<String, Problem> {
+    async fn follow(&mut self, wanted: WantedEvents) -> Result<String, Problem> {
         let broadcast = self.broadcast().await.ok_or_else(Problem::gone)?;
         let following = Following::new(Instant::now(), wanted, broadcast);
         Ok(self.following.insert(following).secret().to_owned())

@@ -434,8 +434,8 @@ fn whatever_happens_nodes_and_clients_come_to_see_what_is_so() {
     }
 }
 
-#[test]
-fn who_is_watched_on_another_node_is_so_after_a_cut() {
+/// Somebody on one node has a camera, and somebody on another watches it.
+fn a_camera_and_its_viewer() -> Nodes {
     let mut nodes = Nodes::new(2);
     nodes.join(0, 0, Role::Speaker);
     nodes.join(1, 1, Role::Listener);
@@ -443,6 +443,12 @@ fn who_is_watched_on_another_node_is_so_after_a_cut() {
     nodes.films(0);
     nodes.arrive();
     nodes.pass(Duration::from_millis(100));
+    nodes
+}
+
+#[test]
+fn who_is_watched_on_another_node_is_so_after_a_cut() {
+    let mut nodes = a_camera_and_its_viewer();
     nodes.arrive();
     assert_eq!(nodes.watched_of(0), 1);
     for cut in [Duration::from_secs(3), Duration::from_secs(30)] {
@@ -459,13 +465,7 @@ fn who_is_watched_on_another_node_is_so_after_a_cut() {
 
 #[test]
 fn nobody_looks_at_cameras_of_a_node_that_is_gone() {
-    let mut nodes = Nodes::new(2);
-    nodes.join(0, 0, Role::Speaker);
-    nodes.join(1, 1, Role::Listener);
-    nodes.views(1);
-    nodes.films(0);
-    nodes.arrive();
-    nodes.pass(Duration::from_millis(100));
+    let mut nodes = a_camera_and_its_viewer();
     assert_eq!(nodes.clients[1].watched.as_deref(), Some("p0"));
     nodes.part(0, 1);
     nodes.pass(Duration::from_millis(100));
