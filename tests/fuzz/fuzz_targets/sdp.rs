@@ -1,6 +1,3 @@
-//! Whatever comes as a session description, as an offer or an answer, leads to a session or to none; nothing panics, and
-//! what we answer can be read.
-
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|text: &str| tercet_sip_gateway::fuzz::sdp(text));
+libfuzzer_sys::fuzz_target!(|text: &str| tercet_properties::sdp::check(text));

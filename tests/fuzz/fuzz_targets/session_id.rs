@@ -1,13 +1,3 @@
-//! The session id of a `resume`: any text in; an id that is written as it was read, or nothing.
-
 #![no_main]
 
-use libfuzzer_sys::fuzz_target;
-use tercet_core::SessionId;
-
-fuzz_target!(|text: &str| {
-    match SessionId::from_hex(text) {
-        Some(id) => assert_eq!(id.to_hex(), text.to_ascii_lowercase()),
-        None => assert!(text.len() != 32 || !text.bytes().all(|b| b.is_ascii_hexdigit())),
-    }
-});
+libfuzzer_sys::fuzz_target!(|text: &str| tercet_properties::session_id::check(text));

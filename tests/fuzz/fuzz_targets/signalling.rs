@@ -1,18 +1,3 @@
-//! What a client sends on the WebSocket: any bytes in; a message that says the same when it is
-//! written and read again, or an error.
-
 #![no_main]
 
-use libfuzzer_sys::fuzz_target;
-use tercet_protocol::{ClientMessage, MESSAGE_BYTES_MAX};
-
-fuzz_target!(|bytes: &[u8]| {
-    let Ok(text) = std::str::from_utf8(bytes) else { return };
-    if text.len() > MESSAGE_BYTES_MAX {
-        return;
-    }
-    let Ok(message) = serde_json::from_str::<ClientMessage>(text) else { return };
-    let written = serde_json::to_string(&message).expect("a message is JSON");
-    let read = serde_json::from_str::<ClientMessage>(&written);
-    assert_eq!(read.expect("what we write, we read"), message);
-});
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| tercet_properties::signalling::check(bytes));
