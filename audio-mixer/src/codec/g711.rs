@@ -85,11 +85,21 @@ pub(super) struct G711Decoder {
     resampler: Resampler,
     /// The last packet was quiet: there is nothing of it left in the resampler that could be heard.
     is_quiet: bool,
+    /// There is nothing left in it at all.
+    is_passed: bool,
 }
 
 impl G711Decoder {
     pub(super) fn new(law: Law) -> G711Decoder {
-        G711Decoder { law, resampler: Resampler::new(NARROW_HZ, RATE_HZ), is_quiet: false }
+        G711Decoder { law, resampler: Resampler::new(NARROW_HZ, RATE_HZ), is_quiet: false, is_passed: false }
+    }
+
+    /// Quiet after quiet.
+    fn pass(&mut self, input: usize, samples: &mut Vec<i16>) {
+        if !std::mem::replace(&mut self.is_passed, true) {
+            self.resampler.begin_anew();
+        }
+        samples.resize(samples.len() + input * RATIO, 0);
     }
 }
 
@@ -97,7 +107,7 @@ impl Decoder for G711Decoder {
     fn decode(&mut self, payload: &[u8], samples: &mut Vec<i16>) -> Result<(), DecodeError> {
         self.duration(payload).ok_or(DecodeError)?;
         if self.is_quiet && self.law.is_quiet(payload) {
-            self.resampler.pass(payload.len(), samples);
+            self.pass(payload.len(), samples);
             return Ok(());
         }
         let mut narrow = [0; PACKET_SAMPLES_MAX / RATIO];
@@ -105,9 +115,10 @@ impl Decoder for G711Decoder {
         self.law.expand(payload, narrow);
         let was_quiet = std::mem::replace(&mut self.is_quiet, level_dbov(narrow) < QUIET_DBOV);
         if was_quiet && self.is_quiet {
-            self.resampler.pass(payload.len(), samples);
+            self.pass(payload.len(), samples);
         } else {
             self.resampler.resample(narrow, samples);
+            self.is_passed = false;
         }
         Ok(())
     }

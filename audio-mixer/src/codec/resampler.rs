@@ -18,8 +18,6 @@ pub(super) struct Resampler {
     chunk_in: usize,
     /// Output that nobody asked for yet: none, as long as the input is whole chunks.
     ready: Vec<i16>,
-    /// Nothing has gone through it yet, or since it began anew.
-    is_new: bool,
 }
 
 impl Resampler {
@@ -36,14 +34,12 @@ impl Resampler {
             chunk: vec![0.0; chunk_out],
             chunk_in,
             ready: Vec::new(),
-            is_new: true,
         }
     }
 
     /// Appends exactly what the input takes at the other rate. Input that isn't whole chunks makes the output later,
     /// once, by a chunk: what is left of it waits for the next call, and from then on there is always enough.
     pub(super) fn resample(&mut self, input: &[i16], output: &mut Vec<i16>) {
-        self.is_new = false;
         let wanted = input.len() * self.chunk.len() / self.chunk_in;
         for part in input.chunks(self.chunk_in) {
             self.push(part);
@@ -54,14 +50,11 @@ impl Resampler {
         output.extend(self.ready.drain(..wanted));
     }
 
-    /// As [`Resampler::resample`] for so much silence after silence: it comes out at once, and what is to follow begins anew.
-    pub(super) fn pass(&mut self, input: usize, output: &mut Vec<i16>) {
-        if !std::mem::replace(&mut self.is_new, true) {
-            self.fft.reset();
-            self.rest.clear();
-            self.ready.clear();
-        }
-        output.resize(output.len() + input * self.chunk.len() / self.chunk_in, 0);
+    /// Forgets what it holds: what follows it is no continuation.
+    pub(super) fn begin_anew(&mut self) {
+        self.fft.reset();
+        self.rest.clear();
+        self.ready.clear();
     }
 
     /// Takes at most a chunk.

@@ -2,7 +2,7 @@
 //! concealment look back.
 
 use crate::jitter::pitch::PERIOD_MAX;
-use crate::{FRAME_SAMPLES, Frame};
+use crate::{FRAME_SAMPLES, Frame, SILENCE};
 
 /// What stays behind the head, in samples: three of the longest periods, and a quarter to fade (ITU-T G.711 Appendix I
 /// keeps as much: 48.75 ms).
@@ -15,13 +15,15 @@ const SLACK: usize = 10 * FRAME_SAMPLES;
 pub(super) struct Tape {
     samples: Vec<i16>,
     head: usize,
+    /// Right before the head so much is silence; counted up to [`HISTORY`].
+    silent: usize,
 }
 
 impl Tape {
     pub(super) fn new() -> Tape {
         let mut samples = Vec::with_capacity(HISTORY + 2 * SLACK + 8 * FRAME_SAMPLES);
         samples.resize(HISTORY, 0);
-        Tape { samples, head: HISTORY }
+        Tape { samples, head: HISTORY, silent: HISTORY }
     }
 
     /// Samples between the head and the end.
@@ -67,13 +69,49 @@ impl Tape {
         if self.unplayed() < FRAME_SAMPLES {
             self.samples.resize(self.head + FRAME_SAMPLES, 0);
         }
-        let mut frame = [0; FRAME_SAMPLES];
+        let mut frame = SILENCE;
         frame.copy_from_slice(&self.samples[self.head..self.head + FRAME_SAMPLES]);
+        if frame != SILENCE {
+            self.silent = 0;
+        } else if self.silent >= HISTORY {
+            // What is behind the head is what it was, and always the same memory: most phones are silent most of the time.
+            self.samples.drain(self.head..self.head + FRAME_SAMPLES);
+            return frame;
+        } else {
+            self.silent += FRAME_SAMPLES;
+        }
         self.head += FRAME_SAMPLES;
         if self.head > HISTORY + SLACK {
             self.samples.drain(..self.head - HISTORY);
             self.head = HISTORY;
         }
         frame
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_silence_takes_no_more_of_the_tape_and_what_follows_it_is_whole() {
+        let mut tape = Tape::new();
+        let spoken: Vec<i16> = (1..=1000).collect();
+        for _ in 0..2 {
+            tape.end().extend(&spoken);
+            let played: Vec<i16> = (0..4).flat_map(|_| tape.play()).collect();
+            assert_eq!(&played[..1000], &spoken);
+            let behind = &tape.samples()[tape.head() - HISTORY..tape.head()];
+            assert_eq!(behind[..500], spoken[500..], "it can be looked back at");
+            for _ in 0..40 {
+                tape.end().extend([0; FRAME_SAMPLES]);
+                assert_eq!(tape.play(), SILENCE);
+            }
+            let (head, length) = (tape.head(), tape.samples().len());
+            tape.end().extend([0; FRAME_SAMPLES]);
+            tape.play();
+            assert_eq!((tape.head(), tape.samples().len()), (head, length));
+            assert!(tape.samples()[head - HISTORY..head].iter().all(|&sample| sample == 0));
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! What a call costs, by reports of `sip-mix`: a table, and what it says to what a server of phones has to hold.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use super::run::{CallCost, Calls, Run};
@@ -100,29 +101,42 @@ fn verdicts(runs: &[(&Run, &Calls)]) -> Vec<String> {
             cost.calls_a_core
         ));
     }
-    let least = shared().filter_map(|(run, calls, cost)| Some((run, calls, cost.over_shared?)));
-    if let Some((_, calls, ratio)) =
-        least.min_by_key(|(run, calls, _)| (calls.answered.succeeded, run.scenario.speakers))
-    {
-        lines.push(format!(
-            "**200 silent G.711 calls in a room cost at most 1.2 times the mixing of one, and RTP and encoding of the others: \
-             {}.** {} cost {ratio:.2} times that.",
-            verdict(ratio <= OVER_SHARED_MAX),
-            name(calls)
-        ));
+    let size = |run: &Run, calls: &Calls| (calls.answered.succeeded, run.scenario.speakers);
+    if let Some(least) = shared().map(|(run, calls, _)| size(run, calls)).min() {
+        let runs = shared().filter(|(run, calls, _)| size(run, calls) == least);
+        if let Some((count, [min, median, max])) = middle(runs.filter_map(|(.., cost)| cost.over_shared)) {
+            lines.push(format!(
+                "**{} silent G.711 calls in a room cost at most 1.2 times the mixing of one, and RTP and encoding of the others: \
+                 {}.** They cost {median:.2} times that: the median of {count}, {min:.2} to {max:.2}.",
+                least.0,
+                verdict(median <= OVER_SHARED_MAX),
+            ));
+        }
     }
-    let added =
-        |(run, _, cost): (&Run, &Calls, &CallCost)| Some((run.scenario.speakers, cost.added_us_per_second?));
-    let of_one_size = shared().filter(|(_, calls, _)| calls.answered.succeeded == SHARED_CALLS);
-    let mut of_one_size: Vec<(u32, f64)> = of_one_size.filter_map(added).collect();
-    of_one_size.sort_by_key(|(speakers, _)| *speakers);
-    if let [(few, us_of_few), .., (many, us_of_many)] = of_one_size[..] {
+    let of_one_size = || shared().filter(|(_, calls, _)| calls.answered.succeeded == SHARED_CALLS);
+    let added = |speakers: u32| {
+        let of_speakers = of_one_size().filter(|(run, ..)| run.scenario.speakers == speakers);
+        middle(of_speakers.filter_map(|(.., cost)| cost.added_us_per_second))
+            .map(|(_, [_, median, _])| median)
+    };
+    let sizes: BTreeSet<u32> = of_one_size().map(|(run, ..)| run.scenario.speakers).collect();
+    if let (Some(&few), Some(&many)) = (sizes.first(), sizes.last())
+        && few < many
+        && let (Some(us_of_few), Some(us_of_many)) = (added(few), added(many))
+    {
         lines.push(format!(
             "**What a further call costs doesn't depend on how many are in the room**, if these are near each other: with {few} \
              participants {us_of_few:.0} µs a second, with {many} {us_of_many:.0}."
         ));
     }
     lines
+}
+
+/// How many there are, and of them the least, the median and the greatest; `None` of none.
+fn middle(values: impl Iterator<Item = f64>) -> Option<(usize, [f64; 3])> {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_unstable_by(f64::total_cmp);
+    Some((values.len(), [*values.first()?, values[values.len() / 2], *values.last()?]))
 }
 
 fn verdict(is_kept: bool) -> &'static str {
@@ -171,21 +185,26 @@ mod tests {
             run(3, 100, "opus", 2_400.0),
             run(30, 200, "PCMU", 630.0),
             run(3, 200, "PCMU", 600.0),
+            run(3, 200, "PCMU", 500.0),
+            run(3, 200, "PCMU", 900.0),
             run(3, 1_000, "PCMU", 500.0),
         ]);
         let rows: Vec<_> = page.lines().filter(|line| line.starts_with("| ")).skip(2).collect();
-        assert_eq!(rows.len(), 4, "{page}");
+        assert_eq!(rows.len(), 6, "{page}");
         assert!(
             rows[0].starts_with("| 200 PCMU | 3 | 0, 1 of 100000 | 0.2 / 0.8 / 4.0 ms | 5.0 %, 17.0 %"),
             "{page}"
         );
         assert!(rows[0].ends_with("| **600** µs/s | 250 + 150 µs/s | 1.50 | 1667 |"), "{page}");
-        assert!(rows[3].starts_with("| 100 opus"), "{page}");
+        assert!(rows[5].starts_with("| 100 opus"), "{page}");
         assert!(
             page.contains("holds 500 listening calls: yes.** By what 1000 PCMU cost it is 2000, at 1.25"),
             "{page}"
         );
-        assert!(page.contains("RTP and encoding of the others: yes.** 200 PCMU cost 1.20 times"), "{page}");
+        assert!(
+            page.contains("of the others: yes.** They cost 1.20 times that: the median of 3, 1.00 to 1.80."),
+            "{page}"
+        );
         assert!(page.contains("with 3 participants 600 µs a second, with 30 630."), "{page}");
     }
 }

@@ -8,7 +8,7 @@ use tercet_sip_gateway::leg::{Dropped, Leg};
 use tercet_sip_gateway::signalling::{CallId, Counters};
 use tracing::warn;
 
-use super::line::{Line, Received};
+use super::line::{Line, Received, Sent};
 
 /// What the thread of phones counts.
 pub(super) struct PhoneMetrics {
@@ -65,13 +65,10 @@ impl PhoneMetrics {
         }
     }
 
-    pub(super) fn sent(&self, is_sent: bool, bytes: usize) {
-        if is_sent {
-            self.packets_out.increment(1);
-            self.bytes_out.increment(bytes as u64);
-        } else {
-            self.send_refused.increment(1);
-        }
+    pub(super) fn sent(&self, sent: &Sent) {
+        self.packets_out.increment(sent.packets);
+        self.bytes_out.increment(sent.bytes);
+        self.send_refused.increment(sent.refused);
     }
 
     /// A call's media panicked, which is a fault of ours: that call ends, and no other.

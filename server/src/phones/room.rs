@@ -36,8 +36,8 @@ const STREAMS_MAX: usize = 24;
 struct Phone {
     voice: Voice,
     gate: Gate,
-    /// What it says in this tick.
-    frame: Frame,
+    /// What it says in this tick; `None` for silence.
+    frame: Option<Frame>,
     /// It has a position: its sum is another than that of others.
     own_limiter: Option<Limiter>,
     is_publishing: bool,
@@ -121,7 +121,7 @@ impl PhoneRoom {
         let phone = Phone {
             voice: Voice::new(open.sources.microphone),
             gate: open.gates.microphone,
-            frame: SILENCE,
+            frame: None,
             own_limiter: None,
             is_publishing: false,
         };
@@ -214,26 +214,31 @@ impl PhoneRoom {
         }
     }
 
-    /// What a phone says in this tick; `None` if nothing of it arrived, nor is expected.
-    pub(super) fn hear(&mut self, now: Instant, id: EndpointId, frame: &Frame, kind: FrameKind) {
+    /// What a phone says in this tick. Returns whether what it says next can wait for some ticks: it may not be heard, or has been
+    /// silent for long.
+    pub(super) fn hear(&mut self, now: Instant, id: EndpointId, frame: &Frame, kind: FrameKind) -> bool {
         let Some(phone) = self.phones.get_mut(&id) else {
-            return;
+            return false;
         };
         if phone.gate != Gate::Open || kind == FrameKind::Silence {
-            phone.frame = SILENCE;
-            return;
+            phone.frame = None;
+            phone.voice.pause();
+            return phone.voice.rests();
         }
-        phone.frame = *frame;
         let source = phone.voice.source();
         let is_heard = self.ramps.contains_key(&source) || self.reserve_of == Some(source);
-        let Some(packet) = phone.voice.packet(&mut phone.frame, is_heard) else {
-            return;
+        phone.frame = (*frame != SILENCE).then_some(*frame);
+        let packet = phone.voice.packet(phone.frame.as_mut(), is_heard);
+        let rests = phone.voice.rests();
+        let Some(packet) = packet else {
+            return rests;
         };
         if !std::mem::replace(&mut phone.is_publishing, true) {
             self.events.push(PhoneEvent::Started(id));
         }
         let arrival = self.shards.microphone.packet(now, &packet);
         self.cross(&packet, arrival);
+        rests
     }
 
     /// Passes on what other workers have to know to hear it too.
@@ -310,7 +315,7 @@ impl PhoneRoom {
             return *stream.frame();
         }
         let phone = self.voices.get(&source).and_then(|id| self.phones.get(id));
-        phone.map_or(SILENCE, |phone| phone.frame)
+        phone.and_then(|phone| phone.frame).unwrap_or(SILENCE)
     }
 
     /// What a phone hears in this tick that nobody else hears, because it is in the sum itself. `None` for one that hears what

@@ -1,4 +1,7 @@
 //! A port of a call: datagrams in, each with the time when the system got it; datagrams out.
+//!
+//! All that is read of a port at once is read before anything is done with it: system calls and what we do with sound push each
+//! other out of the processor's caches.
 
 use std::io::{self, IoSliceMut};
 use std::net::{SocketAddr, UdpSocket};
@@ -13,19 +16,30 @@ use nix::sys::time::TimeSpec;
 /// No phone sends longer datagrams: more of one isn't read.
 const DATAGRAM_BYTES: usize = 2048;
 
+/// Datagrams read of one port at once: a second of a phone that sends packets of 20 ms.
+const DATAGRAMS_AT_ONCE: usize = 50;
+
 /// What has waited longer wasn't: the clock of the machine was set.
 const WAITED_MAX: Duration = Duration::from_secs(1);
 
 /// One port. It is read without anybody having said that there is something.
 pub(super) struct PhoneSocket(UdpSocket);
 
-/// Where datagrams are read into, one at a time, and what time it is.
+/// Where the datagrams of a port are read into, and what time it is.
 pub(super) struct Inbox {
-    datagram: Vec<u8>,
+    read: Vec<Read>,
+    bytes: Vec<u8>,
     control: Vec<u8>,
     now: Instant,
     /// Since 1970, as the system stamps datagrams.
     wall: Duration,
+}
+
+/// What was read; its bytes are in their place of the [`Inbox`].
+struct Read {
+    at: Instant,
+    from: SocketAddr,
+    length: usize,
 }
 
 /// A datagram, in the [`Inbox`] that it was read into.
@@ -38,19 +52,29 @@ pub(super) struct Datagram<'a> {
 
 impl Inbox {
     pub(super) fn new(now: Instant) -> Inbox {
-        let (datagram, control) = (vec![0; DATAGRAM_BYTES], cmsg_space!(TimeSpec));
-        Inbox { datagram, control, now, wall: Duration::ZERO }
+        let (bytes, control) = (vec![0; DATAGRAMS_AT_ONCE * DATAGRAM_BYTES], cmsg_space!(TimeSpec));
+        Inbox { read: Vec::with_capacity(DATAGRAMS_AT_ONCE), bytes, control, now, wall: Duration::ZERO }
+    }
+
+    /// What was read since it was cleared, in the order in which it came.
+    pub(super) fn datagrams(&self) -> impl Iterator<Item = Datagram<'_>> {
+        let places = self.bytes.chunks_exact(DATAGRAM_BYTES);
+        self.read.iter().zip(places).map(|(read, place)| Datagram {
+            at: read.at,
+            from: read.from,
+            bytes: &place[..read.length],
+        })
+    }
+
+    /// The datagrams of one port are done with.
+    pub(super) fn clear(&mut self) {
+        self.read.clear();
     }
 
     /// It is read now.
     pub(super) fn set_time(&mut self, now: Instant) {
         self.now = now;
         self.wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    }
-
-    /// When it is read.
-    pub(super) fn now(&self) -> Instant {
-        self.now
     }
 
     /// The time since 1970.
@@ -67,10 +91,13 @@ impl PhoneSocket {
         PhoneSocket(socket)
     }
 
-    /// The next datagram; `None` if there is none.
-    pub(super) fn receive<'a>(&self, inbox: &'a mut Inbox) -> io::Result<Option<Datagram<'a>>> {
-        let Inbox { datagram, control, now, wall } = inbox;
-        let mut parts = [IoSliceMut::new(datagram)];
+    /// Reads the next datagram, and says when it came; `None` if there is none, or the inbox is full.
+    pub(super) fn receive(&self, inbox: &mut Inbox) -> io::Result<Option<Instant>> {
+        let Inbox { read, bytes, control, now, wall } = inbox;
+        let Some(place) = bytes.chunks_exact_mut(DATAGRAM_BYTES).nth(read.len()) else {
+            return Ok(None);
+        };
+        let mut parts = [IoSliceMut::new(place)];
         let message =
             recvmsg::<SockaddrStorage>(self.0.as_raw_fd(), &mut parts, Some(control), MsgFlags::empty());
         let message = match message {
@@ -86,7 +113,8 @@ impl PhoneSocket {
         let at = waited.and_then(|waited| now.checked_sub(waited)).unwrap_or(*now);
         let from = message.address.as_ref().and_then(socket_address);
         let (length, from) = (message.bytes, from.ok_or(io::ErrorKind::AddrNotAvailable)?);
-        Ok(Some(Datagram { at, from, bytes: &datagram[..length] }))
+        read.push(Read { at, from, length });
+        Ok(Some(at))
     }
 
     /// Sends; a datagram that the system doesn't take is lost, as on the way.
@@ -120,12 +148,36 @@ mod tests {
                 let sent = Instant::now();
                 std::thread::sleep(Duration::from_millis(60));
                 inbox.set_time(Instant::now());
-                let datagram = socket.receive(&mut inbox).unwrap().unwrap();
+                inbox.clear();
+                let at = socket.receive(&mut inbox).unwrap().unwrap();
+                let datagram = inbox.datagrams().next().unwrap();
                 assert_eq!((datagram.from, datagram.bytes), (sender.local_addr().unwrap(), &b"sound"[..]));
-                datagram.at < sent + Duration::from_millis(30)
+                assert_eq!(datagram.at, at);
+                at < sent + Duration::from_millis(30)
             });
             assert!(is_right, "{any}");
             assert!(socket.receive(&mut inbox).unwrap().is_none());
         }
+    }
+
+    #[test]
+    fn what_is_read_at_once_stays_in_order_and_is_bounded() {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        socket.set_nonblocking(true).unwrap();
+        let (to, sender) = (socket.local_addr().unwrap(), UdpSocket::bind("127.0.0.1:0").unwrap());
+        let count = DATAGRAMS_AT_ONCE + 5;
+        for nth in 0..count {
+            sender.send_to(&[nth as u8; 3], to).unwrap();
+        }
+        let (socket, mut inbox) = (PhoneSocket::new(socket), Inbox::new(Instant::now()));
+        let mut read = || {
+            inbox.clear();
+            while socket.receive(&mut inbox).unwrap().is_some() {}
+            inbox.datagrams().map(|datagram| datagram.bytes.to_vec()).collect::<Vec<_>>()
+        };
+        let expected = |nths: std::ops::Range<usize>| nths.map(|nth| vec![nth as u8; 3]).collect::<Vec<_>>();
+        assert_eq!(read(), expected(0..DATAGRAMS_AT_ONCE));
+        assert_eq!(read(), expected(DATAGRAMS_AT_ONCE..count));
+        assert!(read().is_empty());
     }
 }

@@ -34,7 +34,7 @@ use crate::media::{
 };
 
 /// What phones hear is made so often.
-const TICK: Duration = Duration::from_millis(20);
+pub(super) const TICK: Duration = Duration::from_millis(20);
 
 const DOORBELL: Token = Token(0);
 

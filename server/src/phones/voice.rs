@@ -67,12 +67,16 @@ impl Voice {
     }
 
     /// Brings the frame to the loudness of others, and makes a packet of it; of one that has been silent for long, not of each.
-    /// Whether it `is_heard` now: then it is encoded in any case.
-    pub(super) fn packet(&mut self, frame: &mut Frame, is_heard: bool) -> Option<AudioPacket> {
+    /// `None` for silence. Whether it `is_heard` now: then it is encoded in any case.
+    pub(super) fn packet(&mut self, frame: Option<&mut Frame>, is_heard: bool) -> Option<AudioPacket> {
         self.timestamp = self.timestamp.wrapping_add(TICKS_A_FRAME);
-        if self.rests(frame, is_heard) {
+        let is_inaudible = !is_heard && frame.is_none();
+        self.inaudible = if is_inaudible { self.inaudible.wrapping_add(1) } else { 0 };
+        if self.rests() && !self.inaudible.is_multiple_of(REST_FRAMES) {
             return None;
         }
+        let mut silence = SILENCE;
+        let frame = frame.unwrap_or(&mut silence);
         self.gain.apply(frame);
         let dbov = level_dbov(frame);
         let is_active = self.is_active(dbov);
@@ -98,11 +102,15 @@ impl Voice {
         })
     }
 
-    /// Nothing is to be made of this frame.
-    fn rests(&mut self, frame: &Frame, is_heard: bool) -> bool {
-        let is_inaudible = !is_heard && *frame == SILENCE;
-        self.inaudible = if is_inaudible { self.inaudible.wrapping_add(1) } else { 0 };
-        self.inaudible > REST_AFTER_FRAMES && !self.inaudible.is_multiple_of(REST_FRAMES)
+    /// 20 ms pass in which nothing comes of it, or nothing that may be heard.
+    pub(super) fn pause(&mut self) {
+        self.timestamp = self.timestamp.wrapping_add(TICKS_A_FRAME);
+        self.inaudible = self.inaudible.wrapping_add(1);
+    }
+
+    /// It has been inaudible for long.
+    pub(super) fn rests(&self) -> bool {
+        self.inaudible > REST_AFTER_FRAMES
     }
 
     fn is_active(&mut self, dbov: i8) -> bool {
@@ -128,7 +136,8 @@ mod tests {
     fn long_silence_is_few_packets_and_its_end_is_one_at_once() {
         let mut voice = Voice::new(SourceId(1));
         let mut packets = |frame: Frame, is_heard, count: usize| {
-            (0..count).filter_map(|_| voice.packet(&mut frame.clone(), is_heard)).collect::<Vec<_>>()
+            let frame = (frame != SILENCE).then_some(frame);
+            (0..count).filter_map(|_| voice.packet({ frame }.as_mut(), is_heard)).collect::<Vec<_>>()
         };
         let loud: Frame = std::array::from_fn(|n| if n % 40 < 20 { 8_000 } else { -8_000 });
         assert_eq!(packets(SILENCE, false, 50).len(), 50, "for a second");

@@ -5,10 +5,12 @@ use std::time::Instant;
 
 use audio_mixer::SILENCE;
 use tercet_protocol::TrackOrigin;
+use tercet_sip_gateway::signalling::CallId;
 
 use super::{EVENTS_MAX, RoomKey, Thread};
 use crate::media::WorkerEvent;
-use crate::phones::line::Received;
+use crate::phones::line::{Line, Received, Sent};
+use crate::phones::metrics::PhoneMetrics;
 use crate::phones::room::PhoneEvent;
 
 /// All that there is of a call is read so often, each in a tick of its own: a second.
@@ -34,31 +36,28 @@ impl Thread {
     fn hear(&mut self, now: Instant) {
         let mut received = Received::default();
         for (call, line) in &mut self.lines {
-            let is_all = (call.0 + self.ticks).is_multiple_of(READ_ALL_TICKS);
-            // What a phone sent is decoded here: it can end its own call at most.
-            let pulled = catch_unwind(AssertUnwindSafe(|| {
-                if is_all {
-                    line.receive_all(&mut self.inbox, &mut received);
-                } else {
-                    line.receive(&mut self.inbox, &mut received);
-                }
-                line.pull(now)
-            }));
-            let Ok(pulled) = pulled.inspect_err(|_| self.metrics.line_failed(*call, line)) else {
+            let nth = call.0 + self.ticks;
+            if !line.is_due(nth) {
                 continue;
-            };
-            let Some(pulled) = pulled else {
-                continue;
-            };
+            }
             if let Some((room, endpoint)) = &line.enters
                 && let Some(key) = self.room_keys.get(room)
             {
                 (line.room, line.enters) = (Some((*key, *endpoint)), None);
             }
-            if let Some((room, endpoint)) = &line.room
-                && let Some(room) = self.rooms.get_mut(room)
-            {
-                room.hear(now, *endpoint, &pulled.frame, pulled.kind);
+            let is_all = nth.is_multiple_of(READ_ALL_TICKS);
+            guarded(&self.metrics, *call, line, |line| match is_all {
+                true => line.receive_all(&mut self.inbox, &mut received),
+                false => line.receive(&mut self.inbox, &mut received),
+            });
+            while let Some(pulled) = guarded(&self.metrics, *call, line, |line| line.pull(now)).flatten() {
+                let room = line
+                    .room
+                    .as_ref()
+                    .and_then(|(room, endpoint)| Some((self.rooms.get_mut(room)?, *endpoint)));
+                let rests =
+                    room.is_some_and(|(room, endpoint)| room.hear(now, endpoint, &pulled.frame, pulled.kind));
+                line.set_rests(rests);
             }
             line.look_whether_it_is_there(now, self.silent_after);
         }
@@ -68,11 +67,16 @@ impl Thread {
     /// Tells each phone what it hears in this tick.
     fn speak(&mut self, now: Instant) {
         let wall = self.inbox.wall();
+        let mut sent = Sent::default();
         for line in self.lines.values_mut() {
-            let Some(codec) = line.leg.as_ref().filter(|leg| leg.sends(now)).map(|leg| leg.agreed().codec)
-            else {
+            let Some(leg) = &mut line.leg else {
                 continue;
             };
+            leg.tick();
+            if !leg.sends(now) {
+                continue;
+            }
+            let codec = leg.agreed().codec;
             let room =
                 line.room.as_ref().and_then(|(room, endpoint)| Some((self.rooms.get_mut(room)?, *endpoint)));
             let payload = match (line.next_played(), room) {
@@ -94,9 +98,12 @@ impl Thread {
                 continue;
             };
             if let Some(to) = leg.packet(now, &payload, &mut self.datagram) {
-                let bytes = self.datagram.len();
-                let is_sent = line.send(false, &self.datagram, to);
-                self.metrics.sent(is_sent, bytes);
+                if line.send(false, &self.datagram, to) {
+                    sent.packets += 1;
+                    sent.bytes += self.datagram.len() as u64;
+                } else {
+                    sent.refused += 1;
+                }
             }
             if let Some(leg) = &mut line.leg
                 && let Some((report, to)) = leg.report(now, wall, rand::random())
@@ -105,6 +112,7 @@ impl Thread {
                 line.send(!is_on_rtp, &report, to);
             }
         }
+        self.metrics.sent(&sent);
     }
 
     /// Tells other workers and the control plane what a room has for them.
@@ -131,4 +139,15 @@ impl Thread {
             }
         }
     }
+}
+
+/// What a phone sent is read and decoded so: it can end its own call at most.
+fn guarded<T>(
+    metrics: &PhoneMetrics,
+    call: CallId,
+    line: &mut Line,
+    act: impl FnOnce(&mut Line) -> T,
+) -> Option<T> {
+    let done = catch_unwind(AssertUnwindSafe(|| act(line)));
+    done.inspect_err(|_| metrics.line_failed(call, line)).ok()
 }
