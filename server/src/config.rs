@@ -21,6 +21,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::ValueEnum;
+use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tercet_core::{PRE_ROLL_DEFAULT, RoomAudio};
@@ -52,6 +53,10 @@ pub(crate) const WORKERS_MAX: usize = 256;
 pub(crate) struct Config {
     /// Where HTTP and signalling listen, ADDRESS:PORT. Port 0 lets the system choose.
     pub(crate) http: SocketAddr,
+    /// Proxies in front of `http` on other machines, as ranges of addresses: whom one says in `X-Forwarded-For` to have a request
+    /// from is where it is counted. Those on this machine, and other nodes, are believed without.
+    #[schemars(with = "Vec<String>", example = ["10.0.0.0/8"])]
+    pub(crate) http_proxies: Vec<IpNet>,
     /// Where media is sent and received, ADDRESS:PORT; IPv6 is written `[::1]:50000`. The port is
     /// the first one: worker i uses port + i on each address. Port 0 lets the system choose.
     pub(crate) media_udp: Vec<SocketAddr>,
@@ -327,6 +332,7 @@ impl Default for Config {
     fn default() -> Self {
         Config {
             http: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
+            http_proxies: Vec::new(),
             media_udp: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 50000))],
             media_tcp: None,
             public_ip: Vec::new(),

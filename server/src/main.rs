@@ -8,6 +8,7 @@ mod config;
 mod control;
 mod http;
 mod media;
+mod network;
 mod phones;
 mod serve;
 mod shutdown;

@@ -3,7 +3,6 @@
 //! `axum::serve` waits for ever for the head of a request. Here a connection that doesn't send one
 //! is closed, so that silent connections don't use up the files that the process may open.
 
-use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::time::Duration;
@@ -18,15 +17,13 @@ use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{oneshot, watch};
-use tracing::{debug, warn};
+use tracing::debug;
 
 use super::Tls;
+use crate::network;
 
 /// How long a client may take for the head of a request, on a connection that is kept alive too.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// How long to wait when no connection can be accepted, usually because too many files are open.
-const ACCEPT_RETRY: Duration = Duration::from_secs(1);
 
 /// Serves until told to stop, and then until the requests under way are answered. A connection
 /// that became a WebSocket is its handler's, and not waited for.
@@ -38,21 +35,11 @@ pub(crate) async fn listen(
 ) {
     let (stopping, stopped) = watch::channel(());
     loop {
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
+        let (stream, from) = tokio::select! {
+            accepted = network::accept(&listener) => accepted,
             _ = &mut stop => break,
         };
-        match accepted {
-            Ok((stream, from)) => {
-                tokio::spawn(open(stream, from, tls.clone(), router.clone(), stopped.clone()));
-            }
-            // The client gave up before its turn.
-            Err(error) if error.kind() == ErrorKind::ConnectionAborted => {}
-            Err(error) => {
-                warn!(%error, "accepting a connection");
-                tokio::time::sleep(ACCEPT_RETRY).await;
-            }
-        }
+        tokio::spawn(open(stream, from, tls.clone(), router.clone(), stopped.clone()));
     }
     drop((listener, stopped));
     stopping.send_replace(());

@@ -106,14 +106,31 @@ pub(super) fn is_doubted(node: &Node, other: NodeId) -> bool {
     node.cluster.as_ref().is_some_and(|cluster| cluster.snapshot().doubted.contains(&other))
 }
 
-/// Where a request comes from, to be counted there. Other than for the choice of a zone, what it says itself is not believed: the
-/// last address that a proxy on this machine, or another node, adds is.
+/// Where a request comes from, to be counted there. Other than for the choice of a zone, what it says itself is not believed:
+/// what a proxy adds is, if that is on this machine, another node, or one of `http_proxies`.
 pub(super) fn source_of(node: &Node, headers: &HeaderMap, sender: Option<&Sender>) -> IpAddr {
     let sender = sender.map_or(IpAddr::from([0, 0, 0, 0]), |sender| sender.0.ip().to_canonical());
-    let forwarded = headers.get_all(FORWARDED_FOR).iter().next_back();
-    let forwarded = forwarded.and_then(|value| value.to_str().ok()?.rsplit(',').next()?.trim().parse().ok());
-    let is_own = sender.is_loopback() || sender == node.config.http.ip().to_canonical();
-    forwarded.filter(|_| is_own || is_node(node, sender)).unwrap_or(sender)
+    let own = node.config.http.ip().to_canonical();
+    let is_proxy = |ip: IpAddr| {
+        ip.is_loopback()
+            || ip == own
+            || node.config.http_proxies.iter().any(|range| range.contains(&ip))
+            || is_node(node, ip)
+    };
+    behind(sender, headers, is_proxy)
+}
+
+/// Who is behind the proxies that a request came through. Each adds whom it has it from at the end of the list.
+fn behind(sender: IpAddr, headers: &HeaderMap, is_proxy: impl Fn(IpAddr) -> bool) -> IpAddr {
+    let lists = headers.get_all(FORWARDED_FOR).iter().rev();
+    let mut added = lists.flat_map(|list| list.to_str().unwrap_or_default().rsplit(','));
+    let mut source = sender;
+    while is_proxy(source)
+        && let Some(before) = added.next().and_then(|ip| ip.trim().parse::<IpAddr>().ok())
+    {
+        source = before.to_canonical();
+    }
+    source
 }
 
 /// Whether another node is at an address: with its HTTP, or its part in the cluster.
@@ -186,4 +203,34 @@ pub(super) async fn next_from(far: &mut FarSocket) -> Option<Message> {
         }
     }
     None
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "in a test, a panic is the message")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_source_is_whom_the_first_proxy_that_is_known_has_a_request_from() {
+        let is_proxy = |ip: IpAddr| ip.is_loopback() || ip.to_string().starts_with("10.");
+        let cases: &[(&str, &[&str], &str)] = &[
+            ("192.0.2.1", &["198.51.100.9"], "192.0.2.1"),
+            ("10.0.0.1", &[], "10.0.0.1"),
+            ("10.0.0.1", &["192.0.2.1"], "192.0.2.1"),
+            ("10.0.0.1", &["203.0.113.5, 192.0.2.1"], "192.0.2.1"),
+            ("127.0.0.1", &["203.0.113.5", "192.0.2.1, 10.0.0.2"], "192.0.2.1"),
+            ("127.0.0.1", &["10.0.0.3, 10.0.0.2"], "10.0.0.3"),
+            ("10.0.0.1", &["192.0.2.1, unknown"], "10.0.0.1"),
+            ("10.0.0.1", &["::ffff:192.0.2.1"], "192.0.2.1"),
+            ("10.0.0.1", &["203.0.113.5, 2001:db8::7"], "2001:db8::7"),
+        ];
+        for (sender, lists, source) in cases {
+            let mut headers = HeaderMap::new();
+            for list in *lists {
+                headers.append(FORWARDED_FOR, HeaderValue::from_str(list).unwrap());
+            }
+            let found = behind(sender.parse().unwrap(), &headers, is_proxy);
+            assert_eq!(found.to_string(), *source, "{sender}, {lists:?}");
+        }
+    }
 }

@@ -164,10 +164,11 @@ async fn try_begin(
 ) -> Result<Begun, Problem> {
     let sender = request.extensions().get::<Sender>().copied();
     let source = routing::source_of(node, request.headers(), sender.as_ref());
-    let attempt = attempt(node, source)?;
-    let _place = place_at_the_door(node)?;
     let (claims, token) = claims_of(node, request.headers())?;
     let claims = for_room(claims, room)?;
+    // Of those who may: whoever has no token takes nothing from others behind the same address.
+    let attempt = attempt(node, source)?;
+    let _place = place_at_the_door(node)?;
     let Query(wanted) = wanted.map_err(|rejection| Problem::bad(rejection.body_text()))?;
     if kind == Kind::Whip && claims.role == Role::Listener {
         let message = "the token is a listener's, who may not publish";

@@ -1,6 +1,5 @@
 //! TCP connections in, each to the worker of whom it names.
 
-use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +11,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_util::codec::FramedRead;
-use tracing::{debug, warn};
+use tracing::debug;
 
 use super::places::{Place, Places, Wait};
 use super::{Directory, Listener, Newcomer, framing};
@@ -20,12 +19,10 @@ use crate::media::announced::Announced;
 use crate::media::crossing::Doorbell;
 use crate::media::demux::named_by;
 use crate::media::fanout::Path;
+use crate::network;
 
 /// How long a connection has for its first frame. ICE sends it as soon as the connection stands.
 const FIRST_FRAME_WITHIN: Duration = Duration::from_secs(5);
-
-/// How long to wait when no connection can be accepted, usually because too many files are open.
-const ACCEPT_RETRY: Duration = Duration::from_secs(1);
 
 /// Where a worker takes connections.
 #[derive(Clone)]
@@ -81,15 +78,8 @@ impl Door {
         let door = self.clone();
         tokio::spawn(async move {
             loop {
-                match socket.accept().await {
-                    Ok((stream, from)) => door.let_in(stream, from, &announced),
-                    // The client gave up before its turn.
-                    Err(error) if error.kind() == ErrorKind::ConnectionAborted => {}
-                    Err(error) => {
-                        warn!(%error, "accepting a TCP connection for media");
-                        tokio::time::sleep(ACCEPT_RETRY).await;
-                    }
-                }
+                let (stream, from) = network::accept(&socket).await;
+                door.let_in(stream, from, &announced);
             }
         });
         Ok(())

@@ -4,11 +4,13 @@
 //! waited longest, since a client of ours has named somebody within a round trip.
 
 use std::collections::VecDeque;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustc_hash::FxHashMap;
 use tokio::sync::Notify;
+
+use crate::network::Network;
 
 /// A company's clients may all come from one address, with a connection for each of their interfaces.
 const OF_NETWORK_MAX: usize = 2_000;
@@ -33,20 +35,6 @@ struct Waiter {
     id: u64,
     network: Network,
     evicted: Arc<Notify>,
-}
-
-/// One address of IPv4; of IPv6 what one customer has at least (RFC 6177).
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-struct Network(IpAddr);
-
-impl Network {
-    fn of(address: IpAddr) -> Network {
-        const PREFIX: u128 = !0 << 64;
-        match address {
-            IpAddr::V4(_) => Network(address),
-            IpAddr::V6(v6) => Network(Ipv6Addr::from_bits(v6.to_bits() & PREFIX).into()),
-        }
-    }
 }
 
 /// A connection's place; dropping it gives it back.
