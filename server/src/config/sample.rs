@@ -193,6 +193,7 @@ mod tests {
         assert_eq!(parsed, examples);
 
         let defaults = Config {
+            http_proxies: Vec::new(),
             media_tcp: None,
             public_ip: Vec::new(),
             media_udp_public: Vec::new(),
