@@ -10,6 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, bail, ensure};
 use clap::builder::{BoolishValueParser, PossibleValuesParser, TypedValueParser};
 use clap::{Args, CommandFactory, Parser, Subcommand};
+use ipnet::IpNet;
 use tercet_protocol::Role;
 
 use crate::access::{Access, Grant, Signer, mint_admin, mint_eddsa, mint_hs256};
@@ -63,6 +64,11 @@ pub(crate) struct ServeArgs {
     /// Where HTTP and signalling listen [default: 127.0.0.1:8080]
     #[arg(long, value_name = "ADDRESS:PORT", env = "TERCET_HTTP", value_parser = address)]
     http: Option<SocketAddr>,
+
+    /// Range of addresses of proxies in front of it that are neither on this machine nor nodes, such as `10.0.0.7/32`: what they add
+    /// to `X-Forwarded-For` is believed; may be repeated
+    #[arg(long, value_name = "RANGE", env = "TERCET_HTTP_PROXY", value_delimiter = ',')]
+    http_proxy: Option<Vec<IpNet>>,
 
     /// Certificate of HTTPS and those between it and a root, a PEM file: HTTP speaks TLS
     #[arg(long, value_name = "PATH", env = "TERCET_TLS_CERT")]
@@ -303,6 +309,7 @@ impl ServeArgs {
     /// `config` with every flag that is set.
     fn overlay(self, mut config: Config) -> Config {
         set(&mut config.http, self.http);
+        set(&mut config.http_proxies, self.http_proxy);
         set(&mut config.tls.certificate, self.tls_cert.map(Some));
         set(&mut config.tls.key, self.tls_key.map(Some));
         set(&mut config.tls.acme, self.tls_acme);

@@ -53,9 +53,10 @@ pub(crate) const WORKERS_MAX: usize = 256;
 pub(crate) struct Config {
     /// Where HTTP and signalling listen, ADDRESS:PORT. Port 0 lets the system choose.
     pub(crate) http: SocketAddr,
-    /// Proxies in front of `http` on other machines, as ranges of addresses: whom one says in `X-Forwarded-For` to have a request
-    /// from is where it is counted. Those on this machine, and other nodes, are believed without.
-    #[schemars(with = "Vec<String>", example = ["10.0.0.0/8"])]
+    /// Proxies in front of `http` on other machines, as ranges of addresses that no client has: whom one says in
+    /// `X-Forwarded-For` to have a request from is where it is counted. Those that come by loopback, and other nodes, are
+    /// believed without.
+    #[schemars(with = "Vec<String>", example = ["10.0.0.7/32"])]
     pub(crate) http_proxies: Vec<IpNet>,
     /// Where media is sent and received, ADDRESS:PORT; IPv6 is written `[::1]:50000`. The port is
     /// the first one: worker i uses port + i on each address. Port 0 lets the system choose.

@@ -1,5 +1,6 @@
 //! The `tercet` binary: parse, build, run until told to stop.
 
+mod accept;
 mod access;
 mod backlog;
 mod cli;

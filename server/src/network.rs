@@ -1,29 +1,6 @@
-//! Connections of TCP, and whose limits somebody is under.
+//! Addresses in, whose limits they are under out.
 
-use std::io::ErrorKind;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
-use std::time::Duration;
-
-use tokio::net::{TcpListener, TcpStream};
-use tracing::warn;
-
-/// How long to wait when no connection can be accepted, usually because too many files are open.
-const ACCEPT_RETRY: Duration = Duration::from_secs(1);
-
-/// The next connection, whenever it comes. Nothing is lost where it is not waited for to the end.
-pub(crate) async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
-    loop {
-        match listener.accept().await {
-            Ok(accepted) => return accepted,
-            // The client gave up before its turn.
-            Err(error) if error.kind() == ErrorKind::ConnectionAborted => {}
-            Err(error) => {
-                warn!(%error, "accepting a TCP connection");
-                tokio::time::sleep(ACCEPT_RETRY).await;
-            }
-        }
-    }
-}
+use std::net::{IpAddr, Ipv6Addr};
 
 /// What counts as one source: an address of IPv4; of IPv6 what one customer has at least, a /64 (RFC 6177, section 2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -136,7 +136,9 @@ fn verdicts(runs: &[(&Run, &Calls)]) -> Vec<String> {
 fn middle(values: impl Iterator<Item = f64>) -> Option<(usize, [f64; 3])> {
     let mut values: Vec<f64> = values.collect();
     values.sort_unstable_by(f64::total_cmp);
-    Some((values.len(), [*values.first()?, values[values.len() / 2], *values.last()?]))
+    let (least, most) = (*values.first()?, *values.last()?);
+    let median = (values[(values.len() - 1) / 2] + values[values.len() / 2]) / 2.0;
+    Some((values.len(), [least, median, most]))
 }
 
 fn verdict(is_kept: bool) -> &'static str {

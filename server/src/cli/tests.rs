@@ -76,6 +76,7 @@ fn every_flag_reaches_its_key() {
         SECRET,
         "--public-key-file=key.pem",
         "--allowed-origin=https://a.example",
+        "--http-proxy=10.0.0.7/32",
         "--slots=6",
         "--pre-roll-ms=40",
         "--participants-max=7",
@@ -89,7 +90,7 @@ fn every_flag_reaches_its_key() {
         "http = '[::1]:1'\n media_udp = ['127.0.0.1:2', '[::1]:2', '127.0.0.1:9002']\n\
          media_tcp = ['127.0.0.1:3']\n public_ip = ['203.0.113.7']\n\
          media_udp_public = ['[2001:db8::7]:4']\n media_tcp_public = ['203.0.113.7:5']\n workers = 5\n demo = false\n\
-         allowed_origins = ['https://a.example']\n shutdown_ms = 9\n\
+         allowed_origins = ['https://a.example']\n http_proxies = ['10.0.0.7/32']\n shutdown_ms = 9\n\
          log = {{ filter = 'debug', json = true }}\n\
          tls = {{ certificate = 'http.pem', key = 'http.key' }}\n\
          turn = {{ urls = ['turn:a:3478', 'turns:a:5349'], secret = 'hush' }}\n\

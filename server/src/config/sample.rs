@@ -139,7 +139,7 @@ mod tests {
     fn the_sample_with_every_key_set_differs_from_the_defaults_in_its_examples_only() {
         let parsed: Config = toml::from_str(&uncommented()).unwrap();
         let examples = Config {
-            http_proxies: vec!["10.0.0.0/8".parse().unwrap()],
+            http_proxies: vec!["10.0.0.7/32".parse().unwrap()],
             media_tcp: Some(vec!["0.0.0.0:50000".parse().unwrap()]),
             public_ip: vec!["203.0.113.7".parse().unwrap()],
             media_udp_public: vec!["203.0.113.7:40000".parse().unwrap()],

@@ -20,7 +20,7 @@ use tokio::sync::{oneshot, watch};
 use tracing::debug;
 
 use super::Tls;
-use crate::network;
+use crate::accept::accept;
 
 /// How long a client may take for the head of a request, on a connection that is kept alive too.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
@@ -36,7 +36,7 @@ pub(crate) async fn listen(
     let (stopping, stopped) = watch::channel(());
     loop {
         let (stream, from) = tokio::select! {
-            accepted = network::accept(&listener) => accepted,
+            accepted = accept(&listener, "HTTP") => accepted,
             _ = &mut stop => break,
         };
         tokio::spawn(open(stream, from, tls.clone(), router.clone(), stopped.clone()));

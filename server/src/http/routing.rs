@@ -123,14 +123,22 @@ pub(super) fn source_of(node: &Node, headers: &HeaderMap, sender: Option<&Sender
 /// Who is behind the proxies that a request came through. Each adds whom it has it from at the end of the list.
 fn behind(sender: IpAddr, headers: &HeaderMap, is_proxy: impl Fn(IpAddr) -> bool) -> IpAddr {
     let lists = headers.get_all(FORWARDED_FOR).iter().rev();
-    let mut added = lists.flat_map(|list| list.to_str().unwrap_or_default().rsplit(','));
+    // What a client puts before it need not be text.
+    let mut added = lists.flat_map(|list| list.as_bytes().rsplit(|byte| *byte == b','));
     let mut source = sender;
     while is_proxy(source)
-        && let Some(before) = added.next().and_then(|ip| ip.trim().parse::<IpAddr>().ok())
+        && let Some(before) = added.next().and_then(address_in)
     {
         source = before.to_canonical();
     }
     source
+}
+
+/// An address, with a port or without.
+fn address_in(text: &[u8]) -> Option<IpAddr> {
+    let text = std::str::from_utf8(text).ok()?.trim();
+    let with_port = || text.parse::<SocketAddr>().ok().map(|address| address.ip());
+    text.parse().ok().or_else(with_port)
 }
 
 /// Whether another node is at an address: with its HTTP, or its part in the cluster.
@@ -221,13 +229,16 @@ mod tests {
             ("127.0.0.1", &["203.0.113.5", "192.0.2.1, 10.0.0.2"], "192.0.2.1"),
             ("127.0.0.1", &["10.0.0.3, 10.0.0.2"], "10.0.0.3"),
             ("10.0.0.1", &["192.0.2.1, unknown"], "10.0.0.1"),
+            ("10.0.0.1", &["\u{ff}, 192.0.2.1"], "192.0.2.1"),
+            ("10.0.0.1", &["192.0.2.1:4711"], "192.0.2.1"),
+            ("10.0.0.1", &["[2001:db8::7]:4711"], "2001:db8::7"),
             ("10.0.0.1", &["::ffff:192.0.2.1"], "192.0.2.1"),
             ("10.0.0.1", &["203.0.113.5, 2001:db8::7"], "2001:db8::7"),
         ];
         for (sender, lists, source) in cases {
             let mut headers = HeaderMap::new();
             for list in *lists {
-                headers.append(FORWARDED_FOR, HeaderValue::from_str(list).unwrap());
+                headers.append(FORWARDED_FOR, HeaderValue::from_bytes(list.as_bytes()).unwrap());
             }
             let found = behind(sender.parse().unwrap(), &headers, is_proxy);
             assert_eq!(found.to_string(), *source, "{sender}, {lists:?}");

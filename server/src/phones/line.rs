@@ -1,5 +1,6 @@
 //! The media of one call on the thread of phones: its sockets, its leg, and what it is told beside the room.
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -21,9 +22,9 @@ const READS_AT_ONCE: usize = 64;
 /// Packets of 20 ms that come so far apart come one a tick.
 const ONE_A_TICK: std::ops::Range<Duration> = Duration::from_millis(13)..Duration::from_millis(27);
 
-/// A phone that rests is read in one tick of so many: three packets at once cost little more than one. Whoever begins to speak after
-/// a rest is heard from the first word on, up to 40 ms later once.
-const REST_TICKS: u64 = 3;
+/// A phone that rests is read in one tick of so many: three packets at once cost little more than one. Who speaks after a rest
+/// is heard from the first word on, and up to 40 ms later until they are silent again.
+const REST_TICKS: u32 = 3;
 
 /// Something that is played to a phone: samples at [`audio_mixer::RATE_HZ`].
 pub(crate) type Sound = Arc<[i16]>;
@@ -38,6 +39,12 @@ pub(super) struct Line {
     rests: bool,
     /// Ticks since it was read, this one among them.
     unread: u32,
+    /// More has come than was read at once.
+    has_more: bool,
+    /// What it said while it rested, and has not been heard yet; [`REST_TICKS`] frames at most.
+    held: VecDeque<Pulled>,
+    /// It was heard to say something in this tick: the rest is for the next ones.
+    has_spoken: bool,
     pub(super) leg: Option<Leg>,
     caller: Caller,
     /// Where it takes part.
@@ -83,6 +90,9 @@ impl Line {
             received_at: None,
             rests: false,
             unread: 0,
+            has_more: false,
+            held: VecDeque::new(),
+            has_spoken: false,
             leg: None,
             caller,
             room: None,
@@ -116,14 +126,10 @@ impl Line {
     }
 
     /// A tick has come, `nth` for this phone. Returns whether it is to be read in it.
-    pub(super) fn is_due(&mut self, nth: u64) -> bool {
-        self.unread += 1;
-        !self.rests || nth.is_multiple_of(REST_TICKS)
-    }
-
-    /// Whether what it says next can wait for some ticks.
-    pub(super) fn set_rests(&mut self, rests: bool) {
-        self.rests = rests;
+    pub(super) fn begin_tick(&mut self, nth: u64) -> bool {
+        self.unread = (self.unread + 1).min(REST_TICKS);
+        self.has_spoken = false;
+        !self.rests || self.has_more || nth.is_multiple_of(REST_TICKS.into())
     }
 
     /// Reads the phone's packets. Of a phone whose packets come one a tick no more are asked for than ticks have passed: one that
@@ -140,10 +146,12 @@ impl Line {
             };
             let apart = self.received_at.replace(at).map(|former| at.saturating_duration_since(former));
             steady += u32::from(apart.is_some_and(|apart| ONE_A_TICK.contains(&apart)));
-            if steady >= self.unread {
+            let is_fresh = inbox.now().saturating_duration_since(at) < TICK;
+            if steady >= self.unread && is_fresh {
                 break;
             }
         }
+        self.has_more = inbox.is_full();
         self.take(inbox, received);
     }
 
@@ -183,8 +191,28 @@ impl Line {
         }
     }
 
+    /// What is to be heard of it next in this tick; `None` if there is no more. Of silence that is all there is; of what it says a
+    /// frame a tick, as others have it, and what it said while it rested waits for the next ticks.
+    pub(super) fn next_heard(&mut self, now: Instant) -> Option<Pulled> {
+        if !self.has_spoken {
+            return self.held.pop_front().or_else(|| self.pull(now));
+        }
+        while let Some(pulled) = self.pull(now) {
+            if self.held.len() < REST_TICKS as usize {
+                self.held.push_back(pulled);
+            }
+        }
+        None
+    }
+
+    /// It was heard, sound or silence. Whether what it says next can wait for some ticks: then nothing of it was waited for.
+    pub(super) fn was_heard(&mut self, frame: &Frame, rests: bool) {
+        self.rests = rests;
+        self.has_spoken = !rests && *frame != SILENCE;
+    }
+
     /// The phone's next 20 ms of those that have passed since it was read; `None` if there are no more, or it has no media.
-    pub(super) fn pull(&mut self, now: Instant) -> Option<Pulled> {
+    fn pull(&mut self, now: Instant) -> Option<Pulled> {
         self.unread = self.unread.checked_sub(1)?;
         let pulled = self.leg.as_mut()?.pull(now - TICK * self.unread);
         self.detect_keys(&pulled.frame);
@@ -194,6 +222,8 @@ impl Line {
     /// Its media are beyond repair: the call is to end.
     pub(super) fn fail(&mut self) {
         self.leg = None;
+        (self.rests, self.unread) = (false, 0);
+        self.held.clear();
         self.tell(LineEvent::Silent);
     }
 
@@ -303,6 +333,7 @@ impl Line {
 #[allow(clippy::unwrap_used, reason = "in a test, a panic is the message")]
 mod tests {
     use std::net::UdpSocket;
+    use std::ops::Range;
 
     use tercet_sip_gateway::sdp::Direction;
 
@@ -337,28 +368,135 @@ mod tests {
         (line, phone, to)
     }
 
+    /// A packet of G.711, of silence or of a sound that no other `nth` has.
+    fn packet(nth: u32, is_sound: bool) -> Vec<u8> {
+        let [_, _, high, low] = nth.to_be_bytes();
+        let [t0, t1, t2, t3] = (nth * 160).to_be_bytes();
+        let header = [0x80, 0, high, low, t0, t1, t2, t3, 0, 0, 0, 7];
+        let sample = if is_sound { nth as u8 % 64 } else { 0xff };
+        [&header[..], &[sample; 160]].concat()
+    }
+
+    /// What a phone is heard to say, by tick: it sends a packet before each, speaks in some, and rests while it is silent, if it
+    /// `may_rest`.
+    fn heard(speaks: &Range<u32>, may_rest: bool) -> Vec<Vec<Frame>> {
+        let start = Instant::now();
+        let (mut line, phone, _) = line(start);
+        let from = phone.local_addr().unwrap();
+        let (mut inbox, mut received) = (Inbox::new(start), Received::default());
+        let ticks = (1..=80).map(|tick| {
+            let now = start + TICK * tick;
+            inbox.put(now - TICK / 2, from, &packet(tick, speaks.contains(&tick)));
+            let mut frames = Vec::new();
+            if line.begin_tick(tick.into()) {
+                line.take(&inbox, &mut received);
+                inbox.clear();
+                while let Some(pulled) = line.next_heard(now) {
+                    line.was_heard(&pulled.frame, may_rest && pulled.frame == SILENCE);
+                    frames.push(pulled.frame);
+                }
+            }
+            frames
+        });
+        ticks.collect()
+    }
+
     #[test]
-    fn a_phone_that_rests_is_read_in_one_tick_of_three_and_nothing_of_it_is_missed() {
+    fn who_speaks_after_a_rest_is_heard_from_the_first_frame_on_a_frame_a_tick() {
+        for first in 31..34 {
+            let speaks = first..first + 20;
+            let (rested, awake) = (heard(&speaks, true), heard(&speaks, false));
+            assert!(awake.iter().all(|frames| frames.len() == 1));
+            assert!(
+                rested[..30].iter().skip(9).all(|frames| matches!(frames.len(), 0 | 3)),
+                "in one tick of three"
+            );
+            let sound = |ticks: &[Vec<Frame>]| {
+                ticks
+                    .iter()
+                    .map(|frames| frames.iter().filter(|frame| **frame != SILENCE).count())
+                    .collect::<Vec<_>>()
+            };
+            assert!(sound(&rested).iter().all(|&count| count <= 1), "of what it says, a frame a tick");
+            assert_eq!(
+                rested.concat()[..75],
+                awake.concat()[..75],
+                "nothing is missed, doubled or out of order"
+            );
+            let begins = |ticks: &[Vec<Frame>]| sound(ticks).iter().position(|&count| count > 0).unwrap();
+            let late = begins(&rested).checked_sub(begins(&awake));
+            assert!(late.is_some_and(|ticks| ticks <= 2), "up to 40 ms later: {late:?}");
+        }
+    }
+
+    #[test]
+    fn all_that_came_is_read_after_a_rest() {
         let start = Instant::now();
         let (mut line, phone, to) = line(start);
         let (mut inbox, mut received) = (Inbox::new(start), Received::default());
-        let mut pulled = Vec::new();
-        for tick in 1..=30_u64 {
-            line.set_rests((10..20).contains(&tick));
-            let [high, low] = (tick as u16).to_be_bytes();
-            let [_, _, _, _, t0, t1, t2, t3] = (tick * 160).to_be_bytes();
-            let header = [0x80, 0, high, low, t0, t1, t2, t3, 0, 0, 0, 7];
-            phone.send_to(&[&header[..], &[0xff; 160]].concat(), to).unwrap();
-            let now = start + TICK * tick as u32;
-            inbox.set_time(now);
-            if line.is_due(tick) {
-                line.receive(&mut inbox, &mut received);
-                assert_eq!(received.packets, tick, "all that has come");
-                pulled.push(std::iter::from_fn(|| line.pull(now)).count());
-            }
+        line.was_heard(&SILENCE, true);
+        let due: Vec<bool> = (1..=6)
+            .map(|tick| {
+                phone.send_to(&packet(tick, false), to).unwrap();
+                inbox.set_time(Instant::now());
+                let is_due = line.begin_tick(tick.into());
+                if is_due {
+                    line.receive(&mut inbox, &mut received);
+                    assert_eq!(received.packets, u64::from(tick));
+                    assert_eq!(std::iter::from_fn(|| line.next_heard(start + TICK * tick)).count(), 3);
+                    line.was_heard(&SILENCE, true);
+                }
+                is_due
+            })
+            .collect();
+        assert_eq!(due, [false, false, true, false, false, true]);
+    }
+
+    #[test]
+    fn a_port_that_has_more_is_read_in_the_next_tick_too() {
+        let start = Instant::now();
+        let (mut line, phone, to) = line(start);
+        let (mut inbox, mut received) = (Inbox::new(start), Received::default());
+        line.was_heard(&SILENCE, true);
+        for nth in 0..60 {
+            phone.send_to(&packet(nth, false), to).unwrap();
         }
-        let expected = [&[1; 9][..], &[3; 3], &[2], &[1; 10]].concat();
-        assert_eq!(pulled, expected, "frames, by read");
-        assert_eq!(pulled.iter().sum::<usize>(), 30);
+        assert!(line.begin_tick(3));
+        line.receive(&mut inbox, &mut received);
+        assert!(line.begin_tick(4) && received.packets < 60);
+        line.receive(&mut inbox, &mut received);
+        assert!(!line.begin_tick(5) && received.packets == 60);
+    }
+
+    #[test]
+    fn what_a_phone_says_that_may_not_be_heard_waits_for_nothing() {
+        let start = Instant::now();
+        let (mut line, phone, _) = line(start);
+        let (mut inbox, mut received) = (Inbox::new(start), Received::default());
+        for tick in 1..=60 {
+            let now = start + TICK * tick;
+            inbox.put(now, phone.local_addr().unwrap(), &packet(tick, true));
+            if line.begin_tick(tick.into()) {
+                line.take(&inbox, &mut received);
+                inbox.clear();
+                while let Some(pulled) = line.next_heard(now) {
+                    line.was_heard(&pulled.frame, true);
+                }
+            }
+            assert!(line.held.is_empty());
+        }
+    }
+
+    #[test]
+    fn a_call_whose_media_failed_leaves_nothing_behind() {
+        let start = Instant::now();
+        let (mut line, ..) = line(start);
+        line.was_heard(&SILENCE, true);
+        for tick in 0..1000 {
+            line.begin_tick(tick);
+        }
+        line.fail();
+        assert_eq!((line.unread, line.next_heard(start).is_none()), (0, true));
+        assert!(line.begin_tick(1), "and is read at once if it gets others");
     }
 }

@@ -19,8 +19,8 @@ const DATAGRAM_BYTES: usize = 2048;
 /// Datagrams read of one port at once: a second of a phone that sends packets of 20 ms.
 const DATAGRAMS_AT_ONCE: usize = 50;
 
-/// What has waited longer wasn't: the clock of the machine was set.
-const WAITED_MAX: Duration = Duration::from_secs(1);
+/// What has waited longer wasn't: each port is read once a second at least, so the clock of the machine was set.
+const WAITED_MAX: Duration = Duration::from_secs(2);
 
 /// One port. It is read without anybody having said that there is something.
 pub(super) struct PhoneSocket(UdpSocket);
@@ -64,6 +64,24 @@ impl Inbox {
             from: read.from,
             bytes: &place[..read.length],
         })
+    }
+
+    /// When it is read.
+    pub(super) fn now(&self) -> Instant {
+        self.now
+    }
+
+    /// There is no place for more.
+    pub(super) fn is_full(&self) -> bool {
+        self.read.len() >= DATAGRAMS_AT_ONCE
+    }
+
+    /// As if it had been read.
+    #[cfg(test)]
+    pub(super) fn put(&mut self, at: Instant, from: SocketAddr, datagram: &[u8]) {
+        let start = self.read.len() * DATAGRAM_BYTES;
+        self.bytes[start..start + datagram.len()].copy_from_slice(datagram);
+        self.read.push(Read { at, from, length: datagram.len() });
     }
 
     /// The datagrams of one port are done with.

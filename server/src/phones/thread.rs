@@ -1,6 +1,6 @@
 //! The thread of phones: datagrams of phones, commands, and packets of workers in; the same out, each 20 ms.
 //!
-//! Phones are read at each tick, for nothing is done with their sound before: the system says when it came. For commands and
+//! Phones are read at ticks, for nothing is done with their sound before: the system says when it came. For commands and
 //! what workers pass on it waits as a media worker does; where many call, these gather for some milliseconds.
 
 mod commands;

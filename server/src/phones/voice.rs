@@ -151,4 +151,13 @@ mod tests {
         assert_eq!(first.timestamp - last.timestamp, 5 * TICKS_A_FRAME, "and time has passed");
         assert_eq!(FRAME_SAMPLES * 3, TICKS_A_FRAME as usize);
     }
+
+    #[test]
+    fn time_passes_while_nothing_comes() {
+        let mut voice = Voice::new(SourceId(1));
+        let before = voice.packet(None, true).expect("it is heard").timestamp;
+        (0..7).for_each(|_| voice.pause());
+        let after = voice.packet(None, true).expect("it is heard").timestamp;
+        assert_eq!(after - before, 8 * TICKS_A_FRAME);
+    }
 }

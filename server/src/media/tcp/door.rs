@@ -15,11 +15,11 @@ use tracing::debug;
 
 use super::places::{Place, Places, Wait};
 use super::{Directory, Listener, Newcomer, framing};
+use crate::accept::accept;
 use crate::media::announced::Announced;
 use crate::media::crossing::Doorbell;
 use crate::media::demux::named_by;
 use crate::media::fanout::Path;
-use crate::network;
 
 /// How long a connection has for its first frame. ICE sends it as soon as the connection stands.
 const FIRST_FRAME_WITHIN: Duration = Duration::from_secs(5);
@@ -78,7 +78,7 @@ impl Door {
         let door = self.clone();
         tokio::spawn(async move {
             loop {
-                let (stream, from) = network::accept(&socket).await;
+                let (stream, from) = accept(&socket, "media").await;
                 door.let_in(stream, from, &announced);
             }
         });

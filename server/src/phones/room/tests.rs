@@ -219,3 +219,24 @@ fn a_speaker_of_another_worker_is_decoded_and_heard_by_all_phones() {
     hall.run(Duration::from_secs(2), &[]);
     assert!(hall.room.streams.is_empty(), "nobody is decoded who is not heard");
 }
+
+#[test]
+fn what_is_silent_for_a_second_or_may_not_be_heard_can_wait_and_speech_ends_that() {
+    let mut hall = Hall::with(1, 3);
+    let loud = tone(1, TONES_HZ[0], 9000.0);
+    let can_wait = |hall: &mut Hall, frame: &Frame, kind| {
+        hall.now += TICK;
+        hall.room.hear(hall.now, endpoint(0), frame, kind)
+    };
+    for (silence, kind) in [(SILENCE, FrameKind::Speech), (SILENCE, FrameKind::Silence)] {
+        let waits = (0..60).map(|_| can_wait(&mut hall, &silence, kind)).collect::<Vec<_>>();
+        assert_eq!(waits.iter().position(|&waits| waits), Some(50), "{kind:?}");
+        assert!(waits[50..].iter().all(|&waits| waits));
+        assert!(!can_wait(&mut hall, &loud, FrameKind::Speech), "it speaks");
+    }
+    hall.room.set_gate(endpoint(0), Gate::Muted);
+    let waits = (0..60).map(|_| can_wait(&mut hall, &loud, FrameKind::Speech)).collect::<Vec<_>>();
+    assert!(!waits[0] && waits[59], "muted");
+    hall.room.set_gate(endpoint(0), Gate::Open);
+    assert!(!can_wait(&mut hall, &loud, FrameKind::Speech), "and heard again");
+}

@@ -36,28 +36,30 @@ impl Thread {
     fn hear(&mut self, now: Instant) {
         let mut received = Received::default();
         for (call, line) in &mut self.lines {
-            let nth = call.0 + self.ticks;
-            if !line.is_due(nth) {
-                continue;
-            }
             if let Some((room, endpoint)) = &line.enters
                 && let Some(key) = self.room_keys.get(room)
             {
                 (line.room, line.enters) = (Some((*key, *endpoint)), None);
             }
+            let nth = call.0 + self.ticks;
             let is_all = nth.is_multiple_of(READ_ALL_TICKS);
+            if !line.begin_tick(nth) && !is_all {
+                continue;
+            }
             guarded(&self.metrics, *call, line, |line| match is_all {
                 true => line.receive_all(&mut self.inbox, &mut received),
                 false => line.receive(&mut self.inbox, &mut received),
             });
-            while let Some(pulled) = guarded(&self.metrics, *call, line, |line| line.pull(now)).flatten() {
+            while let Some(pulled) =
+                guarded(&self.metrics, *call, line, |line| line.next_heard(now)).flatten()
+            {
                 let room = line
                     .room
                     .as_ref()
                     .and_then(|(room, endpoint)| Some((self.rooms.get_mut(room)?, *endpoint)));
                 let rests =
                     room.is_some_and(|(room, endpoint)| room.hear(now, endpoint, &pulled.frame, pulled.kind));
-                line.set_rests(rests);
+                line.was_heard(&pulled.frame, rests);
             }
             line.look_whether_it_is_there(now, self.silent_after);
         }
