@@ -83,7 +83,7 @@ pub(crate) struct Config {
     /// secret is in use, which means on loopback. With `true`, whoever reaches the server can talk.
     #[schemars(example = true)]
     pub(crate) demo: Option<bool>,
-    /// Origins whose pages may load the SDK, such as `https://example.com`;
+    /// Origins whose pages may load the SDK, and read what WHIP and WHEP answer, such as `https://example.com`;
     /// `*` stands for any.
     pub(crate) allowed_origins: Vec<String>,
     /// How long a stopping server waits for its sessions to leave, in milliseconds.

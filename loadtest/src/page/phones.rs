@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
-use super::run::{CallCost, Calls, Run};
+use super::run::{Calls, Run};
 
 /// The issue's: calls on a core, and how much more than their floor calls of one room may cost.
 const CALLS_A_CORE_MIN: f64 = 500.0;

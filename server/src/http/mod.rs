@@ -147,9 +147,10 @@ fn allowed_origins(config: &Config) -> AllowOrigin {
     AllowOrigin::list(origins)
 }
 
-/// The token of a request (RFC 6750, section 2.1).
+/// The token of a request (RFC 6750, section 2.1); the scheme in any case (RFC 9110, section 11.1).
 fn bearer(headers: &HeaderMap) -> Option<&str> {
-    headers.get(AUTHORIZATION)?.to_str().ok()?.strip_prefix("Bearer ")
+    let (scheme, token) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("Bearer").then(|| token.trim())
 }
 
 /// For whoever sends people here: those who are here already stay, whatever it says.

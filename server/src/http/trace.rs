@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::extract::{Path, Query, State};
-use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
+use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
@@ -12,8 +12,8 @@ use selector::{Params, Standing, Tunable};
 use serde::{Deserialize, Serialize};
 use tercet_protocol::ErrorCode;
 
-use super::Node;
 use super::demo::refuse;
+use super::{Node, bearer};
 use crate::access::AccessError;
 use crate::control::ControlInput;
 use crate::media::{TraceReceiver, Traced, What};
@@ -60,11 +60,10 @@ pub(super) async fn trace(
         let refusal = refuse(StatusCode::UNAUTHORIZED, code, message);
         ([("www-authenticate", "Bearer")], refusal).into_response()
     };
-    let token = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
-    let Some(token) = token else {
+    let Some(token) = bearer(&headers) else {
         return unauthorized(ErrorCode::Unauthorized, "`Authorization: Bearer` has to have an access token");
     };
-    let claims = match node.access.verify(token.trim()) {
+    let claims = match node.access.verify(token) {
         Ok(claims) => claims,
         Err(error @ AccessError::Expired) => {
             return unauthorized(ErrorCode::TokenExpired, &error.to_string());

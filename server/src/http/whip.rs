@@ -81,6 +81,10 @@ pub(super) fn router(node: &Node) -> Router<Node> {
     Router::new()
         .route("/whip/{room}", post(whip).get(no_content))
         .route("/whep/{room}", post(whep).get(no_content).head(description))
+        .route("/whip", post(roomless))
+        .route("/whip/", post(roomless))
+        .route("/whep", post(roomless))
+        .route("/whep/", post(roomless))
         .route("/whip/{room}/{session}", session.clone())
         .route("/whep/{room}/{session}", session)
         .route("/whep/{room}/{session}/events", post(follow))
@@ -93,11 +97,18 @@ pub(super) fn router(node: &Node) -> Router<Node> {
 /// RFC 9725, section 4.2: "SHOULD include an "Accept-Post" header", in what answers OPTIONS.
 async fn accept_post(request: Request, next: Next) -> Response {
     let is_options = request.method() == Method::OPTIONS;
+    let taken = if request.uri().path().ends_with("/events") { JSON } else { SDP };
     let mut response = next.run(request).await;
     if is_options {
-        response.headers_mut().insert(ACCEPT_POST, SDP);
+        response.headers_mut().insert(ACCEPT_POST, taken);
     }
     response
+}
+
+/// A URL that lacks its end.
+async fn roomless() -> Response {
+    let message = "the URL has to name the room: /whip/ROOM to publish, /whep/ROOM to play";
+    respond(Problem::new(StatusCode::NOT_FOUND, ErrorCode::NoSuchRoom, message))
 }
 
 /// What is kept free for later versions of the protocol.
@@ -201,6 +212,8 @@ async fn try_begin(
         }
     };
     if kind == Kind::Whep && !is_live(node, room, wanted.participant.as_deref()).await {
+        // To wait is what it is told: that is no attempt.
+        attempt.succeed();
         let message = "nobody publishes here at the moment";
         return Err(Problem::new(StatusCode::CONFLICT, ErrorCode::NoSuchRoom, message).retry_after(SOON));
     }

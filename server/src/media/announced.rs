@@ -9,35 +9,34 @@ use anyhow::Context;
 pub(super) struct Announced {
     bound: SocketAddr,
     addresses: Vec<SocketAddr>,
-    is_public: bool,
+    /// Of a wildcard, those that are this machine's own: the kernel would choose any of them to send from.
+    own: Vec<IpAddr>,
 }
 
 impl Announced {
     /// `public` takes the place of whatever is bound.
     pub(super) fn new(bound: SocketAddr, public: Option<SocketAddr>) -> anyhow::Result<Announced> {
-        let is_public = public.is_some();
+        let is_wildcard = bound.ip().is_unspecified();
+        let own = if is_wildcard { interface_addresses(bound.is_ipv4())? } else { Vec::new() };
         let addresses = match public {
             Some(public) => vec![public],
-            None if bound.ip().is_unspecified() => {
-                let ips = interface_addresses(bound.is_ipv4())?;
-                ips.into_iter().map(|ip| SocketAddr::new(ip, bound.port())).collect()
-            }
+            None if is_wildcard => own.iter().map(|ip| SocketAddr::new(*ip, bound.port())).collect(),
             None => vec![bound],
         };
         anyhow::ensure!(
             !addresses.is_empty(),
             "media is bound to {bound}, and no interface has an address of that family: set --public-ip"
         );
-        Ok(Announced { bound, addresses, is_public })
+        Ok(Announced { bound, addresses, own })
     }
 
     pub(super) fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
     }
 
-    /// Whether they are several addresses of this machine's, of which the kernel would choose any.
-    pub(super) fn are_of_wildcard(&self) -> bool {
-        self.bound.ip().is_unspecified() && !self.is_public
+    /// What the kernel is to send from, for a candidate; `None` where it knows better, as behind NAT.
+    pub(super) fn sent_from(&self, candidate: IpAddr) -> Option<IpAddr> {
+        self.own.contains(&candidate).then_some(candidate)
     }
 
     /// str0m takes a datagram only at an address that it knows as a candidate; behind NAT, or with a
@@ -66,6 +65,22 @@ mod tests {
         let announced = Announced::new(bound, Some(public)).expect("one is given");
         assert_eq!(announced.addresses(), [public]);
         assert_eq!(announced.reached_at(Some(bound.ip())), public);
-        assert!(!announced.are_of_wildcard());
+        assert_eq!(announced.sent_from(public.ip()), None);
+    }
+
+    #[test]
+    fn a_wildcard_sends_from_where_it_was_asked_if_that_is_its_own_public_or_not() {
+        let any = SocketAddr::from(([0, 0, 0, 0], 50_000));
+        let own = interface_addresses(true).expect("interfaces can be listed");
+        let elsewhere = SocketAddr::from(([203, 0, 113, 7], 50_000));
+        for ip in own {
+            for public in [None, Some(SocketAddr::new(ip, 50_000))] {
+                let announced = Announced::new(any, public).expect("there is one");
+                assert_eq!(announced.sent_from(ip), Some(ip));
+                assert_eq!(announced.sent_from(elsewhere.ip()), None);
+            }
+        }
+        let behind_nat = Announced::new(any, Some(elsewhere)).expect("one is given");
+        assert_eq!(behind_nat.sent_from(elsewhere.ip()), None);
     }
 }

@@ -142,7 +142,7 @@ impl MediaSocket {
             ecn: None,
             contents: &run.contents,
             segment_size: (run.segments > 1).then_some(run.segment_bytes),
-            src_ip: self.announced.are_of_wildcard().then_some(source.ip()),
+            src_ip: self.announced.sent_from(source.ip()),
         };
         let (socket, state) = (&self.socket, &self.state);
         match socket.try_io(|| state.try_send(UdpSockRef::from(socket), &transmit)) {

@@ -5,9 +5,11 @@ use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::time::{Duration, Instant};
 
+use axum::http::StatusCode;
 use axum::response::sse::Event;
 use futures_util::{Stream, stream};
 use subtle::ConstantTimeEq;
+use tercet_protocol::ErrorCode;
 use tokio::sync::{oneshot, watch};
 
 use super::problem::Problem;
@@ -35,18 +37,24 @@ pub(crate) struct WantedEvents {
     viewer_count: bool,
 }
 
+fn malformed(status: StatusCode, message: impl Into<String>) -> Problem {
+    Problem::new(status, ErrorCode::BadMessage, message)
+}
+
 impl WantedEvents {
     /// Reads an array of their names. Those that this server doesn't have are skipped.
     ///
     /// # Errors
     /// It is no such array, or has none of ours.
     pub(crate) fn read(body: &str) -> Result<WantedEvents, Problem> {
-        let names: Vec<String> = serde_json::from_str(body)
-            .map_err(|error| Problem::bad(format!("not an array of names of events: {error}")))?;
+        let names: Vec<String> = serde_json::from_str(body).map_err(|error| {
+            malformed(StatusCode::BAD_REQUEST, format!("not an array of names of events: {error}"))
+        })?;
         let has = |name| names.iter().any(|it| it == name);
         let (active, inactive, viewer_count) = (has("active"), has("inactive"), has("viewercount"));
         if !(active || inactive || viewer_count) {
-            return Err(Problem::unprocessable("there are the events active, inactive and viewercount"));
+            let message = "there are the events active, inactive and viewercount";
+            return Err(malformed(StatusCode::UNPROCESSABLE_ENTITY, message));
         }
         Ok(WantedEvents { active, inactive, viewer_count })
     }

@@ -64,6 +64,13 @@ async fn an_endpoint_keeps_the_rules_of_whip() -> anyhow::Result<()> {
                 401,
             ),
             (
+                "RFC 9110, 11.1: a scheme in any case",
+                ask("POST").header("authorization", format!("bearer {speaker}")).sdp(&published()),
+                201,
+            ),
+            ("no room", Ask::new("POST", "/whip").token(&speaker).sdp(&published()), 404),
+            ("no room", Ask::new("POST", "/whep/").token(&speaker).sdp(&played()), 404),
+            (
                 "a token for another room",
                 Ask::new("POST", "/whip/elsewhere").token(&speaker).sdp(&published()),
                 403,

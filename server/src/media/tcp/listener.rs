@@ -33,7 +33,7 @@ impl Listener {
         socket.set_nonblocking(true)?;
         let listening = socket.bind(&address.into()).and_then(|()| socket.listen(BACKLOG));
         listening
-            .with_context(|| format!("media TCP on {address} (choose another with --media-tcp, or `off`)"))?;
+            .with_context(|| format!("media TCP on {address}, which is --media-udp unless said otherwise (choose another with --media-tcp, or `off`)"))?;
         let socket = TcpListener::from(socket);
         let bound = socket.local_addr()?;
         Ok(Listener { socket, bound, announced: Announced::new(bound, public(bound))? })
