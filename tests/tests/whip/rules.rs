@@ -156,6 +156,9 @@ async fn an_endpoint_keeps_the_rules_of_whep() -> anyhow::Result<()> {
         (409, Some("5")),
         "WHEP, 4.2: {not_live:?}"
     );
+    for _ in 0..70 {
+        assert_eq!(post().send(&server).await?.status, 409, "who waits is not told to wait longer");
+    }
     let publisher = server.join(ROOM, "ada", Role::Speaker).await?;
     publisher.speak(Voice::new(1, -20)).await?;
     let deadline = tokio::time::Instant::now() + SOON;
