@@ -45,7 +45,7 @@ impl ReceivedPacket {
     }
 }
 
-/// What happened to a [`Peer`].
+/// What happened to a [`Peer`](super::Peer).
 #[derive(Debug)]
 pub enum PeerEvent {
     /// ICE and DTLS are done: media may flow.
@@ -66,7 +66,7 @@ pub enum PeerEvent {
     Closed,
 }
 
-/// What [`Peer::poll`] gives.
+/// What [`Peer::poll`](super::Peer::poll) gives.
 #[derive(Debug)]
 pub enum PeerOutput {
     /// Send this datagram.
@@ -82,7 +82,7 @@ pub enum PeerOutput {
     Timeout(Instant),
 }
 
-/// Why a [`Peer`] can't go on.
+/// Why a [`Peer`](super::Peer) can't go on.
 #[derive(Debug, thiserror::Error)]
 pub enum PeerError {
     /// The server's answer can't be used.

@@ -15,7 +15,7 @@ const VP8: u8 = 96;
 pub(super) static CRYPTO: LazyLock<SharedCrypto> =
     LazyLock::new(|| SharedCrypto::generate().expect("aws-lc-rs makes a P-256 key pair"));
 
-/// How the audio of a [`Peer`] is coded.
+/// How the audio of a [`Peer`](super::Peer) is coded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Codec {
     /// Opus with a payload type of the client's choice: Chromium has 111, Firefox 109, aiortc 96.
@@ -24,7 +24,7 @@ pub enum Codec {
     OpusAndRed,
 }
 
-/// What a [`Peer`] offers.
+/// What a [`Peer`](super::Peer) offers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PeerOptions {
     /// How audio is coded.
@@ -44,7 +44,7 @@ pub struct PeerOptions {
     pub first_sequence: Option<u16>,
 }
 
-/// What a [`Peer`] offers of video: VP8. What it loses isn't asked for again, so that a peer that is shown few of its packets is
+/// What a [`Peer`](super::Peer) offers of video: VP8. What it loses isn't asked for again, so that a peer that is shown few of its packets is
 /// none that lost the others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct VideoOffer {
