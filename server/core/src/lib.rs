@@ -18,6 +18,7 @@ mod allowance;
 mod continuity;
 mod ids;
 mod ingest;
+mod left_out;
 mod numbering;
 mod packet;
 mod pre_roll;
@@ -39,7 +40,8 @@ pub use shard::{Arrival, FORWARDS_MAX, Forward, RoomAudio, RoomShard, SHARE_RELE
 pub use slot::{Rewritten, Slot};
 pub use sources::SourceNumbers;
 pub use video::{
-    Focus, IncomingVideo, KeyframeGate, VIDEO_PAYLOAD_BYTES_MAX, VideoCodec, VideoFormat, VideoIngest,
+    ENCODINGS_MAX, EncodingId, Focus, IncomingVideo, KeyframeGate, Layer, LayerCost, Part, PictureNumbers,
+    RewrittenPicture, RewrittenVideo, VIDEO_PAYLOAD_BYTES_MAX, VideoCodec, VideoFormat, VideoIngest,
     VideoPacket, VideoShard, VideoSlot,
 };
 pub use view::Listening;

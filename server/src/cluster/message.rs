@@ -13,7 +13,7 @@ pub(super) enum NodeMessage {
     /// For the workers: a source is silent.
     Silenced { room: String, origin: AudioOrigin, source: u32 },
     /// For the workers: somebody who watches a camera needs a keyframe.
-    KeyframeWanted { room: String, source: u32 },
+    KeyframeWanted { room: String, source: u32, encoding: u8 },
     /// For the workers: how many changes the room has seen.
     Turn { room: String, origin: AudioOrigin, turn: u64 },
 }

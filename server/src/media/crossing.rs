@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 
 use mio::Waker;
 use selector::{Candidate, SourceId};
-use tercet_core::{AudioPacket, Earlier, RoomId, VideoPacket};
+use tercet_core::{AudioPacket, Earlier, EncodingId, RoomId, VideoPacket};
 use tercet_protocol::AudioOrigin;
 
 /// About 40 ms of the candidates of 4,000 rooms; beyond that the receiving worker is overloaded, and
@@ -33,7 +33,7 @@ pub(crate) enum VideoNews {
     /// A packet of a camera that the other worker's clients watch.
     Packet(Box<VideoPacket>),
     /// Somebody who watches it needs a keyframe.
-    KeyframeWanted(SourceId),
+    KeyframeWanted(EncodingId),
 }
 
 impl From<Crossing> for Passed {

@@ -7,6 +7,7 @@ mod announced;
 mod crossing;
 mod demux;
 mod fanout;
+mod layers;
 mod lines;
 mod meter;
 mod metrics;

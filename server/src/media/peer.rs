@@ -16,7 +16,7 @@ use str0m::media::{Direction, MediaKind, Mid, Pt};
 use str0m::net::{Receive, Transmit};
 use str0m::rtp::{Extension, ExtensionMap, RedDecoder, RtpPacket};
 use str0m::{Candidate, Event, IceConnectionState, Input, Output, Rtc};
-use tercet_core::{Encoding, FORWARDS_MAX, Forward, IncomingRtp, IncomingVideo, Rewritten, VideoPacket};
+use tercet_core::{Encoding, FORWARDS_MAX, Forward, IncomingRtp, IncomingVideo, RewrittenVideo, VideoPacket};
 use tercet_dtls::{Sealer, SharedCrypto, exporting};
 use tercet_protocol::{AudioOrigin, ByAudio, CHANNEL_LOSSY, CHANNEL_RELIABLE, SlotMid};
 use tracing::debug;
@@ -361,7 +361,7 @@ impl Peer {
         &mut self,
         now: Instant,
         slot: usize,
-        rewritten: Rewritten,
+        rewritten: RewrittenVideo,
         packet: &VideoPacket,
     ) -> Written {
         if !self.established {
@@ -370,9 +370,9 @@ impl Peer {
         self.video.write(&mut self.rtc, now, slot, rewritten, packet)
     }
 
-    /// Asks the client for a keyframe of its camera, once time has passed and the peer was drained.
-    pub(crate) fn request_keyframe(&mut self) {
-        self.video.request_keyframe(&mut self.rtc);
+    /// Asks the client for a keyframe of one of its camera's streams, once time has passed and the peer was drained.
+    pub(crate) fn request_keyframe(&mut self, encoding: u8) {
+        self.video.request_keyframe(&mut self.rtc, encoding);
     }
 
     /// Whether reliable data frames can be sent.
@@ -528,9 +528,10 @@ impl Peer {
     }
 
     fn incoming(&mut self, packet: RtpPacket) -> Option<PeerEvent> {
-        let mid = self.rtc.direct_api().stream_rx(&packet.header.ssrc).map(|stream| stream.mid());
-        let Some(origin) = mid.and_then(|mid| self.lines.origin_of(mid)) else {
-            let video = mid.and_then(|mid| self.video.incoming(&self.rtc, mid, &packet));
+        let mut api = self.rtc.direct_api();
+        let stream = api.stream_rx(&packet.header.ssrc).map(|stream| (stream.mid(), stream.rid()));
+        let Some(origin) = stream.and_then(|(mid, _)| self.lines.origin_of(mid)) else {
+            let video = stream.and_then(|stream| self.video.incoming(&self.rtc, stream, &packet));
             return Some(video.map_or(PeerEvent::StrayRtp, PeerEvent::Video));
         };
         let pt = packet.header.payload_type;
@@ -599,13 +600,15 @@ pub(crate) enum DatagramError {
 }
 
 /// What audio needs: who is loud, and which m-line a new SSRC belongs to; and for video, by which packets a sender
-/// learns how much its network takes. The numbers are suggestions; the client's own ones are used.
+/// learns how much its network takes, and which of a camera's streams a new SSRC is (RFC 8852). The numbers are suggestions; the client's own ones are used.
 fn extensions(has_video: bool) -> ExtensionMap {
     let mut map = ExtensionMap::empty();
     map.set(1, Extension::AudioLevel);
     map.set(4, Extension::RtpMid);
     if has_video {
         map.set(3, Extension::TransportSequenceNumber);
+        map.set(10, Extension::RtpStreamId);
+        map.set(11, Extension::RepairedRtpStreamId);
     }
     map
 }

@@ -27,7 +27,7 @@ use selector::SourceId;
 use str0m::Candidate;
 use str0m::net::{Protocol, Transmit};
 use tercet_core::{
-    Allowance, EndpointId, Ingest, KeyframeGate, Rewritten, RoomAudio, RoomId, RoomShard, VideoShard,
+    Allowance, EncodingId, EndpointId, Ingest, KeyframeGate, RewrittenVideo, RoomAudio, RoomId, RoomShard, VideoShard,
 };
 use tercet_dtls::SharedCrypto;
 use tercet_protocol::{AudioOrigin, ByAudio};
@@ -79,7 +79,7 @@ pub(super) struct Plane {
     is_strained: bool,
     outgoing: Vec<Transmit>,
     /// Whom a packet of a camera is for; empty between packets.
-    shown: Vec<(EndpointId, usize, Rewritten)>,
+    shown: Vec<(EndpointId, usize, RewrittenVideo)>,
     /// Where datagrams are sealed, one after another.
     datagram: Vec<u8>,
     /// Events that the control plane has not taken yet. Bounded: see [`Plane::tell`].
@@ -135,8 +135,8 @@ struct LocalRoom {
     video: VideoShard,
     /// The clients here whose cameras are on.
     cameras: FxHashMap<SourceId, EndpointId>,
-    /// Cameras of other workers of which somebody here needs a keyframe.
-    keyframes_elsewhere: FxHashMap<SourceId, KeyframeGate>,
+    /// Cameras' streams of other workers of which somebody here needs a keyframe.
+    keyframes_elsewhere: FxHashMap<EncodingId, KeyframeGate>,
     /// Which cameras clients of other workers watch, and whose clients these are.
     watched_by: FxHashMap<SourceId, Vec<WorkerId>>,
     /// Whether they are among the [`Rounds`].

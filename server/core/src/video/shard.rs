@@ -5,12 +5,12 @@ use std::time::Instant;
 use rustc_hash::{FxHashMap, FxHashSet};
 use selector::SourceId;
 
-use super::{VideoPacket, VideoSlot};
-use crate::{EndpointId, Rewritten};
+use super::{EncodingId, Layer, LayerCost, RewrittenVideo, VideoPacket, VideoSlot};
+use crate::EndpointId;
 
 /// The video of a room on one worker.
 ///
-/// Of the sources that need a keyframe, which methods return, its caller asks the senders for one: by way of a
+/// Of the streams that need a keyframe, which methods return, its caller asks the senders for one: by way of a
 /// [`KeyframeGate`](super::KeyframeGate) each, on the worker of the camera and on each of the others.
 #[derive(Default)]
 pub struct VideoShard {
@@ -39,7 +39,7 @@ impl VideoShard {
     }
 
     /// More slots for a viewer whose connection got more m-lines.
-    pub fn add_slots(&mut self, id: EndpointId, slots: impl IntoIterator<Item = VideoSlot>) -> Vec<SourceId> {
+    pub fn add_slots(&mut self, id: EndpointId, slots: impl IntoIterator<Item = VideoSlot>) -> Vec<EncodingId> {
         if let Some(viewer) = self.viewers.get_mut(&id) {
             viewer.slots.extend(slots);
         }
@@ -51,15 +51,15 @@ impl VideoShard {
         self.viewers.get(&id).map_or(0, |viewer| viewer.slots.len())
     }
 
-    /// Sets what a viewer's slots are to show. Returns the sources that need a keyframe.
-    pub fn watch(&mut self, id: EndpointId, wanted: Vec<Option<SourceId>>) -> Vec<SourceId> {
+    /// Sets what a viewer's slots are to show. Returns the streams that need a keyframe.
+    pub fn watch(&mut self, id: EndpointId, wanted: Vec<Option<SourceId>>) -> Vec<EncodingId> {
         self.viewers.entry(id).or_default().wanted = wanted;
         self.place(id)
     }
 
-    /// Tells whether a viewer's connection is up. Nothing is forwarded to one whose isn't. Returns the sources that need a
+    /// Tells whether a viewer's connection is up. Nothing is forwarded to one whose isn't. Returns the streams that need a
     /// keyframe.
-    pub fn set_reachable(&mut self, id: EndpointId, reachable: bool) -> Vec<SourceId> {
+    pub fn set_reachable(&mut self, id: EndpointId, reachable: bool) -> Vec<EncodingId> {
         let Some(viewer) = self.viewers.get_mut(&id) else {
             return Vec::new();
         };
@@ -79,21 +79,21 @@ impl VideoShard {
         self.viewers.remove(&id);
     }
 
-    /// A viewer can't go on in a slot. Returns of which source a keyframe is to be asked for now; otherwise see
+    /// A viewer can't go on in a slot. Returns of which stream a keyframe is to be asked for now; otherwise see
     /// [`VideoShard::due_wishes`].
-    pub fn wish(&mut self, now: Instant, id: EndpointId, slot: usize) -> Option<SourceId> {
+    pub fn wish(&mut self, now: Instant, id: EndpointId, slot: usize) -> Option<EncodingId> {
         let slots = &mut self.viewers.get_mut(&id)?.slots;
         let wish = slots.get_mut(slot)?;
-        let source = wish.wanted().or(wish.shown())?;
+        let encoding = wish.wanted_encoding().or(wish.shown_encoding())?;
         let is_due = wish.wish(now);
         if !is_due {
             self.waiting.insert((id, slot));
         }
-        is_due.then_some(source)
+        is_due.then_some(encoding)
     }
 
-    /// Of which sources keyframes are to be asked for now for which it was too soon.
-    pub fn due_wishes(&mut self, now: Instant) -> Vec<SourceId> {
+    /// Of which streams keyframes are to be asked for now for which it was too soon.
+    pub fn due_wishes(&mut self, now: Instant) -> Vec<EncodingId> {
         let mut due = Vec::new();
         let viewers = &mut self.viewers;
         self.waiting.retain(|(id, slot)| {
@@ -102,7 +102,7 @@ impl VideoShard {
                 return false;
             };
             let is_due = slot.is_wish_due(now);
-            due.extend(slot.wanted().or(slot.shown()).filter(|_| is_due));
+            due.extend(slot.wanted_encoding().or(slot.shown_encoding()).filter(|_| is_due));
             !is_due
         });
         due
@@ -134,7 +134,7 @@ impl VideoShard {
         &mut self,
         now: Instant,
         packet: &VideoPacket,
-        mut each: impl FnMut(EndpointId, usize, Rewritten),
+        mut each: impl FnMut(EndpointId, usize, RewrittenVideo),
     ) -> bool {
         let (mut switched, mut is_lost) = (Vec::new(), false);
         for &(id, index) in self.watchers.get(&packet.source).into_iter().flatten() {
@@ -161,7 +161,7 @@ impl VideoShard {
     }
 
     /// Gives a viewer's slots what they are to show.
-    fn place(&mut self, id: EndpointId) -> Vec<SourceId> {
+    fn place(&mut self, id: EndpointId) -> Vec<EncodingId> {
         self.unlist(id);
         let Some(viewer) = self.viewers.get_mut(&id) else {
             return Vec::new();
@@ -171,7 +171,7 @@ impl VideoShard {
             let wanted = viewer.wanted.get(index).copied().flatten();
             slot.show(wanted);
             let shown = slot.shown();
-            needed.extend(wanted.filter(|_| shown != wanted));
+            needed.extend(slot.wanted_encoding().filter(|_| shown != wanted));
             for source in wanted.into_iter().chain(shown.filter(|_| shown != wanted)) {
                 self.watchers.entry(source).or_default().insert((id, index));
             }
@@ -204,19 +204,22 @@ impl VideoShard {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{VideoCodec, VideoFormat};
+    use super::super::{Part, VideoCodec, VideoFormat};
     use super::*;
     use crate::StreamEpoch;
 
     fn packet(source: u32, seq: u64, begins_keyframe: bool) -> VideoPacket {
         VideoPacket {
             source: SourceId(source),
+            encoding: 0,
+            encodings: 1,
             epoch: StreamEpoch(0),
             seq,
             timestamp: seq as u32 * 3_000,
             marker: true,
             format: VideoFormat { codec: VideoCodec::Vp8, profile: 0, mode: 0 },
             begins_keyframe,
+            part: Part::default(),
             payload: [1].into(),
         }
     }
@@ -226,6 +229,11 @@ mod tests {
         shard.forward(Instant::now(), packet, |id, slot, _| seen.push((id.0, slot)));
         seen.sort_unstable();
         seen
+    }
+
+    /// Of whom streams are.
+    fn of(encodings: impl IntoIterator<Item = EncodingId>) -> Vec<u32> {
+        encodings.into_iter().map(|encoding| encoding.source.0).collect()
     }
 
     fn source(number: u32) -> Option<SourceId> {
@@ -240,18 +248,18 @@ mod tests {
             shard.set_slots(EndpointId(id), slots(count));
             shard.set_reachable(EndpointId(id), true);
         }
-        assert_eq!(shard.watch(EndpointId(1), vec![source(7), source(8)]), [SourceId(7), SourceId(8)]);
-        assert_eq!(shard.watch(EndpointId(2), vec![source(7), source(9)]), [SourceId(7)]);
+        assert_eq!(of(shard.watch(EndpointId(1), vec![source(7), source(8)])), [7, 8]);
+        assert_eq!(of(shard.watch(EndpointId(2), vec![source(7), source(9)])), [7]);
         assert!(seen(&mut shard, &packet(7, 0, false)).is_empty());
         assert_eq!(seen(&mut shard, &packet(7, 1, true)), [(1, 0), (2, 0)]);
         assert_eq!(seen(&mut shard, &packet(8, 1, true)), [(1, 1)]);
         assert!(!shard.is_watched(SourceId(9)), "there is no slot for it");
         // One looks at somebody else.
-        assert_eq!(shard.watch(EndpointId(2), vec![source(8)]), [SourceId(8)]);
+        assert_eq!(of(shard.watch(EndpointId(2), vec![source(8)])), [8]);
         assert_eq!(seen(&mut shard, &packet(7, 2, false)), [(1, 0), (2, 0)], "until a keyframe");
         assert_eq!(seen(&mut shard, &packet(8, 2, true)), [(1, 1), (2, 0)]);
         assert_eq!(seen(&mut shard, &packet(7, 3, false)), [(1, 0)]);
-        assert_eq!(shard.wish(Instant::now(), EndpointId(2), 0), source(8));
+        assert_eq!(of(shard.wish(Instant::now(), EndpointId(2), 0)), [8]);
         shard.remove(EndpointId(1));
         assert!(!shard.is_watched(SourceId(7)) && shard.is_watched(SourceId(8)));
     }
@@ -262,11 +270,11 @@ mod tests {
         shard.watch(id, vec![source(7)]);
         shard.set_slots(id, [VideoSlot::new(0, 0)]);
         assert!(seen(&mut shard, &packet(7, 0, true)).is_empty(), "the connection isn't up");
-        assert_eq!(shard.set_reachable(id, true), [SourceId(7)]);
+        assert_eq!(of(shard.set_reachable(id, true)), [7]);
         assert_eq!(seen(&mut shard, &packet(7, 1, true)), [(1, 0)]);
         shard.set_reachable(id, false);
         assert!(seen(&mut shard, &packet(7, 2, false)).is_empty());
-        assert_eq!(shard.set_reachable(id, true), [SourceId(7)]);
+        assert_eq!(of(shard.set_reachable(id, true)), [7]);
         assert!(seen(&mut shard, &packet(7, 3, false)).is_empty());
         shard.interrupt(SourceId(7));
         assert_eq!(seen(&mut shard, &packet(7, 4, true)), [(1, 0)]);
@@ -287,7 +295,7 @@ mod tests {
         let mut left = between_two();
         assert!(left.set_reachable(id, false).is_empty());
         assert!(!left.is_watched(SourceId(7)) && left.is_watched(SourceId(8)));
-        assert_eq!(left.set_reachable(id, true), [SourceId(8)]);
+        assert_eq!(of(left.set_reachable(id, true)), [8]);
         let mut ended = between_two();
         ended.interrupt(SourceId(7));
         assert!(!ended.is_watched(SourceId(7)) && ended.is_watched(SourceId(8)));
@@ -311,11 +319,11 @@ mod tests {
         shard.set_slots(id, [VideoSlot::new(0, 0)]);
         shard.set_reachable(id, true);
         shard.watch(id, vec![source(7)]);
-        assert_eq!(shard.wish(now, id, 0), source(7));
+        assert_eq!(of(shard.wish(now, id, 0)), [7]);
         assert_eq!(seen(&mut shard, &packet(7, 0, true)).len(), 1);
         assert_eq!(shard.wish(Instant::now(), id, 0), None);
         let later = Instant::now() + std::time::Duration::from_secs(2);
         assert!(shard.due_wishes(now).is_empty());
-        assert_eq!((shard.due_wishes(later), shard.due_wishes(later)), (vec![SourceId(7)], Vec::new()));
+        assert_eq!((of(shard.due_wishes(later)), shard.due_wishes(later)), (vec![7], Vec::new()));
     }
 }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use selector::SourceId;
 use tercet_cluster::{BootId, Brought, Heard, seen};
-use tercet_core::{NodeId, RoomId};
+use tercet_core::{EncodingId, NodeId, RoomId};
 use tracing::debug;
 
 use super::{CROSSINGS_A_TURN, Thread};
@@ -77,11 +77,13 @@ impl Thread {
                 }
                 None => self.metrics.crossing_dropped.increment(1),
             },
-            VideoNews::KeyframeWanted(source) => {
-                let Some(node) = self.rooms.get_mut(&room).and_then(|it| it.cameras.ask(now, source)) else {
+            VideoNews::KeyframeWanted(wanted) => {
+                let Some(node) = self.rooms.get_mut(&room).and_then(|it| it.cameras.ask(now, wanted)) else {
                     return;
                 };
-                let message = NodeMessage::KeyframeWanted { room: room.to_string(), source: source.0 };
+                let EncodingId { source, number: encoding } = wanted;
+                let message =
+                    NodeMessage::KeyframeWanted { room: room.to_string(), source: source.0, encoding };
                 self.cluster.send(now, node, &message.write());
             }
         }
@@ -129,8 +131,9 @@ impl Thread {
                 (room, origin, News::Silenced(SourceId(source)))
             }
             Some(NodeMessage::Turn { room, origin, turn }) => (room, origin, News::Turn(turn)),
-            Some(NodeMessage::KeyframeWanted { room, source }) => {
-                return self.keyframe_wanted(&room.as_str().into(), SourceId(source));
+            Some(NodeMessage::KeyframeWanted { room, source, encoding }) => {
+                let wanted = EncodingId { source: SourceId(source), number: encoding };
+                return self.keyframe_wanted(&room.as_str().into(), wanted);
             }
         };
         let room = RoomId::from(room.as_str());
@@ -146,9 +149,9 @@ impl Thread {
     }
 
     /// Somebody on another node can't go on without a keyframe.
-    fn keyframe_wanted(&self, room: &RoomId, source: SourceId) {
+    fn keyframe_wanted(&self, room: &RoomId, wanted: EncodingId) {
         for worker in self.rooms.get(room).into_iter().flat_map(|open| &open.workers) {
-            let news = VideoNews::KeyframeWanted(source);
+            let news = VideoNews::KeyframeWanted(wanted);
             self.cross_to(*worker, VideoCrossing { room: room.clone(), news });
         }
     }
