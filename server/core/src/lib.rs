@@ -40,8 +40,9 @@ pub use shard::{Arrival, FORWARDS_MAX, Forward, RoomAudio, RoomShard, SHARE_RELE
 pub use slot::{Rewritten, Slot};
 pub use sources::SourceNumbers;
 pub use video::{
-    ENCODINGS_MAX, EncodingId, Focus, IncomingVideo, KeyframeGate, Layer, LayerCost, Part, PictureNumbers,
-    RewrittenPicture, RewrittenVideo, VIDEO_PAYLOAD_BYTES_MAX, VideoCodec, VideoFormat, VideoIngest,
-    VideoPacket, VideoShard, VideoSlot,
+    Allocation, Allocator, Allotted, Content, Demand, ENCODINGS_MAX, EncodingId, Focus, IncomingVideo,
+    KeyframeGate, Layer, LayerCost, Part, PictureNumbers, RewrittenPicture, RewrittenVideo, SourceLayers,
+    VIDEO_PAYLOAD_BYTES_MAX, VideoCodec, VideoFormat, VideoIngest, VideoPacket, VideoShard, VideoSlot,
+    Wanted,
 };
 pub use view::Listening;

@@ -31,14 +31,13 @@ pub(super) struct Read {
 /// Reads a payload. What can't be read is of the one layer that there is.
 pub(super) fn read(codec: VideoCodec, payload: &[u8], marker: bool) -> Read {
     let whole = Part { ends_frame: marker, ..Part::default() };
-    let of_one_layer =
-        |begins_keyframe| Read { part: whole, begins_keyframe, heights: [0; ENCODINGS_MAX] };
+    let of_one_layer = |begins_keyframe| Read { part: whole, begins_keyframe, heights: [0; ENCODINGS_MAX] };
     match codec {
         VideoCodec::Vp8 => read_vp8(payload, marker).unwrap_or(of_one_layer(false)),
         VideoCodec::Vp9 => read_vp9(payload).unwrap_or(of_one_layer(false)),
-        VideoCodec::H264 => of_one_layer(
-            detect_h264_nalu(payload, SEQUENCE_PARAMETER_SET) || detect_h264_keyframe(payload),
-        ),
+        VideoCodec::H264 => {
+            of_one_layer(detect_h264_nalu(payload, SEQUENCE_PARAMETER_SET) || detect_h264_keyframe(payload))
+        }
         VideoCodec::Av1 => of_one_layer(detect_av1_keyframe(payload)),
     }
 }

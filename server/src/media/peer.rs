@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use arrayvec::ArrayVec;
 use selector::Level;
+use str0m::bwe::{Bitrate, BweKind};
 use str0m::change::SdpOffer;
 use str0m::channel::ChannelId;
 use str0m::config::{CryptoProvider, DtlsVersion};
@@ -39,6 +40,12 @@ const CHANNELS_MAX: u32 = 16;
 /// RFC 8285, section 4.2: the ids of header extensions with one octet of header, the only ones that are written.
 const EXTENSION_IDS: std::ops::RangeInclusive<u8> = 1..=14;
 
+/// What a client's network is taken for until its reports tell: enough for a small picture in each slot, and for one that is larger.
+const ESTIMATE_AT_FIRST: Bitrate = Bitrate::kbps(1_500);
+
+/// str0m may be asked for the time being so often in a row before it is left until the next turn.
+const TIMEOUTS_AT_ONCE: u32 = 64;
+
 /// How soon a peer is looked at again that asked for no time of its own.
 const IDLE: Duration = Duration::from_secs(3600);
 
@@ -65,6 +72,10 @@ pub(crate) enum PeerEvent {
     Rtp(AudioOrigin, IncomingRtp),
     /// A packet of the camera's.
     Video(IncomingVideo),
+    /// What the client's network takes; `None` if that can't be known.
+    Estimated {
+        kbps: Option<u32>,
+    },
     /// The client can't go on in a video slot without a keyframe.
     KeyframeWanted {
         slot: usize,
@@ -144,6 +155,10 @@ pub(crate) struct Peer {
     lossy: Option<ChannelId>,
     /// Channels that were ever opened.
     channels: u32,
+    /// What is sent of video is spread by what the client's network takes.
+    is_paced: bool,
+    /// What it could be sent next, and at best, kbit/s.
+    wanted_bitrate: (u32, u32),
     /// DTLS is done. It stays so when ICE loses its way for a while.
     established: bool,
     /// When something last came from where the peer is.
@@ -163,6 +178,7 @@ impl Peer {
     ) -> Result<(Peer, Answer), OfferError> {
         // Whoever has nothing to do with video pays nothing for it.
         let has_video = limits.video_slots > 0 && offer.lines().any(|line| line.starts_with("m=video "));
+        let watches = has_video && sdp::receives_video(offer);
         let mut rtc = Rtc::builder()
             .set_crypto_provider(crypto.provider.clone())
             .set_dtls_cert(crypto.certificate.clone())
@@ -179,6 +195,7 @@ impl Peer {
             .enable_h264(has_video)
             .enable_vp9(has_video)
             .enable_av1(has_video)
+            .enable_bwe(watches.then_some(ESTIMATE_AT_FIRST))
             .build(now);
         for candidate in candidates {
             rtc.add_local_candidate(candidate.clone());
@@ -194,6 +211,8 @@ impl Peer {
             reliable: None,
             lossy: None,
             channels: 0,
+            is_paced: watches,
+            wanted_bitrate: (0, 0),
             established: false,
             heard_at: now,
             deadline: now,
@@ -375,6 +394,16 @@ impl Peer {
         self.video.request_keyframe(&mut self.rtc, encoding);
     }
 
+    /// What the client could be sent if its network took it: the next larger picture, and all that it looks at. kbit/s.
+    pub(crate) fn want_bitrate(&mut self, next_kbps: u32, desired_kbps: u32) {
+        let wanted = (next_kbps, desired_kbps);
+        if self.is_paced && self.wanted_bitrate != wanted {
+            self.wanted_bitrate = wanted;
+            let [next, desired] = [next_kbps, desired_kbps].map(|kbps| Bitrate::kbps(kbps.into()));
+            self.rtc.bwe().set_bitrate(next, desired);
+        }
+    }
+
     /// Whether reliable data frames can be sent.
     pub(crate) fn is_reliable_open(&self) -> bool {
         self.reliable.is_some()
@@ -405,8 +434,16 @@ impl Peer {
         events: &mut Vec<PeerEvent>,
         outgoing: &mut Vec<Transmit>,
     ) -> Result<(), DatagramError> {
+        let mut timeouts = 0;
         loop {
             match self.poll_output()? {
+                // Where it paces what it sends, it has more to send once it is told again what time it is.
+                Output::Timeout(deadline)
+                    if deadline <= now && self.is_paced && timeouts < TIMEOUTS_AT_ONCE =>
+                {
+                    timeouts += 1;
+                    self.handle_timeout(now)?;
+                }
                 Output::Timeout(deadline) => {
                     self.deadline = deadline.min(now + IDLE);
                     return Ok(());
@@ -472,6 +509,10 @@ impl Peer {
                 IceConnectionState::Connected | IceConnectionState::Completed,
             ) => self.established.then_some(PeerEvent::Reconnected),
             Event::RtpPacket(packet) => self.incoming(packet),
+            Event::EgressBitrateEstimate(BweKind::Twcc { estimate, can_probe }) => {
+                let kbps = can_probe.then(|| (estimate.as_u64() / 1_000).try_into().unwrap_or(u32::MAX));
+                Some(PeerEvent::Estimated { kbps })
+            }
             Event::KeyframeRequest(request) => {
                 self.video.slot_of(request.mid).map(|slot| PeerEvent::KeyframeWanted { slot })
             }

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use selector::SourceId;
 
-use super::{CLOCK_HZ, ENCODINGS_MAX, LayerCost, LayerMeter, Part, VideoFormat, VideoPacket};
+use super::{CLOCK_HZ, ENCODINGS_MAX, LayerMeter, Part, SourceLayers, VideoFormat, VideoPacket};
 use crate::numbering::{Numbering, RtpNumbers};
 use crate::{Allowance, Dropped, Gate};
 
@@ -86,9 +86,9 @@ impl VideoIngest {
         self.meter = LayerMeter::default();
     }
 
-    /// What comes of each layer, as it was in the last seconds.
-    pub fn costs(&self, now: Instant) -> Vec<LayerCost> {
-        self.meter.costs(now)
+    /// What is known of the track's layers, as they were in the last seconds.
+    pub fn layers(&self, now: Instant) -> SourceLayers {
+        self.meter.layers(now)
     }
 
     /// Which stream is meant: one of which nothing comes, or that there isn't, stands for the largest one below of which something does.

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{ENCODINGS_MAX, IncomingVideo, Layer, LayerCost};
+use super::{ENCODINGS_MAX, IncomingVideo, Layer, LayerCost, SourceLayers};
 
 /// RFC 9628, section 4.2, and the others: temporal layers have no more than three bits; four are in use.
 const TEMPORAL_MAX: usize = 4;
@@ -19,8 +19,8 @@ const ENDED_AFTER_SPANS: u64 = 2;
 pub(crate) struct LayerMeter {
     layers: [[Metered; TEMPORAL_MAX]; ENCODINGS_MAX],
     heights: [u32; ENCODINGS_MAX],
-    /// There are several streams, each of which is whole by itself.
-    is_simulcast: bool,
+    /// How many streams there may be, each of which is whole by itself.
+    encodings: u8,
     began_at: Option<Instant>,
 }
 
@@ -36,7 +36,7 @@ struct Metered {
 impl LayerMeter {
     pub(crate) fn add(&mut self, now: Instant, rtp: &IncomingVideo) {
         let began_at = *self.began_at.get_or_insert(now);
-        self.is_simulcast = rtp.encodings > 1;
+        self.encodings = rtp.encodings;
         let Layer { spatial, temporal } = rtp.part.layer;
         let spatial = usize::from(rtp.encoding.saturating_add(spatial)).min(ENCODINGS_MAX - 1);
         let temporal = usize::from(temporal).min(TEMPORAL_MAX - 1);
@@ -48,8 +48,17 @@ impl LayerMeter {
         }
     }
 
+    /// What is known of the layers.
+    pub(crate) fn layers(&self, now: Instant) -> SourceLayers {
+        SourceLayers { costs: self.costs(now), smallest_height: self.heights[0], encodings: self.encodings }
+    }
+
+    fn is_simulcast(&self) -> bool {
+        self.encodings > 1
+    }
+
     /// Of all of which something came lately, with what they are made of.
-    pub(crate) fn costs(&self, now: Instant) -> Vec<LayerCost> {
+    fn costs(&self, now: Instant) -> Vec<LayerCost> {
         let Some(now) = self.began_at.map(|began_at| span(began_at, now)) else {
             return Vec::new();
         };
@@ -64,14 +73,14 @@ impl LayerMeter {
                 slower += kbps;
                 let is_new = kbps > 0;
                 is_sent |= is_new;
-                let below = if self.is_simulcast { 0 } else { smaller[temporal] };
+                let below = if self.is_simulcast() { 0 } else { smaller[temporal] };
                 if is_new {
                     let layer = Layer { spatial: spatial as u8, temporal: temporal as u8 };
                     costs.push(LayerCost { layer, kbps: slower + below, height: self.heights[spatial] });
                 }
                 smaller[temporal] += slower;
             }
-            if !is_sent && !self.is_simulcast {
+            if !is_sent && !self.is_simulcast() {
                 break;
             }
         }
@@ -80,7 +89,7 @@ impl LayerMeter {
 
     /// The streams of which something came lately.
     pub(crate) fn encodings(&self, now: Instant) -> impl Iterator<Item = u8> + Clone {
-        let now = self.began_at.filter(|_| self.is_simulcast).map(|began_at| span(began_at, now));
+        let now = self.began_at.filter(|_| self.is_simulcast()).map(|began_at| span(began_at, now));
         let is_sent = move |layers: &[Metered; TEMPORAL_MAX]| {
             now.is_some_and(|now| layers.iter().any(|layer| self.kbps(layer, now) > 0))
         };
@@ -88,7 +97,7 @@ impl LayerMeter {
     }
 
     fn kbps(&self, layer: &Metered, now: u64) -> u32 {
-        let has_ended = self.is_simulcast && now > layer.newest + ENDED_AFTER_SPANS;
+        let has_ended = self.is_simulcast() && now > layer.newest + ENDED_AFTER_SPANS;
         if has_ended { 0 } else { layer.kbps(now) }
     }
 }

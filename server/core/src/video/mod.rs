@@ -9,6 +9,7 @@
 //!                    └──── keyframe ◀─ KeyframeGate ◀──┘ a slot is to show somebody else, or its viewer lost something
 //! ```
 
+mod allocator;
 mod focus;
 mod ingest;
 mod keyframes;
@@ -19,6 +20,7 @@ mod pictures;
 mod shard;
 mod slot;
 
+pub use allocator::{Allocation, Allocator, Content, Demand};
 pub use focus::Focus;
 pub use ingest::{IncomingVideo, VIDEO_PAYLOAD_BYTES_MAX, VideoIngest};
 pub use keyframes::KeyframeGate;
@@ -26,7 +28,7 @@ pub use layer::{Layer, LayerCost};
 pub(crate) use meter::LayerMeter;
 pub use packet::{ENCODINGS_MAX, EncodingId, Part, PictureNumbers, VideoCodec, VideoFormat, VideoPacket};
 pub use pictures::RewrittenPicture;
-pub use shard::VideoShard;
+pub use shard::{Allotted, SourceLayers, VideoShard, Wanted};
 pub use slot::{RewrittenVideo, VideoSlot};
 
 /// RFC 7741, 9628, 6184 and AV1's RTP format: all of them count so.

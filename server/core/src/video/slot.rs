@@ -142,6 +142,11 @@ impl VideoSlot {
         }
     }
 
+    /// How much of it; `None` if it is paused.
+    pub fn target(&self) -> Option<Layer> {
+        self.target
+    }
+
     /// Sets how much of it; `None` pauses it.
     pub fn set_target(&mut self, target: Option<Layer>) {
         self.target = target;
@@ -198,7 +203,12 @@ impl VideoSlot {
     }
 
     /// A packet of the stream that passes, with the numbers that it has if it does.
-    fn go_on(&mut self, now: Instant, packet: &VideoPacket, (seq, timestamp): (u64, u32)) -> Option<RewrittenVideo> {
+    fn go_on(
+        &mut self,
+        now: Instant,
+        packet: &VideoPacket,
+        (seq, timestamp): (u64, u32),
+    ) -> Option<RewrittenVideo> {
         let is_newest = packet.seq > self.passing.newest.0;
         if is_newest {
             let target = self.target.unwrap_or_default();
@@ -246,7 +256,8 @@ impl VideoSlot {
             self.passing.layer.spatial = 0;
         }
         let picture = self.pictures.begin(packet);
-        let marker = packet.marker || (packet.part.ends_frame && self.passing.layer.spatial == packet.part.layer.spatial);
+        let marker = packet.marker
+            || (packet.part.ends_frame && self.passing.layer.spatial == packet.part.layer.spatial);
         Some(RewrittenVideo { rtp: Rewritten { seq, timestamp, marker }, picture })
     }
 }
@@ -446,7 +457,8 @@ mod tests {
         let temporal = |temporal| Some(Layer { spatial: 0, temporal });
         slot.set_target(temporal(0));
         let passes = |slot: &mut VideoSlot, pictures: std::ops::Range<u32>| {
-            let seen = pictures.filter(|&picture| slot.rewrite(now, &layered(0, picture, picture == 0)).is_some());
+            let seen =
+                pictures.filter(|&picture| slot.rewrite(now, &layered(0, picture, picture == 0)).is_some());
             seen.collect::<Vec<_>>()
         };
         assert_eq!(passes(&mut slot, 0..7), [0, 4]);
@@ -466,7 +478,11 @@ mod tests {
         // The smallest may come first.
         assert_eq!(ids(slot.rewrite(start, &layered(0, 0, true))), Some((0, 0, 0)));
         assert!(slot.needs_keyframe());
-        assert_eq!(slot.rewrite(start, &layered(1, 400, true)), None, "neither what is shown nor what is wanted");
+        assert_eq!(
+            slot.rewrite(start, &layered(1, 400, true)),
+            None,
+            "neither what is shown nor what is wanted"
+        );
         assert_eq!(slot.rewrite(start, &layered(2, 801, false)), None);
         assert_eq!(ids(slot.rewrite(start, &layered(0, 1, false))), Some((1, 1, 0)));
         assert_eq!(ids(slot.rewrite(start, &layered(2, 804, true))), Some((2, 2, 1)));
@@ -489,7 +505,10 @@ mod tests {
         assert!(slot.rewrite(now, &layered(0, 0, true)).is_some());
         slot.set_target(None);
         assert!(!slot.needs_keyframe());
-        assert_eq!((slot.rewrite(now, &layered(0, 1, false)), slot.rewrite(now, &layered(0, 4, true))), (None, None));
+        assert_eq!(
+            (slot.rewrite(now, &layered(0, 1, false)), slot.rewrite(now, &layered(0, 4, true))),
+            (None, None)
+        );
         slot.set_target(Some(Layer::MAX));
         assert!(slot.needs_keyframe());
         assert_eq!(slot.rewrite(now, &layered(0, 5, false)), None);

@@ -11,6 +11,7 @@ use tercet_core::{
 use tercet_protocol::TrackOrigin;
 
 use super::endpoints::random_video_slot;
+use super::layers::LayersWanted;
 use super::{Endpoint, Plane};
 use crate::media::crossing::{VideoCrossing, VideoNews};
 use crate::media::video::Written;
@@ -29,13 +30,14 @@ pub(super) struct Camera {
     arrived_at: Option<Instant>,
     /// Of each of its streams.
     keyframes: [KeyframeGate; ENCODINGS_MAX],
+    pub(super) layers_wanted: LayersWanted,
 }
 
 impl Camera {
     pub(super) fn new(source: SourceId, gate: Gate, kbps_max: u32, now: Instant) -> Camera {
         let ingest = VideoIngest::new(source, gate, kbps_max, now);
-        let (epochs, keyframes) = Default::default();
-        Camera { source, ingest, publishing: false, epochs, arrived_at: None, keyframes }
+        let (epochs, keyframes, layers_wanted) = Default::default();
+        Camera { source, ingest, publishing: false, epochs, arrived_at: None, keyframes, layers_wanted }
     }
 }
 
@@ -70,7 +72,10 @@ impl Plane {
             self.want_keyframe_here(now, &room, packet.encoding_id());
         }
         let watched_by = self.rooms.get(&room).and_then(|local| local.watched_by.get(&packet.source));
-        for &other in watched_by.into_iter().flatten() {
+        let takes = |worker: &WorkerId| {
+            self.rooms.get(&room).is_some_and(|local| local.wanted_elsewhere.takes(*worker, &packet))
+        };
+        for &other in watched_by.into_iter().flatten().filter(|other| takes(other)) {
             let news = VideoNews::Packet(Box::new(packet.clone()));
             self.cross_to(other, VideoCrossing { room: room.clone(), news });
         }
@@ -92,6 +97,15 @@ impl Plane {
             }
             VideoNews::KeyframeWanted(encoding) => {
                 self.want_keyframe_here(now, &room, encoding);
+            }
+            VideoNews::Wanted { source, by, wanted } => {
+                self.wanted_elsewhere(now, &room, (source, by), wanted);
+            }
+            VideoNews::Layers(source, layers) => {
+                if let Some(local) = self.rooms.get_mut(&room).filter(|it| !it.cameras.contains_key(&source))
+                {
+                    local.video.set_layers(source, *layers);
+                }
             }
         }
     }
@@ -136,7 +150,7 @@ impl Plane {
         };
         let room = endpoint.room.clone();
         if let Some(local) = self.rooms.get_mut(&room) {
-            let needed = local.video.watch(id, sources);
+            let needed = local.video.watch(now, id, sources);
             self.want_keyframes(now, &room, needed);
         }
     }
@@ -176,7 +190,7 @@ impl Plane {
             local.video.set_slots(id, (0..count).map(|_| random_video_slot()));
         } else {
             let missing = count.saturating_sub(local.video.slot_count(id));
-            let needed = local.video.add_slots(id, (0..missing).map(|_| random_video_slot()));
+            let needed = local.video.add_slots(now, id, (0..missing).map(|_| random_video_slot()));
             self.want_keyframes(now, &room, needed);
         }
     }
@@ -291,11 +305,13 @@ impl Plane {
         if !std::mem::replace(&mut endpoint.camera.publishing, false) {
             return;
         }
+        endpoint.camera.layers_wanted = LayersWanted::default();
         endpoint.camera.keyframes.iter_mut().for_each(KeyframeGate::forget);
         let source = endpoint.camera.source;
         if let Some(local) = self.rooms.get_mut(&endpoint.room) {
             local.cameras.remove(&source);
             local.video.interrupt(source);
+            local.video.forget_layers(source);
         }
         self.tell(WorkerEvent::PublishingEnded { endpoint: id, origin: TrackOrigin::Camera });
     }

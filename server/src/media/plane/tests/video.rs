@@ -52,8 +52,8 @@ impl World {
             let news = VideoNews::Packet(Box::new(packet));
             self.plane.video_crossing(self.now, VideoCrossing { room: RoomId::from("r"), news });
         }
-        self.step(1);
-        self.step(1);
+        // str0m sends a frame in bursts.
+        (0..3).for_each(|_| self.step(FRAME_MS));
     }
 
     /// Whose frames a client has seen since, and their numbers.
