@@ -25,6 +25,9 @@ export type CloseReason = LeaveReason | "failed";
 /** Where a published track comes from: a voice, the sound of a shared screen, tab or application, or a picture. */
 export type TrackOrigin = "microphone" | "screen" | "camera";
 
+/** In what a picture is sent. */
+export type VideoCodec = "vp8" | "h264" | "vp9" | "av1";
+
 /** What a participant publishes. */
 export interface Track {
   readonly id: string;
@@ -230,6 +233,11 @@ export interface ConnectOptions {
   video?: boolean;
   /** The picture to send: of a camera, a canvas, ... Can be set and replaced later. It implies `video`. */
   videoTrack?: MediaStreamTrack | null;
+  /**
+   * In what pictures are sent, if the browser can: `vp8` if absent. `vp8` and `h264` are sent in several sizes at once, `vp9`
+   * and `av1` in layers of one stream: fewer bits, more work for the sender.
+   */
+  videoCodec?: VideoCodec;
   /** The name to show, in place of the token's. */
   name?: string;
   /** Enter muted: nothing is heard before the first `mute(false)`. */

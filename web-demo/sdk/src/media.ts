@@ -110,6 +110,11 @@ export class Media {
     await Promise.race([set, peer.closed]);
   }
 
+  /** Of the picture as it is sent now: over another peer connection all of it is sent, until this is said again. */
+  setLayersWatched(layers: number): void {
+    this.#peer.setLayersWatched(layers);
+  }
+
   send(frame: string, reliable: boolean): boolean {
     if (!reliable) return this.#peer.sendLossy(frame);
     this.#outbox.post(frame, this.#peer);

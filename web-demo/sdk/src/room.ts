@@ -87,6 +87,7 @@ export class LiveRoom implements Room {
       muted = false,
       red,
       dtx,
+      videoCodec,
       iceTransportPolicy,
     } = options;
     const videoSlotCount = video ? (entered.welcome.room.video_slots ?? 0) : 0;
@@ -95,7 +96,7 @@ export class LiveRoom implements Room {
     // Closed from the start; the request follows.
     this.#sending = new Sending(this.me, tracks, muted, (camera) => this.#sendCamera(camera));
     const slotCount = this.#model.slots.length;
-    const peer = { slotCount, videoSlotCount, tracks, red, dtx, iceTransportPolicy };
+    const peer = { slotCount, videoSlotCount, tracks, red, dtx, videoCodec, iceTransportPolicy };
     this.#presence = new Presence(entrance, entered, peer, {
       carryOver: (session) => this.#carryOver(session),
       reloaded: ({ welcome }, tracks) => this.#emit(this.#model.reload(welcome, tracks)),

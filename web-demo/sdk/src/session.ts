@@ -8,7 +8,7 @@ import { Media } from "./media.js";
 import type { PeerOptions, ReceivedTracks } from "./peer.js";
 import type { Signalling } from "./signalling.js";
 import { welcomeAfter } from "./welcome.js";
-import type { Answer, Request, RoomChange, ServerEvent, Welcome } from "./wire.js";
+import type { Answer, Request, RoomChange, ServerEvent, VideoWanted, Welcome, WireView } from "./wire.js";
 
 /** Replies that are under way come within this time. */
 const LEAVE_MS = 500;
@@ -18,8 +18,11 @@ const LINGER_MS = 500;
 /** What a participant asks for oneself. */
 type OwnField = "muted" | "screen_muted" | "camera_muted" | "hand_raised";
 
+/** What a session doesn't see to by itself. */
+export type SessionEvent = Exclude<ServerEvent, VideoWanted>;
+
 export interface SessionHandlers {
-  event(session: Session, event: ServerEvent): void;
+  event(session: Session, event: SessionEvent): void;
   /** The WebSocket broke. */
   lost(session: Session): void;
   /** Media broke, or stands again. */
@@ -92,7 +95,10 @@ export class Session {
     this.media.iceServers = welcome.ice_servers ?? [];
     this.#signalling = signalling;
     signalling.attend({
-      event: (event) => this.#handlers.event(this, event),
+      event: (event) => {
+        if (event.type === "video_wanted") this.#wanted(event);
+        else this.#handlers.event(this, event);
+      },
       lost: () => {
         this.#detach();
         this.#handlers.lost(this);
@@ -158,6 +164,10 @@ export class Session {
     this.#up.reject(lost());
     this.#signalling?.close();
     this.#signalling = null;
+  }
+
+  #wanted({ origin, layers }: VideoWanted): void {
+    if (origin === "camera") this.media.setLayersWatched(layers);
   }
 
   #ask(request: Request): void {

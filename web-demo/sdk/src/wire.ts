@@ -112,10 +112,18 @@ export type RoomChange =
   | { type: "call_updated"; call: WireCall }
   | { type: "dial_rights"; dial: WireDialRights | null; calls: WireCall[] };
 
+/** Of the layers of one's own picture, smallest first, so many are watched: at least one. */
+export interface VideoWanted {
+  type: "video_wanted";
+  origin: TrackOrigin;
+  layers: number;
+}
+
 /** What comes without having been asked for. */
 export type ServerEvent =
   | RoomChange
   | WireError
+  | VideoWanted
   | { type: "closing"; deadline_ms: number; nodes?: string[] }
   | { type: "left"; reason: LeaveReason };
 

@@ -115,6 +115,8 @@ export class FakePeer extends EventTarget {
   readonly transceivers: {
     direction: string;
     mid: string | null;
+    codecs: Json[];
+    setCodecPreferences: (codecs: Json[]) => void;
     receiver: { track: FakeTrack; sources: Json[]; getContributingSources: () => Json[] };
     sender: { track: unknown; encodings: Json[]; replaceTrack: (track: unknown) => Promise<void> };
   }[] = [];
@@ -152,7 +154,16 @@ export class FakePeer extends EventTarget {
       sources: [] as Json[],
       getContributingSources: () => receiver.sources,
     };
-    const transceiver = { direction, mid: null, receiver, sender };
+    const transceiver = {
+      direction,
+      mid: null,
+      codecs: [] as Json[],
+      setCodecPreferences: (codecs: Json[]) => {
+        transceiver.codecs = codecs;
+      },
+      receiver,
+      sender,
+    };
     this.transceivers.push(transceiver);
     return transceiver;
   }

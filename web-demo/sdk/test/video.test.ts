@@ -21,6 +21,11 @@ playWithFakes();
 const CAMERA = 6;
 const line = (index: number) => FakePeer.last.transceivers[index];
 const sent = () => line(CAMERA)?.sender.track;
+/** Of the encodings that the camera is sent in. */
+const scales = () =>
+  line(CAMERA)
+    ?.sender.encodings.filter(({ active }) => active)
+    .map(({ scaleResolutionDownBy }) => scaleResolutionDownBy);
 const seen = (...ids: (string | null)[]) =>
   ids.map((participant, index) => ({ index, mid: String(7 + index), participant }));
 const watchedNow = (room: Room) => room.videoSlots.map(({ participant }) => participant?.id ?? null);
@@ -52,7 +57,7 @@ test("with video one camera and the slots are offered at once, and the slots are
   const directions = FakePeer.last.transceivers.slice(CAMERA).map(({ direction }) => direction);
   expect(directions).toEqual(["sendonly", "recvonly", "recvonly"]);
   expect(sent()).toBe(videoTrack);
-  expect(line(CAMERA)?.sender.encodings).toEqual([{ maxBitrate: 1_500_000, scaleResolutionDownBy: 1.5 }]);
+  expect(scales()).toEqual([6, 3, 1.5]);
   expect(room.videoSlots.map(({ track }) => track)).toEqual([
     line(8)?.receiver.track,
     line(7)?.receiver.track,
@@ -63,17 +68,104 @@ test("a camera is set, replaced and withdrawn without an offer, and limited to w
   const room = await joined({ video: true });
   expect(sent()).toBeNull();
   const [large, small] = [fakeTrack({ width: 1920, height: 1080 }), fakeTrack({ width: 640, height: 480 })];
-  for (const [track, scale] of [
-    [large, 1.5],
-    [small, 1],
+  for (const [track, scaled] of [
+    [large, [6, 3, 1.5]],
+    [small, [2, 1]],
   ] as const) {
     await room.setVideoTrack(track);
     expect(sent()).toBe(track);
-    expect(line(CAMERA)?.sender.encodings[0]?.scaleResolutionDownBy).toBe(scale);
+    expect(scales()).toEqual(scaled);
   }
   await room.setVideoTrack(null);
   expect(sent()).toBeNull();
   expect(FakeSocket.last.sent.filter(({ type }) => type === "offer")).toHaveLength(1);
+});
+
+test("no layer is offered as one that rests, also of a small picture", async () => {
+  const promise = connect({
+    url: "https://example.org/",
+    token: "jwt",
+    videoTrack: fakeTrack({ width: 160, height: 90 }),
+  });
+  FakeSocket.last.open();
+  FakeSocket.last.reply("join", welcome());
+  await settle();
+  expect(line(CAMERA)?.sender.encodings.map(({ rid, active }) => [rid, active])).toEqual([
+    ["l", undefined],
+    ["m", undefined],
+    ["h", undefined],
+  ]);
+  FakeSocket.last.reply("offer", answer());
+  await promise;
+  await settle();
+  expect(line(CAMERA)?.sender.encodings.map(({ active }) => active)).toEqual([true, false, false]);
+});
+
+test("layers that nobody watches rest, until they are watched or the connection is another one", async () => {
+  const room = await joined({ videoTrack: fakeTrack({ width: 1280, height: 720 }) });
+  const wanted = async (layers: number, origin = "camera") => {
+    FakeSocket.last.say({ type: "video_wanted", origin, layers });
+    await settle();
+    return scales();
+  };
+  expect(await wanted(1)).toEqual([4]);
+  expect(await wanted(2, "screen_video")).toEqual([4]);
+  expect(await wanted(2)).toEqual([4, 2]);
+  // It is of the line, not of the track.
+  await room.setVideoTrack(fakeTrack({ width: 1920, height: 1080 }));
+  expect(scales()).toEqual([6, 3]);
+  FakeSocket.last.drop();
+  await vi.advanceTimersByTimeAsync(250);
+  await resumed();
+  expect(scales()).toEqual([6, 3]);
+  FakePeer.last.close();
+  await vi.advanceTimersByTimeAsync(1_000);
+  FakeSocket.last.reply("offer", answer());
+  await settle();
+  expect(scales()).toEqual([6, 3, 1.5]);
+});
+
+test("a server that takes one layer gets the whole picture in it", async () => {
+  await joined({ videoTrack: fakeTrack({ width: 1280, height: 720 }) });
+  const sender = line(CAMERA)?.sender;
+  if (!sender) throw new Error("there is a line for the camera");
+  sender.encodings.splice(1);
+  FakeSocket.last.say({ type: "video_wanted", origin: "camera", layers: 1 });
+  await settle();
+  expect(sender.encodings).toMatchObject([{ maxBitrate: 1_500_000, scaleResolutionDownBy: 1 }]);
+});
+
+test("what a browser refuses to be sent as is sent as it can be", async () => {
+  vi.spyOn(console, "warn").mockReturnValue();
+  const wishes: object[][] = [];
+  const { addTransceiver } = FakePeer.prototype;
+  vi.spyOn(FakePeer.prototype, "addTransceiver").mockImplementation(function (this: FakePeer, what, init) {
+    if (init.sendEncodings) wishes.push(init.sendEncodings);
+    if (init.sendEncodings && init.sendEncodings.length > 1) throw new TypeError("one is enough");
+    return addTransceiver.call(this, what, init);
+  });
+  await joined({ videoTrack: fakeTrack({ width: 1280, height: 720 }) });
+  await settle();
+  expect(wishes.map(({ length }) => length)).toEqual([3, 3, 1]);
+  expect(line(CAMERA)?.sender.encodings).toMatchObject([{ maxBitrate: 1_500_000, scaleResolutionDownBy: 1 }]);
+});
+
+test("the codec that is asked for comes first, if the browser sends it", async () => {
+  const has = ["VP8", "H264", "rtx", "VP9"].map((name) => ({ mimeType: `video/${name}` }));
+  const capabilities = { getCapabilities: () => ({ codecs: has }) };
+  vi.stubGlobal("RTCRtpSender", capabilities);
+  vi.stubGlobal("RTCRtpReceiver", capabilities);
+  for (const [videoCodec, first, encodings] of [
+    [undefined, "VP8", 3],
+    ["h264", "H264", 3],
+    ["vp9", "VP9", 1],
+    ["av1", "VP8", 3],
+  ] as const) {
+    await joined({ video: true, videoCodec });
+    expect(line(CAMERA)?.codecs[0]?.mimeType).toBe(`video/${first}`);
+    expect(line(CAMERA)?.codecs).toHaveLength(has.length);
+    expect(line(CAMERA)?.sender.encodings).toHaveLength(encodings);
+  }
 });
 
 test("a picture that a moderator withholds isn't sent, and one's own unmute sends it again when granted", async () => {
