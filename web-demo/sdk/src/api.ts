@@ -95,7 +95,7 @@ export interface ScreenSlot {
   readonly participant: Participant | null;
 }
 
-/** A place in which one other is seen at a time: in the first one whoever spoke last, or whom one watches. */
+/** A place in which one other is seen at a time: in the first ones those whom one watches, then whoever spoke last. */
 export interface VideoSlot {
   readonly index: number;
   /** The receiver's track. It stays for the session, unless the peer connection had to be replaced. */
@@ -105,6 +105,9 @@ export interface VideoSlot {
   /** Whether the frame that came last is the participant's. To be asked with each frame, or some times a second. */
   readonly isShown: boolean;
 }
+
+/** By the index of a video slot how high it is drawn, in physical pixels: those of CSS times `devicePixelRatio`; 0 is unseen. */
+export type Heights = ReadonlyMap<number, number> | Readonly<Record<number, number>>;
 
 /** Somebody to be called into the room, by phone. */
 export interface DialOrder {
@@ -317,8 +320,10 @@ export interface Room {
   readonly screen: ScreenSlot;
   /** None without the option `video`, or in a room without video. */
   readonly videoSlots: readonly VideoSlot[];
-  /** Whom one chose to watch, by id; `null` while it is whoever speaks. */
+  /** Whom one chose to watch, by id: of several the first; `null` while it is whoever speaks. */
   readonly watched: string | null;
+  /** All of them, in their order. */
+  readonly watchedIds: readonly string[];
   /** Whom one may have called into the room: `null` if nobody, which the server decides. */
   readonly dialRights: DialRights | null;
   /** The calls out of the room that this node makes, by id, for those who may dial. */
@@ -351,8 +356,17 @@ export interface Room {
   setVideoTrack(track: MediaStreamTrack | null): Promise<void>;
   /** As `mute`, for the picture, which is then not sent at all. */
   muteCamera(muted: boolean): Promise<void>;
-  /** Sees somebody in the first video slot for as long as they are there, speaking or not; `null` ends it. */
-  watch(id: string | null): Promise<void>;
+  /**
+   * Sees somebody in the first video slot for as long as they are there, speaking or not, or up to 16 in the first ones, in
+   * this order; the other slots follow the speakers. `null` ends it.
+   */
+  watch(ids: string | readonly string[] | null): Promise<void>;
+  /**
+   * Says how high the video slots are drawn: what is sent is no larger, and of what can't be seen nothing is. Each call replaces
+   * the one before, and slots that aren't named are as large as may be. To be called as often as it changes: the server is
+   * asked at most four times a second. `observeView` does this for elements.
+   */
+  view(heights: Heights): Promise<void>;
   raiseHand(raised: boolean): Promise<void>;
   /** Chooses whom to hear, in place of the speakers of the room. An empty choice ends it. */
   listen(choice: Choice): Promise<void>;

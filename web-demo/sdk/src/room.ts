@@ -8,6 +8,7 @@ import {
   type ConnectOptions,
   type DialOrder,
   type DialRights,
+  type Heights,
   type MuteOptions,
   type Participant,
   type Role,
@@ -32,8 +33,9 @@ import { isUnmuteDue } from "./muting.js";
 import { onPageHide, onWake } from "./page.js";
 import { Presence } from "./presence.js";
 import { MUTED, Sending } from "./sending.js";
-import type { Session } from "./session.js";
+import { type Session, watching } from "./session.js";
 import { refusal } from "./signalling.js";
+import { Viewing } from "./viewing.js";
 import { DATA_BYTES_MAX, type Request, type RoomChange, type WireError } from "./wire.js";
 
 /** How long one URL is tried at first, if there is no other, and if there is. */
@@ -47,12 +49,13 @@ export class LiveRoom implements Room {
   readonly #emitter = new Emitter<RoomEvents>();
   readonly #sending: Sending;
   readonly #asking: Asking;
+  readonly #viewing: Viewing;
   readonly #unsubscribe: (() => void)[];
   /** Rejected by the end of the session, for whoever is connecting still. */
   readonly #ended = new Deferred<never>();
   /** Whom to hear, as it was granted. */
   #choice: Choice = {};
-  #watched: string | null = null;
+  #watched: readonly string[] = [];
   #leaving = false;
   #state: RoomState = "connected";
   #closeReason: CloseReason | null = null;
@@ -99,7 +102,10 @@ export class LiveRoom implements Room {
     const peer = { slotCount, videoSlotCount, tracks, red, dtx, videoCodec, iceTransportPolicy };
     this.#presence = new Presence(entrance, entered, peer, {
       carryOver: (session) => this.#carryOver(session),
-      reloaded: ({ welcome }, tracks) => this.#emit(this.#model.reload(welcome, tracks)),
+      reloaded: (session, tracks) => {
+        session.view(this.#viewing.slots);
+        this.#emit(this.#model.reload(session.welcome, tracks));
+      },
       event: (event) => this.#event(event),
       closing: (deadlineMs) => this.#emitter.emit("closing", deadlineMs),
       lost: () => this.#lost(),
@@ -113,6 +119,7 @@ export class LiveRoom implements Room {
       () => this.#session,
       () => this.#state === "closed",
     );
+    this.#viewing = new Viewing((request, isDue) => this.#asking.untilGranted(request, isDue));
     this.#unsubscribe = [onWake(() => this.#presence.wake()), onPageHide(() => this.#pageHidden())];
   }
 
@@ -161,6 +168,10 @@ export class LiveRoom implements Room {
   }
 
   get watched(): string | null {
+    return this.#watched[0] ?? null;
+  }
+
+  get watchedIds(): readonly string[] {
     return this.#watched;
   }
 
@@ -232,9 +243,15 @@ export class LiveRoom implements Room {
     this.#choice = { only, except };
   }
 
-  async watch(id: string | null): Promise<void> {
-    await this.#asking.untilGranted({ type: "watch", participant: id ?? undefined });
-    this.#watched = id;
+  async watch(ids: string | readonly string[] | null): Promise<void> {
+    const watched = typeof ids === "string" ? [ids] : [...(ids ?? [])];
+    await this.#asking.untilGranted(watching(watched));
+    this.#watched = watched;
+  }
+
+  async view(heights: Heights): Promise<void> {
+    if (this.#state === "closed") throw closed();
+    await this.#viewing.view(heights);
   }
 
   send(data: unknown, { reliable = true, to }: SendOptions = {}): boolean {
@@ -309,6 +326,7 @@ export class LiveRoom implements Room {
     session.make("hand_raised", handRaised, { type: "raise_hand", raised: handRaised });
     session.choose(this.#choice);
     session.watch(this.#watched);
+    session.view(this.#viewing.slots);
   }
 
   // --- the session ---

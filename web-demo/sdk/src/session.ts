@@ -43,7 +43,9 @@ export class Session {
   #healthy = true;
   readonly #made = new Set<OwnField>();
   #choice = "{}";
-  #watched: string | null = null;
+  #watched = "[]";
+  /** What the WebSocket in use was told. */
+  #viewed = "[]";
   /** The server has no such session any more. */
   isOver = false;
   /** By which the room is reached besides, as was last said. */
@@ -94,6 +96,7 @@ export class Session {
     this.nodes = welcome.nodes ?? [];
     this.media.iceServers = welcome.ice_servers ?? [];
     this.#signalling = signalling;
+    this.#viewed = "[]";
     signalling.attend({
       event: (event) => {
         if (event.type === "video_wanted") this.#wanted(event);
@@ -133,10 +136,19 @@ export class Session {
   }
 
   /** Whom to watch in it. */
-  watch(id: string | null): void {
-    if (id === this.#watched) return;
-    this.#watched = id;
-    this.#ask({ type: "watch", participant: id ?? undefined });
+  watch(ids: readonly string[]): void {
+    const watched = JSON.stringify(ids);
+    if (watched === this.#watched) return;
+    this.#watched = watched;
+    this.#ask(watching(ids));
+  }
+
+  /** How high the video slots are drawn. A server that doesn't care sends them as large as may be. */
+  view(slots: readonly WireView[]): void {
+    const viewed = JSON.stringify(slots);
+    if (viewed === this.#viewed) return;
+    this.#viewed = viewed;
+    this.#signalling?.request({ type: "view", slots: [...slots] }).catch(() => {});
   }
 
   /** The server ended it: media may go on for a while. */
@@ -187,6 +199,11 @@ export class Session {
     const signalling = await this.#up.promise;
     return signalling.request({ type: "offer", sdp, fresh });
   }
+}
+
+/** One alone is said as servers know it that show no more. */
+export function watching(ids: readonly string[]): Request {
+  return ids.length > 1 ? { type: "watch", participants: [...ids] } : { type: "watch", participant: ids[0] };
 }
 
 function lost(): TercetError {

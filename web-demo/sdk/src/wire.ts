@@ -36,6 +36,12 @@ export interface WireSlot {
   participant: string | null;
 }
 
+/** How high a video slot is drawn, in physical pixels; 0 where it can't be seen. */
+export interface WireView {
+  index: number;
+  height: number;
+}
+
 export interface WireCall {
   call: number;
   name: string;
@@ -137,7 +143,8 @@ export type Request =
   | { type: "mute"; muted: boolean; track: TrackOrigin }
   | { type: "raise_hand"; raised: boolean }
   | { type: "listen"; only?: string[]; except?: string[] }
-  | { type: "watch"; participant?: string }
+  | { type: "watch"; participant?: string; participants?: string[] }
+  | { type: "view"; slots: WireView[] }
   | { type: "mute_participant"; participant: string; track: TrackOrigin }
   | { type: "lower_hand"; participant: string }
   | { type: "set_role"; participant: string; role: Role }

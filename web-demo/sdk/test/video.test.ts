@@ -310,6 +310,16 @@ test("whom one watches is asked for once, and again where the reply was lost", a
   await ending;
 });
 
+test("several are watched in their order", async () => {
+  const room = await joined({ video: true });
+  const watching = room.watch(["ann", "ben"]);
+  await settle();
+  expect(FakeSocket.last.request("watch")).toMatchObject({ participants: ["ann", "ben"] });
+  FakeSocket.last.ok("watch");
+  await watching;
+  expect([room.watched, room.watchedIds]).toEqual(["ann", ["ann", "ben"]]);
+});
+
 test("on another node one has the same camera, and watches the same", async () => {
   const TWO = "https://two.example.org";
   const videoTrack = fakeTrack();
