@@ -5,7 +5,7 @@
 // The sending m-lines are there with or without a track, so that muting, another microphone, a camera, a promotion and
 // sharing need no renegotiation.
 
-import type { ConnectOptions, TrackOrigin } from "./api.js";
+import type { ConnectOptions, PictureOrigin, TrackOrigin } from "./api.js";
 import { putFirst } from "./codecs.js";
 import { Deferred } from "./deferred.js";
 import { inOrder } from "./lines.js";
@@ -85,9 +85,7 @@ export class Peer implements Outlet {
     this.#sharing = send(tracks.screen);
     this.#screen = receive();
     const withVideo = videoSlotCount > 0;
-    this.#video = withVideo
-      ? new VideoLines(this.connection, videoSlotCount, tracks.camera, videoCodec)
-      : null;
+    this.#video = withVideo ? new VideoLines(this.connection, videoSlotCount, tracks, videoCodec) : null;
     if (red) for (const sending of [this.#sending, this.#sharing]) putFirst(sending, "audio/red");
     this.#reliable = this.connection.createDataChannel("reliable");
     this.#lossy = this.connection.createDataChannel("lossy", { ordered: false, maxRetransmits: 0 });
@@ -144,13 +142,13 @@ export class Peer implements Outlet {
   }
 
   async setTrack(origin: TrackOrigin, track: MediaStreamTrack | null): Promise<void> {
-    if (origin === "camera") await this.#video?.setTrack(track);
+    if (origin === "camera" || origin === "screen_video") await this.#video?.setTrack(origin, track);
     else await (origin === "screen" ? this.#sharing : this.#sending).sender.replaceTrack(track);
   }
 
-  /** How many layers of the camera's picture are watched, smallest first. */
-  setLayersWatched(layers: number): void {
-    this.#video?.setLayersWatched(layers);
+  /** How many layers of a picture are watched, smallest first. */
+  setLayersWatched(origin: PictureOrigin, layers: number): void {
+    this.#video?.setLayersWatched(origin, layers);
   }
 
   get unsentBytes(): number {

@@ -11,6 +11,7 @@ import {
   type Heights,
   type MuteOptions,
   type Participant,
+  type PictureOrigin,
   type Role,
   type Room,
   type RoomEvents,
@@ -18,6 +19,7 @@ import {
   type RoomStats,
   type ScreenSlot,
   type SendOptions,
+  type SharedScreen,
   type Slot,
   type Standing,
   TercetError,
@@ -32,7 +34,7 @@ import { type Change, RoomModel } from "./model.js";
 import { isUnmuteDue } from "./muting.js";
 import { onPageHide, onWake } from "./page.js";
 import { Presence } from "./presence.js";
-import { MUTED, Sending } from "./sending.js";
+import { MUTED, NO_TRACKS, Sending } from "./sending.js";
 import { type Session, watching } from "./session.js";
 import { refusal } from "./signalling.js";
 import { Viewing } from "./viewing.js";
@@ -95,9 +97,9 @@ export class LiveRoom implements Room {
     } = options;
     const videoSlotCount = video ? (entered.welcome.room.video_slots ?? 0) : 0;
     this.#model = new RoomModel(entered.welcome, videoSlotCount);
-    const tracks = { microphone: audioTrack, screen: null, camera: videoSlotCount > 0 ? videoTrack : null };
+    const tracks = { ...NO_TRACKS, microphone: audioTrack, camera: videoSlotCount > 0 ? videoTrack : null };
     // Closed from the start; the request follows.
-    this.#sending = new Sending(this.me, tracks, muted, (camera) => this.#sendCamera(camera));
+    this.#sending = new Sending(this.me, tracks, muted, (...picture) => this.#sendPicture(...picture));
     const slotCount = this.#model.slots.length;
     const peer = { slotCount, videoSlotCount, tracks, red, dtx, videoCodec, iceTransportPolicy };
     this.#presence = new Presence(entrance, entered, peer, {
@@ -191,6 +193,10 @@ export class LiveRoom implements Room {
     return this.#sending.tracks.screen;
   }
 
+  get sharedVideo(): MediaStreamTrack | null {
+    return this.#sending.tracks.screen_video;
+  }
+
   get videoTrack(): MediaStreamTrack | null {
     return this.#sending.tracks.camera;
   }
@@ -215,9 +221,14 @@ export class LiveRoom implements Room {
     await this.#send("screen", track);
   }
 
+  async shareScreen({ video = null, audio = null }: SharedScreen): Promise<void> {
+    if (video && !(this.#model.forwardsScreens && this.videoSlots.length > 0)) throw noVideo();
+    if (video?.contentHint === "") video.contentHint = "detail";
+    await Promise.all([this.#send("screen_video", video), this.#send("screen", audio)]);
+  }
+
   async setVideoTrack(track: MediaStreamTrack | null): Promise<void> {
-    if (track && this.videoSlots.length === 0)
-      throw new TercetError("no_video", "there is no video in this room");
+    if (track && this.videoSlots.length === 0) throw noVideo();
     await this.#send("camera", track);
   }
 
@@ -227,6 +238,10 @@ export class LiveRoom implements Room {
 
   async muteScreen(muted: boolean): Promise<void> {
     await this.#setMuted("screen", muted);
+  }
+
+  async muteScreenVideo(muted: boolean): Promise<void> {
+    await this.#setMuted("screen_video", muted);
   }
 
   async muteCamera(muted: boolean): Promise<void> {
@@ -319,10 +334,12 @@ export class LiveRoom implements Room {
 
   /** What one is, and isn't in that session yet: who was muted isn't heard by surprise. */
   #carryOver(session: Session): void {
-    const { muted, screenMuted, cameraMuted, handRaised } = this.me;
-    session.make("muted", muted, { type: "mute", muted, track: "microphone" });
-    session.make("screen_muted", screenMuted, { type: "mute", muted: screenMuted, track: "screen" });
-    session.make("camera_muted", cameraMuted, { type: "mute", muted: cameraMuted, track: "camera" });
+    const { muted, screenMuted, cameraMuted, screenVideoMuted, handRaised } = this.me;
+    const mute = (muted: boolean, track: TrackOrigin) => ({ type: "mute" as const, muted, track });
+    session.make("muted", muted, mute(muted, "microphone"));
+    session.make("screen_muted", screenMuted, mute(screenMuted, "screen"));
+    session.make("camera_muted", cameraMuted, mute(cameraMuted, "camera"));
+    session.make("screen_video_muted", screenVideoMuted, mute(screenVideoMuted, "screen_video"));
     session.make("hand_raised", handRaised, { type: "raise_hand", raised: handRaised });
     session.choose(this.#choice);
     session.watch(this.#watched);
@@ -360,9 +377,9 @@ export class LiveRoom implements Room {
     if (this.#state !== "closed") await this.#session.media.setTrack(origin, sent);
   }
 
-  #sendCamera(track: MediaStreamTrack | null): void {
+  #sendPicture(origin: PictureOrigin, track: MediaStreamTrack | null): void {
     // What a browser doesn't take was told to whoever set it.
-    if (this.#state !== "closed") this.#session.media.setTrack("camera", track).catch(() => {});
+    if (this.#state !== "closed") this.#session.media.setTrack(origin, track).catch(() => {});
   }
 
   async #setMuted(track: TrackOrigin, muted: boolean): Promise<void> {
@@ -408,4 +425,8 @@ export class LiveRoom implements Room {
     this.#emitter.emit("statechange", "closed", reason);
     this.#emitter.emit("left", reason);
   }
+}
+
+function noVideo(): TercetError {
+  return new TercetError("no_video", "there is no video in this room");
 }

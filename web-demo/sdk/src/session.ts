@@ -16,7 +16,7 @@ const LEAVE_MS = 500;
 const LINGER_MS = 500;
 
 /** What a participant asks for oneself. */
-type OwnField = "muted" | "screen_muted" | "camera_muted" | "hand_raised";
+type OwnField = "muted" | "screen_muted" | "camera_muted" | "screen_video_muted" | "hand_raised";
 
 /** What a session doesn't see to by itself. */
 export type SessionEvent = Exclude<ServerEvent, VideoWanted>;
@@ -99,7 +99,7 @@ export class Session {
     this.#viewed = "[]";
     signalling.attend({
       event: (event) => {
-        if (event.type === "video_wanted") this.#wanted(event);
+        if (event.type === "video_wanted") this.media.setLayersWatched(event.origin, event.layers);
         else this.#handlers.event(this, event);
       },
       lost: () => {
@@ -176,10 +176,6 @@ export class Session {
     this.#up.reject(lost());
     this.#signalling?.close();
     this.#signalling = null;
-  }
-
-  #wanted({ origin, layers }: VideoWanted): void {
-    if (origin === "camera") this.media.setLayersWatched(layers);
   }
 
   #ask(request: Request): void {

@@ -1,28 +1,34 @@
-// The video m-lines of a peer connection: one to send a camera's picture on, and one for each video slot, in its first offer or
-// never. The receivers of the slots go out, and whose frames they have.
+// The video m-lines of a peer connection: one to send a camera's picture on, one for a screen's, and one for each video slot, in
+// its first offer or never. The receivers of the slots go out, and whose frames they have.
 
-import type { VideoCodec } from "./api.js";
+import type { PictureOrigin, VideoCodec } from "./api.js";
 import { putFirst, sends } from "./codecs.js";
-import { cameraIn, encodingsOfCamera } from "./encodings.js";
+import { cameraIn, encodingsOfCamera, ofScreen } from "./encodings.js";
 import { inOrder } from "./lines.js";
 import { PictureLine } from "./picture.js";
+import type { Tracks } from "./sending.js";
 
 /** Every browser has it. */
 const USUAL_CODEC: VideoCodec = "vp8";
 
 export class VideoLines {
-  readonly #camera: PictureLine;
+  readonly #lines: Record<PictureOrigin, PictureLine>;
   #receiving: RTCRtpTransceiver[];
 
   constructor(
     connection: RTCPeerConnection,
     slotCount: number,
-    camera: MediaStreamTrack | null,
+    tracks: Readonly<Tracks>,
     wanted: VideoCodec = USUAL_CODEC,
   ) {
     const codec = sends(`video/${wanted}`) ? wanted : USUAL_CODEC;
-    this.#camera = new PictureLine(connection, cameraIn(codec), encodingsOfCamera(codec), camera, "balanced");
-    putFirst(this.#camera.transceiver, `video/${codec}`);
+    const cameras = encodingsOfCamera(codec);
+    // The server knows them by their order.
+    this.#lines = {
+      camera: new PictureLine(connection, cameraIn(codec), cameras, tracks.camera, "balanced"),
+      screen_video: new PictureLine(connection, ofScreen, 1, tracks.screen_video, "maintain-resolution"),
+    };
+    for (const { transceiver } of Object.values(this.#lines)) putFirst(transceiver, `video/${codec}`);
     const receive = () => connection.addTransceiver("video", { direction: "recvonly" });
     this.#receiving = Array.from({ length: slotCount }, receive);
   }
@@ -35,16 +41,16 @@ export class VideoLines {
   /** The server's answer says which is which. */
   answered(slots: readonly { index: number; mid: string }[]): void {
     this.#receiving = inOrder(this.#receiving, slots);
-    this.#camera.answered();
+    for (const line of Object.values(this.#lines)) line.answered();
   }
 
-  async setTrack(track: MediaStreamTrack | null): Promise<void> {
-    await this.#camera.setTrack(track);
+  async setTrack(origin: PictureOrigin, track: MediaStreamTrack | null): Promise<void> {
+    await this.#lines[origin].setTrack(track);
   }
 
-  /** Of the camera's layers, smallest first. */
-  setLayersWatched(layers: number): void {
-    this.#camera.setLayersWatched(layers);
+  /** Of its layers, smallest first. */
+  setLayersWatched(origin: PictureOrigin, layers: number): void {
+    this.#lines[origin].setLayersWatched(layers);
   }
 }
 

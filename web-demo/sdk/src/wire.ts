@@ -1,7 +1,16 @@
 // The messages of docs/protocol.md, version 1, as they cross the WebSocket. Nothing of this is public:
 // `model.ts` turns it into the objects of `api.ts`.
 
-import type { CallState, DialOrder, LeaveReason, Role, Standing, TrackOrigin, Transport } from "./api.js";
+import type {
+  CallState,
+  DialOrder,
+  LeaveReason,
+  PictureOrigin,
+  Role,
+  Standing,
+  TrackOrigin,
+  Transport,
+} from "./api.js";
 
 export const VERSION = 1;
 
@@ -27,7 +36,15 @@ export interface WireParticipant {
   source: number;
   screen_source: number;
   camera_source: number;
+  /** Absent where the server forwards no pictures of screens, as is the next. */
+  screen_video_muted?: boolean;
+  screen_video_source?: number;
   tracks: WireTrack[];
+}
+
+export interface WireVideoSlot extends WireSlot {
+  /** A camera's if absent. */
+  origin?: PictureOrigin;
 }
 
 export interface WireSlot {
@@ -67,7 +84,7 @@ export interface Welcome {
   slots: WireSlot[];
   screen: string | null;
   /** Absent where no video slots were offered yet. */
-  video?: WireSlot[];
+  video?: WireVideoSlot[];
   /** Whom one may have called. */
   dial?: WireDialRights;
   calls?: WireCall[];
@@ -112,7 +129,7 @@ export type RoomChange =
   | { type: "track_published"; participant: string; track: WireTrack }
   | { type: "track_unpublished"; participant: string; track: string }
   | { type: "slots"; slots: WireSlot[] }
-  | { type: "video"; slots: WireSlot[] }
+  | { type: "video"; slots: WireVideoSlot[] }
   | { type: "screen"; participant: string | null }
   | { type: "speakers"; levels: { participant: string; level_dbov: number }[] }
   | { type: "call_updated"; call: WireCall }
@@ -121,7 +138,7 @@ export type RoomChange =
 /** Of the layers of one's own picture, smallest first, so many are watched: at least one. */
 export interface VideoWanted {
   type: "video_wanted";
-  origin: TrackOrigin;
+  origin: PictureOrigin;
   layers: number;
 }
 

@@ -65,6 +65,7 @@ export class FakeSocket {
 export class FakeTrack {
   static count = 0;
   readonly kind = "audio";
+  contentHint = "";
   readonly id = `track-${FakeTrack.count++}`;
   enabled = true;
 
@@ -232,10 +233,12 @@ export function wireParticipant(id: string, fields: Json = {}): Json {
     muted: false,
     screen_muted: false,
     camera_muted: false,
+    screen_video_muted: false,
     hand_raised: false,
     source: 1,
     screen_source: 2,
     camera_source: 3,
+    screen_video_source: 4,
     tracks: [],
     ...fields,
   };

@@ -17,7 +17,7 @@ import {
 
 playWithFakes();
 
-/** In the order of the offer: six of audio, then the camera's and the two video slots. */
+/** In the order of the offer: six of audio, then the camera's, the screen's and the two video slots. */
 const CAMERA = 6;
 const line = (index: number) => FakePeer.last.transceivers[index];
 const sent = () => line(CAMERA)?.sender.track;
@@ -27,7 +27,7 @@ const scales = () =>
     ?.sender.encodings.filter(({ active }) => active)
     .map(({ scaleResolutionDownBy }) => scaleResolutionDownBy);
 const seen = (...ids: (string | null)[]) =>
-  ids.map((participant, index) => ({ index, mid: String(7 + index), participant }));
+  ids.map((participant, index) => ({ index, mid: String(8 + index), participant }));
 const watchedNow = (room: Room) => room.videoSlots.map(({ participant }) => participant?.id ?? null);
 
 test("without video nothing of it is offered, and no camera can be sent", async () => {
@@ -51,16 +51,16 @@ test("with video one camera and the slots are offered at once, and the slots are
   FakeSocket.last.open();
   FakeSocket.last.reply("join", welcome());
   await settle();
-  const mids = ["8", "7"].map((mid, index) => ({ index, mid }));
+  const mids = ["9", "8"].map((mid, index) => ({ index, mid }));
   FakeSocket.last.reply("offer", { ...answer(), video: mids });
   const room = await promise;
   const directions = FakePeer.last.transceivers.slice(CAMERA).map(({ direction }) => direction);
-  expect(directions).toEqual(["sendonly", "recvonly", "recvonly"]);
+  expect(directions).toEqual(["sendonly", "sendonly", "recvonly", "recvonly"]);
   expect(sent()).toBe(videoTrack);
   expect(scales()).toEqual([6, 3, 1.5]);
   expect(room.videoSlots.map(({ track }) => track)).toEqual([
+    line(9)?.receiver.track,
     line(8)?.receiver.track,
-    line(7)?.receiver.track,
   ]);
 });
 
@@ -146,7 +146,8 @@ test("what a browser refuses to be sent as is sent as it can be", async () => {
   });
   await joined({ videoTrack: fakeTrack({ width: 1280, height: 720 }) });
   await settle();
-  expect(wishes.map(({ length }) => length)).toEqual([3, 3, 1]);
+  // The last is the screen's.
+  expect(wishes.map(({ length }) => length)).toEqual([3, 3, 1, 1]);
   expect(line(CAMERA)?.sender.encodings).toMatchObject([{ maxBitrate: 1_500_000, scaleResolutionDownBy: 1 }]);
 });
 
@@ -216,7 +217,7 @@ test("a slot says whether the frames in it are those of whom it shows by now", a
   const room = await joined({ video: true }, undefined, { participants: [me, ann, ben] });
   const isShown = () => room.videoSlots.map((slot) => slot.isShown);
   const frameOf = (source: number, timestamp: number) => {
-    const receiver = line(7)?.receiver;
+    const receiver = line(8)?.receiver;
     receiver?.sources.splice(0, Infinity, ...receiver.sources.filter((it) => it.source !== source), {
       source,
       timestamp,
@@ -263,7 +264,7 @@ test("a connection that is replaced has the camera and the video slots from its 
   expect(FakePeer.all).toHaveLength(2);
   expect(sent()).toBe(videoTrack);
   expect(told).toHaveBeenCalledOnce();
-  expect(room.videoSlots[0]?.track).toBe(line(7)?.receiver.track);
+  expect(room.videoSlots[0]?.track).toBe(line(8)?.receiver.track);
 });
 
 test("a camera that is set on a connection that is over is sent on the next", async () => {
@@ -348,7 +349,7 @@ test("on another node one has the same camera, and watches the same", async () =
   expect(room.url).toBe(TWO);
   expect([former.transceivers[CAMERA]?.sender.track, sent()]).toEqual([null, videoTrack]);
   expect(watchedNow(room)).toEqual(["ann", null]);
-  expect(room.videoSlots[0]?.track).toBe(line(7)?.receiver.track);
+  expect(room.videoSlots[0]?.track).toBe(line(8)?.receiver.track);
 });
 
 test("a camera that was withheld is so on another node too", async () => {
@@ -372,10 +373,25 @@ test("a camera that was withheld is so on another node too", async () => {
   expect(room.me.cameraMuted).toBe(true);
 });
 
-test("of each video slot the frames, the size and the freezes are measured", () => {
-  const slot = { index: 0, track: fakeTrack(), participant: null, isShown: false };
+test("of each video slot the frames, the size and the freezes are measured, and what is sent oneself", () => {
+  const slot = { index: 0, track: fakeTrack(), participant: null, origin: "camera" as const, isShown: false };
+  const camera = fakeTrack();
   const report = (seconds: number) =>
-    new Map([
+    new Map<string, object>([
+      ["s", { type: "media-source", id: "s", trackIdentifier: camera.id }],
+      [
+        "o",
+        {
+          type: "outbound-rtp",
+          id: "o",
+          mediaSourceId: "s",
+          rid: "m",
+          bytesSent: seconds * 50_000,
+          framesEncoded: seconds * 15,
+          frameWidth: 640,
+          frameHeight: 360,
+        },
+      ],
       [
         "i",
         {
@@ -399,14 +415,17 @@ test("of each video slot the frames, the size and the freezes are measured", () 
       slots: [],
       screen: { ...slot, track: fakeTrack() },
       videoSlots: [slot],
+      videoTrack: camera,
+      sharedVideo: null,
     });
   };
   measure(1);
-  const { video, bitrateInBps, jitterMs } = measure(2);
+  const { video, sentVideo, bitrateInBps, jitterMs } = measure(2);
   expect(video).toEqual([
     {
       index: 0,
       participant: null,
+      origin: "camera",
       bitrateBps: 800_000,
       lossRatio: 0,
       framesPerSecond: 25,
@@ -415,6 +434,9 @@ test("of each video slot the frames, the size and the freezes are measured", () 
       freezes: 1,
       freezeMs: expect.closeTo(200),
     },
+  ]);
+  expect(sentVideo).toEqual([
+    { origin: "camera", rid: "m", bitrateBps: 400_000, framesPerSecond: 15, width: 640, height: 360 },
   ]);
   expect(bitrateInBps).toBe(800_000);
   // A picture waits for its packets, which is no jitter that anybody hears.
