@@ -39,7 +39,7 @@ pub use shard::{Arrival, FORWARDS_MAX, Forward, RoomAudio, RoomShard, SHARE_RELE
 pub use slot::{Rewritten, Slot};
 pub use sources::SourceNumbers;
 pub use video::{
-    Focus, IncomingVideo, KeyframeGate, VIDEO_PAYLOAD_BYTES_MAX, VideoCodec, VideoFormat, VideoIngest,
-    VideoPacket, VideoShard, VideoSlot,
+    Allocation, Allocator, Content, Demand, Focus, IncomingVideo, KeyframeGate, Layer, LayerCost,
+    VIDEO_PAYLOAD_BYTES_MAX, VideoCodec, VideoFormat, VideoIngest, VideoPacket, VideoShard, VideoSlot,
 };
 pub use view::Listening;

@@ -9,16 +9,20 @@
 //!                    └──── keyframe ◀─ KeyframeGate ◀──┘ a slot is to show somebody else, or its viewer lost something
 //! ```
 
+mod allocator;
 mod focus;
 mod ingest;
 mod keyframes;
+mod layer;
 mod packet;
 mod shard;
 mod slot;
 
+pub use allocator::{Allocation, Allocator, Content, Demand};
 pub use focus::Focus;
 pub use ingest::{IncomingVideo, VIDEO_PAYLOAD_BYTES_MAX, VideoIngest};
 pub use keyframes::KeyframeGate;
+pub use layer::{Layer, LayerCost};
 pub use packet::{VideoCodec, VideoFormat, VideoPacket};
 pub use shard::VideoShard;
 pub use slot::VideoSlot;
