@@ -76,6 +76,8 @@ struct Viewer {
     /// What its network takes, if that is known.
     estimate_kbps: Option<u32>,
     allocator: Allocator,
+    /// What it answered last, by slot, and for which source.
+    answers: Vec<Option<(SourceId, Layer)>>,
 }
 
 impl Viewer {
@@ -189,6 +191,7 @@ impl VideoShard {
         let known =
             |slot: &VideoSlot| self.layers.get(&slot.wanted()?).filter(|known| !known.costs.is_empty());
         let demand = |(index, slot): (usize, &VideoSlot)| {
+            let answered = viewer.answers.get(index).copied().flatten();
             let height = viewer.height(index);
             Demand {
                 costs: known(slot).map_or(&[], |layers| &layers.costs),
@@ -197,11 +200,13 @@ impl VideoShard {
                 importance: importance(index, height),
                 min: Layer::default(),
                 max: Layer::MAX,
-                current: slot.passes(),
+                current: answered.filter(|(of, _)| slot.wanted() == Some(*of)).map(|(_, layer)| layer),
             }
         };
         let demands: Vec<Demand<'_>> = viewer.slots.iter().enumerate().map(demand).collect();
         let allocation = viewer.allocator.allocate(now, viewer.estimate_kbps, &demands);
+        let answers = viewer.slots.iter().zip(&allocation.layers);
+        viewer.answers = answers.map(|(slot, layer)| slot.wanted().zip(*layer)).collect();
         let mut needed = Vec::new();
         for (slot, target) in viewer.slots.iter_mut().zip(allocation.layers) {
             if slot.wanted().is_none() {

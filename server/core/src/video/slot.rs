@@ -110,13 +110,6 @@ impl VideoSlot {
         Some(EncodingId { source: self.wanted?, number: self.target?.spatial })
     }
 
-    /// Which of its source's layers it passes on, if it shows what it is to show.
-    pub fn passes(&self) -> Option<Layer> {
-        let (source, encoding, _) = self.stream.current()?;
-        let Layer { spatial, temporal } = self.passing.layer;
-        (Some(*source) == self.wanted).then(|| Layer { spatial: spatial.max(*encoding), temporal })
-    }
-
     /// Whether it needs a keyframe to show what it is to show.
     pub fn needs_keyframe(&self) -> bool {
         let is_shown = self.shown() == self.wanted;
@@ -495,7 +488,7 @@ mod tests {
         assert_eq!(slot.rewrite(start, &layered(2, 807, false)), None);
         assert_eq!(ids(slot.rewrite(start, &layered(2, 808, false))), Some((4, 4, 2)));
         assert_eq!(ids(slot.rewrite(start, &layered(0, 12, true))), Some((5, 5, 3)));
-        assert_eq!(slot.passes(), Some(Layer { spatial: 0, temporal: 2 }));
+        assert!(!slot.needs_keyframe());
     }
 
     #[test]
