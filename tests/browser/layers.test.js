@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { after, afterEach, before, beforeEach, describe, test } from "node:test";
 import { openBrowser } from "./lib/browser.js";
-import { joinWatching, sends, turnOn, untilSees } from "./lib/picture.js";
+import { joinWatching, pictures, sends, turnOn, untilHeight, untilSees } from "./lib/picture.js";
 import { startServer } from "./lib/server.js";
 
 let server;
@@ -20,26 +20,6 @@ afterEach(() => browser?.close());
 
 const enter = (room, name, options = {}) => joinWatching(browser, server, { room, name, ...options });
 const LARGE = { width: 1280, height: 720 };
-
-/** How high the pictures in the first slot are, and for how long it stood still in all. */
-const pictures = (watcher) =>
-  watcher.page.evaluate(async () => {
-    const report = await window.room.peerConnection.getStats(window.room.videoSlots[0].track);
-    const inbound = [...report.values()].find(({ type }) => type === "inbound-rtp");
-    return { height: inbound?.frameHeight ?? 0, frozenMs: 1_000 * (inbound?.totalFreezesDuration ?? 0) };
-  });
-
-/** Waits until the pictures in the first slot are so high. Returns how long that took. */
-async function untilHeight(watcher, height, withinMs = 15_000) {
-  const from = Date.now();
-  let last;
-  do {
-    last = await pictures(watcher);
-    if (last.height === height) return Date.now() - from;
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  } while (Date.now() - from < withinMs);
-  throw new Error(`${watcher.name} should get pictures ${height} high, and gets ${JSON.stringify(last)}`);
-}
 
 /** How high the pictures are that a camera sends, the smallest first; those that rest aren't there. */
 const sent = (camera) =>

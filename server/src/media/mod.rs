@@ -22,6 +22,7 @@ mod tcp;
 mod timers;
 mod trace;
 mod video;
+mod width;
 mod worker;
 
 use std::sync::Arc;

@@ -27,6 +27,7 @@ use super::lines::{Lines, Negotiated, Way};
 use super::sdp;
 use super::stream::Numbers;
 use super::video::{VideoLines, Written};
+use super::width::Width;
 
 /// More m-lines than a session of eight slots, a screen and sixteen video slots has reason for.
 const MEDIA_LINES_MAX: usize = 40;
@@ -155,10 +156,8 @@ pub(crate) struct Peer {
     lossy: Option<ChannelId>,
     /// Channels that were ever opened.
     channels: u32,
-    /// What is sent of video is spread by what the client's network takes.
-    is_paced: bool,
-    /// What it could be sent next, and at best, kbit/s.
-    wanted_bitrate: (u32, u32),
+    /// Of a client that watches: what its network is tried for.
+    width: Option<Width>,
     /// DTLS is done. It stays so when ICE loses its way for a while.
     established: bool,
     /// When something last came from where the peer is.
@@ -211,8 +210,7 @@ impl Peer {
             reliable: None,
             lossy: None,
             channels: 0,
-            is_paced: watches,
-            wanted_bitrate: (0, 0),
+            width: watches.then(Width::default),
             established: false,
             heard_at: now,
             deadline: now,
@@ -394,12 +392,11 @@ impl Peer {
         self.video.request_keyframe(&mut self.rtc, encoding);
     }
 
-    /// What the client could be sent if its network took it: the next larger picture, and all that it looks at. kbit/s.
-    pub(crate) fn want_bitrate(&mut self, next_kbps: u32, desired_kbps: u32) {
-        let wanted = (next_kbps, desired_kbps);
-        if self.is_paced && self.wanted_bitrate != wanted {
-            self.wanted_bitrate = wanted;
-            let [next, desired] = [next_kbps, desired_kbps].map(|kbps| Bitrate::kbps(kbps.into()));
+    /// What the client could be sent if its network took it: with the next larger picture, if there is one, and in all. kbit/s.
+    pub(crate) fn want_bitrate(&mut self, now: Instant, next_kbps: Option<u32>, desired_kbps: u32) {
+        if let Some(width) = &mut self.width
+            && let Some((next, desired)) = width.want(now, next_kbps, desired_kbps)
+        {
             self.rtc.bwe().set_bitrate(next, desired);
         }
     }
@@ -437,9 +434,9 @@ impl Peer {
         let mut timeouts = 0;
         loop {
             match self.poll_output()? {
-                // Where it paces what it sends, it has more to send once it is told again what time it is.
+                // Where it looks at what the network takes, it has more to send once it is told again what time it is.
                 Output::Timeout(deadline)
-                    if deadline <= now && self.is_paced && timeouts < TIMEOUTS_AT_ONCE =>
+                    if deadline <= now && self.width.is_some() && timeouts < TIMEOUTS_AT_ONCE =>
                 {
                     timeouts += 1;
                     self.handle_timeout(now)?;
@@ -511,6 +508,9 @@ impl Peer {
             Event::RtpPacket(packet) => self.incoming(packet),
             Event::EgressBitrateEstimate(BweKind::Twcc { estimate, can_probe }) => {
                 let kbps = can_probe.then(|| (estimate.as_u64() / 1_000).try_into().unwrap_or(u32::MAX));
+                if let (Some(width), Some(kbps)) = (&mut self.width, kbps) {
+                    width.estimated(kbps);
+                }
                 Some(PeerEvent::Estimated { kbps })
             }
             Event::KeyframeRequest(request) => {

@@ -103,6 +103,8 @@ impl VideoLines {
         for line in &new {
             if let Some(stream) = rtc.direct_api().stream_tx_by_mid(line.mid, None) {
                 stream.set_rtx_cache(KEPT_PACKETS_MAX, KEPT_FOR, Some(RESENT_RATIO_MAX));
+                // Its sender spread it already; what waits here is late when the network takes less than it was taken for.
+                stream.set_unpaced(true);
             }
         }
         for line in known.into_iter().chain(new) {

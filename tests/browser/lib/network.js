@@ -10,6 +10,9 @@ import { executablePath } from "./browser.js";
 
 const CABLE = "tercet1";
 
+/** The server's end of it. */
+const SERVER_END = "tercet0";
+
 /** A namespace that holds the cable. It goes away with `close`. */
 export async function openNetwork() {
   // It keeps the namespace alive, and says when it is there.
@@ -38,4 +41,21 @@ export async function openNetwork() {
       await rm(folder, { recursive: true, force: true });
     },
   };
+}
+
+/** What leaves for the other end of the cable has so many kbit/s from now on; with `null` as many as there are. */
+export function narrow(kbps) {
+  const tc = (...words) => execFileSync("tc", ["qdisc", ...words], { stdio: ["ignore", "ignore", "pipe"] });
+  const shape = ["rate", `${kbps}kbit`, "burst", "6kb", "latency", "200ms"];
+  if (kbps === null) tc("delete", "dev", SERVER_END, "root");
+  else tc("replace", "dev", SERVER_END, "root", "tbf", ...shape);
+}
+
+/** Of what leaves for the other end of the cable one packet of so many is lost from now on; with `null` none. */
+export function lose(oneOf) {
+  const nft = (text) => execFileSync("nft", ["-f", "-"], { input: text });
+  nft("table netdev tercet\ndelete table netdev tercet\n");
+  if (oneOf === null) return;
+  const chain = `chain out { type filter hook egress device "${SERVER_END}" priority 0; numgen random mod ${oneOf} 0 drop; }`;
+  nft(`table netdev tercet { ${chain} }\n`);
 }

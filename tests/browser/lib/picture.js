@@ -66,6 +66,27 @@ export async function untilSees(watcher, wanted, withinMs = 10_000) {
   throw new Error(`${watcher.name} should see ${sorted}, but sees ${last}; in the slots are ${JSON.stringify(slots)}`);
 }
 
+/** How high the pictures in the first slot are, and for how long it stood still in all. */
+export function pictures(watcher) {
+  return watcher.page.evaluate(async () => {
+    const report = await window.room.peerConnection.getStats(window.room.videoSlots[0].track);
+    const inbound = [...report.values()].find(({ type }) => type === "inbound-rtp");
+    return { height: inbound?.frameHeight ?? 0, frozenMs: 1_000 * (inbound?.totalFreezesDuration ?? 0) };
+  });
+}
+
+/** Waits until the pictures in the first slot are so high. Returns how long that took. */
+export async function untilHeight(watcher, height, withinMs = 15_000) {
+  const from = Date.now();
+  let last;
+  do {
+    last = await pictures(watcher);
+    if (last.height === height) return Date.now() - from;
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  } while (Date.now() - from < withinMs);
+  throw new Error(`${watcher.name} should get pictures ${height} high, and gets ${JSON.stringify(last)}`);
+}
+
 // Runs in the page.
 function look({ colours, staleMs }) {
   const players = new Map();
@@ -116,7 +137,7 @@ function look({ colours, staleMs }) {
 
   const FPS = 10;
   let painting;
-  window.paint = async (rgb, { width = 160, height = 90 } = {}) => {
+  window.paint = async (rgb, { width = 160, height = 90, detail = false } = {}) => {
     clearInterval(painting);
     const canvas = Object.assign(document.createElement("canvas"), { width, height });
     const pen = canvas.getContext("2d");
@@ -124,6 +145,12 @@ function look({ colours, staleMs }) {
     const draw = () => {
       pen.fillStyle = `rgb(${rgb})`;
       pen.fillRect(0, 0, width, height);
+      pen.fillStyle = `rgb(${rgb.map((part) => part / 2)})`;
+      // What takes many bits: dots that aren't where they were, around the middle.
+      for (let dots = detail ? 4_000 : 0; dots > 0; dots--) {
+        const [x, y] = [Math.random(), Math.random()];
+        if (Math.hypot(x - 0.5, y - 0.5) > 0.2) pen.fillRect(x * width, y * height, 6, 3);
+      }
       // Something moves, at the edge.
       pen.fillStyle = "white";
       pen.fillRect((n++ * 8) % width, 0, 8, height / 10);

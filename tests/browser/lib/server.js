@@ -39,7 +39,7 @@ export async function startServer(...args) {
   const http = args.includes("--http") ? [] : ["--http", "127.0.0.1:0"];
   // Who calls in asks for it: the usual port is one, and there are several servers.
   const sip = args.includes("--sip") ? [] : ["--sip", "off"];
-  const usual = ["serve", "--workers", "2", "--together-max", "0", "--log", "warn", ...http, ...media, ...sip];
+  const usual = ["serve", "--workers", "2", "--together-max", "0", ...(args.includes("--log") ? [] : ["--log", "warn"]), ...http, ...media, ...sip];
   const server = spawn(binary, [...usual, ...args], { env, stdio: ["ignore", "pipe", "inherit"] });
   server.on("error", (error) => {
     throw new Error(`${binary} can't be started (\`cargo build -p tercet\` builds it): ${error.message}`);

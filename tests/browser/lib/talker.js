@@ -67,12 +67,12 @@ class Talker {
     return levels[0].map((_, tone) => summary(levels.map((block) => block[tone]), blockMs));
   }
 
-  /** Inbound statistics, summed over the slots. */
+  /** Inbound statistics of the sound, summed over the slots. */
   inbound() {
     return this.page.evaluate(async () => {
       const sum = { packetsReceived: 0, packetsLost: 0, concealmentEvents: 0, audibleConcealed: 0, samples: 0 };
       for (const stat of (await window.room.peerConnection.getStats()).values()) {
-        if (stat.type !== "inbound-rtp") continue;
+        if (stat.type !== "inbound-rtp" || stat.kind !== "audio") continue;
         sum.packetsReceived += stat.packetsReceived;
         sum.packetsLost += stat.packetsLost;
         sum.concealmentEvents += stat.concealmentEvents;

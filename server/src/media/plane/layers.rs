@@ -7,6 +7,7 @@ use rustc_hash::FxHashMap;
 use selector::SourceId;
 use tercet_core::{ENCODINGS_MAX, EndpointId, RoomId, SourceLayers, VideoPacket, Wanted};
 use tercet_protocol::TrackOrigin;
+use tracing::trace;
 
 use super::Plane;
 use crate::media::crossing::{VideoCrossing, VideoNews};
@@ -102,6 +103,7 @@ impl Plane {
             return;
         };
         let former = local.video.estimate(id);
+        trace!(endpoint = %id, ?kbps, "estimated");
         local.video.set_estimate(id, kbps);
         // More can wait, less can't.
         if kbps.is_some_and(|kbps| former.is_none_or(|former| kbps < former)) {
@@ -139,9 +141,10 @@ impl Plane {
         };
         let allotted = local.video.allocate(now, id);
         self.want_keyframes(now, &room, allotted.needed);
-        let (next, desired) = (allotted.next_kbps.unwrap_or(0), allotted.desired_kbps);
+        let (next, desired) = (allotted.next_kbps, allotted.desired_kbps);
+        trace!(endpoint = %id, ?next, desired, "allotted");
         let _ = self.with_peer(now, id, |peer| {
-            peer.want_bitrate(next, desired);
+            peer.want_bitrate(now, next, desired);
             Ok(())
         });
     }

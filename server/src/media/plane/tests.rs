@@ -6,6 +6,7 @@ mod liveness;
 mod roaming;
 mod sending;
 mod video;
+mod width;
 
 use std::collections::BTreeSet;
 
@@ -56,6 +57,48 @@ struct Client {
     longest: usize,
     /// Its last STUN request.
     request: Vec<u8>,
+    /// What its network takes, if that is not everything.
+    link: Option<Link>,
+}
+
+/// A network that takes so much a second, and keeps some of what is too much for the moment.
+struct Link {
+    kbps: u64,
+    queue: VecDeque<(Path, Vec<u8>)>,
+    /// Bits that may pass by now.
+    credit: u64,
+}
+
+/// What waits is no longer than what passes in so long; the rest is lost.
+const LINK_QUEUE_MS: u64 = 200;
+
+impl Link {
+    fn new(kbps: u64) -> Link {
+        Link { kbps, queue: VecDeque::new(), credit: 0 }
+    }
+
+    fn push(&mut self, datagram: (Path, Vec<u8>)) {
+        let waiting: usize = self.queue.iter().map(|(_, datagram)| datagram.len()).sum();
+        if (waiting as u64 * 8) < self.kbps * LINK_QUEUE_MS {
+            self.queue.push_back(datagram);
+        }
+    }
+
+    /// What arrives after so many milliseconds.
+    fn pass(&mut self, ms: u64) -> Vec<(Path, Vec<u8>)> {
+        self.credit += self.kbps * ms;
+        let mut passed = Vec::new();
+        while let Some(bits) = self.queue.front().map(|(_, datagram)| datagram.len() as u64 * 8)
+            && bits <= self.credit
+        {
+            self.credit -= bits;
+            passed.extend(self.queue.pop_front());
+        }
+        if self.queue.is_empty() {
+            self.credit = self.credit.min(12_000);
+        }
+        passed
+    }
 }
 
 impl Client {
@@ -131,6 +174,7 @@ impl World {
         let mut extensions = ExtensionMap::empty();
         extensions.set(1, Extension::AudioLevel);
         extensions.set(4, Extension::RtpMid);
+        extensions.set(3, Extension::TransportSequenceNumber);
         let mut rtc = Rtc::builder()
             .set_crypto_provider(self.crypto.provider.clone())
             .set_dtls_cert(self.crypto.certificate.clone())
@@ -172,6 +216,7 @@ impl World {
             sent_to: 0,
             longest: 0,
             request: Vec::new(),
+            link: None,
         });
         let mut lines = Vec::new();
         self.negotiate(index, |api| {
@@ -227,6 +272,7 @@ impl World {
             }
         }
         self.plane.handle_timeouts(self.now);
+        let mut arriving = Vec::new();
         for (path, datagram) in self.flush() {
             let to = self.clients.iter_mut().find(|client| client.address == path.destination);
             let Some(client) = to else {
@@ -234,7 +280,16 @@ impl World {
             };
             client.sent_to += 1;
             client.longest = client.longest.max(datagram.len());
-            if !client.cut {
+            match &mut client.link {
+                Some(link) => link.push((path, datagram)),
+                None => arriving.push((path, datagram)),
+            }
+        }
+        let links = self.clients.iter_mut().filter_map(|client| client.link.as_mut());
+        arriving.extend(links.flat_map(|link| link.pass(ms)));
+        for (path, datagram) in arriving {
+            let to = self.clients.iter_mut().find(|client| client.address == path.destination);
+            if let Some(client) = to.filter(|client| !client.cut) {
                 let receive = Receive::new(Protocol::Udp, path.source, client.own_address, &datagram);
                 let receive = receive.expect("the server sends what can be read");
                 client.rtc.handle_input(Input::Receive(self.now, receive)).expect("understood");

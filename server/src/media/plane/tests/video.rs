@@ -38,7 +38,7 @@ impl World {
         self.step(1);
     }
 
-    fn watch(&mut self, client: usize, cameras: &[usize]) {
+    pub(super) fn watch(&mut self, client: usize, cameras: &[usize]) {
         let endpoint = self.clients[client].endpoint;
         let sources = cameras.iter().map(|&camera| Some(camera_of(camera))).collect();
         self.plane.command(self.now, WorkerCommand::Watch { endpoint, sources });
