@@ -39,7 +39,8 @@ pub use shard::{Arrival, FORWARDS_MAX, Forward, RoomAudio, RoomShard, SHARE_RELE
 pub use slot::{Rewritten, Slot};
 pub use sources::SourceNumbers;
 pub use video::{
-    Allocation, Allocator, Content, Demand, Focus, IncomingVideo, KeyframeGate, Layer, LayerCost,
+    Allocation, Allocator, Content, DecodeTarget, Demand, Dependency, DependencyError, DependencyReader,
+    Focus, FrameStructure, IncomingVideo, Indication, KeyframeGate, Layer, LayerCost, Resolution,
     VIDEO_PAYLOAD_BYTES_MAX, VideoCodec, VideoFormat, VideoIngest, VideoPacket, VideoShard, VideoSlot,
 };
 pub use view::Listening;
