@@ -395,7 +395,7 @@ impl Default for RoomDefaults {
     fn default() -> Self {
         RoomDefaults {
             slots: 3,
-            video_slots: 4,
+            video_slots: 9,
             video_kbps_max: 6_000,
             participants_max: 10_000,
             listed_listeners_max: 100,
@@ -467,7 +467,7 @@ mod tests {
             let hold_for = Duration::from_millis(900);
             let params = Params { margin_db, hold_for, ..Params::with_slots(slots.into()) };
             let audio = RoomAudio { params, pre_roll: Duration::from_millis(pre_roll_ms) };
-            let (video_slots, video_kbps_max, participants_max, red) = (4, 6_000, 10_000, true);
+            let (video_slots, video_kbps_max, participants_max, red) = (9, 6_000, 10_000, true);
             RoomSettings {
                 slots,
                 video_slots,

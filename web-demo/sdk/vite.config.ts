@@ -13,6 +13,11 @@ const functions = `/**
 export declare function connect(options: ConnectOptions): Promise<Room>;
 /** The wait before attempt \`attempt\`, counted from 0: doubling from 250 ms to 5 s, half of it random. */
 export declare function backoffMs(attempt: number): number;
+/**
+ * Returns a function that observes an element which shows the video slot of that index, and returns how to end that: how high it is
+ * drawn, and whether it can be seen at all, goes to \`room.view\`. Of several elements of a slot the largest counts.
+ */
+export declare function observeView(room: Pick<Room, "view">): (element: HTMLElement, index: number) => () => void;
 `;
 
 const declarations: Plugin = {

@@ -8,8 +8,8 @@ use rustc_hash::FxHashMap;
 use selector::{Candidate, Claim, Heard as HeardAs, Level, SourceId, Standing};
 use serde::{Deserialize, Serialize};
 use tercet_core::{
-    AudioPacket, Earlier, Encoding, StreamEpoch, VIDEO_PAYLOAD_BYTES_MAX, VideoCodec, VideoFormat,
-    VideoPacket,
+    AudioPacket, ENCODINGS_MAX, Earlier, Encoding, Layer, Part, PictureNumbers, StreamEpoch,
+    VIDEO_PAYLOAD_BYTES_MAX, VideoCodec, VideoFormat, VideoPacket,
 };
 use tercet_protocol::AudioOrigin;
 
@@ -71,9 +71,19 @@ struct WireVideo<'a> {
     codec: u8,
     profile: u32,
     mode: u8,
-    begins_keyframe: bool,
+    flags: u8,
+    /// Which of how many streams.
+    encoding: (u8, u8),
+    /// Spatial, temporal.
+    layer: (u8, u8),
+    /// PictureID, whether it is a long one, and TL0PICIDX.
+    picture: Option<(u16, bool, Option<u8>)>,
     payload: &'a [u8],
 }
+
+const BEGINS_KEYFRAME: u8 = 1;
+const ENDS_FRAME: u8 = 2;
+const MAY_RISE: u8 = 4;
 
 /// As they are numbered between nodes.
 const VIDEO_CODECS: [VideoCodec; 4] = [VideoCodec::Vp8, VideoCodec::Vp9, VideoCodec::H264, VideoCodec::Av1];
@@ -81,6 +91,12 @@ const VIDEO_CODECS: [VideoCodec; 4] = [VideoCodec::Vp8, VideoCodec::Vp9, VideoCo
 impl WireVideo<'_> {
     fn of(packet: &VideoPacket) -> WireVideo<'_> {
         let VideoFormat { codec, profile, mode } = packet.format;
+        let part = &packet.part;
+        let flags = [
+            (packet.begins_keyframe, BEGINS_KEYFRAME),
+            (part.ends_frame, ENDS_FRAME),
+            (part.may_rise, MAY_RISE),
+        ];
         WireVideo {
             source: packet.source.0,
             epoch: packet.epoch.0,
@@ -90,7 +106,10 @@ impl WireVideo<'_> {
             codec: VIDEO_CODECS.iter().position(|other| *other == codec).unwrap_or_default() as u8,
             profile,
             mode,
-            begins_keyframe: packet.begins_keyframe,
+            flags: flags.iter().filter(|(is_so, _)| *is_so).map(|(_, flag)| flag).sum(),
+            encoding: (packet.encoding, packet.encodings),
+            layer: (part.layer.spatial, part.layer.temporal),
+            picture: part.picture.map(|picture| (picture.id, picture.is_long, picture.tl0)),
             payload: &packet.payload,
         }
     }
@@ -98,14 +117,28 @@ impl WireVideo<'_> {
     /// `None` for one that no node of ours sends.
     fn read(self) -> Option<VideoPacket> {
         let codec = *VIDEO_CODECS.get(usize::from(self.codec))?;
+        let (encoding, encodings) = self.encoding;
+        if encoding >= encodings || usize::from(encodings) > ENCODINGS_MAX {
+            return None;
+        }
+        let (spatial, temporal) = self.layer;
+        let part = Part {
+            layer: Layer { spatial, temporal },
+            ends_frame: self.flags & ENDS_FRAME != 0,
+            may_rise: self.flags & MAY_RISE != 0,
+            picture: self.picture.map(|(id, is_long, tl0)| PictureNumbers { id, is_long, tl0 }),
+        };
         Some(VideoPacket {
             source: SourceId(self.source),
+            encoding,
+            encodings,
             epoch: StreamEpoch(self.epoch),
             seq: self.seq,
             timestamp: self.timestamp,
             marker: self.marker,
             format: VideoFormat { codec, profile: self.profile, mode: self.mode },
-            begins_keyframe: self.begins_keyframe,
+            begins_keyframe: self.flags & BEGINS_KEYFRAME != 0,
+            part,
             payload: Arc::from(self.payload),
         })
     }
@@ -385,18 +418,26 @@ mod tests {
     fn a_packet_of_video_reads_back_and_one_that_is_too_long_stays() {
         let packet = |bytes, codec| VideoPacket {
             source: SourceId(1 << 31),
+            encoding: 2,
+            encodings: 3,
             epoch: StreamEpoch(2),
             seq: 1 << 40,
             timestamp: u32::MAX,
             marker: true,
             format: VideoFormat { codec, profile: 0x0042_e01f, mode: 1 },
             begins_keyframe: true,
+            part: Part {
+                layer: Layer { spatial: 0, temporal: 2 },
+                ends_frame: true,
+                may_rise: true,
+                picture: Some(PictureNumbers { id: 0x7FFF, is_long: true, tl0: Some(255) }),
+            },
             payload: vec![7; bytes].into(),
         };
         for codec in VIDEO_CODECS {
             let packet = packet(VIDEO_PAYLOAD_BYTES_MAX, codec);
             let datagram = seen(&packet).expect("it fits");
-            assert!(datagram.len() - VIDEO_PAYLOAD_BYTES_MAX < 40);
+            assert!(datagram.len() - VIDEO_PAYLOAD_BYTES_MAX < 50);
             assert_eq!(Unbundler::default().read(&datagram), [Brought::Seen(packet)]);
         }
         assert_eq!(seen(&packet(VIDEO_PAYLOAD_BYTES_MAX + 1, VideoCodec::Vp8)), None);

@@ -3,6 +3,8 @@
 
 use std::time::{Duration, Instant};
 
+use crate::left_out::LeftOut;
+
 /// A stream that is made of others, one at a time. `K` tells these apart.
 #[derive(Clone, Debug)]
 pub(crate) struct Continuity<K> {
@@ -19,7 +21,11 @@ struct Current<K> {
     first_in_seq: u64,
     first_out_seq: u64,
     timestamp_offset: u32,
+    left_out: LeftOut,
 }
+
+/// So many packets that were left out have a place to themselves: what is older than all of them comes too late.
+const LEFT_OUT_PACKETS: usize = 512;
 
 /// The newest packet that passed.
 #[derive(Clone, Debug)]
@@ -53,8 +59,17 @@ impl<K: PartialEq> Continuity<K> {
     /// The numbers here of a packet of the stream that passes now; `None` for one from before its first, and of any other stream.
     pub(crate) fn moved(&self, key: &K, seq: u64, timestamp: u32) -> Option<(u64, u32)> {
         let current = self.current.as_ref().filter(|current| current.key == *key)?;
-        let since_first = seq.checked_sub(current.first_in_seq)?;
+        let since_first = current.left_out.place(seq.checked_sub(current.first_in_seq)?)?;
         Some((current.first_out_seq + since_first, timestamp.wrapping_add(current.timestamp_offset)))
+    }
+
+    /// A packet of the stream that passes now, the newest, doesn't: those behind it move up.
+    pub(crate) fn leave_out(&mut self, seq: u64) {
+        if let Some(current) = &mut self.current
+            && let Some(since_first) = seq.checked_sub(current.first_in_seq)
+        {
+            current.left_out.leave_out(since_first);
+        }
     }
 
     /// A packet has passed which is the newest.
@@ -83,6 +98,7 @@ impl<K: PartialEq> Continuity<K> {
             first_in_seq: seq,
             first_out_seq: moved.0,
             timestamp_offset: moved.1.wrapping_sub(timestamp),
+            left_out: LeftOut::new(LEFT_OUT_PACKETS),
         });
         self.passed(now, moved);
         moved

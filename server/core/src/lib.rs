@@ -18,6 +18,7 @@ mod allowance;
 mod continuity;
 mod ids;
 mod ingest;
+mod left_out;
 mod numbering;
 mod packet;
 mod pre_roll;
@@ -39,8 +40,10 @@ pub use shard::{Arrival, FORWARDS_MAX, Forward, RoomAudio, RoomShard, SHARE_RELE
 pub use slot::{Rewritten, Slot};
 pub use sources::SourceNumbers;
 pub use video::{
-    Allocation, Allocator, Content, DecodeTarget, Demand, Dependency, DependencyError, DependencyReader,
-    Focus, FrameStructure, IncomingVideo, Indication, KeyframeGate, Layer, LayerCost, Resolution,
-    VIDEO_PAYLOAD_BYTES_MAX, VideoCodec, VideoFormat, VideoIngest, VideoPacket, VideoShard, VideoSlot,
+    Allocation, Allocator, Allotted, Content, DecodeTarget, Demand, Dependency, DependencyError,
+    DependencyReader, ENCODINGS_MAX, EncodingId, Focus, FrameStructure, IncomingVideo, Indication,
+    KeyframeGate, Layer, LayerCost, Part, PictureNumbers, Resolution, RewrittenPicture, RewrittenVideo,
+    SourceLayers, VIDEO_PAYLOAD_BYTES_MAX, VideoCodec, VideoFormat, VideoIngest, VideoPacket, VideoShard,
+    VideoSlot, Wanted,
 };
 pub use view::Listening;

@@ -1,8 +1,8 @@
 //! A sender's sequence numbers and timestamps in; numbers without its padding out, and where they begin anew.
 
-use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use crate::left_out::LeftOut;
 use crate::{Dropped, StreamEpoch};
 
 /// How far the RTP clock may run from real time before it counts as a new numbering.
@@ -38,9 +38,7 @@ pub(crate) struct Numbering {
     ticks_min: i32,
     epoch: StreamEpoch,
     newest: Option<Newest>,
-    /// Sequence numbers that were padding, newest last; the ones before are in `padding_before`.
-    padding: VecDeque<u64>,
-    padding_before: u64,
+    padding: LeftOut,
 }
 
 /// The newest packet, by sequence number.
@@ -66,8 +64,8 @@ impl Numbering {
     }
 
     fn new(clock_hz: u32, ticks_min: i32) -> Numbering {
-        let (epoch, padding) = (StreamEpoch::default(), VecDeque::new());
-        Numbering { clock_hz, ticks_min, epoch, newest: None, padding, padding_before: 0 }
+        let (epoch, padding) = (StreamEpoch::default(), LeftOut::new(PADDING_HISTORY_PACKETS));
+        Numbering { clock_hz, ticks_min, epoch, newest: None, padding }
     }
 
     /// To which numbering the packet belongs that was placed last.
@@ -84,7 +82,6 @@ impl Numbering {
     pub(crate) fn restart(&mut self) {
         self.newest = None;
         self.padding.clear();
-        self.padding_before = 0;
         self.epoch.0 = self.epoch.0.wrapping_add(1);
     }
 
@@ -106,34 +103,17 @@ impl Numbering {
         if is_padding {
             // A late probe leaves its hole: its successors are already on their way.
             if is_newest {
-                self.note_padding(seq);
+                self.padding.leave_out(seq);
             }
             return Err(Dropped::Padding);
         }
-        self.without_padding(seq).ok_or(Dropped::Late)
+        self.padding.place(seq).ok_or(Dropped::Late)
     }
 
     /// How many probes are remembered one by one.
     #[cfg(test)]
     pub(crate) fn remembered(&self) -> usize {
-        self.padding.len()
-    }
-
-    fn note_padding(&mut self, seq: u64) {
-        if self.padding.len() == PADDING_HISTORY_PACKETS {
-            self.padding.pop_front();
-            self.padding_before += 1;
-        }
-        self.padding.push_back(seq);
-    }
-
-    /// `None` for a packet that is older than the padding that we remember.
-    fn without_padding(&self, seq: u64) -> Option<u64> {
-        if self.padding_before > 0 && self.padding.front().is_some_and(|&oldest| seq < oldest) {
-            return None;
-        }
-        let passed = self.padding.iter().filter(|&&padding| padding < seq).count() as u64;
-        seq.checked_sub(self.padding_before + passed)
+        self.padding.remembered()
     }
 
     /// Whether the packet belongs to another numbering: another SSRC, or numbers that jumped.

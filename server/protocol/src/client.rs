@@ -78,12 +78,22 @@ pub enum Request {
         #[schemars(length(max = 256))]
         except: BTreeSet<String>,
     },
-    /// Choose whom to watch: the first video slot shows them for as long as they are there. Without a `participant`, those who
-    /// speak again.
+    /// Choose whom to watch: the first video slots show them, in this order, for as long as they are there; the others, those who
+    /// speak. Without anybody, only those who speak again.
     Watch {
-        /// Whom, by id.
+        /// Whom in the first slot, by id.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         participant: Option<String>,
+        /// Whom in the next ones, by id; at most 16.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        #[schemars(length(max = 16))]
+        participants: Vec<String>,
+    },
+    /// Tell how large one's video slots are drawn: nobody is sent larger pictures than they need.
+    View {
+        /// The slots; one that isn't named may have pictures as large as there are. At most 16.
+        #[schemars(length(max = 16))]
+        slots: Vec<SlotView>,
     },
     /// Ask to speak, or withdraw.
     RaiseHand {
@@ -133,6 +143,15 @@ pub enum Request {
     Ping,
     /// End the session.
     Leave,
+}
+
+/// How large a video slot is drawn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SlotView {
+    /// Counted from 0.
+    pub index: u8,
+    /// How high, in pixels of the screen; 0 where it isn't visible, and nothing need be sent.
+    pub height: u16,
 }
 
 /// A data-channel frame from a client.

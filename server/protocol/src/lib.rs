@@ -13,7 +13,7 @@ mod origin;
 mod server;
 
 pub use calls::{CallState, DialOrder, DialRights, WireCall};
-pub use client::{ClientMessage, DataFrameIn, Request};
+pub use client::{ClientMessage, DataFrameIn, Request, SlotView};
 pub use error::{ErrorCode, ProtocolError};
 pub use model::{Role, SpeakerLevel, Standing, TrackKind, Transport, WireParticipant, WireSlot, WireTrack};
 pub use origin::{AudioOrigin, ByAudio, ByOrigin, TrackOrigin};

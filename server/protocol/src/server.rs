@@ -3,7 +3,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{DialRights, ProtocolError, SpeakerLevel, WireCall, WireParticipant, WireSlot, WireTrack};
+use crate::{
+    DialRights, ProtocolError, SpeakerLevel, TrackOrigin, WireCall, WireParticipant, WireSlot, WireTrack,
+};
 
 /// One message from the server: a reply to a request, or an event.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -105,6 +107,14 @@ pub enum ServerMessage {
     Video {
         /// All video slots that were offered, in order.
         slots: Vec<WireSlot>,
+    },
+    /// To somebody who sends video: how much of it anybody watches, after a change.
+    VideoWanted {
+        /// Of which of their tracks.
+        origin: TrackOrigin,
+        /// Of the sizes in which it is sent (simulcast, or spatial layers), the smallest so many, 1 or more. The others needn't be
+        /// sent.
+        layers: u8,
     },
     /// Whose screen is heard by those who have a screen slot, after a change. At most ten a second.
     Screen {

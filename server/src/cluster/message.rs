@@ -2,7 +2,9 @@
 
 use selector::SourceId;
 use serde::{Deserialize, Serialize};
-use tercet_core::{Moderation, NodeId, Participant, Publication, Refusal, Restored};
+use tercet_core::{
+    Layer, LayerCost, Moderation, NodeId, Participant, Publication, Refusal, Restored, SourceLayers,
+};
 use tercet_protocol::{AudioOrigin, ByOrigin, LeaveReason, Role, Standing, Transport};
 
 /// What one node tells another.
@@ -13,9 +15,45 @@ pub(super) enum NodeMessage {
     /// For the workers: a source is silent.
     Silenced { room: String, origin: AudioOrigin, source: u32 },
     /// For the workers: somebody who watches a camera needs a keyframe.
-    KeyframeWanted { room: String, source: u32 },
+    KeyframeWanted { room: String, source: u32, encoding: u8 },
+    /// For the workers: what clients of the sender want of a camera on the receiver: of its streams those to be shown now, bit by bit,
+    /// and how many of its sizes they would look at.
+    VideoWanted { room: String, source: u32, encodings: u8, layers: u8 },
+    /// For the workers: what is known of the layers of a camera on the sender.
+    VideoLayers { room: String, source: u32, layers: RemoteLayers },
     /// For the workers: how many changes the room has seen.
     Turn { room: String, origin: AudioOrigin, turn: u64 },
+}
+
+/// What is known of a camera's layers.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct RemoteLayers {
+    /// Spatial, temporal, kbit/s, height.
+    costs: Vec<(u8, u8, u32, u32)>,
+    smallest_height: u32,
+    encodings: u8,
+}
+
+impl RemoteLayers {
+    pub(super) fn of(layers: &SourceLayers) -> RemoteLayers {
+        let cost = |it: &LayerCost| (it.layer.spatial, it.layer.temporal, it.kbps, it.height);
+        let SourceLayers { costs, smallest_height, encodings } = layers;
+        let costs = costs.iter().map(cost).collect();
+        RemoteLayers { costs, smallest_height: *smallest_height, encodings: *encodings }
+    }
+
+    /// As they are known here; `None` for what no node of ours sends.
+    pub(super) fn read(self) -> Option<SourceLayers> {
+        const COSTS_MAX: usize = 32;
+        let cost = |(spatial, temporal, kbps, height)| LayerCost {
+            layer: Layer { spatial, temporal },
+            kbps,
+            height,
+        };
+        let RemoteLayers { costs, smallest_height, encodings } = self;
+        let costs = (costs.len() <= COSTS_MAX).then(|| costs.into_iter().map(cost).collect())?;
+        Some(SourceLayers { costs, smallest_height, encodings })
+    }
 }
 
 /// What one node tells another of a room.

@@ -384,7 +384,7 @@ impl Thread {
             }
             NetworkEvent::Data { room, node, data } => self.heard(room, node, &data),
             NetworkEvent::StreamBegan(node) => self.tell(ClusterEvent::StreamBegan(node)),
-            NetworkEvent::Message(from, message) => self.message(from, &message),
+            NetworkEvent::Message(from, message) => self.message(now, from, &message),
             NetworkEvent::ClockMoved(by) => {
                 self.metrics.clock_moved.increment(1);
                 warn!(?by, "another node's clock is ahead: set the clocks by NTP");

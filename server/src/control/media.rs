@@ -73,6 +73,11 @@ impl Control {
                     self.send(now, session, &ServerMessage::Error(error));
                 }
             }
+            WorkerEvent::VideoWanted { endpoint, origin, layers } => {
+                if let Some(&session) = self.by_endpoint.get(&endpoint) {
+                    self.send(now, session, &ServerMessage::VideoWanted { origin, layers });
+                }
+            }
             WorkerEvent::DataReceived { endpoint, reliable, frame } => {
                 if let Some(&session) = self.by_endpoint.get(&endpoint)
                     && let Err((code, message)) = self.data(session, reliable, &frame)

@@ -48,7 +48,8 @@ impl Control {
                 self.change(now, &room, &actor, |room| room.set_muted(&actor, track, muted))
             }
             Request::Listen { only, except } => self.listen(id, only, except),
-            Request::Watch { participant } => self.watch(now, id, participant),
+            Request::Watch { participant, participants } => self.watch(now, id, participant, participants),
+            Request::View { slots } => self.view(id, &slots),
             Request::RaiseHand { raised } => {
                 self.change(now, &room, &actor, |room| room.raise_hand(&actor, raised))
             }

@@ -77,8 +77,8 @@ pub(super) struct Session {
     pub(super) video_mids: Vec<SlotMid>,
     /// What these show, one by one, as its client was told.
     pub(super) video_told: Vec<Option<SourceId>>,
-    /// Whom its client wants to watch, if it chose.
-    pub(super) watches: Option<ParticipantId>,
+    /// Whom its client wants to watch, those in the first slots first.
+    pub(super) watches: Vec<ParticipantId>,
     /// Whom its client wants to hear, if it chose.
     pub(super) wishes: Option<Wishes>,
     /// Who is in its slots then.
@@ -130,7 +130,7 @@ impl Session {
             slots_told: Vec::new(),
             video_mids: Vec::new(),
             video_told: Vec::new(),
-            watches: None,
+            watches: Vec::new(),
             wishes: None,
             view: None,
             media_flows: false,

@@ -419,7 +419,10 @@ fn whom_one_watches_is_nothing_to_the_others() {
     hall.told_workers();
     // The second of each two is no news.
     for participant in ["t", "t", "s", "s"].repeat(10) {
-        hall.request("a", Request::Watch { participant: Some(participant.to_owned()) });
+        hall.request(
+            "a",
+            Request::Watch { participant: Some(participant.to_owned()), participants: Vec::new() },
+        );
     }
     assert_eq!(hall.watched("a").len(), 20);
     assert_eq!((hall.watched("b").len(), hall.watched("c").len()), (0, 0));

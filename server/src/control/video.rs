@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use rustc_hash::FxHashMap;
 use selector::SourceId;
 use tercet_core::{Focus, NodeId, ParticipantId, RoomId, SessionId};
-use tercet_protocol::{ErrorCode, ServerMessage, SlotMid};
+use tercet_protocol::{ErrorCode, ServerMessage, SlotMid, SlotView};
 
 use super::Control;
 use super::elsewhere::Seeking;
@@ -16,6 +16,9 @@ use super::live_room::LiveRoom;
 use super::session::{Outgoing, Session};
 use super::slot_texts::SlotTexts;
 use crate::media::{Selection, WorkerCommand, WorkerId, places};
+
+/// More than a room can have.
+const VIDEO_SLOTS_MAX: usize = 16;
 
 /// How far apart changes are that concern every video slot of a room.
 pub(super) const CAMERAS_INTERVAL: Duration = Duration::from_millis(100);
@@ -92,8 +95,8 @@ impl LiveRoom {
     fn video_of(&self, session: &Session) -> Vec<Option<SourceId>> {
         let camera = |id: &ParticipantId| self.room.participant(id).map(|it| it.tracks.camera.source);
         let own = camera(&session.participant).unwrap_or(session.source);
-        let pinned = session.watches.as_ref().and_then(camera);
-        self.cameras.focus.slots(own, pinned, &session.video_told, session.video_mids.len())
+        let pinned: Vec<SourceId> = session.watches.iter().filter_map(camera).collect();
+        self.cameras.focus.slots(own, &pinned, &session.video_told, session.video_mids.len())
     }
 }
 
@@ -142,11 +145,32 @@ impl Control {
         now: Instant,
         id: SessionId,
         participant: Option<String>,
+        participants: Vec<String>,
     ) -> Result<(), (ErrorCode, String)> {
+        if participants.len() > VIDEO_SLOTS_MAX {
+            return Err((
+                ErrorCode::BadMessage,
+                format!("a list has at most {VIDEO_SLOTS_MAX} participants"),
+            ));
+        }
         if let Some(session) = self.sessions.get_mut(&id) {
-            session.watches = participant.map(|id| ParticipantId::from(id.as_str()));
+            let chosen = participant.into_iter().chain(participants);
+            session.watches = chosen.map(|id| ParticipantId::from(id.as_str())).collect();
             self.show_to(now, id, &mut SlotTexts::default());
             self.show_cameras_around(now, id);
+        }
+        Ok(())
+    }
+
+    /// A client tells how large its slots are drawn.
+    pub(super) fn view(&mut self, id: SessionId, slots: &[SlotView]) -> Result<(), (ErrorCode, String)> {
+        if slots.len() > VIDEO_SLOTS_MAX {
+            return Err((ErrorCode::BadMessage, format!("there are at most {VIDEO_SLOTS_MAX} video slots")));
+        }
+        if let Some(session) = self.sessions.get(&id) {
+            let (worker, endpoint) = (session.worker, session.endpoint);
+            let heights = slots.iter().map(|slot| (slot.index, slot.height.into())).collect();
+            self.command(worker, WorkerCommand::View { endpoint, heights });
         }
         Ok(())
     }

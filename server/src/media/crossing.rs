@@ -6,8 +6,10 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 
 use mio::Waker;
 use selector::{Candidate, SourceId};
-use tercet_core::{AudioPacket, Earlier, RoomId, VideoPacket};
+use tercet_core::{AudioPacket, Earlier, EncodingId, RoomId, SourceLayers, VideoPacket, Wanted};
 use tercet_protocol::AudioOrigin;
+
+use super::WorkerId;
 
 /// About 40 ms of the candidates of 4,000 rooms; beyond that the receiving worker is overloaded, and
 /// late audio is worse than lost audio.
@@ -28,12 +30,16 @@ pub(crate) struct VideoCrossing {
 }
 
 /// What there is to tell of pictures.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum VideoNews {
     /// A packet of a camera that the other worker's clients watch.
     Packet(Box<VideoPacket>),
     /// Somebody who watches it needs a keyframe.
-    KeyframeWanted(SourceId),
+    KeyframeWanted(EncodingId),
+    /// What clients of a worker want of a camera that may be one of the other worker's.
+    Wanted { source: SourceId, by: WorkerId, wanted: Wanted },
+    /// What is known of the layers of a camera that the other worker's clients watch.
+    Layers(SourceId, Box<SourceLayers>),
 }
 
 impl From<Crossing> for Passed {

@@ -7,6 +7,7 @@ mod announced;
 mod crossing;
 mod demux;
 mod fanout;
+mod layers;
 mod lines;
 mod meter;
 mod metrics;
@@ -59,6 +60,8 @@ pub(crate) enum WorkerCommand {
     SetWanted { room: RoomId, wanted_by: FxHashMap<SourceId, Vec<WorkerId>> },
     /// What the endpoint's video slots are to show.
     Watch { endpoint: EndpointId, sources: Vec<Option<SourceId>> },
+    /// How high the endpoint's video slots are drawn, in pixels, by number; those that aren't named may be of any height.
+    View { endpoint: EndpointId, heights: Vec<(u8, u32)> },
     /// Which cameras of the worker clients of other workers watch.
     SetWatched { room: RoomId, watched_by: FxHashMap<SourceId, Vec<WorkerId>> },
     /// What the endpoint's client publishes on another node, while it moves from one to the other.
@@ -127,6 +130,12 @@ pub(crate) enum WorkerEvent {
     LevelMissing {
         endpoint: EndpointId,
         origin: AudioOrigin,
+    },
+    /// Of the sizes in which its client sends a track so many are watched, the smallest first.
+    VideoWanted {
+        endpoint: EndpointId,
+        origin: TrackOrigin,
+        layers: u8,
     },
     /// A data frame broke a rule and was dropped.
     DataRefused {

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use arrayvec::ArrayVec;
 use selector::Level;
+use str0m::bwe::{Bitrate, BweKind};
 use str0m::change::SdpOffer;
 use str0m::channel::ChannelId;
 use str0m::config::{CryptoProvider, DtlsVersion};
@@ -16,7 +17,7 @@ use str0m::media::{Direction, MediaKind, Mid, Pt};
 use str0m::net::{Receive, Transmit};
 use str0m::rtp::{Extension, ExtensionMap, RedDecoder, RtpPacket};
 use str0m::{Candidate, Event, IceConnectionState, Input, Output, Rtc};
-use tercet_core::{Encoding, FORWARDS_MAX, Forward, IncomingRtp, IncomingVideo, Rewritten, VideoPacket};
+use tercet_core::{Encoding, FORWARDS_MAX, Forward, IncomingRtp, IncomingVideo, RewrittenVideo, VideoPacket};
 use tercet_dtls::{Sealer, SharedCrypto, exporting};
 use tercet_protocol::{AudioOrigin, ByAudio, CHANNEL_LOSSY, CHANNEL_RELIABLE, SlotMid};
 use tracing::debug;
@@ -38,6 +39,12 @@ const CHANNELS_MAX: u32 = 16;
 
 /// RFC 8285, section 4.2: the ids of header extensions with one octet of header, the only ones that are written.
 const EXTENSION_IDS: std::ops::RangeInclusive<u8> = 1..=14;
+
+/// What a client's network is taken for until its reports tell: enough for a small picture in each slot, and for one that is larger.
+const ESTIMATE_AT_FIRST: Bitrate = Bitrate::kbps(1_500);
+
+/// str0m may be asked for the time being so often in a row before it is left until the next turn.
+const TIMEOUTS_AT_ONCE: u32 = 64;
 
 /// How soon a peer is looked at again that asked for no time of its own.
 const IDLE: Duration = Duration::from_secs(3600);
@@ -65,6 +72,10 @@ pub(crate) enum PeerEvent {
     Rtp(AudioOrigin, IncomingRtp),
     /// A packet of the camera's.
     Video(IncomingVideo),
+    /// What the client's network takes; `None` if that can't be known.
+    Estimated {
+        kbps: Option<u32>,
+    },
     /// The client can't go on in a video slot without a keyframe.
     KeyframeWanted {
         slot: usize,
@@ -144,6 +155,10 @@ pub(crate) struct Peer {
     lossy: Option<ChannelId>,
     /// Channels that were ever opened.
     channels: u32,
+    /// What is sent of video is spread by what the client's network takes.
+    is_paced: bool,
+    /// What it could be sent next, and at best, kbit/s.
+    wanted_bitrate: (u32, u32),
     /// DTLS is done. It stays so when ICE loses its way for a while.
     established: bool,
     /// When something last came from where the peer is.
@@ -163,6 +178,7 @@ impl Peer {
     ) -> Result<(Peer, Answer), OfferError> {
         // Whoever has nothing to do with video pays nothing for it.
         let has_video = limits.video_slots > 0 && offer.lines().any(|line| line.starts_with("m=video "));
+        let watches = has_video && sdp::receives_video(offer);
         let mut rtc = Rtc::builder()
             .set_crypto_provider(crypto.provider.clone())
             .set_dtls_cert(crypto.certificate.clone())
@@ -179,6 +195,7 @@ impl Peer {
             .enable_h264(has_video)
             .enable_vp9(has_video)
             .enable_av1(has_video)
+            .enable_bwe(watches.then_some(ESTIMATE_AT_FIRST))
             .build(now);
         for candidate in candidates {
             rtc.add_local_candidate(candidate.clone());
@@ -194,6 +211,8 @@ impl Peer {
             reliable: None,
             lossy: None,
             channels: 0,
+            is_paced: watches,
+            wanted_bitrate: (0, 0),
             established: false,
             heard_at: now,
             deadline: now,
@@ -361,7 +380,7 @@ impl Peer {
         &mut self,
         now: Instant,
         slot: usize,
-        rewritten: Rewritten,
+        rewritten: RewrittenVideo,
         packet: &VideoPacket,
     ) -> Written {
         if !self.established {
@@ -370,9 +389,19 @@ impl Peer {
         self.video.write(&mut self.rtc, now, slot, rewritten, packet)
     }
 
-    /// Asks the client for a keyframe of its camera, once time has passed and the peer was drained.
-    pub(crate) fn request_keyframe(&mut self) {
-        self.video.request_keyframe(&mut self.rtc);
+    /// Asks the client for a keyframe of one of its camera's streams, once time has passed and the peer was drained.
+    pub(crate) fn request_keyframe(&mut self, encoding: u8) {
+        self.video.request_keyframe(&mut self.rtc, encoding);
+    }
+
+    /// What the client could be sent if its network took it: the next larger picture, and all that it looks at. kbit/s.
+    pub(crate) fn want_bitrate(&mut self, next_kbps: u32, desired_kbps: u32) {
+        let wanted = (next_kbps, desired_kbps);
+        if self.is_paced && self.wanted_bitrate != wanted {
+            self.wanted_bitrate = wanted;
+            let [next, desired] = [next_kbps, desired_kbps].map(|kbps| Bitrate::kbps(kbps.into()));
+            self.rtc.bwe().set_bitrate(next, desired);
+        }
     }
 
     /// Whether reliable data frames can be sent.
@@ -405,8 +434,16 @@ impl Peer {
         events: &mut Vec<PeerEvent>,
         outgoing: &mut Vec<Transmit>,
     ) -> Result<(), DatagramError> {
+        let mut timeouts = 0;
         loop {
             match self.poll_output()? {
+                // Where it paces what it sends, it has more to send once it is told again what time it is.
+                Output::Timeout(deadline)
+                    if deadline <= now && self.is_paced && timeouts < TIMEOUTS_AT_ONCE =>
+                {
+                    timeouts += 1;
+                    self.handle_timeout(now)?;
+                }
                 Output::Timeout(deadline) => {
                     self.deadline = deadline.min(now + IDLE);
                     return Ok(());
@@ -472,6 +509,10 @@ impl Peer {
                 IceConnectionState::Connected | IceConnectionState::Completed,
             ) => self.established.then_some(PeerEvent::Reconnected),
             Event::RtpPacket(packet) => self.incoming(packet),
+            Event::EgressBitrateEstimate(BweKind::Twcc { estimate, can_probe }) => {
+                let kbps = can_probe.then(|| (estimate.as_u64() / 1_000).try_into().unwrap_or(u32::MAX));
+                Some(PeerEvent::Estimated { kbps })
+            }
             Event::KeyframeRequest(request) => {
                 self.video.slot_of(request.mid).map(|slot| PeerEvent::KeyframeWanted { slot })
             }
@@ -528,9 +569,10 @@ impl Peer {
     }
 
     fn incoming(&mut self, packet: RtpPacket) -> Option<PeerEvent> {
-        let mid = self.rtc.direct_api().stream_rx(&packet.header.ssrc).map(|stream| stream.mid());
-        let Some(origin) = mid.and_then(|mid| self.lines.origin_of(mid)) else {
-            let video = mid.and_then(|mid| self.video.incoming(&self.rtc, mid, &packet));
+        let mut api = self.rtc.direct_api();
+        let stream = api.stream_rx(&packet.header.ssrc).map(|stream| (stream.mid(), stream.rid()));
+        let Some(origin) = stream.and_then(|(mid, _)| self.lines.origin_of(mid)) else {
+            let video = stream.and_then(|stream| self.video.incoming(&self.rtc, stream, &packet));
             return Some(video.map_or(PeerEvent::StrayRtp, PeerEvent::Video));
         };
         let pt = packet.header.payload_type;
@@ -599,13 +641,15 @@ pub(crate) enum DatagramError {
 }
 
 /// What audio needs: who is loud, and which m-line a new SSRC belongs to; and for video, by which packets a sender
-/// learns how much its network takes. The numbers are suggestions; the client's own ones are used.
+/// learns how much its network takes, and which of a camera's streams a new SSRC is (RFC 8852). The numbers are suggestions; the client's own ones are used.
 fn extensions(has_video: bool) -> ExtensionMap {
     let mut map = ExtensionMap::empty();
     map.set(1, Extension::AudioLevel);
     map.set(4, Extension::RtpMid);
     if has_video {
         map.set(3, Extension::TransportSequenceNumber);
+        map.set(10, Extension::RtpStreamId);
+        map.set(11, Extension::RepairedRtpStreamId);
     }
     map
 }

@@ -8,6 +8,7 @@ mod connections;
 mod data;
 mod delivery;
 mod endpoints;
+mod layers;
 mod liveness;
 mod mix;
 mod rounds;
@@ -27,7 +28,8 @@ use selector::SourceId;
 use str0m::Candidate;
 use str0m::net::{Protocol, Transmit};
 use tercet_core::{
-    Allowance, EndpointId, Ingest, KeyframeGate, Rewritten, RoomAudio, RoomId, RoomShard, VideoShard,
+    Allowance, EncodingId, EndpointId, Ingest, KeyframeGate, RewrittenVideo, RoomAudio, RoomId, RoomShard,
+    VideoShard,
 };
 use tercet_dtls::SharedCrypto;
 use tercet_protocol::{AudioOrigin, ByAudio};
@@ -46,6 +48,7 @@ use super::timers::Timers;
 use super::trace::{Tracer, What};
 use super::{WorkerCommand, WorkerEvent, WorkerId};
 use crate::backlog::Backlog;
+use layers::{Told, WantedElsewhere};
 use mix::Mixes;
 use rounds::Rounds;
 use video::Camera;
@@ -79,12 +82,13 @@ pub(super) struct Plane {
     is_strained: bool,
     outgoing: Vec<Transmit>,
     /// Whom a packet of a camera is for; empty between packets.
-    shown: Vec<(EndpointId, usize, Rewritten)>,
+    shown: Vec<(EndpointId, usize, RewrittenVideo)>,
     /// Where datagrams are sealed, one after another.
     datagram: Vec<u8>,
     /// Events that the control plane has not taken yet. Bounded: see [`Plane::tell`].
     events: Backlog<WorkerEvent>,
     selection_due: Instant,
+    layers_due: Instant,
 }
 
 /// A session's attachment to this worker.
@@ -135,10 +139,14 @@ struct LocalRoom {
     video: VideoShard,
     /// The clients here whose cameras are on.
     cameras: FxHashMap<SourceId, EndpointId>,
-    /// Cameras of other workers of which somebody here needs a keyframe.
-    keyframes_elsewhere: FxHashMap<SourceId, KeyframeGate>,
+    /// Cameras' streams of other workers of which somebody here needs a keyframe.
+    keyframes_elsewhere: FxHashMap<EncodingId, KeyframeGate>,
     /// Which cameras clients of other workers watch, and whose clients these are.
     watched_by: FxHashMap<SourceId, Vec<WorkerId>>,
+    /// What these want of them.
+    wanted_elsewhere: WantedElsewhere,
+    /// What other workers were told of layers.
+    told: Told,
     /// Whether they are among the [`Rounds`].
     has_rounds: ByAudio<bool>,
     others: Vec<WorkerId>,
@@ -152,6 +160,11 @@ struct LocalRoom {
 }
 
 impl LocalRoom {
+    /// Whether anybody here has to do with video.
+    fn has_video(&self) -> bool {
+        !self.cameras.is_empty() || self.video.watched().next().is_some()
+    }
+
     /// Something happened to a source. Traces are of voices.
     fn note(&mut self, now: Instant, origin: AudioOrigin, source: SourceId, what: What) {
         if origin == AudioOrigin::Microphone {
@@ -193,6 +206,7 @@ impl Plane {
             datagram: Vec::new(),
             events: Backlog::default(),
             selection_due: Instant::now() + SELECTION_INTERVAL,
+            layers_due: Instant::now(),
         }
     }
 
@@ -254,6 +268,7 @@ impl Plane {
                 }
             }
             WorkerCommand::Watch { endpoint, sources } => self.watch(now, endpoint, sources),
+            WorkerCommand::View { endpoint, heights } => self.set_view(now, endpoint, &heights),
             WorkerCommand::SetWatched { room, watched_by } => self.set_watched(now, &room, watched_by),
             WorkerCommand::Close { endpoint } => self.close(now, endpoint),
             WorkerCommand::SetRoomWorkers { room, others } => {
@@ -367,6 +382,7 @@ impl Plane {
             self.selection_due = now + SELECTION_INTERVAL;
             self.announce_selections(now);
             self.look_after_unchecked(now);
+            self.look_at_layers(now);
             self.ask_for_keyframes(now);
             self.judge_strain(now);
         }
@@ -457,6 +473,7 @@ impl Plane {
                 self.media_arrived(now, id);
                 self.video_rtp(now, id, rtp);
             }
+            PeerEvent::Estimated { kbps } => self.estimated(now, id, kbps),
             PeerEvent::KeyframeWanted { slot } => self.keyframe_wanted_in(now, id, slot),
             PeerEvent::StrayRtp => self.metrics.dropped_stray.increment(1),
             PeerEvent::ReliableOpened => self.send_pending_data(now, id),

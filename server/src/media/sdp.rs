@@ -10,6 +10,12 @@ pub(super) fn knows_ice_lite_only(offer: &str) -> bool {
     offer.lines().any(|line| line.trim_end() == "s=FFmpegPublishSession")
 }
 
+/// Whether an offer has lines on which its client receives video.
+pub(super) fn receives_video(offer: &str) -> bool {
+    let receives = |section: &str| !attributes(section).any(|it| matches!(it, "sendonly" | "inactive"));
+    sections(offer).any(|section| section.starts_with("m=video ") && receives(section))
+}
+
 /// The offer as str0m gets it: the audio lines on which the client only receives are stopped ones there, since what is
 /// sent on them is ours to send. And the `mid`s of these.
 pub(super) fn without_streams(offer: &str) -> (String, Vec<Mid>) {

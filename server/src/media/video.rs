@@ -5,15 +5,16 @@ use std::time::{Duration, Instant};
 
 use arrayvec::ArrayVec;
 use str0m::Rtc;
-use str0m::format::{
-    Codec, PayloadParams, detect_av1_keyframe, detect_h264_keyframe, detect_h264_nalu, detect_vp8_keyframe,
-    detect_vp9_keyframe,
+use str0m::format::{Codec, PayloadParams};
+use str0m::media::{Direction, KeyframeRequestKind, MediaKind, Mid, Pt, Rid, Rids};
+use str0m::rtp::{RtpPacket, RtpWrite, Vp8Descriptor, Vp8Patch};
+use tercet_core::{
+    ENCODINGS_MAX, IncomingVideo, Rewritten, RewrittenPicture, RewrittenVideo, VideoCodec, VideoFormat,
+    VideoPacket,
 };
-use str0m::media::{Direction, KeyframeRequestKind, MediaKind, Mid, Pt};
-use str0m::rtp::{RtpPacket, RtpWrite};
-use tercet_core::{IncomingVideo, Rewritten, VideoCodec, VideoFormat, VideoPacket};
 use tercet_protocol::SlotMid;
 
+use super::layers::read;
 use super::lines::{Seated, Way, join};
 use super::stream::JUMP_MAX;
 
@@ -28,12 +29,6 @@ const KEPT_PACKETS_MAX: usize = 1024;
 /// Of what is sent, so much may be sent again: whoever loses more needs less of it, not more.
 const RESENT_RATIO_MAX: f32 = 0.15;
 
-/// RFC 6184, section 1.3: what a decoder has to know before the first picture.
-const SEQUENCE_PARAMETER_SET: u8 = 7;
-
-/// RFC 9628, section 4.2: the packet begins a frame of a layer.
-const VP9_BEGINS_FRAME: u8 = 1 << 3;
-
 /// What became of a packet for a slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Written {
@@ -47,9 +42,16 @@ pub(crate) enum Written {
 
 /// The video m-lines of a connection.
 pub(super) struct VideoLines {
-    camera: Option<Mid>,
+    camera: Option<Camera>,
     slots: Vec<VideoLine>,
     slots_max: usize,
+}
+
+/// The line on which the client sends.
+struct Camera {
+    mid: Mid,
+    /// With simulcast, its streams, as RFC 8852 calls them: those of the smallest pictures first.
+    rids: ArrayVec<Rid, ENCODINGS_MAX>,
 }
 
 /// A line that the client watches.
@@ -94,7 +96,7 @@ impl VideoLines {
     pub(super) fn seat(&mut self, rtc: &mut Rtc, mids: impl Iterator<Item = Mid>) {
         self.slots.iter_mut().for_each(|line| line.active = false);
         let read: Vec<NegotiatedVideo> = mids.filter_map(|mid| negotiated(rtc, mid)).collect();
-        self.camera = read.iter().find(|line| line.way == Way::Up).map(|line| line.mid);
+        self.camera = read.iter().find(|line| line.way == Way::Up).map(|line| Camera::on(rtc, line.mid));
         let is_known = |line: &&NegotiatedVideo| self.slots.iter().any(|slot| slot.mid == line.mid);
         let (known, new): (Vec<_>, Vec<_>) =
             read.iter().filter(|line| line.way == Way::Down).partition(is_known);
@@ -130,7 +132,7 @@ impl VideoLines {
         rtc: &mut Rtc,
         now: Instant,
         slot: usize,
-        rewritten: Rewritten,
+        rewritten: RewrittenVideo,
         packet: &VideoPacket,
     ) -> Written {
         let Some(line) = self.slots.get_mut(slot) else {
@@ -145,41 +147,82 @@ impl VideoLines {
             line.numbers.interrupt();
             return Written::Unsupported;
         };
-        let Rewritten { seq, timestamp, marker } = rewritten;
+        let Rewritten { seq, timestamp, marker } = rewritten.rtp;
         let Some(seq) = line.numbers.take(seq) else {
             return Written::Nowhere;
         };
         let write = RtpWrite::new(pt, seq.into(), timestamp, now, packet.payload.clone());
-        stream.write_rtp(write.marker(marker).nackable(true).csrc(&[packet.source.0]));
+        let write = write.marker(marker).nackable(true).csrc(&[packet.source.0]);
+        let patch = rewritten.picture.and_then(|picture| patched(packet, picture));
+        stream.write_rtp(match patch {
+            Some(patch) => write.vp8_patch(patch),
+            None => write,
+        });
         Written::Sent
     }
 
-    /// Asks the client for a keyframe.
-    pub(super) fn request_keyframe(&self, rtc: &mut Rtc) {
-        let mut api = rtc.direct_api();
-        if let Some(stream) = self.camera.and_then(|mid| api.stream_rx_by_mid(mid, None)) {
+    /// Asks the client for a keyframe of one of its streams.
+    pub(super) fn request_keyframe(&self, rtc: &mut Rtc, encoding: u8) {
+        let Some(camera) = &self.camera else {
+            return;
+        };
+        let rid = camera.rids.get(usize::from(encoding)).copied();
+        if let Some(stream) = rtc.direct_api().stream_rx_by_mid(camera.mid, rid) {
             stream.request_keyframe(KeyframeRequestKind::Pli);
         }
     }
 
     /// A packet of the client's camera; `None` for what isn't.
-    pub(super) fn incoming(&self, rtc: &Rtc, mid: Mid, packet: &RtpPacket) -> Option<IncomingVideo> {
-        if self.camera != Some(mid) {
-            return None;
-        }
+    pub(super) fn incoming(
+        &self,
+        rtc: &Rtc,
+        (mid, rid): (Mid, Option<Rid>),
+        packet: &RtpPacket,
+    ) -> Option<IncomingVideo> {
+        let camera = self.camera.as_ref().filter(|camera| camera.mid == mid)?;
+        let encoding = match rid {
+            Some(rid) => camera.rids.iter().position(|known| *known == rid)?,
+            None => 0,
+        };
         let pt = packet.header.payload_type;
         let params = rtc.codec_config().params().iter();
         let format = params.filter(|params| params.pt() == pt).find_map(format_of)?;
+        let marker = packet.header.marker;
+        let read = read(format.codec, &packet.payload, marker);
         Some(IncomingVideo {
+            encoding: encoding as u8,
+            encodings: camera.rids.len().max(1) as u8,
             ssrc: *packet.header.ssrc,
             seq: *packet.seq_no,
             timestamp: packet.header.timestamp,
-            marker: packet.header.marker,
+            marker,
             format,
-            begins_keyframe: begins_keyframe(format.codec, &packet.payload),
+            begins_keyframe: read.begins_keyframe,
+            part: read.part,
+            heights: read.heights,
             payload: packet.payload.clone(),
         })
     }
+}
+
+impl Camera {
+    fn on(rtc: &Rtc, mid: Mid) -> Camera {
+        let rids = match rtc.media(mid).map(|media| media.rids_rx()) {
+            Some(Rids::Specific(rids)) => rids.iter().copied().take(ENCODINGS_MAX).collect(),
+            _ => ArrayVec::new(),
+        };
+        Camera { mid, rids }
+    }
+}
+
+/// What is to be changed of VP8's payload descriptor for a picture to have these numbers; `None` if nothing can be.
+fn patched(packet: &VideoPacket, picture: RewrittenPicture) -> Option<Vp8Patch> {
+    let patch = Vp8Descriptor::parse(&packet.payload).ok()?.patch().picture_id(picture.id);
+    let patch = match picture.tl0 {
+        Some(tl0) => patch.tl0_pic_idx(tl0),
+        None => patch,
+    };
+    patch.build().ok()
 }
 
 impl VideoLine {
@@ -269,20 +312,6 @@ fn format_of(params: &PayloadParams) -> Option<VideoFormat> {
         _ => return None,
     };
     Some(VideoFormat { codec, profile, mode })
-}
-
-/// Whether a decoder can begin with a packet.
-fn begins_keyframe(codec: VideoCodec, payload: &[u8]) -> bool {
-    match codec {
-        VideoCodec::Vp8 => detect_vp8_keyframe(payload),
-        VideoCodec::Vp9 => {
-            detect_vp9_keyframe(payload) && payload.first().is_some_and(|first| first & VP9_BEGINS_FRAME != 0)
-        }
-        VideoCodec::H264 => {
-            detect_h264_nalu(payload, SEQUENCE_PARAMETER_SET) || detect_h264_keyframe(payload)
-        }
-        VideoCodec::Av1 => detect_av1_keyframe(payload),
-    }
 }
 
 #[cfg(test)]

@@ -205,7 +205,8 @@ impl Live {
         if let Some(participant) = participant {
             let only = Some(BTreeSet::from([participant.clone()]));
             self.carry_out(Request::Listen { only, except: BTreeSet::new() }).await?;
-            self.carry_out(Request::Watch { participant: Some(participant) }).await?;
+            let (participant, participants) = (Some(participant), Vec::new());
+            self.carry_out(Request::Watch { participant, participants }).await?;
         }
         self.negotiate(offer).await
     }

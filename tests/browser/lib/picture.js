@@ -13,12 +13,8 @@ const STALE_MS = 1000;
  * was ever seen is written down.
  */
 export async function joinWatching(browser, server, { colour, codec = null, sdk = {}, ...options }) {
-  const newPage = async () => {
-    const page = await browser.newPage();
-    if (codec) await page.addInitScript(preferCodec, codec);
-    return page;
-  };
-  const watcher = await joinAs({ newPage }, server, { ...options, sdk: { video: true, ...sdk } });
+  const videoCodec = codec?.split("/")[1].toLowerCase();
+  const watcher = await joinAs(browser, server, { ...options, sdk: { video: true, ...(codec && { videoCodec }), ...sdk } });
   await watcher.page.evaluate(look, { colours: COLOURS, staleMs: STALE_MS });
   if (colour) await turnOn(watcher, colour);
   return watcher;
@@ -68,20 +64,6 @@ export async function untilSees(watcher, wanted, withinMs = 10_000) {
   } while (Date.now() - from < withinMs);
   const slots = await watcher.page.evaluate(() => window.room.videoSlots.map(({ participant }) => participant?.name ?? null));
   throw new Error(`${watcher.name} should see ${sorted}, but sees ${last}; in the slots are ${JSON.stringify(slots)}`);
-}
-
-// Runs in the page, before anything else.
-function preferCodec(mimeType) {
-  const { addTransceiver } = RTCPeerConnection.prototype;
-  RTCPeerConnection.prototype.addTransceiver = function (what, init) {
-    const transceiver = addTransceiver.call(this, what, init);
-    const isVideo = what === "video" || what.kind === "video";
-    if (isVideo && init.direction === "sendonly") {
-      const { codecs } = RTCRtpSender.getCapabilities("video");
-      transceiver.setCodecPreferences(codecs.filter((codec) => codec.mimeType === mimeType));
-    }
-    return transceiver;
-  };
 }
 
 // Runs in the page.

@@ -22,8 +22,14 @@ export type LeaveReason = "left" | "timed_out" | "replaced" | "removed" | "shutd
 /** Why a room is closed: as of a participant, or `failed` when the server refused to take the session up again. */
 export type CloseReason = LeaveReason | "failed";
 
+/** Where a picture comes from. */
+export type PictureOrigin = "camera" | "screen_video";
+
 /** Where a published track comes from: a voice, the sound of a shared screen, tab or application, or a picture. */
-export type TrackOrigin = "microphone" | "screen" | "camera";
+export type TrackOrigin = "microphone" | "screen" | PictureOrigin;
+
+/** In what a picture is sent. */
+export type VideoCodec = "vp8" | "h264" | "vp9" | "av1";
 
 /** What a participant publishes. */
 export interface Track {
@@ -45,6 +51,8 @@ export interface Participant {
   readonly screenMuted: boolean;
   /** The picture of their camera is. */
   readonly cameraMuted: boolean;
+  /** The picture of their screen is. */
+  readonly screenVideoMuted: boolean;
   readonly handRaised: boolean;
   /** The CSRC that packets of theirs carry in a slot (`getContributingSources()`). */
   readonly source: number;
@@ -52,6 +60,8 @@ export interface Participant {
   readonly screenSource: number;
   /** As `source`, of the picture of their camera. */
   readonly cameraSource: number;
+  /** As `source`, of the picture of their screen. */
+  readonly screenVideoSource: number;
   readonly tracks: readonly Track[];
   /** Loudness in dBov (RFC 6464): -127 is silence, 0 the overload point. Follows the `speakers` event. */
   readonly levelDbov: number;
@@ -65,6 +75,7 @@ export type ParticipantField =
   | "muted"
   | "screenMuted"
   | "cameraMuted"
+  | "screenVideoMuted"
   | "handRaised";
 
 /** Whom to hear, by participants' ids: at most 256 in each list. They needn't be there yet. */
@@ -92,16 +103,24 @@ export interface ScreenSlot {
   readonly participant: Participant | null;
 }
 
-/** A place in which one other is seen at a time: in the first one whoever spoke last, or whom one watches. */
+/**
+ * A place in which one other is seen at a time: in the first ones those whom one watches, then whoever spoke last. A screen
+ * that is shared comes before all of them.
+ */
 export interface VideoSlot {
   readonly index: number;
   /** The receiver's track. It stays for the session, unless the peer connection had to be replaced. */
   readonly track: MediaStreamTrack;
   /** Who is seen in it now, or is from their first whole picture on: until then frames of whoever was seen before go on. */
   readonly participant: Participant | null;
-  /** Whether the frame that came last is the participant's. To be asked with each frame, or some times a second. */
+  /** Whether it is their camera or their screen. */
+  readonly origin: PictureOrigin;
+  /** Whether the frame that came last is of that. To be asked with each frame, or some times a second. */
   readonly isShown: boolean;
 }
+
+/** By the index of a video slot how high it is drawn, in physical pixels: those of CSS times `devicePixelRatio`; 0 is unseen. */
+export type Heights = ReadonlyMap<number, number> | Readonly<Record<number, number>>;
 
 /** Somebody to be called into the room, by phone. */
 export interface DialOrder {
@@ -182,6 +201,7 @@ export interface SlotStats {
 export interface VideoSlotStats {
   readonly index: number;
   readonly participant: string | null;
+  readonly origin: PictureOrigin;
   readonly bitrateBps: number;
   /** Packets lost of packets expected, 0 to 1: most of them came when they were sent again. */
   readonly lossRatio: number;
@@ -192,6 +212,18 @@ export interface VideoSlotStats {
   /** How many times the picture stood still for much longer than usual, and for how long in all. */
   readonly freezes: number;
   readonly freezeMs: number;
+}
+
+/** What was sent of a picture since the previous call of `stats()`, in one of its sizes. */
+export interface SentVideoStats {
+  readonly origin: PictureOrigin;
+  /** The name of the encoding, where there are several. */
+  readonly rid: string | null;
+  readonly bitrateBps: number;
+  readonly framesPerSecond: number;
+  /** 0 before the first picture. */
+  readonly width: number;
+  readonly height: number;
 }
 
 /** What was measured since the previous call of `stats()`. */
@@ -209,6 +241,8 @@ export interface RoomStats {
   readonly rttMs: number | null;
   readonly slots: readonly SlotStats[];
   readonly video: readonly VideoSlotStats[];
+  /** Of the pictures that are sent, each size in which it is. */
+  readonly sentVideo: readonly SentVideoStats[];
 }
 
 export interface ConnectOptions {
@@ -230,6 +264,11 @@ export interface ConnectOptions {
   video?: boolean;
   /** The picture to send: of a camera, a canvas, ... Can be set and replaced later. It implies `video`. */
   videoTrack?: MediaStreamTrack | null;
+  /**
+   * In what pictures are sent, if the browser can: `vp8` if absent. `vp8` and `h264` are sent in several sizes at once, `vp9`
+   * and `av1` in layers of one stream: fewer bits, more work for the sender.
+   */
+  videoCodec?: VideoCodec;
   /** The name to show, in place of the token's. */
   name?: string;
   /** Enter muted: nothing is heard before the first `mute(false)`. */
@@ -240,6 +279,12 @@ export interface ConnectOptions {
   dtx?: boolean;
   /** `relay`: media goes through the server's TURN servers only, if it has any. By default any way will do. */
   iceTransportPolicy?: RTCIceTransportPolicy;
+}
+
+/** What is shared of a screen, tab or application. */
+export interface SharedScreen {
+  video?: MediaStreamTrack | null;
+  audio?: MediaStreamTrack | null;
 }
 
 export interface SendOptions {
@@ -309,8 +354,10 @@ export interface Room {
   readonly screen: ScreenSlot;
   /** None without the option `video`, or in a room without video. */
   readonly videoSlots: readonly VideoSlot[];
-  /** Whom one chose to watch, by id; `null` while it is whoever speaks. */
+  /** Whom one chose to watch, by id: of several the first; `null` while it is whoever speaks. */
   readonly watched: string | null;
+  /** All of them, in their order. */
+  readonly watchedIds: readonly string[];
   /** Whom one may have called into the room: `null` if nobody, which the server decides. */
   readonly dialRights: DialRights | null;
   /** The calls out of the room that this node makes, by id, for those who may dial. */
@@ -321,6 +368,8 @@ export interface Room {
   readonly videoTrack: MediaStreamTrack | null;
   /** What is being shared besides, whether it is heard yet or not. */
   readonly sharedAudio: MediaStreamTrack | null;
+  /** The picture of a screen that is being shared, whether it is seen yet or not. */
+  readonly sharedVideo: MediaStreamTrack | null;
 
   /** Calls `handler` at each `event`; the function returned ends that. */
   on<E extends keyof RoomEvents>(event: E, handler: (...args: RoomEvents[E]) => void): () => void;
@@ -334,8 +383,15 @@ export interface Room {
    * the track isn't stopped, and one that ends goes on being shared in silence.
    */
   shareAudio(track: MediaStreamTrack | null): Promise<void>;
-  /** As `mute`, for what is shared. */
+  /**
+   * As `shareAudio`, with the picture of the screen: what is absent or `null` isn't shared any more. A picture without a
+   * `contentHint` gets `detail`. Throws `no_video` where there is a picture and the room has none.
+   */
+  shareScreen(screen: SharedScreen): Promise<void>;
+  /** As `mute`, for the sound that is shared. */
   muteScreen(muted: boolean): Promise<void>;
+  /** As `mute`, for the picture that is shared, which is then not sent at all. */
+  muteScreenVideo(muted: boolean): Promise<void>;
   /**
    * Sends another picture, or none: others see that at once after `muteCamera`, else 3 s later. Throws `no_video` where
    * the room has none, or `connect` wasn't asked for `video`. Nothing is renegotiated; the former track isn't stopped.
@@ -343,8 +399,17 @@ export interface Room {
   setVideoTrack(track: MediaStreamTrack | null): Promise<void>;
   /** As `mute`, for the picture, which is then not sent at all. */
   muteCamera(muted: boolean): Promise<void>;
-  /** Sees somebody in the first video slot for as long as they are there, speaking or not; `null` ends it. */
-  watch(id: string | null): Promise<void>;
+  /**
+   * Sees somebody in the first video slot for as long as they are there, speaking or not, or up to 16 in the first ones, in
+   * this order; the other slots follow the speakers. `null` ends it.
+   */
+  watch(ids: string | readonly string[] | null): Promise<void>;
+  /**
+   * Says how high the video slots are drawn: what is sent is no larger, and of what can't be seen nothing is. Each call replaces
+   * the one before, and slots that aren't named are as large as may be. To be called as often as it changes: the server is
+   * asked at most four times a second. `observeView` does this for elements.
+   */
+  view(heights: Heights): Promise<void>;
   raiseHand(raised: boolean): Promise<void>;
   /** Chooses whom to hear, in place of the speakers of the room. An empty choice ends it. */
   listen(choice: Choice): Promise<void>;

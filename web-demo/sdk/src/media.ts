@@ -12,7 +12,7 @@
 //                     └──────────── new peer connection ◀──┐ no: wait, again
 //                                           └──────────────┘
 
-import { TercetError, type TrackOrigin } from "./api.js";
+import { type PictureOrigin, TercetError, type TrackOrigin } from "./api.js";
 import { backoffMs, Pause } from "./backoff.js";
 import { Outbox } from "./outbox.js";
 import { Peer, type PeerHandlers, type PeerOptions, type ReceivedTracks } from "./peer.js";
@@ -108,6 +108,11 @@ export class Media {
       if (peer === this.#peer && peer.state !== "closed") throw error;
     });
     await Promise.race([set, peer.closed]);
+  }
+
+  /** Of the picture as it is sent now: over another peer connection all of it is sent, until this is said again. */
+  setLayersWatched(origin: PictureOrigin, layers: number): void {
+    this.#peer.setLayersWatched(origin, layers);
   }
 
   send(frame: string, reliable: boolean): boolean {

@@ -9,6 +9,7 @@ import type {
   LeaveReason,
   Participant,
   ParticipantField,
+  PictureOrigin,
   RoomEvents,
   ScreenSlot,
   Slot,
@@ -17,8 +18,17 @@ import type {
   VideoSlot,
 } from "./api.js";
 import type { ReceivedTracks } from "./peer.js";
+import { MUTED, type Mutes } from "./sending.js";
 import { isOf } from "./video.js";
-import type { RoomChange, Welcome, WireCall, WireParticipant, WireSlot, WireTrack } from "./wire.js";
+import type {
+  RoomChange,
+  Welcome,
+  WireCall,
+  WireParticipant,
+  WireSlot,
+  WireTrack,
+  WireVideoSlot,
+} from "./wire.js";
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 type Seat = Pick<Mutable<Slot>, "index" | "participant">;
@@ -32,6 +42,8 @@ const SILENCE_DBOV = -127;
 export class RoomModel {
   readonly id: string;
   readonly me: Participant;
+  /** Whether the server knows of pictures of screens. */
+  readonly forwardsScreens: boolean;
   readonly participants = new Map<string, Person>();
   participantCount: number;
   readonly slots: Mutable<Slot>[] = [];
@@ -53,6 +65,7 @@ export class RoomModel {
     const me = this.participants.get(welcome.participant);
     if (!me) throw new TypeError("the welcome has no entry for its receiver");
     this.me = me;
+    this.forwardsScreens = welcome.participants.some((it) => it.screen_video_source !== undefined);
     this.participantCount = welcome.participant_count;
     for (let index = 0; index < welcome.room.slots; index++) this.slots.push(slotAt(index));
     for (let index = 0; index < videoSlotCount; index++) this.videoSlots.push(new PictureSlot(index));
@@ -139,9 +152,7 @@ export class RoomModel {
   }
 
   /** What a request of one's own changed, known from its `ok` before the server's event tells it. */
-  patchMe(
-    fields: Partial<Pick<Participant, "muted" | "screenMuted" | "cameraMuted" | "handRaised">>,
-  ): Change[] {
+  patchMe(fields: Partial<Mutes & Pick<Participant, "handRaised">>): Change[] {
     return amend(this.me as Person, { ...this.me, ...fields });
   }
 
@@ -191,8 +202,16 @@ export class RoomModel {
     return this.#occupy(this.slots, wires) ? [["slots", this.slots]] : [];
   }
 
-  #see(wires: readonly WireSlot[]): Change[] {
-    return this.#occupy(this.videoSlots, wires) ? [["video", this.videoSlots]] : [];
+  #see(wires: readonly WireVideoSlot[]): Change[] {
+    const origins = new Map(wires.map(({ index, origin }) => [index, origin]));
+    let changed = false;
+    for (const slot of this.videoSlots) {
+      const origin = origins.get(slot.index) ?? "camera";
+      changed ||= slot.origin !== origin;
+      slot.origin = origin;
+    }
+    const others = this.#occupy(this.videoSlots, wires);
+    return changed || others ? [["video", this.videoSlots]] : [];
   }
 
   /** Whether somebody else is in one of the slots. The wire has all of them. */
@@ -269,6 +288,7 @@ export class RoomModel {
 
 class PictureSlot implements VideoSlot {
   participant: Participant | null = null;
+  origin: PictureOrigin = "camera";
   receiver = undefined as unknown as RTCRtpReceiver;
 
   constructor(readonly index: number) {}
@@ -278,7 +298,9 @@ class PictureSlot implements VideoSlot {
   }
 
   get isShown(): boolean {
-    return this.participant !== null && isOf(this.receiver, this.participant.cameraSource);
+    if (!this.participant) return false;
+    const { cameraSource, screenVideoSource } = this.participant;
+    return isOf(this.receiver, this.origin === "camera" ? cameraSource : screenVideoSource);
   }
 }
 
@@ -303,10 +325,12 @@ function person(wire: WireParticipant): Person {
     muted: wire.muted,
     screenMuted: wire.screen_muted,
     cameraMuted: wire.camera_muted,
+    screenVideoMuted: wire.screen_video_muted ?? false,
     handRaised: wire.hand_raised,
     source: wire.source,
     screenSource: wire.screen_source,
     cameraSource: wire.camera_source,
+    screenVideoSource: wire.screen_video_source ?? 0,
     tracks: [...wire.tracks],
     levelDbov: SILENCE_DBOV,
   };
@@ -325,6 +349,7 @@ function update(known: Person, wire: WireParticipant): Change[] {
   known.source = wire.source;
   known.screenSource = wire.screen_source;
   known.cameraSource = wire.camera_source;
+  known.screenVideoSource = wire.screen_video_source ?? 0;
   return amend(known, {
     name: wire.name,
     role: wire.role,
@@ -332,12 +357,13 @@ function update(known: Person, wire: WireParticipant): Change[] {
     muted: wire.muted,
     screenMuted: wire.screen_muted,
     cameraMuted: wire.camera_muted,
+    screenVideoMuted: wire.screen_video_muted ?? false,
     handRaised: wire.hand_raised,
   });
 }
 
 function amend(known: Person, now: Pick<Participant, ParticipantField>): Change[] {
-  const mutes = ["muted", "screenMuted", "cameraMuted"] as const;
+  const mutes = Object.values(MUTED);
   const fields: ParticipantField[] = ["name", "role", "standing", ...mutes, "handRaised"];
   const changed = new Set(fields.filter((field) => known[field] !== now[field]));
   if (changed.size === 0) return [];

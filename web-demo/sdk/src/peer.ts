@@ -5,7 +5,8 @@
 // The sending m-lines are there with or without a track, so that muting, another microphone, a camera, a promotion and
 // sharing need no renegotiation.
 
-import type { ConnectOptions, TrackOrigin } from "./api.js";
+import type { ConnectOptions, PictureOrigin, TrackOrigin } from "./api.js";
+import { putFirst } from "./codecs.js";
 import { Deferred } from "./deferred.js";
 import { inOrder } from "./lines.js";
 import type { Outlet } from "./outbox.js";
@@ -15,7 +16,7 @@ import { StatsMeter } from "./stats.js";
 import { VideoLines } from "./video.js";
 import type { Answer } from "./wire.js";
 
-export type PeerOptions = Pick<ConnectOptions, "red" | "dtx" | "iceTransportPolicy"> & {
+export type PeerOptions = Pick<ConnectOptions, "red" | "dtx" | "videoCodec" | "iceTransportPolicy"> & {
   iceServers?: RTCIceServer[];
   slotCount: number;
   /** 0 without video: then none is sent either. */
@@ -59,7 +60,16 @@ export class Peer implements Outlet {
   readonly #closed = new Deferred<void>();
 
   constructor(options: PeerOptions, handlers: PeerHandlers) {
-    const { slotCount, videoSlotCount, tracks, red, dtx, iceServers = [], iceTransportPolicy } = options;
+    const {
+      slotCount,
+      videoSlotCount,
+      tracks,
+      red,
+      dtx,
+      videoCodec,
+      iceServers = [],
+      iceTransportPolicy,
+    } = options;
     this.connection = new RTCPeerConnection({
       bundlePolicy: "max-bundle",
       iceServers,
@@ -74,8 +84,9 @@ export class Peer implements Outlet {
     this.#receiving = Array.from({ length: slotCount }, receive);
     this.#sharing = send(tracks.screen);
     this.#screen = receive();
-    this.#video = videoSlotCount > 0 ? new VideoLines(this.connection, videoSlotCount, tracks.camera) : null;
-    if (red) for (const sending of [this.#sending, this.#sharing]) preferRed(sending);
+    const withVideo = videoSlotCount > 0;
+    this.#video = withVideo ? new VideoLines(this.connection, videoSlotCount, tracks, videoCodec) : null;
+    if (red) for (const sending of [this.#sending, this.#sharing]) putFirst(sending, "audio/red");
     this.#reliable = this.connection.createDataChannel("reliable");
     this.#lossy = this.connection.createDataChannel("lossy", { ordered: false, maxRetransmits: 0 });
     this.#reliable.bufferedAmountLowThreshold = RELIABLE_BYTES_MAX / 2;
@@ -127,12 +138,17 @@ export class Peer implements Outlet {
   async accept({ sdp, slots, video = [] }: Answer): Promise<void> {
     await this.connection.setRemoteDescription({ type: "answer", sdp: this.#dtx ? withDtx(sdp) : sdp });
     this.#receiving = inOrder(this.#receiving, slots);
-    this.#video?.place(video);
+    this.#video?.answered(video);
   }
 
   async setTrack(origin: TrackOrigin, track: MediaStreamTrack | null): Promise<void> {
-    if (origin === "camera") await this.#video?.setTrack(track);
+    if (origin === "camera" || origin === "screen_video") await this.#video?.setTrack(origin, track);
     else await (origin === "screen" ? this.#sharing : this.#sending).sender.replaceTrack(track);
+  }
+
+  /** How many layers of a picture are watched, smallest first. */
+  setLayersWatched(origin: PictureOrigin, layers: number): void {
+    this.#video?.setLayersWatched(origin, layers);
   }
 
   get unsentBytes(): number {
@@ -184,12 +200,4 @@ export class Peer implements Outlet {
     channel.send(message);
     return true;
   }
-}
-
-function preferRed(sending: RTCRtpTransceiver): void {
-  const codecs = RTCRtpReceiver.getCapabilities("audio")?.codecs ?? [];
-  const isRed = ({ mimeType }: RTCRtpCodec) => mimeType.toLowerCase() === "audio/red";
-  const red = codecs.filter(isRed);
-  if (red.length === 0 || !sending.setCodecPreferences) return;
-  sending.setCodecPreferences([...red, ...codecs.filter((codec) => !isRed(codec))]);
 }

@@ -14,9 +14,9 @@ import { Backoff, Pause } from "./backoff.js";
 import { codeOf, type Entered, type Entrance } from "./entrance.js";
 import type { PeerOptions, ReceivedTracks } from "./peer.js";
 import { NO_TRACKS } from "./sending.js";
-import { Session } from "./session.js";
+import { Session, type SessionEvent } from "./session.js";
 import { socketUrl } from "./signalling.js";
-import type { RoomChange, ServerEvent, WireError } from "./wire.js";
+import type { RoomChange, WireError } from "./wire.js";
 
 const OPEN_MS = 10_000;
 /** A node that doesn't answer within this is tried no longer at first: others may. Each round is twice as patient. */
@@ -137,7 +137,7 @@ export class Presence {
     });
   }
 
-  #event(event: ServerEvent): void {
+  #event(event: SessionEvent): void {
     switch (event.type) {
       case "closing":
         if (event.nodes) this.#session.nodes = event.nodes;
@@ -163,7 +163,7 @@ export class Presence {
     }
   }
 
-  #eventOfNext(next: Session, event: ServerEvent): void {
+  #eventOfNext(next: Session, event: SessionEvent): void {
     if (event.type === "closing" || event.type === "left") {
       // It isn't to be lived in: what waits for its media learns it.
       next.signalling?.sayLeave();

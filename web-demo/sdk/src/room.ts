@@ -8,8 +8,10 @@ import {
   type ConnectOptions,
   type DialOrder,
   type DialRights,
+  type Heights,
   type MuteOptions,
   type Participant,
+  type PictureOrigin,
   type Role,
   type Room,
   type RoomEvents,
@@ -17,6 +19,7 @@ import {
   type RoomStats,
   type ScreenSlot,
   type SendOptions,
+  type SharedScreen,
   type Slot,
   type Standing,
   TercetError,
@@ -31,9 +34,10 @@ import { type Change, RoomModel } from "./model.js";
 import { isUnmuteDue } from "./muting.js";
 import { onPageHide, onWake } from "./page.js";
 import { Presence } from "./presence.js";
-import { MUTED, Sending } from "./sending.js";
-import type { Session } from "./session.js";
+import { MUTED, NO_TRACKS, Sending } from "./sending.js";
+import { type Session, watching } from "./session.js";
 import { refusal } from "./signalling.js";
+import { Viewing } from "./viewing.js";
 import { DATA_BYTES_MAX, type Request, type RoomChange, type WireError } from "./wire.js";
 
 /** How long one URL is tried at first, if there is no other, and if there is. */
@@ -47,12 +51,13 @@ export class LiveRoom implements Room {
   readonly #emitter = new Emitter<RoomEvents>();
   readonly #sending: Sending;
   readonly #asking: Asking;
+  readonly #viewing: Viewing;
   readonly #unsubscribe: (() => void)[];
   /** Rejected by the end of the session, for whoever is connecting still. */
   readonly #ended = new Deferred<never>();
   /** Whom to hear, as it was granted. */
   #choice: Choice = {};
-  #watched: string | null = null;
+  #watched: readonly string[] = [];
   #leaving = false;
   #state: RoomState = "connected";
   #closeReason: CloseReason | null = null;
@@ -87,18 +92,22 @@ export class LiveRoom implements Room {
       muted = false,
       red,
       dtx,
+      videoCodec,
       iceTransportPolicy,
     } = options;
     const videoSlotCount = video ? (entered.welcome.room.video_slots ?? 0) : 0;
     this.#model = new RoomModel(entered.welcome, videoSlotCount);
-    const tracks = { microphone: audioTrack, screen: null, camera: videoSlotCount > 0 ? videoTrack : null };
+    const tracks = { ...NO_TRACKS, microphone: audioTrack, camera: videoSlotCount > 0 ? videoTrack : null };
     // Closed from the start; the request follows.
-    this.#sending = new Sending(this.me, tracks, muted, (camera) => this.#sendCamera(camera));
+    this.#sending = new Sending(this.me, tracks, muted, (...picture) => this.#sendPicture(...picture));
     const slotCount = this.#model.slots.length;
-    const peer = { slotCount, videoSlotCount, tracks, red, dtx, iceTransportPolicy };
+    const peer = { slotCount, videoSlotCount, tracks, red, dtx, videoCodec, iceTransportPolicy };
     this.#presence = new Presence(entrance, entered, peer, {
       carryOver: (session) => this.#carryOver(session),
-      reloaded: ({ welcome }, tracks) => this.#emit(this.#model.reload(welcome, tracks)),
+      reloaded: (session, tracks) => {
+        session.view(this.#viewing.slots);
+        this.#emit(this.#model.reload(session.welcome, tracks));
+      },
       event: (event) => this.#event(event),
       closing: (deadlineMs) => this.#emitter.emit("closing", deadlineMs),
       lost: () => this.#lost(),
@@ -112,6 +121,7 @@ export class LiveRoom implements Room {
       () => this.#session,
       () => this.#state === "closed",
     );
+    this.#viewing = new Viewing((request, isDue) => this.#asking.untilGranted(request, isDue));
     this.#unsubscribe = [onWake(() => this.#presence.wake()), onPageHide(() => this.#pageHidden())];
   }
 
@@ -160,6 +170,10 @@ export class LiveRoom implements Room {
   }
 
   get watched(): string | null {
+    return this.#watched[0] ?? null;
+  }
+
+  get watchedIds(): readonly string[] {
     return this.#watched;
   }
 
@@ -177,6 +191,10 @@ export class LiveRoom implements Room {
 
   get sharedAudio(): MediaStreamTrack | null {
     return this.#sending.tracks.screen;
+  }
+
+  get sharedVideo(): MediaStreamTrack | null {
+    return this.#sending.tracks.screen_video;
   }
 
   get videoTrack(): MediaStreamTrack | null {
@@ -203,9 +221,14 @@ export class LiveRoom implements Room {
     await this.#send("screen", track);
   }
 
+  async shareScreen({ video = null, audio = null }: SharedScreen): Promise<void> {
+    if (video && !(this.#model.forwardsScreens && this.videoSlots.length > 0)) throw noVideo();
+    if (video?.contentHint === "") video.contentHint = "detail";
+    await Promise.all([this.#send("screen_video", video), this.#send("screen", audio)]);
+  }
+
   async setVideoTrack(track: MediaStreamTrack | null): Promise<void> {
-    if (track && this.videoSlots.length === 0)
-      throw new TercetError("no_video", "there is no video in this room");
+    if (track && this.videoSlots.length === 0) throw noVideo();
     await this.#send("camera", track);
   }
 
@@ -215,6 +238,10 @@ export class LiveRoom implements Room {
 
   async muteScreen(muted: boolean): Promise<void> {
     await this.#setMuted("screen", muted);
+  }
+
+  async muteScreenVideo(muted: boolean): Promise<void> {
+    await this.#setMuted("screen_video", muted);
   }
 
   async muteCamera(muted: boolean): Promise<void> {
@@ -231,9 +258,15 @@ export class LiveRoom implements Room {
     this.#choice = { only, except };
   }
 
-  async watch(id: string | null): Promise<void> {
-    await this.#asking.untilGranted({ type: "watch", participant: id ?? undefined });
-    this.#watched = id;
+  async watch(ids: string | readonly string[] | null): Promise<void> {
+    const watched = typeof ids === "string" ? [ids] : [...(ids ?? [])];
+    await this.#asking.untilGranted(watching(watched));
+    this.#watched = watched;
+  }
+
+  async view(heights: Heights): Promise<void> {
+    if (this.#state === "closed") throw closed();
+    await this.#viewing.view(heights);
   }
 
   send(data: unknown, { reliable = true, to }: SendOptions = {}): boolean {
@@ -301,13 +334,16 @@ export class LiveRoom implements Room {
 
   /** What one is, and isn't in that session yet: who was muted isn't heard by surprise. */
   #carryOver(session: Session): void {
-    const { muted, screenMuted, cameraMuted, handRaised } = this.me;
-    session.make("muted", muted, { type: "mute", muted, track: "microphone" });
-    session.make("screen_muted", screenMuted, { type: "mute", muted: screenMuted, track: "screen" });
-    session.make("camera_muted", cameraMuted, { type: "mute", muted: cameraMuted, track: "camera" });
+    const { muted, screenMuted, cameraMuted, screenVideoMuted, handRaised } = this.me;
+    const mute = (muted: boolean, track: TrackOrigin) => ({ type: "mute" as const, muted, track });
+    session.make("muted", muted, mute(muted, "microphone"));
+    session.make("screen_muted", screenMuted, mute(screenMuted, "screen"));
+    session.make("camera_muted", cameraMuted, mute(cameraMuted, "camera"));
+    session.make("screen_video_muted", screenVideoMuted, mute(screenVideoMuted, "screen_video"));
     session.make("hand_raised", handRaised, { type: "raise_hand", raised: handRaised });
     session.choose(this.#choice);
     session.watch(this.#watched);
+    session.view(this.#viewing.slots);
   }
 
   // --- the session ---
@@ -341,9 +377,9 @@ export class LiveRoom implements Room {
     if (this.#state !== "closed") await this.#session.media.setTrack(origin, sent);
   }
 
-  #sendCamera(track: MediaStreamTrack | null): void {
+  #sendPicture(origin: PictureOrigin, track: MediaStreamTrack | null): void {
     // What a browser doesn't take was told to whoever set it.
-    if (this.#state !== "closed") this.#session.media.setTrack("camera", track).catch(() => {});
+    if (this.#state !== "closed") this.#session.media.setTrack(origin, track).catch(() => {});
   }
 
   async #setMuted(track: TrackOrigin, muted: boolean): Promise<void> {
@@ -389,4 +425,8 @@ export class LiveRoom implements Room {
     this.#emitter.emit("statechange", "closed", reason);
     this.#emitter.emit("left", reason);
   }
+}
+
+function noVideo(): TercetError {
+  return new TercetError("no_video", "there is no video in this room");
 }

@@ -8,7 +8,7 @@ import { Media } from "./media.js";
 import type { PeerOptions, ReceivedTracks } from "./peer.js";
 import type { Signalling } from "./signalling.js";
 import { welcomeAfter } from "./welcome.js";
-import type { Answer, Request, RoomChange, ServerEvent, Welcome } from "./wire.js";
+import type { Answer, Request, RoomChange, ServerEvent, VideoWanted, Welcome, WireView } from "./wire.js";
 
 /** Replies that are under way come within this time. */
 const LEAVE_MS = 500;
@@ -16,10 +16,13 @@ const LEAVE_MS = 500;
 const LINGER_MS = 500;
 
 /** What a participant asks for oneself. */
-type OwnField = "muted" | "screen_muted" | "camera_muted" | "hand_raised";
+type OwnField = "muted" | "screen_muted" | "camera_muted" | "screen_video_muted" | "hand_raised";
+
+/** What a session doesn't see to by itself. */
+export type SessionEvent = Exclude<ServerEvent, VideoWanted>;
 
 export interface SessionHandlers {
-  event(session: Session, event: ServerEvent): void;
+  event(session: Session, event: SessionEvent): void;
   /** The WebSocket broke. */
   lost(session: Session): void;
   /** Media broke, or stands again. */
@@ -40,7 +43,9 @@ export class Session {
   #healthy = true;
   readonly #made = new Set<OwnField>();
   #choice = "{}";
-  #watched: string | null = null;
+  #watched = "[]";
+  /** What the WebSocket in use was told. */
+  #viewed = "[]";
   /** The server has no such session any more. */
   isOver = false;
   /** By which the room is reached besides, as was last said. */
@@ -91,8 +96,12 @@ export class Session {
     this.nodes = welcome.nodes ?? [];
     this.media.iceServers = welcome.ice_servers ?? [];
     this.#signalling = signalling;
+    this.#viewed = "[]";
     signalling.attend({
-      event: (event) => this.#handlers.event(this, event),
+      event: (event) => {
+        if (event.type === "video_wanted") this.media.setLayersWatched(event.origin, event.layers);
+        else this.#handlers.event(this, event);
+      },
       lost: () => {
         this.#detach();
         this.#handlers.lost(this);
@@ -127,10 +136,19 @@ export class Session {
   }
 
   /** Whom to watch in it. */
-  watch(id: string | null): void {
-    if (id === this.#watched) return;
-    this.#watched = id;
-    this.#ask({ type: "watch", participant: id ?? undefined });
+  watch(ids: readonly string[]): void {
+    const watched = JSON.stringify(ids);
+    if (watched === this.#watched) return;
+    this.#watched = watched;
+    this.#ask(watching(ids));
+  }
+
+  /** How high the video slots are drawn. A server that doesn't care sends them as large as may be. */
+  view(slots: readonly WireView[]): void {
+    const viewed = JSON.stringify(slots);
+    if (viewed === this.#viewed) return;
+    this.#viewed = viewed;
+    this.#signalling?.request({ type: "view", slots: [...slots] }).catch(() => {});
   }
 
   /** The server ended it: media may go on for a while. */
@@ -177,6 +195,11 @@ export class Session {
     const signalling = await this.#up.promise;
     return signalling.request({ type: "offer", sdp, fresh });
   }
+}
+
+/** One alone is said as servers know it that show no more. */
+export function watching(ids: readonly string[]): Request {
+  return ids.length > 1 ? { type: "watch", participants: [...ids] } : { type: "watch", participant: ids[0] };
 }
 
 function lost(): TercetError {

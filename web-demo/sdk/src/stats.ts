@@ -1,6 +1,15 @@
 // The browser's counters come in, what happened since the last look goes out.
 
-import type { Room, RoomStats, Slot, SlotStats, VideoSlot, VideoSlotStats } from "./api.js";
+import type {
+  PictureOrigin,
+  Room,
+  RoomStats,
+  SentVideoStats,
+  Slot,
+  SlotStats,
+  VideoSlot,
+  VideoSlotStats,
+} from "./api.js";
 
 /** The counters of an `inbound-rtp` (W3C WebRTC statistics) that differences are taken of. */
 const COUNTERS = {
@@ -25,17 +34,19 @@ interface Received extends Counts {
   entry: Entry;
 }
 
+type Measured = Pick<Room, "slots" | "screen" | "videoSlots" | "videoTrack" | "sharedVideo">;
+
 /** Measures one peer connection, from its beginning. */
 export class StatsMeter {
   #at = performance.now();
   #sentBytes = 0;
   /** By the id of the track. */
   readonly #counted = new Map<string, Counts>();
+  /** Of the pictures that are sent, by the id of the entry. */
+  readonly #sentPictures = new Map<string, { bytes: number; frames: number }>();
 
-  measure(
-    report: RTCStatsReport,
-    { slots, screen, videoSlots }: Pick<Room, "slots" | "screen" | "videoSlots">,
-  ): RoomStats {
+  measure(report: RTCStatsReport, room: Measured): RoomStats {
+    const { slots, screen, videoSlots } = room;
     const now = performance.now();
     const intervalMs = Math.max(1, now - this.#at);
     this.#at = now;
@@ -67,9 +78,38 @@ export class StatsMeter {
       rttMs: roundTripMs(entries),
       slots: voices.map(({ slot, received }) => voiceStats(slot, received, intervalMs)),
       video: pictures.map(({ slot, received }) => pictureStats(slot, received, intervalMs)),
+      sentVideo: this.#sent(entries, room, intervalMs),
     };
     this.#sentBytes = sentBytes;
     return stats;
+  }
+
+  #sent(
+    entries: readonly Entry[],
+    { videoTrack, sharedVideo }: Measured,
+    intervalMs: number,
+  ): SentVideoStats[] {
+    const origins = new Map<unknown, PictureOrigin>();
+    if (videoTrack) origins.set(videoTrack.id, "camera");
+    if (sharedVideo) origins.set(sharedVideo.id, "screen_video");
+    const sources = new Map(entries.map(({ id, trackIdentifier }) => [id, trackIdentifier]));
+    return entries.flatMap((entry) => {
+      const origin = origins.get(sources.get(entry.mediaSourceId));
+      if (entry.type !== "outbound-rtp" || !origin) return [];
+      const key = String(entry.id);
+      const now = { bytes: bytes(entry, "Sent"), frames: number(entry, "framesEncoded") };
+      const before = this.#sentPictures.get(key) ?? { bytes: 0, frames: 0 };
+      this.#sentPictures.set(key, now);
+      const stats = {
+        origin,
+        rid: typeof entry.rid === "string" ? entry.rid : null,
+        bitrateBps: perSecond(now.bytes - before.bytes, intervalMs),
+        framesPerSecond: Math.max(0, ((now.frames - before.frames) * 1000) / intervalMs),
+        width: number(entry, "frameWidth"),
+        height: number(entry, "frameHeight"),
+      };
+      return [stats];
+    });
   }
 
   #received(trackId: string, entry: Entry = {}): Received {
@@ -98,13 +138,14 @@ function voiceStats({ index, participant }: Slot, received: Received, intervalMs
 }
 
 function pictureStats(
-  { index, participant }: VideoSlot,
+  { index, participant, origin }: VideoSlot,
   received: Received,
   intervalMs: number,
 ): VideoSlotStats {
   return {
     index,
     participant: participant?.id ?? null,
+    origin,
     bitrateBps: perSecond(received.bytes, intervalMs),
     lossRatio: ratio(received.lost, received.expected),
     framesPerSecond: Math.max(0, (received.frames * 1000) / intervalMs),

@@ -5,6 +5,7 @@ import { LiveRoom } from "./room.js";
 
 export * from "./api.js";
 export { backoffMs } from "./backoff.js";
+export { observeView } from "./observing.js";
 
 /**
  * Enters the room that the token names. Resolves when the server has answered the media offer, which is before media

@@ -1,24 +1,34 @@
-// The video m-lines of a peer connection: one to send a picture on and one for each video slot, in its first offer or never.
-// A picture comes in and is limited to what a server forwards to many; the receivers of the slots go out, and whose frames
-// they have.
+// The video m-lines of a peer connection: one to send a camera's picture on, one for a screen's, and one for each video slot, in
+// its first offer or never. The receivers of the slots go out, and whose frames they have.
 
+import type { PictureOrigin, VideoCodec } from "./api.js";
+import { putFirst, sends } from "./codecs.js";
+import { cameraIn, encodingsOfCamera, ofScreen } from "./encodings.js";
 import { inOrder } from "./lines.js";
+import { PictureLine } from "./picture.js";
+import type { Tracks } from "./sending.js";
 
-/** One layer for all who watch: much more than this a phone neither takes nor shows. */
-const BITRATE_BPS_MAX = 1_500_000;
-const LONG_SIDE_MAX = 1280;
-const SHORT_SIDE_MAX = 720;
+/** Every browser has it. */
+const USUAL_CODEC: VideoCodec = "vp8";
 
 export class VideoLines {
-  readonly #sending: RTCRtpTransceiver;
+  readonly #lines: Record<PictureOrigin, PictureLine>;
   #receiving: RTCRtpTransceiver[];
 
-  constructor(connection: RTCPeerConnection, slotCount: number, track: MediaStreamTrack | null) {
-    this.#sending = connection.addTransceiver(track ?? "video", {
-      direction: "sendonly",
-      sendEncodings: [limits(track)],
-    });
-    void this.#limit(track);
+  constructor(
+    connection: RTCPeerConnection,
+    slotCount: number,
+    tracks: Readonly<Tracks>,
+    wanted: VideoCodec = USUAL_CODEC,
+  ) {
+    const codec = sends(`video/${wanted}`) ? wanted : USUAL_CODEC;
+    const cameras = encodingsOfCamera(codec);
+    // The server knows them by their order.
+    this.#lines = {
+      camera: new PictureLine(connection, cameraIn(codec), cameras, tracks.camera, "balanced"),
+      screen_video: new PictureLine(connection, ofScreen, 1, tracks.screen_video, "maintain-resolution"),
+    };
+    for (const { transceiver } of Object.values(this.#lines)) putFirst(transceiver, `video/${codec}`);
     const receive = () => connection.addTransceiver("video", { direction: "recvonly" });
     this.#receiving = Array.from({ length: slotCount }, receive);
   }
@@ -29,36 +39,19 @@ export class VideoLines {
   }
 
   /** The server's answer says which is which. */
-  place(slots: readonly { index: number; mid: string }[]): void {
+  answered(slots: readonly { index: number; mid: string }[]): void {
     this.#receiving = inOrder(this.#receiving, slots);
+    for (const line of Object.values(this.#lines)) line.answered();
   }
 
-  async setTrack(track: MediaStreamTrack | null): Promise<void> {
-    await this.#sending.sender.replaceTrack(track);
-    await this.#limit(track);
+  async setTrack(origin: PictureOrigin, track: MediaStreamTrack | null): Promise<void> {
+    await this.#lines[origin].setTrack(track);
   }
 
-  /** What a browser doesn't take is no reason to send nothing. */
-  async #limit(track: MediaStreamTrack | null): Promise<void> {
-    const { sender } = this.#sending;
-    try {
-      const parameters = sender.getParameters();
-      const encodings = parameters.encodings.map((encoding) => ({ ...encoding, ...limits(track) }));
-      await sender.setParameters({ ...parameters, encodings, degradationPreference: "balanced" });
-    } catch (error) {
-      console.warn("tercet: the picture is sent without limits", error);
-    }
+  /** Of its layers, smallest first. */
+  setLayersWatched(origin: PictureOrigin, layers: number): void {
+    this.#lines[origin].setLayersWatched(layers);
   }
-}
-
-/** Upright pictures are as large as lying ones. */
-function limits(track: MediaStreamTrack | null): RTCRtpEncodingParameters {
-  const { width = 0, height = 0 } = track?.getSettings() ?? {};
-  const tooLarge = Math.max(
-    Math.max(width, height) / LONG_SIDE_MAX,
-    Math.min(width, height) / SHORT_SIDE_MAX,
-  );
-  return { maxBitrate: BITRATE_BPS_MAX, scaleResolutionDownBy: Math.max(1, tooLarge) };
 }
 
 /** Whether the latest frame is of a source: the CSRC of its packets. A browser that can't tell is believed. */

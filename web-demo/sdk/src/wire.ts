@@ -1,7 +1,16 @@
 // The messages of docs/protocol.md, version 1, as they cross the WebSocket. Nothing of this is public:
 // `model.ts` turns it into the objects of `api.ts`.
 
-import type { CallState, DialOrder, LeaveReason, Role, Standing, TrackOrigin, Transport } from "./api.js";
+import type {
+  CallState,
+  DialOrder,
+  LeaveReason,
+  PictureOrigin,
+  Role,
+  Standing,
+  TrackOrigin,
+  Transport,
+} from "./api.js";
 
 export const VERSION = 1;
 
@@ -27,13 +36,27 @@ export interface WireParticipant {
   source: number;
   screen_source: number;
   camera_source: number;
+  /** Absent where the server forwards no pictures of screens, as is the next. */
+  screen_video_muted?: boolean;
+  screen_video_source?: number;
   tracks: WireTrack[];
+}
+
+export interface WireVideoSlot extends WireSlot {
+  /** A camera's if absent. */
+  origin?: PictureOrigin;
 }
 
 export interface WireSlot {
   index: number;
   mid: string | null;
   participant: string | null;
+}
+
+/** How high a video slot is drawn, in physical pixels; 0 where it can't be seen. */
+export interface WireView {
+  index: number;
+  height: number;
 }
 
 export interface WireCall {
@@ -61,7 +84,7 @@ export interface Welcome {
   slots: WireSlot[];
   screen: string | null;
   /** Absent where no video slots were offered yet. */
-  video?: WireSlot[];
+  video?: WireVideoSlot[];
   /** Whom one may have called. */
   dial?: WireDialRights;
   calls?: WireCall[];
@@ -106,16 +129,24 @@ export type RoomChange =
   | { type: "track_published"; participant: string; track: WireTrack }
   | { type: "track_unpublished"; participant: string; track: string }
   | { type: "slots"; slots: WireSlot[] }
-  | { type: "video"; slots: WireSlot[] }
+  | { type: "video"; slots: WireVideoSlot[] }
   | { type: "screen"; participant: string | null }
   | { type: "speakers"; levels: { participant: string; level_dbov: number }[] }
   | { type: "call_updated"; call: WireCall }
   | { type: "dial_rights"; dial: WireDialRights | null; calls: WireCall[] };
 
+/** Of the layers of one's own picture, smallest first, so many are watched: at least one. */
+export interface VideoWanted {
+  type: "video_wanted";
+  origin: PictureOrigin;
+  layers: number;
+}
+
 /** What comes without having been asked for. */
 export type ServerEvent =
   | RoomChange
   | WireError
+  | VideoWanted
   | { type: "closing"; deadline_ms: number; nodes?: string[] }
   | { type: "left"; reason: LeaveReason };
 
@@ -129,7 +160,8 @@ export type Request =
   | { type: "mute"; muted: boolean; track: TrackOrigin }
   | { type: "raise_hand"; raised: boolean }
   | { type: "listen"; only?: string[]; except?: string[] }
-  | { type: "watch"; participant?: string }
+  | { type: "watch"; participant?: string; participants?: string[] }
+  | { type: "view"; slots: WireView[] }
   | { type: "mute_participant"; participant: string; track: TrackOrigin }
   | { type: "lower_hand"; participant: string }
   | { type: "set_role"; participant: string; role: Role }

@@ -65,6 +65,7 @@ export class FakeSocket {
 export class FakeTrack {
   static count = 0;
   readonly kind = "audio";
+  contentHint = "";
   readonly id = `track-${FakeTrack.count++}`;
   enabled = true;
 
@@ -115,6 +116,8 @@ export class FakePeer extends EventTarget {
   readonly transceivers: {
     direction: string;
     mid: string | null;
+    codecs: Json[];
+    setCodecPreferences: (codecs: Json[]) => void;
     receiver: { track: FakeTrack; sources: Json[]; getContributingSources: () => Json[] };
     sender: { track: unknown; encodings: Json[]; replaceTrack: (track: unknown) => Promise<void> };
   }[] = [];
@@ -152,7 +155,16 @@ export class FakePeer extends EventTarget {
       sources: [] as Json[],
       getContributingSources: () => receiver.sources,
     };
-    const transceiver = { direction, mid: null, receiver, sender };
+    const transceiver = {
+      direction,
+      mid: null,
+      codecs: [] as Json[],
+      setCodecPreferences: (codecs: Json[]) => {
+        transceiver.codecs = codecs;
+      },
+      receiver,
+      sender,
+    };
     this.transceivers.push(transceiver);
     return transceiver;
   }
@@ -221,10 +233,12 @@ export function wireParticipant(id: string, fields: Json = {}): Json {
     muted: false,
     screen_muted: false,
     camera_muted: false,
+    screen_video_muted: false,
     hand_raised: false,
     source: 1,
     screen_source: 2,
     camera_source: 3,
+    screen_video_source: 4,
     tracks: [],
     ...fields,
   };

@@ -17,12 +17,17 @@ import {
 
 playWithFakes();
 
-/** In the order of the offer: six of audio, then the camera's and the two video slots. */
+/** In the order of the offer: six of audio, then the camera's, the screen's and the two video slots. */
 const CAMERA = 6;
 const line = (index: number) => FakePeer.last.transceivers[index];
 const sent = () => line(CAMERA)?.sender.track;
+/** Of the encodings that the camera is sent in. */
+const scales = () =>
+  line(CAMERA)
+    ?.sender.encodings.filter(({ active }) => active)
+    .map(({ scaleResolutionDownBy }) => scaleResolutionDownBy);
 const seen = (...ids: (string | null)[]) =>
-  ids.map((participant, index) => ({ index, mid: String(7 + index), participant }));
+  ids.map((participant, index) => ({ index, mid: String(8 + index), participant }));
 const watchedNow = (room: Room) => room.videoSlots.map(({ participant }) => participant?.id ?? null);
 
 test("without video nothing of it is offered, and no camera can be sent", async () => {
@@ -46,16 +51,16 @@ test("with video one camera and the slots are offered at once, and the slots are
   FakeSocket.last.open();
   FakeSocket.last.reply("join", welcome());
   await settle();
-  const mids = ["8", "7"].map((mid, index) => ({ index, mid }));
+  const mids = ["9", "8"].map((mid, index) => ({ index, mid }));
   FakeSocket.last.reply("offer", { ...answer(), video: mids });
   const room = await promise;
   const directions = FakePeer.last.transceivers.slice(CAMERA).map(({ direction }) => direction);
-  expect(directions).toEqual(["sendonly", "recvonly", "recvonly"]);
+  expect(directions).toEqual(["sendonly", "sendonly", "recvonly", "recvonly"]);
   expect(sent()).toBe(videoTrack);
-  expect(line(CAMERA)?.sender.encodings).toEqual([{ maxBitrate: 1_500_000, scaleResolutionDownBy: 1.5 }]);
+  expect(scales()).toEqual([6, 3, 1.5]);
   expect(room.videoSlots.map(({ track }) => track)).toEqual([
+    line(9)?.receiver.track,
     line(8)?.receiver.track,
-    line(7)?.receiver.track,
   ]);
 });
 
@@ -63,17 +68,105 @@ test("a camera is set, replaced and withdrawn without an offer, and limited to w
   const room = await joined({ video: true });
   expect(sent()).toBeNull();
   const [large, small] = [fakeTrack({ width: 1920, height: 1080 }), fakeTrack({ width: 640, height: 480 })];
-  for (const [track, scale] of [
-    [large, 1.5],
-    [small, 1],
+  for (const [track, scaled] of [
+    [large, [6, 3, 1.5]],
+    [small, [2, 1]],
   ] as const) {
     await room.setVideoTrack(track);
     expect(sent()).toBe(track);
-    expect(line(CAMERA)?.sender.encodings[0]?.scaleResolutionDownBy).toBe(scale);
+    expect(scales()).toEqual(scaled);
   }
   await room.setVideoTrack(null);
   expect(sent()).toBeNull();
   expect(FakeSocket.last.sent.filter(({ type }) => type === "offer")).toHaveLength(1);
+});
+
+test("no layer is offered as one that rests, also of a small picture", async () => {
+  const promise = connect({
+    url: "https://example.org/",
+    token: "jwt",
+    videoTrack: fakeTrack({ width: 160, height: 90 }),
+  });
+  FakeSocket.last.open();
+  FakeSocket.last.reply("join", welcome());
+  await settle();
+  expect(line(CAMERA)?.sender.encodings.map(({ rid, active }) => [rid, active])).toEqual([
+    ["l", undefined],
+    ["m", undefined],
+    ["h", undefined],
+  ]);
+  FakeSocket.last.reply("offer", answer());
+  await promise;
+  await settle();
+  expect(line(CAMERA)?.sender.encodings.map(({ active }) => active)).toEqual([true, false, false]);
+});
+
+test("layers that nobody watches rest, until they are watched or the connection is another one", async () => {
+  const room = await joined({ videoTrack: fakeTrack({ width: 1280, height: 720 }) });
+  const wanted = async (layers: number, origin = "camera") => {
+    FakeSocket.last.say({ type: "video_wanted", origin, layers });
+    await settle();
+    return scales();
+  };
+  expect(await wanted(1)).toEqual([4]);
+  expect(await wanted(2, "screen_video")).toEqual([4]);
+  expect(await wanted(2)).toEqual([4, 2]);
+  // It is of the line, not of the track.
+  await room.setVideoTrack(fakeTrack({ width: 1920, height: 1080 }));
+  expect(scales()).toEqual([6, 3]);
+  FakeSocket.last.drop();
+  await vi.advanceTimersByTimeAsync(250);
+  await resumed();
+  expect(scales()).toEqual([6, 3]);
+  FakePeer.last.close();
+  await vi.advanceTimersByTimeAsync(1_000);
+  FakeSocket.last.reply("offer", answer());
+  await settle();
+  expect(scales()).toEqual([6, 3, 1.5]);
+});
+
+test("a server that takes one layer gets the whole picture in it", async () => {
+  await joined({ videoTrack: fakeTrack({ width: 1280, height: 720 }) });
+  const sender = line(CAMERA)?.sender;
+  if (!sender) throw new Error("there is a line for the camera");
+  sender.encodings.splice(1);
+  FakeSocket.last.say({ type: "video_wanted", origin: "camera", layers: 1 });
+  await settle();
+  expect(sender.encodings).toMatchObject([{ maxBitrate: 1_500_000, scaleResolutionDownBy: 1 }]);
+});
+
+test("what a browser refuses to be sent as is sent as it can be", async () => {
+  vi.spyOn(console, "warn").mockReturnValue();
+  const wishes: object[][] = [];
+  const { addTransceiver } = FakePeer.prototype;
+  vi.spyOn(FakePeer.prototype, "addTransceiver").mockImplementation(function (this: FakePeer, what, init) {
+    if (init.sendEncodings) wishes.push(init.sendEncodings);
+    if (init.sendEncodings && init.sendEncodings.length > 1) throw new TypeError("one is enough");
+    return addTransceiver.call(this, what, init);
+  });
+  await joined({ videoTrack: fakeTrack({ width: 1280, height: 720 }) });
+  await settle();
+  // The last is the screen's.
+  expect(wishes.map(({ length }) => length)).toEqual([3, 3, 1, 1]);
+  expect(line(CAMERA)?.sender.encodings).toMatchObject([{ maxBitrate: 1_500_000, scaleResolutionDownBy: 1 }]);
+});
+
+test("the codec that is asked for comes first, if the browser sends it", async () => {
+  const has = ["VP8", "H264", "rtx", "VP9"].map((name) => ({ mimeType: `video/${name}` }));
+  const capabilities = { getCapabilities: () => ({ codecs: has }) };
+  vi.stubGlobal("RTCRtpSender", capabilities);
+  vi.stubGlobal("RTCRtpReceiver", capabilities);
+  for (const [videoCodec, first, encodings] of [
+    [undefined, "VP8", 3],
+    ["h264", "H264", 3],
+    ["vp9", "VP9", 1],
+    ["av1", "VP8", 3],
+  ] as const) {
+    await joined({ video: true, videoCodec });
+    expect(line(CAMERA)?.codecs[0]?.mimeType).toBe(`video/${first}`);
+    expect(line(CAMERA)?.codecs).toHaveLength(has.length);
+    expect(line(CAMERA)?.sender.encodings).toHaveLength(encodings);
+  }
 });
 
 test("a picture that a moderator withholds isn't sent, and one's own unmute sends it again when granted", async () => {
@@ -124,7 +217,7 @@ test("a slot says whether the frames in it are those of whom it shows by now", a
   const room = await joined({ video: true }, undefined, { participants: [me, ann, ben] });
   const isShown = () => room.videoSlots.map((slot) => slot.isShown);
   const frameOf = (source: number, timestamp: number) => {
-    const receiver = line(7)?.receiver;
+    const receiver = line(8)?.receiver;
     receiver?.sources.splice(0, Infinity, ...receiver.sources.filter((it) => it.source !== source), {
       source,
       timestamp,
@@ -171,7 +264,7 @@ test("a connection that is replaced has the camera and the video slots from its 
   expect(FakePeer.all).toHaveLength(2);
   expect(sent()).toBe(videoTrack);
   expect(told).toHaveBeenCalledOnce();
-  expect(room.videoSlots[0]?.track).toBe(line(7)?.receiver.track);
+  expect(room.videoSlots[0]?.track).toBe(line(8)?.receiver.track);
 });
 
 test("a camera that is set on a connection that is over is sent on the next", async () => {
@@ -218,6 +311,16 @@ test("whom one watches is asked for once, and again where the reply was lost", a
   await ending;
 });
 
+test("several are watched in their order", async () => {
+  const room = await joined({ video: true });
+  const watching = room.watch(["ann", "ben"]);
+  await settle();
+  expect(FakeSocket.last.request("watch")).toMatchObject({ participants: ["ann", "ben"] });
+  FakeSocket.last.ok("watch");
+  await watching;
+  expect([room.watched, room.watchedIds]).toEqual(["ann", ["ann", "ben"]]);
+});
+
 test("on another node one has the same camera, and watches the same", async () => {
   const TWO = "https://two.example.org";
   const videoTrack = fakeTrack();
@@ -246,7 +349,7 @@ test("on another node one has the same camera, and watches the same", async () =
   expect(room.url).toBe(TWO);
   expect([former.transceivers[CAMERA]?.sender.track, sent()]).toEqual([null, videoTrack]);
   expect(watchedNow(room)).toEqual(["ann", null]);
-  expect(room.videoSlots[0]?.track).toBe(line(7)?.receiver.track);
+  expect(room.videoSlots[0]?.track).toBe(line(8)?.receiver.track);
 });
 
 test("a camera that was withheld is so on another node too", async () => {
@@ -270,10 +373,25 @@ test("a camera that was withheld is so on another node too", async () => {
   expect(room.me.cameraMuted).toBe(true);
 });
 
-test("of each video slot the frames, the size and the freezes are measured", () => {
-  const slot = { index: 0, track: fakeTrack(), participant: null, isShown: false };
+test("of each video slot the frames, the size and the freezes are measured, and what is sent oneself", () => {
+  const slot = { index: 0, track: fakeTrack(), participant: null, origin: "camera" as const, isShown: false };
+  const camera = fakeTrack();
   const report = (seconds: number) =>
-    new Map([
+    new Map<string, object>([
+      ["s", { type: "media-source", id: "s", trackIdentifier: camera.id }],
+      [
+        "o",
+        {
+          type: "outbound-rtp",
+          id: "o",
+          mediaSourceId: "s",
+          rid: "m",
+          bytesSent: seconds * 50_000,
+          framesEncoded: seconds * 15,
+          frameWidth: 640,
+          frameHeight: 360,
+        },
+      ],
       [
         "i",
         {
@@ -297,14 +415,17 @@ test("of each video slot the frames, the size and the freezes are measured", () 
       slots: [],
       screen: { ...slot, track: fakeTrack() },
       videoSlots: [slot],
+      videoTrack: camera,
+      sharedVideo: null,
     });
   };
   measure(1);
-  const { video, bitrateInBps, jitterMs } = measure(2);
+  const { video, sentVideo, bitrateInBps, jitterMs } = measure(2);
   expect(video).toEqual([
     {
       index: 0,
       participant: null,
+      origin: "camera",
       bitrateBps: 800_000,
       lossRatio: 0,
       framesPerSecond: 25,
@@ -313,6 +434,9 @@ test("of each video slot the frames, the size and the freezes are measured", () 
       freezes: 1,
       freezeMs: expect.closeTo(200),
     },
+  ]);
+  expect(sentVideo).toEqual([
+    { origin: "camera", rid: "m", bitrateBps: 400_000, framesPerSecond: 15, width: 640, height: 360 },
   ]);
   expect(bitrateInBps).toBe(800_000);
   // A picture waits for its packets, which is no jitter that anybody hears.

@@ -62,32 +62,34 @@ impl Focus {
         true
     }
 
-    /// What somebody's video slots are to show, given what they show: in the first whom they `pinned`, or who spoke last; in the
-    /// others who spoke before, each where they are already. Nobody is shown their `own` camera.
+    /// What somebody's video slots are to show, given what they show: in the first ones whom they `pinned`, in that order, or in one
+    /// who spoke last; in the others who spoke before, each where they are already. Nobody is shown their `own` camera.
     pub fn slots(
         &self,
         own: SourceId,
-        pinned: Option<SourceId>,
+        pinned: &[SourceId],
         former: &[Option<SourceId>],
         count: usize,
     ) -> Vec<Option<SourceId>> {
-        let pinned = pinned.filter(|pinned| *pinned != own && self.order.contains(pinned));
-        let others = self.order.iter().copied().filter(|&camera| camera != own && Some(camera) != pinned);
-        let shown: Vec<SourceId> = pinned.into_iter().chain(others).take(count).collect();
-        let Some((&first, rest)) = shown.split_first() else {
-            return vec![None; count];
-        };
-        let mut slots = vec![None; count];
-        slots[0] = Some(first);
+        let mut first: Vec<SourceId> = Vec::new();
+        for &camera in pinned {
+            if camera != own && self.order.contains(&camera) && !first.contains(&camera) {
+                first.push(camera);
+            }
+        }
+        let mut others =
+            self.order.iter().copied().filter(|camera| *camera != own && !first.contains(camera));
+        let speaker = if first.is_empty() { others.next() } else { None };
+        let rest: Vec<SourceId> = others.collect();
+        first.extend(speaker);
+        first.truncate(count);
+        let rest = &rest[..rest.len().min(count - first.len())];
+        let mut slots: Vec<Option<SourceId>> = first.iter().copied().map(Some).collect();
         let kept_in = |index: usize| former.get(index).copied().flatten().filter(|it| rest.contains(it));
-        for (index, slot) in slots.iter_mut().enumerate().skip(1) {
-            *slot = kept_in(index);
-        }
-        let mut new =
-            rest.iter().copied().filter(|camera| !slots.contains(&Some(*camera))).collect::<Vec<_>>();
-        for slot in slots.iter_mut().filter(|slot| slot.is_none()) {
-            *slot = if new.is_empty() { None } else { Some(new.remove(0)) };
-        }
+        slots.extend((first.len()..count).map(kept_in));
+        let new: Vec<SourceId> = rest.iter().copied().filter(|it| !slots.contains(&Some(*it))).collect();
+        let free = slots.iter_mut().filter(|slot| slot.is_none());
+        free.zip(new).for_each(|(slot, camera)| *slot = Some(camera));
         slots
     }
 }
@@ -118,32 +120,35 @@ mod tests {
         assert!(!hear(300, Some(2)) && !hear(500, Some(2)) && hear(600, Some(2)));
         assert!(!hear(700, Some(3)) && !hear(1_100, Some(3)), "they have just begun");
         assert!(hear(1_600, Some(3)));
-        assert_eq!(ids(&focus.slots(OWN, None, &[], 3)), [3, 2, 1]);
+        assert_eq!(ids(&focus.slots(OWN, &[], &[], 3)), [3, 2, 1]);
     }
 
     #[test]
     fn a_slot_goes_on_showing_whom_it_shows() {
         let (mut focus, start) = (focus(5), Instant::now());
-        let before = focus.slots(OWN, None, &[], 4);
+        let before = focus.slots(OWN, &[], &[], 4);
         assert_eq!(ids(&before), [1, 2, 3, 4]);
         focus.hear(start, Some(SourceId(5)));
         assert!(focus.hear(start + LEAD, Some(SourceId(5))));
-        let after = focus.slots(OWN, None, &before, 4);
+        let after = focus.slots(OWN, &[], &before, 4);
         assert_eq!(ids(&after), [5, 2, 3, 1], "the one that spoke longest ago makes way");
         assert!(focus.remove(SourceId(2)));
-        assert_eq!(ids(&focus.slots(OWN, None, &after, 4)), [5, 4, 3, 1]);
+        assert_eq!(ids(&focus.slots(OWN, &[], &after, 4)), [5, 4, 3, 1]);
     }
 
     #[test]
     fn nobody_sees_themselves_and_whoever_is_pinned_comes_first() {
         let focus = focus(3);
-        let slots = |own, pinned: Option<u32>, count| {
-            ids(&focus.slots(SourceId(own), pinned.map(SourceId), &[], count))
+        let slots = |own, pinned: &[u32], count| {
+            let pinned: Vec<SourceId> = pinned.iter().copied().map(SourceId).collect();
+            ids(&focus.slots(SourceId(own), &pinned, &[], count))
         };
-        assert_eq!(slots(1, None, 3), [2, 3, 0]);
-        assert_eq!(slots(1, Some(3), 2), [3, 2]);
-        assert_eq!(slots(99, Some(7), 1), [1], "whose camera is off");
-        assert_eq!(slots(2, Some(2), 2), [1, 3], "not even then");
-        assert!(slots(1, None, 0).is_empty());
+        assert_eq!(slots(1, &[], 3), [2, 3, 0]);
+        assert_eq!(slots(1, &[3], 2), [3, 2]);
+        assert_eq!(slots(99, &[7], 1), [1], "whose camera is off");
+        assert_eq!(slots(2, &[2], 2), [1, 3], "not even then");
+        assert_eq!(slots(99, &[3, 7, 3, 2], 3), [3, 2, 1]);
+        assert_eq!(slots(99, &[3, 2], 1), [3]);
+        assert!(slots(1, &[], 0).is_empty());
     }
 }

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use selector::SourceId;
 
-use super::{CLOCK_HZ, VideoFormat, VideoPacket};
+use super::{CLOCK_HZ, ENCODINGS_MAX, LayerMeter, Part, SourceLayers, VideoFormat, VideoPacket};
 use crate::numbering::{Numbering, RtpNumbers};
 use crate::{Allowance, Dropped, Gate};
 
@@ -21,6 +21,10 @@ pub const VIDEO_PAYLOAD_BYTES_MAX: usize = 1_320;
 /// A camera's packet as the transport decrypted it.
 #[derive(Clone, Debug)]
 pub struct IncomingVideo {
+    /// In which of the track's streams it came, the smallest pictures first.
+    pub encoding: u8,
+    /// How many streams the track may have.
+    pub encodings: u8,
     /// The sender's synchronization source.
     pub ssrc: u32,
     /// Sequence number, extended beyond 16 bits.
@@ -33,6 +37,10 @@ pub struct IncomingVideo {
     pub format: VideoFormat,
     /// Whether it is the first packet of a keyframe.
     pub begins_keyframe: bool,
+    /// What it is a part of.
+    pub part: Part,
+    /// How high the keyframe's pictures are that it begins, by layer, in pixels; 0 where that isn't said.
+    pub heights: [u32; ENCODINGS_MAX],
     /// Without header and padding.
     pub payload: Arc<[u8]>,
 }
@@ -41,7 +49,8 @@ pub struct IncomingVideo {
 pub struct VideoIngest {
     source: SourceId,
     gate: Gate,
-    numbering: Numbering,
+    numberings: [Numbering; ENCODINGS_MAX],
+    meter: LayerMeter,
     packets: Allowance,
     bytes: Allowance,
 }
@@ -53,7 +62,8 @@ impl VideoIngest {
         let packets = Allowance::new(RATE_PACKETS_PER_S, BURST_PACKETS, now);
         let bytes_per_s = kbps_max.saturating_mul(1_000 / 8);
         let bytes = Allowance::new(bytes_per_s, bytes_per_s, now);
-        VideoIngest { source, gate, numbering: Numbering::of_video(CLOCK_HZ), packets, bytes }
+        let numberings = std::array::from_fn(|_| Numbering::of_video(CLOCK_HZ));
+        VideoIngest { source, gate, numberings, meter: LayerMeter::default(), packets, bytes }
     }
 
     /// Whose pictures they are.
@@ -72,7 +82,19 @@ impl VideoIngest {
 
     /// Starts a new numbering: the transport was replaced.
     pub fn restart(&mut self) {
-        self.numbering.restart();
+        self.numberings.iter_mut().for_each(Numbering::restart);
+        self.meter = LayerMeter::default();
+    }
+
+    /// What is known of the track's layers, as they were in the last seconds.
+    pub fn layers(&self, now: Instant) -> SourceLayers {
+        self.meter.layers(now)
+    }
+
+    /// Which stream is meant: one of which nothing comes, or that there isn't, stands for the largest one below of which something does.
+    pub fn sent_encoding(&self, now: Instant, number: u8) -> u8 {
+        let sent = self.meter.encodings(now);
+        sent.clone().filter(|sent| *sent <= number).max().or(sent.min()).unwrap_or(0)
     }
 
     /// One packet from the transport.
@@ -89,12 +111,26 @@ impl VideoIngest {
         }
         let is_padding = rtp.payload.is_empty();
         let numbers = RtpNumbers { ssrc: rtp.ssrc, seq: rtp.seq, timestamp: rtp.timestamp, is_padding };
-        let seq = self.numbering.place(now, numbers)?;
+        let numbering = self.numberings.get_mut(usize::from(rtp.encoding)).ok_or(Dropped::Flood)?;
+        let seq = numbering.place(now, numbers)?;
         // Whoever began with one that comes late would lack those that follow it: they passed before.
-        let begins_keyframe = rtp.begins_keyframe && self.numbering.is_newest(rtp.seq);
-        let IncomingVideo { timestamp, marker, format, payload, .. } = rtp;
-        let (source, epoch) = (self.source, self.numbering.epoch());
-        Ok(VideoPacket { source, epoch, seq, timestamp, marker, format, begins_keyframe, payload })
+        let begins_keyframe = rtp.begins_keyframe && numbering.is_newest(rtp.seq);
+        let (source, epoch) = (self.source, numbering.epoch());
+        self.meter.add(now, &rtp);
+        let IncomingVideo { encoding, encodings, timestamp, marker, format, part, payload, .. } = rtp;
+        Ok(VideoPacket {
+            source,
+            encoding,
+            encodings,
+            epoch,
+            seq,
+            timestamp,
+            marker,
+            format,
+            begins_keyframe,
+            part,
+            payload,
+        })
     }
 }
 
@@ -105,12 +141,16 @@ mod tests {
 
     fn rtp(seq: u64, begins_keyframe: bool) -> IncomingVideo {
         IncomingVideo {
+            encoding: 0,
+            encodings: 1,
             ssrc: 1,
             seq,
             timestamp: 0,
             marker: false,
             format: VideoFormat { codec: VideoCodec::Vp8, profile: 0, mode: 0 },
             begins_keyframe,
+            part: Part::default(),
+            heights: [0; ENCODINGS_MAX],
             payload: [1].into(),
         }
     }

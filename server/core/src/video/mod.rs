@@ -15,7 +15,9 @@ mod focus;
 mod ingest;
 mod keyframes;
 mod layer;
+mod meter;
 mod packet;
+mod pictures;
 mod shard;
 mod slot;
 
@@ -27,9 +29,11 @@ pub use focus::Focus;
 pub use ingest::{IncomingVideo, VIDEO_PAYLOAD_BYTES_MAX, VideoIngest};
 pub use keyframes::KeyframeGate;
 pub use layer::{Layer, LayerCost};
-pub use packet::{VideoCodec, VideoFormat, VideoPacket};
-pub use shard::VideoShard;
-pub use slot::VideoSlot;
+pub(crate) use meter::LayerMeter;
+pub use packet::{ENCODINGS_MAX, EncodingId, Part, PictureNumbers, VideoCodec, VideoFormat, VideoPacket};
+pub use pictures::RewrittenPicture;
+pub use shard::{Allotted, SourceLayers, VideoShard, Wanted};
+pub use slot::{RewrittenVideo, VideoSlot};
 
 /// RFC 7741, 9628, 6184 and AV1's RTP format: all of them count so.
 const CLOCK_HZ: u32 = 90_000;

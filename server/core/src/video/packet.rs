@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use selector::SourceId;
 
+use super::Layer;
 use crate::StreamEpoch;
 
 /// How pictures are encoded.
@@ -52,12 +53,52 @@ impl VideoFormat {
     }
 }
 
+/// Simulcast sends a camera's pictures in so many sizes at most.
+pub const ENCODINGS_MAX: usize = 4;
+
+/// One of the streams in which a camera's pictures come: with simulcast there are several.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EncodingId {
+    /// Whose pictures.
+    pub source: SourceId,
+    /// Which stream: 0 has the smallest pictures. One that isn't there stands for the largest that is.
+    pub number: u8,
+}
+
+/// What a packet is a part of, as far as that stands in it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Part {
+    /// Of its stream's layers.
+    pub layer: Layer,
+    /// It is the last packet of its layer's frame.
+    pub ends_frame: bool,
+    /// Whoever got only slower layers may get this one from here on: nothing of it before is needed.
+    pub may_rise: bool,
+    /// The numbers of its picture.
+    pub picture: Option<PictureNumbers>,
+}
+
+/// Numbers of pictures that stand in VP8's payload descriptor (RFC 7741, section 4.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PictureNumbers {
+    /// PictureID.
+    pub id: u16,
+    /// It has 15 bits, and not 7.
+    pub is_long: bool,
+    /// TL0PICIDX, if there is one.
+    pub tl0: Option<u8>,
+}
+
 /// A video packet that passed the gate. Cloning copies the numbers and shares the payload.
 #[derive(Clone, Debug, PartialEq)]
 pub struct VideoPacket {
     /// Whose it is, and the CSRC under which it is forwarded.
     pub source: SourceId,
-    /// To which numbering `seq` and `timestamp` belong.
+    /// In which of the source's streams it came, the smallest pictures first.
+    pub encoding: u8,
+    /// How many streams the source may have.
+    pub encodings: u8,
+    /// To which numbering of the stream `seq` and `timestamp` belong.
     pub epoch: StreamEpoch,
     /// Sequence number without roll-over.
     pub seq: u64,
@@ -69,8 +110,22 @@ pub struct VideoPacket {
     pub format: VideoFormat,
     /// A decoder can begin with it: the first packet of a keyframe.
     pub begins_keyframe: bool,
+    /// What it is a part of.
+    pub part: Part,
     /// As the sender made it.
     pub payload: Arc<[u8]>,
+}
+
+impl VideoPacket {
+    /// Whether it is of what was asked for: of the stream that was meant, or of a smaller one in place of it.
+    pub fn serves(&self, wanted: EncodingId) -> bool {
+        self.source == wanted.source && self.encoding <= wanted.number
+    }
+
+    /// In which stream it came.
+    pub fn encoding_id(&self) -> EncodingId {
+        EncodingId { source: self.source, number: self.encoding }
+    }
 }
 
 #[cfg(test)]

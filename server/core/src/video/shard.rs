@@ -5,12 +5,15 @@ use std::time::Instant;
 use rustc_hash::{FxHashMap, FxHashSet};
 use selector::SourceId;
 
-use super::{VideoPacket, VideoSlot};
-use crate::{EndpointId, Rewritten};
+use super::{
+    Allocator, Content, Demand, ENCODINGS_MAX, EncodingId, Layer, LayerCost, RewrittenVideo, VideoPacket,
+    VideoSlot,
+};
+use crate::EndpointId;
 
 /// The video of a room on one worker.
 ///
-/// Of the sources that need a keyframe, which methods return, its caller asks the senders for one: by way of a
+/// Of the streams that need a keyframe, which methods return, its caller asks the senders for one: by way of a
 /// [`KeyframeGate`](super::KeyframeGate) each, on the worker of the camera and on each of the others.
 #[derive(Default)]
 pub struct VideoShard {
@@ -19,6 +22,47 @@ pub struct VideoShard {
     watchers: FxHashMap<SourceId, FxHashSet<(EndpointId, usize)>>,
     /// Whose viewers may wait for a keyframe for which it was too soon.
     waiting: FxHashSet<(EndpointId, usize)>,
+    /// What is known of the layers of sources.
+    layers: FxHashMap<SourceId, SourceLayers>,
+}
+
+/// What is known of a source's layers, on the worker that it comes to, and told to others.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct SourceLayers {
+    /// What comes of it now.
+    pub costs: Vec<LayerCost>,
+    /// How high the smallest pictures are, in pixels; 0 if that isn't known.
+    pub smallest_height: u32,
+    /// How many streams it may have.
+    pub encodings: u8,
+}
+
+/// What of a source is of use to some.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Wanted {
+    /// Of its streams those that are to be shown now, bit by bit.
+    pub encodings: u8,
+    /// As many of the smallest sizes as they would look at if their networks took it.
+    pub layers: u8,
+}
+
+impl Wanted {
+    /// What both want.
+    pub fn and(self, other: Wanted) -> Wanted {
+        let Wanted { encodings, layers } = other;
+        Wanted { encodings: self.encodings | encodings, layers: self.layers.max(layers) }
+    }
+}
+
+/// What a viewer's slots get.
+#[derive(Debug, Default)]
+pub struct Allotted {
+    /// The streams that need a keyframe.
+    pub needed: Vec<EncodingId>,
+    /// What all that they would look at takes, kbit/s.
+    pub desired_kbps: u32,
+    /// What their network has to take for them to get more; `None` if they have all that.
+    pub next_kbps: Option<u32>,
 }
 
 #[derive(Default)]
@@ -27,6 +71,46 @@ struct Viewer {
     reachable: bool,
     /// What the slots are to show, of which there may be fewer yet.
     wanted: Vec<Option<SourceId>>,
+    /// How high they are drawn, in pixels, where that is known.
+    heights: FxHashMap<usize, u32>,
+    /// What its network takes, if that is known.
+    estimate_kbps: Option<u32>,
+    allocator: Allocator,
+    /// What it answered last, by slot, and for which source.
+    answers: Vec<Option<(SourceId, Layer)>>,
+}
+
+impl Viewer {
+    /// How high a slot is drawn: as high as may be, if that isn't known.
+    fn height(&self, slot: usize) -> u32 {
+        self.heights.get(&slot).copied().unwrap_or(u32::MAX)
+    }
+}
+
+/// A layer that takes so much more or less, in percent, is news.
+const NEWS_PERCENT: u32 = 25;
+
+impl SourceLayers {
+    /// Whether somebody who knows the `former` ones should be told of these at once.
+    pub fn are_news_after(&self, former: &SourceLayers) -> bool {
+        let is_near = |(now, former): (&LayerCost, &LayerCost)| {
+            let (layer, apart) = (now.layer, now.kbps.abs_diff(former.kbps));
+            layer == former.layer && now.height == former.height && apart <= former.kbps * NEWS_PERCENT / 100
+        };
+        self.costs.len() != former.costs.len()
+            || self.smallest_height != former.smallest_height
+            || !self.costs.iter().zip(&former.costs).all(is_near)
+    }
+
+    /// How many of the smallest sizes there have to be for one to be as high as that. Each is twice as high as the one before.
+    fn needed_for(&self, height: u32) -> u8 {
+        let sizes = ENCODINGS_MAX as u8;
+        if self.smallest_height == 0 {
+            return sizes;
+        }
+        let is_enough = |size: &u8| self.smallest_height << (size - 1) >= height;
+        (1..sizes).find(is_enough).unwrap_or(sizes)
+    }
 }
 
 impl VideoShard {
@@ -39,11 +123,16 @@ impl VideoShard {
     }
 
     /// More slots for a viewer whose connection got more m-lines.
-    pub fn add_slots(&mut self, id: EndpointId, slots: impl IntoIterator<Item = VideoSlot>) -> Vec<SourceId> {
+    pub fn add_slots(
+        &mut self,
+        now: Instant,
+        id: EndpointId,
+        slots: impl IntoIterator<Item = VideoSlot>,
+    ) -> Vec<EncodingId> {
         if let Some(viewer) = self.viewers.get_mut(&id) {
             viewer.slots.extend(slots);
         }
-        self.place(id)
+        self.renew(now, id)
     }
 
     /// How many slots a viewer has.
@@ -51,15 +140,121 @@ impl VideoShard {
         self.viewers.get(&id).map_or(0, |viewer| viewer.slots.len())
     }
 
-    /// Sets what a viewer's slots are to show. Returns the sources that need a keyframe.
-    pub fn watch(&mut self, id: EndpointId, wanted: Vec<Option<SourceId>>) -> Vec<SourceId> {
+    /// Sets what a viewer's slots are to show. Returns the streams that need a keyframe.
+    pub fn watch(&mut self, now: Instant, id: EndpointId, wanted: Vec<Option<SourceId>>) -> Vec<EncodingId> {
         self.viewers.entry(id).or_default().wanted = wanted;
-        self.place(id)
+        self.renew(now, id)
     }
 
-    /// Tells whether a viewer's connection is up. Nothing is forwarded to one whose isn't. Returns the sources that need a
+    /// Sets how high a viewer's slots are drawn, in pixels; as high as may be where it isn't said.
+    pub fn set_heights(&mut self, id: EndpointId, heights: impl IntoIterator<Item = (usize, u32)>) {
+        self.viewers.entry(id).or_default().heights = heights.into_iter().collect();
+    }
+
+    /// What a viewer's network takes, if that is known.
+    pub fn estimate(&self, id: EndpointId) -> Option<u32> {
+        self.viewers.get(&id)?.estimate_kbps
+    }
+
+    /// A viewer's network takes so much.
+    pub fn set_estimate(&mut self, id: EndpointId, kbps: Option<u32>) {
+        if let Some(viewer) = self.viewers.get_mut(&id) {
+            viewer.estimate_kbps = kbps;
+        }
+    }
+
+    /// What is known of a source's layers.
+    pub fn set_layers(&mut self, source: SourceId, layers: SourceLayers) {
+        self.layers.insert(source, layers);
+    }
+
+    /// Nothing is known of a source's layers any more.
+    pub fn forget_layers(&mut self, source: SourceId) {
+        self.layers.remove(&source);
+    }
+
+    /// The viewers.
+    pub fn viewers(&self) -> impl Iterator<Item = EndpointId> {
+        self.viewers.keys().copied()
+    }
+
+    /// The sources that somebody here has a slot for.
+    pub fn watched(&self) -> impl Iterator<Item = SourceId> {
+        self.watchers.keys().copied()
+    }
+
+    /// Divides what a viewer's network takes among their slots.
+    pub fn allocate(&mut self, now: Instant, id: EndpointId) -> Allotted {
+        let Some(viewer) = self.viewers.get_mut(&id).filter(|viewer| viewer.reachable) else {
+            return Allotted::default();
+        };
+        let known =
+            |slot: &VideoSlot| self.layers.get(&slot.wanted()?).filter(|known| !known.costs.is_empty());
+        let demand = |(index, slot): (usize, &VideoSlot)| {
+            let answered = viewer.answers.get(index).copied().flatten();
+            let height = viewer.height(index);
+            Demand {
+                costs: known(slot).map_or(&[], |layers| &layers.costs),
+                content: Content::Camera,
+                height: if slot.wanted().is_some() { height } else { 0 },
+                importance: importance(index, height),
+                min: Layer::default(),
+                max: Layer::MAX,
+                current: answered.filter(|(of, _)| slot.wanted() == Some(*of)).map(|(_, layer)| layer),
+            }
+        };
+        let demands: Vec<Demand<'_>> = viewer.slots.iter().enumerate().map(demand).collect();
+        let allocation = viewer.allocator.allocate(now, viewer.estimate_kbps, &demands);
+        let answers = viewer.slots.iter().zip(&allocation.layers);
+        viewer.answers = answers.map(|(slot, layer)| slot.wanted().zip(*layer)).collect();
+        let mut needed = Vec::new();
+        for (slot, target) in viewer.slots.iter_mut().zip(allocation.layers) {
+            if slot.wanted().is_none() {
+                continue;
+            }
+            let is_known = known(slot).is_some();
+            let is_unlimited = viewer.estimate_kbps.is_none();
+            slot.set_target(match target {
+                // Of what nobody has measured yet the least, and that as often as it comes.
+                Some(_) if !is_known && is_unlimited => Some(Layer::MAX),
+                Some(target) if !is_known => Some(Layer { temporal: u8::MAX, ..target }),
+                target => target,
+            });
+            if is_known && slot.needs_keyframe() {
+                needed.extend(slot.wanted_encoding());
+            }
+        }
+        Allotted { needed, desired_kbps: allocation.desired_kbps, next_kbps: allocation.next_kbps }
+    }
+
+    /// What of a source is of use to those here.
+    pub fn wanted_of(&self, source: SourceId) -> Wanted {
+        let mut wanted = Wanted::default();
+        let layers = self.layers.get(&source);
+        for &(id, index) in self.watchers.get(&source).into_iter().flatten() {
+            let Some(viewer) = self.viewers.get(&id).filter(|viewer| viewer.reachable) else {
+                continue;
+            };
+            let Some(slot) = viewer.slots.get(index) else {
+                continue;
+            };
+            let is_wanted = slot.wanted() == Some(source);
+            let shown = slot.shown_encoding().filter(|shown| shown.source == source);
+            for encoding in shown.into_iter().chain(slot.wanted_encoding().filter(|_| is_wanted)) {
+                wanted.encodings |= 1 << encoding.number.min(ENCODINGS_MAX as u8 - 1);
+            }
+            let height = viewer.height(index);
+            if is_wanted && height > 0 {
+                let needed = layers.map_or(ENCODINGS_MAX as u8, |layers| layers.needed_for(height));
+                wanted.layers = wanted.layers.max(needed);
+            }
+        }
+        wanted
+    }
+
+    /// Tells whether a viewer's connection is up. Nothing is forwarded to one whose isn't. Returns the streams that need a
     /// keyframe.
-    pub fn set_reachable(&mut self, id: EndpointId, reachable: bool) -> Vec<SourceId> {
+    pub fn set_reachable(&mut self, now: Instant, id: EndpointId, reachable: bool) -> Vec<EncodingId> {
         let Some(viewer) = self.viewers.get_mut(&id) else {
             return Vec::new();
         };
@@ -69,7 +264,7 @@ impl VideoShard {
         // What they showed they show no more: nobody is listed for that.
         self.unlist(id);
         self.viewers.get_mut(&id).into_iter().flat_map(|it| &mut it.slots).for_each(VideoSlot::interrupt);
-        let needed = self.place(id);
+        let needed = self.renew(now, id);
         if reachable { needed } else { Vec::new() }
     }
 
@@ -79,21 +274,21 @@ impl VideoShard {
         self.viewers.remove(&id);
     }
 
-    /// A viewer can't go on in a slot. Returns of which source a keyframe is to be asked for now; otherwise see
+    /// A viewer can't go on in a slot. Returns of which stream a keyframe is to be asked for now; otherwise see
     /// [`VideoShard::due_wishes`].
-    pub fn wish(&mut self, now: Instant, id: EndpointId, slot: usize) -> Option<SourceId> {
+    pub fn wish(&mut self, now: Instant, id: EndpointId, slot: usize) -> Option<EncodingId> {
         let slots = &mut self.viewers.get_mut(&id)?.slots;
         let wish = slots.get_mut(slot)?;
-        let source = wish.wanted().or(wish.shown())?;
+        let encoding = wish.wanted_encoding().or(wish.shown_encoding())?;
         let is_due = wish.wish(now);
         if !is_due {
             self.waiting.insert((id, slot));
         }
-        is_due.then_some(source)
+        is_due.then_some(encoding)
     }
 
-    /// Of which sources keyframes are to be asked for now for which it was too soon.
-    pub fn due_wishes(&mut self, now: Instant) -> Vec<SourceId> {
+    /// Of which streams keyframes are to be asked for now for which it was too soon.
+    pub fn due_wishes(&mut self, now: Instant) -> Vec<EncodingId> {
         let mut due = Vec::new();
         let viewers = &mut self.viewers;
         self.waiting.retain(|(id, slot)| {
@@ -102,7 +297,7 @@ impl VideoShard {
                 return false;
             };
             let is_due = slot.is_wish_due(now);
-            due.extend(slot.wanted().or(slot.shown()).filter(|_| is_due));
+            due.extend(slot.wanted_encoding().or(slot.shown_encoding()).filter(|_| is_due));
             !is_due
         });
         due
@@ -134,7 +329,7 @@ impl VideoShard {
         &mut self,
         now: Instant,
         packet: &VideoPacket,
-        mut each: impl FnMut(EndpointId, usize, Rewritten),
+        mut each: impl FnMut(EndpointId, usize, RewrittenVideo),
     ) -> bool {
         let (mut switched, mut is_lost) = (Vec::new(), false);
         for &(id, index) in self.watchers.get(&packet.source).into_iter().flatten() {
@@ -160,23 +355,27 @@ impl VideoShard {
         is_lost
     }
 
-    /// Gives a viewer's slots what they are to show.
-    fn place(&mut self, id: EndpointId) -> Vec<SourceId> {
+    /// Gives a viewer's slots what they are to show, and as much of it as there is room for. Returns the streams that need a keyframe.
+    fn renew(&mut self, now: Instant, id: EndpointId) -> Vec<EncodingId> {
+        self.place(id);
+        self.allocate(now, id);
+        let slots = self.viewers.get(&id).into_iter().flat_map(|viewer| &viewer.slots);
+        slots.filter(|slot| slot.needs_keyframe()).filter_map(VideoSlot::wanted_encoding).collect()
+    }
+
+    fn place(&mut self, id: EndpointId) {
         self.unlist(id);
         let Some(viewer) = self.viewers.get_mut(&id) else {
-            return Vec::new();
+            return;
         };
-        let mut needed = Vec::new();
         for (index, slot) in viewer.slots.iter_mut().enumerate() {
             let wanted = viewer.wanted.get(index).copied().flatten();
             slot.show(wanted);
             let shown = slot.shown();
-            needed.extend(wanted.filter(|_| shown != wanted));
             for source in wanted.into_iter().chain(shown.filter(|_| shown != wanted)) {
                 self.watchers.entry(source).or_default().insert((id, index));
             }
         }
-        needed
     }
 
     /// Nobody is listed for what a viewer's slots show, or are to.
@@ -202,21 +401,30 @@ impl VideoShard {
     }
 }
 
+/// Whom one looks at comes first, and of the others those who are drawn larger.
+fn importance(slot: usize, height: u32) -> u8 {
+    let size = height.checked_ilog2().unwrap_or(0) as u8;
+    if slot == 0 { u8::MAX } else { size }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::super::{VideoCodec, VideoFormat};
+    use super::super::{Part, VideoCodec, VideoFormat};
     use super::*;
     use crate::StreamEpoch;
 
     fn packet(source: u32, seq: u64, begins_keyframe: bool) -> VideoPacket {
         VideoPacket {
             source: SourceId(source),
+            encoding: 0,
+            encodings: 1,
             epoch: StreamEpoch(0),
             seq,
             timestamp: seq as u32 * 3_000,
             marker: true,
             format: VideoFormat { codec: VideoCodec::Vp8, profile: 0, mode: 0 },
             begins_keyframe,
+            part: Part::default(),
             payload: [1].into(),
         }
     }
@@ -226,6 +434,11 @@ mod tests {
         shard.forward(Instant::now(), packet, |id, slot, _| seen.push((id.0, slot)));
         seen.sort_unstable();
         seen
+    }
+
+    /// Of whom streams are.
+    fn of(encodings: impl IntoIterator<Item = EncodingId>) -> Vec<u32> {
+        encodings.into_iter().map(|encoding| encoding.source.0).collect()
     }
 
     fn source(number: u32) -> Option<SourceId> {
@@ -238,20 +451,20 @@ mod tests {
         let slots = |count| (0..count).map(|_| VideoSlot::new(0, 0));
         for (id, count) in [(1, 2), (2, 1), (3, 1)] {
             shard.set_slots(EndpointId(id), slots(count));
-            shard.set_reachable(EndpointId(id), true);
+            shard.set_reachable(Instant::now(), EndpointId(id), true);
         }
-        assert_eq!(shard.watch(EndpointId(1), vec![source(7), source(8)]), [SourceId(7), SourceId(8)]);
-        assert_eq!(shard.watch(EndpointId(2), vec![source(7), source(9)]), [SourceId(7)]);
+        assert_eq!(of(shard.watch(Instant::now(), EndpointId(1), vec![source(7), source(8)])), [7, 8]);
+        assert_eq!(of(shard.watch(Instant::now(), EndpointId(2), vec![source(7), source(9)])), [7]);
         assert!(seen(&mut shard, &packet(7, 0, false)).is_empty());
         assert_eq!(seen(&mut shard, &packet(7, 1, true)), [(1, 0), (2, 0)]);
         assert_eq!(seen(&mut shard, &packet(8, 1, true)), [(1, 1)]);
         assert!(!shard.is_watched(SourceId(9)), "there is no slot for it");
         // One looks at somebody else.
-        assert_eq!(shard.watch(EndpointId(2), vec![source(8)]), [SourceId(8)]);
+        assert_eq!(of(shard.watch(Instant::now(), EndpointId(2), vec![source(8)])), [8]);
         assert_eq!(seen(&mut shard, &packet(7, 2, false)), [(1, 0), (2, 0)], "until a keyframe");
         assert_eq!(seen(&mut shard, &packet(8, 2, true)), [(1, 1), (2, 0)]);
         assert_eq!(seen(&mut shard, &packet(7, 3, false)), [(1, 0)]);
-        assert_eq!(shard.wish(Instant::now(), EndpointId(2), 0), source(8));
+        assert_eq!(of(shard.wish(Instant::now(), EndpointId(2), 0)), [8]);
         shard.remove(EndpointId(1));
         assert!(!shard.is_watched(SourceId(7)) && shard.is_watched(SourceId(8)));
     }
@@ -259,14 +472,14 @@ mod tests {
     #[test]
     fn whoever_comes_back_needs_a_keyframe() {
         let (mut shard, id) = (VideoShard::default(), EndpointId(1));
-        shard.watch(id, vec![source(7)]);
+        shard.watch(Instant::now(), id, vec![source(7)]);
         shard.set_slots(id, [VideoSlot::new(0, 0)]);
         assert!(seen(&mut shard, &packet(7, 0, true)).is_empty(), "the connection isn't up");
-        assert_eq!(shard.set_reachable(id, true), [SourceId(7)]);
+        assert_eq!(of(shard.set_reachable(Instant::now(), id, true)), [7]);
         assert_eq!(seen(&mut shard, &packet(7, 1, true)), [(1, 0)]);
-        shard.set_reachable(id, false);
+        shard.set_reachable(Instant::now(), id, false);
         assert!(seen(&mut shard, &packet(7, 2, false)).is_empty());
-        assert_eq!(shard.set_reachable(id, true), [SourceId(7)]);
+        assert_eq!(of(shard.set_reachable(Instant::now(), id, true)), [7]);
         assert!(seen(&mut shard, &packet(7, 3, false)).is_empty());
         shard.interrupt(SourceId(7));
         assert_eq!(seen(&mut shard, &packet(7, 4, true)), [(1, 0)]);
@@ -277,17 +490,17 @@ mod tests {
         let between_two = || {
             let mut shard = VideoShard::default();
             shard.set_slots(id, [VideoSlot::new(0, 0)]);
-            shard.set_reachable(id, true);
-            shard.watch(id, vec![source(7)]);
+            shard.set_reachable(Instant::now(), id, true);
+            shard.watch(Instant::now(), id, vec![source(7)]);
             seen(&mut shard, &packet(7, 0, true));
-            shard.watch(id, vec![source(8)]);
+            shard.watch(Instant::now(), id, vec![source(8)]);
             assert!(shard.is_watched(SourceId(7)) && shard.is_watched(SourceId(8)));
             shard
         };
         let mut left = between_two();
-        assert!(left.set_reachable(id, false).is_empty());
+        assert!(left.set_reachable(Instant::now(), id, false).is_empty());
         assert!(!left.is_watched(SourceId(7)) && left.is_watched(SourceId(8)));
-        assert_eq!(left.set_reachable(id, true), [SourceId(8)]);
+        assert_eq!(of(left.set_reachable(Instant::now(), id, true)), [8]);
         let mut ended = between_two();
         ended.interrupt(SourceId(7));
         assert!(!ended.is_watched(SourceId(7)) && ended.is_watched(SourceId(8)));
@@ -298,8 +511,8 @@ mod tests {
     fn a_slot_that_lost_what_it_shows_needs_a_keyframe() {
         let (mut shard, id, now) = (VideoShard::default(), EndpointId(1), Instant::now());
         shard.set_slots(id, [VideoSlot::new(0, 0)]);
-        shard.set_reachable(id, true);
-        shard.watch(id, vec![source(7)]);
+        shard.set_reachable(Instant::now(), id, true);
+        shard.watch(Instant::now(), id, vec![source(7)]);
         let mut is_lost = |seq, begins| shard.forward(now, &packet(7, seq, begins), |_, _, _| {});
         assert!(!is_lost(0, true) && !is_lost(1, false));
         assert!(is_lost(1_000, false), "once");
@@ -309,13 +522,13 @@ mod tests {
     fn a_wish_that_comes_too_soon_waits() {
         let (mut shard, id, now) = (VideoShard::default(), EndpointId(1), Instant::now());
         shard.set_slots(id, [VideoSlot::new(0, 0)]);
-        shard.set_reachable(id, true);
-        shard.watch(id, vec![source(7)]);
-        assert_eq!(shard.wish(now, id, 0), source(7));
+        shard.set_reachable(Instant::now(), id, true);
+        shard.watch(Instant::now(), id, vec![source(7)]);
+        assert_eq!(of(shard.wish(now, id, 0)), [7]);
         assert_eq!(seen(&mut shard, &packet(7, 0, true)).len(), 1);
         assert_eq!(shard.wish(Instant::now(), id, 0), None);
         let later = Instant::now() + std::time::Duration::from_secs(2);
         assert!(shard.due_wishes(now).is_empty());
-        assert_eq!((shard.due_wishes(later), shard.due_wishes(later)), (vec![SourceId(7)], Vec::new()));
+        assert_eq!((of(shard.due_wishes(later)), shard.due_wishes(later)), (vec![7], Vec::new()));
     }
 }

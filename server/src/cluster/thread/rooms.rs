@@ -4,12 +4,12 @@ use std::time::{Duration, Instant};
 
 use selector::SourceId;
 use tercet_cluster::{BootId, Brought, Heard, seen};
-use tercet_core::{NodeId, RoomId};
+use tercet_core::{EncodingId, NodeId, RoomId, Wanted};
 use tracing::debug;
 
 use super::{CROSSINGS_A_TURN, Thread};
 use crate::cluster::ClusterEvent;
-use crate::cluster::message::{Carried, NodeMessage, write_carried};
+use crate::cluster::message::{Carried, NodeMessage, RemoteLayers, write_carried};
 use crate::media::{Crossing, HeardPacket, News, Passed, VideoCrossing, VideoNews, WorkerId};
 
 /// What outlives a node is told again so often, and is true for so long.
@@ -77,12 +77,31 @@ impl Thread {
                 }
                 None => self.metrics.crossing_dropped.increment(1),
             },
-            VideoNews::KeyframeWanted(source) => {
-                let Some(node) = self.rooms.get_mut(&room).and_then(|it| it.cameras.ask(now, source)) else {
+            VideoNews::KeyframeWanted(wanted) => {
+                let Some(node) = self.rooms.get_mut(&room).and_then(|it| it.cameras.ask(now, wanted)) else {
                     return;
                 };
-                let message = NodeMessage::KeyframeWanted { room: room.to_string(), source: source.0 };
+                let EncodingId { source, number: encoding } = wanted;
+                let message =
+                    NodeMessage::KeyframeWanted { room: room.to_string(), source: source.0, encoding };
                 self.cluster.send(now, node, &message.write());
+            }
+            VideoNews::Wanted { source, by, wanted } => {
+                let open = self.rooms.get_mut(&room);
+                let Some((node, all)) = open.and_then(|it| it.cameras.want(now, source, by, wanted)) else {
+                    return;
+                };
+                let (room, Wanted { encodings, layers }) = (room.to_string(), all);
+                let message = NodeMessage::VideoWanted { room, source: source.0, encodings, layers };
+                self.cluster.send(now, node, &message.write());
+            }
+            VideoNews::Layers(source, layers) => {
+                let (source, layers) = (source.0, RemoteLayers::of(&layers));
+                self.tell_all(
+                    now,
+                    &room,
+                    &NodeMessage::VideoLayers { room: room.to_string(), source, layers },
+                );
             }
         }
     }
@@ -119,7 +138,7 @@ impl Thread {
         }
     }
 
-    pub(super) fn message(&mut self, from: NodeId, message: &[u8]) {
+    pub(super) fn message(&mut self, now: Instant, from: NodeId, message: &[u8]) {
         let (room, origin, news) = match NodeMessage::read(message) {
             None => return debug!(node = %from, "a message that can't be read"),
             Some(NodeMessage::OfRoom { room, message }) => {
@@ -129,8 +148,20 @@ impl Thread {
                 (room, origin, News::Silenced(SourceId(source)))
             }
             Some(NodeMessage::Turn { room, origin, turn }) => (room, origin, News::Turn(turn)),
-            Some(NodeMessage::KeyframeWanted { room, source }) => {
-                return self.keyframe_wanted(&room.as_str().into(), SourceId(source));
+            Some(NodeMessage::VideoWanted { room, source, encodings, layers }) => {
+                let wanted = Wanted { encodings, layers };
+                return self.video_wanted(now, &room.as_str().into(), (SourceId(source), from), wanted);
+            }
+            Some(NodeMessage::VideoLayers { room, source, layers }) => {
+                if let Some(layers) = layers.read() {
+                    let news = VideoNews::Layers(SourceId(source), Box::new(layers));
+                    self.tell_workers(&room.as_str().into(), &news);
+                }
+                return;
+            }
+            Some(NodeMessage::KeyframeWanted { room, source, encoding }) => {
+                let wanted = EncodingId { source: SourceId(source), number: encoding };
+                return self.tell_workers(&room.as_str().into(), &VideoNews::KeyframeWanted(wanted));
             }
         };
         let room = RoomId::from(room.as_str());
@@ -145,11 +176,27 @@ impl Thread {
         }
     }
 
-    /// Somebody on another node can't go on without a keyframe.
-    fn keyframe_wanted(&self, room: &RoomId, source: SourceId) {
+    /// Clients of another node want so much of a camera here.
+    fn video_wanted(
+        &mut self,
+        now: Instant,
+        room: &RoomId,
+        (source, by): (SourceId, NodeId),
+        wanted: Wanted,
+    ) {
+        let Some(open) = self.rooms.get_mut(room) else {
+            return;
+        };
+        let wanted = open.cameras.want_ours(now, source, by, wanted);
+        // To workers, all other nodes are one more worker, the last.
+        let by = WorkerId(self.workers.len() - 1);
+        self.tell_workers(room, &VideoNews::Wanted { source, by, wanted });
+    }
+
+    /// Another node has news of pictures for the workers that have a part of a room.
+    fn tell_workers(&self, room: &RoomId, news: &VideoNews) {
         for worker in self.rooms.get(room).into_iter().flat_map(|open| &open.workers) {
-            let news = VideoNews::KeyframeWanted(source);
-            self.cross_to(*worker, VideoCrossing { room: room.clone(), news });
+            self.cross_to(*worker, VideoCrossing { room: room.clone(), news: news.clone() });
         }
     }
 

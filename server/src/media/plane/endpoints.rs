@@ -47,6 +47,8 @@ impl Plane {
             cameras: FxHashMap::default(),
             keyframes_elsewhere: FxHashMap::default(),
             watched_by: FxHashMap::default(),
+            wanted_elsewhere: Default::default(),
+            told: Default::default(),
             others: Vec::new(),
             tracers: Vec::new(),
             wanted_by: FxHashMap::default(),
@@ -179,7 +181,7 @@ impl Plane {
                 local.shards[origin].set_reachable(id, reachable);
             }
             let room = endpoint.room.clone();
-            let needed = local.video.set_reachable(id, reachable);
+            let needed = local.video.set_reachable(now, id, reachable);
             self.want_keyframes(now, &room, needed);
         }
     }

@@ -5,12 +5,14 @@ use std::time::{Duration, Instant};
 use rustc_hash::FxHashMap;
 use selector::SourceId;
 use tercet_core::{
-    EndpointId, Gate, IncomingVideo, KeyframeGate, RoomId, StreamEpoch, VideoIngest, VideoPacket,
+    ENCODINGS_MAX, EncodingId, EndpointId, Gate, IncomingVideo, KeyframeGate, RoomId, StreamEpoch,
+    VideoIngest, VideoPacket,
 };
 use tercet_protocol::TrackOrigin;
 
-use super::Plane;
 use super::endpoints::random_video_slot;
+use super::layers::LayersWanted;
+use super::{Endpoint, Plane};
 use crate::media::crossing::{VideoCrossing, VideoNews};
 use crate::media::video::Written;
 use crate::media::{WorkerEvent, WorkerId};
@@ -23,16 +25,19 @@ pub(super) struct Camera {
     pub(super) source: SourceId,
     pub(super) ingest: VideoIngest,
     pub(super) publishing: bool,
-    /// The numbering of its last packet.
-    epoch: Option<StreamEpoch>,
+    /// The numbering of the last packet of each of its streams.
+    epochs: [Option<StreamEpoch>; ENCODINGS_MAX],
     arrived_at: Option<Instant>,
-    keyframes: KeyframeGate,
+    /// Of each of its streams.
+    keyframes: [KeyframeGate; ENCODINGS_MAX],
+    pub(super) layers_wanted: LayersWanted,
 }
 
 impl Camera {
     pub(super) fn new(source: SourceId, gate: Gate, kbps_max: u32, now: Instant) -> Camera {
-        let (ingest, keyframes) = (VideoIngest::new(source, gate, kbps_max, now), KeyframeGate::default());
-        Camera { source, ingest, publishing: false, epoch: None, arrived_at: None, keyframes }
+        let ingest = VideoIngest::new(source, gate, kbps_max, now);
+        let (epochs, keyframes, layers_wanted) = Default::default();
+        Camera { source, ingest, publishing: false, epochs, arrived_at: None, keyframes, layers_wanted }
     }
 }
 
@@ -48,11 +53,12 @@ impl Plane {
             Err(dropped) => return self.metrics.ingest_dropped(dropped),
         };
         camera.arrived_at = Some(now);
+        let encoding = usize::from(packet.encoding);
         if packet.begins_keyframe {
-            camera.keyframes.came();
+            camera.keyframes[encoding].came();
         }
         let is_new = !std::mem::replace(&mut camera.publishing, true);
-        let begins_anew = camera.epoch.replace(packet.epoch) != Some(packet.epoch) || is_new;
+        let begins_anew = camera.epochs[encoding].replace(packet.epoch) != Some(packet.epoch) || is_new;
         let room = endpoint.room.clone();
         if is_new {
             self.cameras.insert(id);
@@ -63,10 +69,13 @@ impl Plane {
         }
         if begins_anew && !packet.begins_keyframe {
             // Whoever watches it by now asked in vain, or can't go on.
-            self.want_keyframe_here(now, &room, packet.source);
+            self.want_keyframe_here(now, &room, packet.encoding_id());
         }
         let watched_by = self.rooms.get(&room).and_then(|local| local.watched_by.get(&packet.source));
-        for &other in watched_by.into_iter().flatten() {
+        let takes = |worker: &WorkerId| {
+            self.rooms.get(&room).is_some_and(|local| local.wanted_elsewhere.takes(*worker, &packet))
+        };
+        for &other in watched_by.into_iter().flatten().filter(|other| takes(other)) {
             let news = VideoNews::Packet(Box::new(packet.clone()));
             self.cross_to(other, VideoCrossing { room: room.clone(), news });
         }
@@ -80,14 +89,23 @@ impl Plane {
             VideoNews::Packet(packet) => {
                 if packet.begins_keyframe
                     && let Some(local) = self.rooms.get_mut(&room)
-                    && let Some(keyframes) = local.keyframes_elsewhere.get_mut(&packet.source)
                 {
-                    keyframes.came();
+                    let waiting = local.keyframes_elsewhere.iter_mut();
+                    waiting.filter(|(wanted, _)| packet.serves(**wanted)).for_each(|(_, gate)| gate.came());
                 }
                 self.show(now, &room, &packet);
             }
-            VideoNews::KeyframeWanted(source) => {
-                self.want_keyframe_here(now, &room, source);
+            VideoNews::KeyframeWanted(encoding) => {
+                self.want_keyframe_here(now, &room, encoding);
+            }
+            VideoNews::Wanted { source, by, wanted } => {
+                self.wanted_elsewhere(now, &room, (source, by), wanted);
+            }
+            VideoNews::Layers(source, layers) => {
+                if let Some(local) = self.rooms.get_mut(&room).filter(|it| !it.cameras.contains_key(&source))
+                {
+                    local.video.set_layers(source, *layers);
+                }
             }
         }
     }
@@ -112,7 +130,7 @@ impl Plane {
         }
         self.shown = shown;
         if is_lost {
-            self.want_keyframes(now, room, vec![packet.source]);
+            self.want_keyframes(now, room, vec![packet.encoding_id()]);
         }
     }
 
@@ -132,7 +150,7 @@ impl Plane {
         };
         let room = endpoint.room.clone();
         if let Some(local) = self.rooms.get_mut(&room) {
-            let needed = local.video.watch(id, sources);
+            let needed = local.video.watch(now, id, sources);
             self.want_keyframes(now, &room, needed);
         }
     }
@@ -155,7 +173,7 @@ impl Plane {
         local.watched_by = watched_by;
         // Those who watch asked for a keyframe when nothing crossed yet.
         for source in new {
-            self.want_keyframe_here(now, room, source);
+            self.want_keyframe_here(now, room, EncodingId { source, number: u8::MAX });
         }
     }
 
@@ -172,7 +190,7 @@ impl Plane {
             local.video.set_slots(id, (0..count).map(|_| random_video_slot()));
         } else {
             let missing = count.saturating_sub(local.video.slot_count(id));
-            let needed = local.video.add_slots(id, (0..missing).map(|_| random_video_slot()));
+            let needed = local.video.add_slots(now, id, (0..missing).map(|_| random_video_slot()));
             self.want_keyframes(now, &room, needed);
         }
     }
@@ -183,21 +201,21 @@ impl Plane {
             return;
         };
         let room = endpoint.room.clone();
-        let source = self.rooms.get_mut(&room).and_then(|local| local.video.wish(now, id, slot));
-        self.want_keyframes(now, &room, source.into_iter().collect());
+        let wish = self.rooms.get_mut(&room).and_then(|local| local.video.wish(now, id, slot));
+        self.want_keyframes(now, &room, wish.into_iter().collect());
     }
 
     /// Asks those for keyframes whose they are, here or on another worker.
-    pub(super) fn want_keyframes(&mut self, now: Instant, room: &RoomId, sources: Vec<SourceId>) {
-        for source in sources {
-            if self.want_keyframe_here(now, room, source) {
+    pub(super) fn want_keyframes(&mut self, now: Instant, room: &RoomId, encodings: Vec<EncodingId>) {
+        for encoding in encodings {
+            if self.want_keyframe_here(now, room, encoding) {
                 continue;
             }
             let Some(local) = self.rooms.get_mut(room) else {
                 return;
             };
-            if local.keyframes_elsewhere.entry(source).or_default().want(now) {
-                self.ask_elsewhere(room, source);
+            if local.keyframes_elsewhere.entry(encoding).or_default().want(now) {
+                self.ask_elsewhere(room, encoding);
             }
         }
     }
@@ -206,8 +224,10 @@ impl Plane {
     pub(super) fn ask_for_keyframes(&mut self, now: Instant) {
         self.end_stopped_cameras(now);
         for id in self.cameras.iter().copied().collect::<Vec<_>>() {
-            if self.endpoints.get_mut(&id).is_some_and(|it| it.camera.keyframes.is_due(now)) {
-                self.ask_client(now, id);
+            for encoding in 0..ENCODINGS_MAX {
+                if self.endpoints.get_mut(&id).is_some_and(|it| it.camera.keyframes[encoding].is_due(now)) {
+                    self.ask_client(now, id, encoding as u8);
+                }
             }
         }
         let mut wishes = Vec::new();
@@ -217,48 +237,51 @@ impl Plane {
                 wishes.push((room.clone(), due));
             }
         }
-        for (room, sources) in wishes {
-            self.want_keyframes(now, &room, sources);
+        for (room, encodings) in wishes {
+            self.want_keyframes(now, &room, encodings);
         }
         let mut due = Vec::new();
         for (room, local) in &mut self.rooms {
             let video = &local.video;
-            local.keyframes_elsewhere.retain(|source, _| video.is_watched(*source));
+            local.keyframes_elsewhere.retain(|encoding, _| video.is_watched(encoding.source));
             let asked = local
                 .keyframes_elsewhere
                 .iter_mut()
-                .filter_map(|(source, keyframes)| keyframes.is_due(now).then(|| (room.clone(), *source)));
+                .filter_map(|(encoding, keyframes)| keyframes.is_due(now).then(|| (room.clone(), *encoding)));
             due.extend(asked);
         }
-        for (room, source) in due {
-            self.ask_elsewhere(&room, source);
+        for (room, encoding) in due {
+            self.ask_elsewhere(&room, encoding);
         }
     }
 
     /// Returns whether it is a camera of a client here.
-    fn want_keyframe_here(&mut self, now: Instant, room: &RoomId, source: SourceId) -> bool {
-        let Some(&id) = self.rooms.get(room).and_then(|local| local.cameras.get(&source)) else {
+    fn want_keyframe_here(&mut self, now: Instant, room: &RoomId, wanted: EncodingId) -> bool {
+        let Some(&id) = self.rooms.get(room).and_then(|local| local.cameras.get(&wanted.source)) else {
             return false;
         };
-        if self.endpoints.get_mut(&id).is_some_and(|endpoint| endpoint.camera.keyframes.want(now)) {
-            self.ask_client(now, id);
+        if let Some(Endpoint { camera, .. }) = self.endpoints.get_mut(&id) {
+            let encoding = camera.ingest.sent_encoding(now, wanted.number);
+            if camera.keyframes[usize::from(encoding)].want(now) {
+                self.ask_client(now, id, encoding);
+            }
         }
         true
     }
 
-    fn ask_client(&mut self, now: Instant, id: EndpointId) {
+    fn ask_client(&mut self, now: Instant, id: EndpointId, encoding: u8) {
         self.metrics.keyframes_asked.increment(1);
         let _ = self.with_peer(now, id, |peer| {
-            peer.request_keyframe();
+            peer.request_keyframe(encoding);
             Ok(())
         });
         self.speak_soon(now, id);
     }
 
-    fn ask_elsewhere(&self, room: &RoomId, source: SourceId) {
+    fn ask_elsewhere(&self, room: &RoomId, encoding: EncodingId) {
         let others = self.rooms.get(room).map_or(&[][..], |local| &local.others);
         for &other in others {
-            let news = VideoNews::KeyframeWanted(source);
+            let news = VideoNews::KeyframeWanted(encoding);
             self.cross_to(other, VideoCrossing { room: room.clone(), news });
         }
     }
@@ -282,11 +305,13 @@ impl Plane {
         if !std::mem::replace(&mut endpoint.camera.publishing, false) {
             return;
         }
-        endpoint.camera.keyframes.forget();
+        endpoint.camera.layers_wanted = LayersWanted::default();
+        endpoint.camera.keyframes.iter_mut().for_each(KeyframeGate::forget);
         let source = endpoint.camera.source;
         if let Some(local) = self.rooms.get_mut(&endpoint.room) {
             local.cameras.remove(&source);
             local.video.interrupt(source);
+            local.video.forget_layers(source);
         }
         self.tell(WorkerEvent::PublishingEnded { endpoint: id, origin: TrackOrigin::Camera });
     }

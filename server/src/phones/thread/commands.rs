@@ -56,6 +56,7 @@ impl Thread {
             WorkerCommand::Offer { .. }
             | WorkerCommand::SetListening { .. }
             | WorkerCommand::Watch { .. }
+            | WorkerCommand::View { .. }
             | WorkerCommand::SetWatched { .. }
             | WorkerCommand::SendData { .. }
             | WorkerCommand::Trace { .. }

@@ -1,6 +1,6 @@
 //! Cameras and those who watch them, in virtual time.
 
-use tercet_core::{StreamEpoch, VideoCodec, VideoFormat, VideoPacket};
+use tercet_core::{EncodingId, Part, StreamEpoch, VideoCodec, VideoFormat, VideoPacket};
 
 use super::*;
 use crate::media::crossing::{Passed, VideoCrossing, VideoNews, crossing};
@@ -52,8 +52,8 @@ impl World {
             let news = VideoNews::Packet(Box::new(packet));
             self.plane.video_crossing(self.now, VideoCrossing { room: RoomId::from("r"), news });
         }
-        self.step(1);
-        self.step(1);
+        // str0m sends a frame in bursts.
+        (0..3).for_each(|_| self.step(FRAME_MS));
     }
 
     /// Whose frames a client has seen since, and their numbers.
@@ -75,12 +75,15 @@ impl World {
 fn packet_of(source: SourceId, codec: VideoCodec, seq: u64) -> VideoPacket {
     VideoPacket {
         source,
+        encoding: 0,
+        encodings: 1,
         epoch: StreamEpoch(0),
         seq,
         timestamp: seq as u32 * 3_000,
         marker: true,
         format: VideoFormat { codec, profile: 0, mode: 0 },
         begins_keyframe: false,
+        part: Part::default(),
         payload: vec![0x10, 0, source.0 as u8, seq as u8].into(),
     }
 }
@@ -207,7 +210,7 @@ fn what_other_workers_clients_watch_crosses_and_nothing_else() {
     assert_eq!(world.clients[ada].keyframes_asked, 1, "for those who watch now");
     // One of theirs lost something.
     world.roll(ada, 10..30, true);
-    let news = VideoNews::KeyframeWanted(camera_of(ada));
+    let news = VideoNews::KeyframeWanted(EncodingId { source: camera_of(ada), number: 0 });
     world.plane.video_crossing(world.now, VideoCrossing { room, news });
     world.roll(ada, 30..32, false);
     assert_eq!(world.clients[ada].keyframes_asked, 2);
@@ -221,7 +224,7 @@ fn what_other_workers_clients_watch_crosses_and_nothing_else() {
         let Passed::Video(VideoCrossing { news, .. }) = passed else {
             return false;
         };
-        matches!(news, VideoNews::KeyframeWanted(source) if source == elsewhere)
+        matches!(news, VideoNews::KeyframeWanted(wanted) if wanted.source == elsewhere)
     });
     assert!(wants);
 }
