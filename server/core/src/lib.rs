@@ -40,9 +40,10 @@ pub use shard::{Arrival, FORWARDS_MAX, Forward, RoomAudio, RoomShard, SHARE_RELE
 pub use slot::{Rewritten, Slot};
 pub use sources::SourceNumbers;
 pub use video::{
-    Allocation, Allocator, Allotted, Content, Demand, ENCODINGS_MAX, EncodingId, Focus, IncomingVideo,
-    KeyframeGate, Layer, LayerCost, Part, PictureNumbers, RewrittenPicture, RewrittenVideo, SourceLayers,
-    VIDEO_PAYLOAD_BYTES_MAX, VideoCodec, VideoFormat, VideoIngest, VideoPacket, VideoShard, VideoSlot,
-    Wanted,
+    Allocation, Allocator, Allotted, Content, DecodeTarget, Demand, Dependency, DependencyError,
+    DependencyReader, ENCODINGS_MAX, EncodingId, Focus, FrameStructure, IncomingVideo, Indication,
+    KeyframeGate, Layer, LayerCost, Part, PictureNumbers, Resolution, RewrittenPicture, RewrittenVideo,
+    SourceLayers, VIDEO_PAYLOAD_BYTES_MAX, VideoCodec, VideoFormat, VideoIngest, VideoPacket, VideoShard,
+    VideoSlot, Wanted,
 };
 pub use view::Listening;

@@ -10,6 +10,7 @@
 //! ```
 
 mod allocator;
+mod dependency;
 mod focus;
 mod ingest;
 mod keyframes;
@@ -21,6 +22,9 @@ mod shard;
 mod slot;
 
 pub use allocator::{Allocation, Allocator, Content, Demand};
+pub use dependency::{
+    DecodeTarget, Dependency, DependencyError, DependencyReader, FrameStructure, Indication, Resolution,
+};
 pub use focus::Focus;
 pub use ingest::{IncomingVideo, VIDEO_PAYLOAD_BYTES_MAX, VideoIngest};
 pub use keyframes::KeyframeGate;
