@@ -76,6 +76,7 @@ struct WireVideo<'a> {
     encoding: (u8, u8),
     /// Spatial, temporal.
     layer: (u8, u8),
+    rises: u8,
     /// PictureID, whether it is a long one, and TL0PICIDX.
     picture: Option<(u16, bool, Option<u8>)>,
     payload: &'a [u8],
@@ -83,7 +84,6 @@ struct WireVideo<'a> {
 
 const BEGINS_KEYFRAME: u8 = 1;
 const ENDS_FRAME: u8 = 2;
-const MAY_RISE: u8 = 4;
 
 /// As they are numbered between nodes.
 const VIDEO_CODECS: [VideoCodec; 4] = [VideoCodec::Vp8, VideoCodec::Vp9, VideoCodec::H264, VideoCodec::Av1];
@@ -92,11 +92,7 @@ impl WireVideo<'_> {
     fn of(packet: &VideoPacket) -> WireVideo<'_> {
         let VideoFormat { codec, profile, mode } = packet.format;
         let part = &packet.part;
-        let flags = [
-            (packet.begins_keyframe, BEGINS_KEYFRAME),
-            (part.ends_frame, ENDS_FRAME),
-            (part.may_rise, MAY_RISE),
-        ];
+        let flags = [(packet.begins_keyframe, BEGINS_KEYFRAME), (part.ends_frame, ENDS_FRAME)];
         WireVideo {
             source: packet.source.0,
             epoch: packet.epoch.0,
@@ -109,6 +105,7 @@ impl WireVideo<'_> {
             flags: flags.iter().filter(|(is_so, _)| *is_so).map(|(_, flag)| flag).sum(),
             encoding: (packet.encoding, packet.encodings),
             layer: (part.layer.spatial, part.layer.temporal),
+            rises: part.rises,
             picture: part.picture.map(|picture| (picture.id, picture.is_long, picture.tl0)),
             payload: &packet.payload,
         }
@@ -125,7 +122,7 @@ impl WireVideo<'_> {
         let part = Part {
             layer: Layer { spatial, temporal },
             ends_frame: self.flags & ENDS_FRAME != 0,
-            may_rise: self.flags & MAY_RISE != 0,
+            rises: self.rises,
             picture: self.picture.map(|(id, is_long, tl0)| PictureNumbers { id, is_long, tl0 }),
         };
         Some(VideoPacket {
@@ -429,7 +426,7 @@ mod tests {
             part: Part {
                 layer: Layer { spatial: 0, temporal: 2 },
                 ends_frame: true,
-                may_rise: true,
+                rises: 0b111,
                 picture: Some(PictureNumbers { id: 0x7FFF, is_long: true, tl0: Some(255) }),
             },
             payload: vec![7; bytes].into(),

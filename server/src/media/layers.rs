@@ -5,7 +5,7 @@ use rtc_rtp::codec::vp8::Vp8Packet;
 use rtc_rtp::codec::vp9::Vp9Packet;
 use rtc_rtp::packetizer::Depacketizer;
 use str0m::format::{detect_av1_keyframe, detect_h264_keyframe, detect_h264_nalu};
-use tercet_core::{ENCODINGS_MAX, Layer, Part, PictureNumbers, VideoCodec};
+use tercet_core::{Dependency, ENCODINGS_MAX, Layer, Part, PictureNumbers, VideoCodec};
 
 /// What is looked at of a payload: payload descriptors are shorter, and so is what follows them and says how large a picture is.
 const LOOKED_AT_BYTES: usize = 256;
@@ -28,18 +28,41 @@ pub(super) struct Read {
     pub(super) heights: [u32; ENCODINGS_MAX],
 }
 
-/// Reads a payload. What can't be read is of the one layer that there is.
-pub(super) fn read(codec: VideoCodec, payload: &[u8], marker: bool) -> Read {
+/// Reads a packet: its payload, and its dependency descriptor where the codec says nothing of layers in its payload. What can't be read
+/// is of the one layer that there is.
+pub(super) fn read(
+    codec: VideoCodec,
+    payload: &[u8],
+    marker: bool,
+    dependency: Option<&Dependency<'_>>,
+) -> Read {
     let whole = Part { ends_frame: marker, ..Part::default() };
     let of_one_layer = |begins_keyframe| Read { part: whole, begins_keyframe, heights: [0; ENCODINGS_MAX] };
     match codec {
         VideoCodec::Vp8 => read_vp8(payload, marker).unwrap_or(of_one_layer(false)),
         VideoCodec::Vp9 => read_vp9(payload).unwrap_or(of_one_layer(false)),
         VideoCodec::H264 => {
-            of_one_layer(detect_h264_nalu(payload, SEQUENCE_PARAMETER_SET) || detect_h264_keyframe(payload))
+            let begins_keyframe =
+                detect_h264_nalu(payload, SEQUENCE_PARAMETER_SET) || detect_h264_keyframe(payload);
+            Read { begins_keyframe, ..dependency.map_or(of_one_layer(false), depending) }
         }
-        VideoCodec::Av1 => of_one_layer(detect_av1_keyframe(payload)),
+        VideoCodec::Av1 => dependency.map_or_else(|| of_one_layer(detect_av1_keyframe(payload)), depending),
     }
+}
+
+/// What the dependency descriptor says.
+fn depending(dependency: &Dependency<'_>) -> Read {
+    let layer = dependency.layer;
+    let may_rise = |temporal: &u8| dependency.may_switch(Layer { temporal: *temporal, ..layer });
+    let rises = (0..u8::BITS as u8).filter(may_rise).map(|temporal| 1 << temporal).sum();
+    let mut heights = [0; ENCODINGS_MAX];
+    if dependency.begins_sequence {
+        for (height, said) in heights.iter_mut().zip(&dependency.structure.resolutions) {
+            *height = said.height;
+        }
+    }
+    let part = Part { layer, ends_frame: dependency.ends_frame, rises, picture: None };
+    Read { part, begins_keyframe: dependency.begins_sequence && layer.spatial == 0, heights }
 }
 
 /// RFC 7741, sections 4.2 and 4.3.
@@ -63,7 +86,7 @@ fn read_vp8(payload: &[u8], marker: bool) -> Option<Read> {
     let part = Part {
         layer: Layer { spatial: 0, temporal },
         ends_frame: marker,
-        may_rise: descriptor.t == 1 && descriptor.y == 1,
+        rises: if descriptor.t == 1 && descriptor.y == 1 { 1 << temporal } else { 0 },
         picture,
     };
     Some(Read { part, begins_keyframe, heights })
@@ -80,7 +103,8 @@ fn read_vp9(payload: &[u8]) -> Option<Read> {
         }
     }
     let layer = Layer { spatial: descriptor.sid, temporal: descriptor.tid };
-    let part = Part { layer, ends_frame: descriptor.e, may_rise: descriptor.u, picture: None };
+    let rises = if descriptor.u { 1 << descriptor.tid } else { 0 };
+    let part = Part { layer, ends_frame: descriptor.e, rises, picture: None };
     // Larger pictures that begin so need the smaller one before them.
     let begins_keyframe = descriptor.b && !descriptor.p && descriptor.sid == 0;
     Some(Read { part, begins_keyframe, heights })
@@ -99,13 +123,13 @@ mod tests {
         // X; I, L, T; PictureID 0x1234, TL0PICIDX 7, TID 2 with Y; a keyframe of 640 by 360, scaled.
         let tag = [0x10, 0x02, 0x00, 0x9D, 0x01, 0x2A, 0x80, 0x02, 0x68, 0x41];
         let payload = [&[0x90, 0xE0, 0x92, 0x34, 0x07, 0xA0][..], &tag].concat();
-        let read = read(VideoCodec::Vp8, &payload, true);
+        let read = read(VideoCodec::Vp8, &payload, true, None);
         let picture = PictureNumbers { id: 0x1234, is_long: true, tl0: Some(7) };
         let layer = Layer { spatial: 0, temporal: 2 };
-        assert_eq!(read.part, Part { layer, ends_frame: true, may_rise: true, picture: Some(picture) });
+        assert_eq!(read.part, Part { layer, ends_frame: true, rises: 1 << 2, picture: Some(picture) });
         assert_eq!((read.begins_keyframe, read.heights[0]), (true, 360));
         let short = [&[0x90, 0x80, 0x12][..], &tag].concat();
-        let short_id = super::read(VideoCodec::Vp8, &short, false).part.picture;
+        let short_id = super::read(VideoCodec::Vp8, &short, false, None).part.picture;
         assert_eq!(short_id, Some(PictureNumbers { id: 0x12, is_long: false, tl0: None }));
     }
 
@@ -114,20 +138,20 @@ mod tests {
         // I, L, B, E, V: PictureID 5, layer indices, TL0PICIDX; two sizes, 320 by 180 and 640 by 360.
         let structure = [0x30, 0x01, 0x40, 0x00, 0xB4, 0x02, 0x80, 0x01, 0x68];
         let small = [&[0xAE, 0x05, 0x00, 0x00][..], &structure, &[1]].concat();
-        let one = read(VideoCodec::Vp9, &small, false);
+        let one = read(VideoCodec::Vp9, &small, false, None);
         assert!(one.begins_keyframe && one.part.ends_frame);
         assert_eq!(one.heights[..2], [180, 360]);
         // SID 1, of the same picture: D.
         let large = [0xAC, 0x05, 0x03, 0x00, 1];
-        let other = read(VideoCodec::Vp9, &large, true);
+        let other = read(VideoCodec::Vp9, &large, true, None);
         assert_eq!((other.begins_keyframe, other.part.layer), (false, Layer { spatial: 1, temporal: 0 }));
     }
 
     #[test]
     fn garbage_is_of_the_one_layer_that_there_is() {
         for codec in [VideoCodec::Vp8, VideoCodec::Vp9, VideoCodec::H264, VideoCodec::Av1] {
-            assert_eq!(read(codec, &[], true).part.layer, Layer::default());
-            let _ = read(codec, &[0xFF; 5], true);
+            assert_eq!(read(codec, &[], true, None).part.layer, Layer::default());
+            let _ = read(codec, &[0xFF; 5], true, None);
         }
     }
 }

@@ -6,6 +6,7 @@
 mod announced;
 mod crossing;
 mod demux;
+mod dependency;
 mod fanout;
 mod layers;
 mod lines;

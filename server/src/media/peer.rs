@@ -22,6 +22,7 @@ use tercet_dtls::{Sealer, SharedCrypto, exporting};
 use tercet_protocol::{AudioOrigin, ByAudio, CHANNEL_LOSSY, CHANNEL_RELIABLE, SlotMid};
 use tracing::debug;
 
+use super::dependency;
 use super::fanout::{Fanout, Outgoing, Path};
 use super::lines::{Lines, Negotiated, Way};
 use super::sdp;
@@ -641,7 +642,7 @@ pub(crate) enum DatagramError {
 }
 
 /// What audio needs: who is loud, and which m-line a new SSRC belongs to; and for video, by which packets a sender
-/// learns how much its network takes, and which of a camera's streams a new SSRC is (RFC 8852). The numbers are suggestions; the client's own ones are used.
+/// learns how much its network takes, which of a camera's streams a new SSRC is (RFC 8852), and what a packet is a part of. The numbers are suggestions; the client's own ones are used.
 fn extensions(has_video: bool) -> ExtensionMap {
     let mut map = ExtensionMap::empty();
     map.set(1, Extension::AudioLevel);
@@ -650,6 +651,7 @@ fn extensions(has_video: bool) -> ExtensionMap {
         map.set(3, Extension::TransportSequenceNumber);
         map.set(10, Extension::RtpStreamId);
         map.set(11, Extension::RepairedRtpStreamId);
+        map.set(12, dependency::extension());
     }
     map
 }

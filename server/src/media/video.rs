@@ -9,11 +9,12 @@ use str0m::format::{Codec, PayloadParams};
 use str0m::media::{Direction, KeyframeRequestKind, MediaKind, Mid, Pt, Rid, Rids};
 use str0m::rtp::{RtpPacket, RtpWrite, Vp8Descriptor, Vp8Patch};
 use tercet_core::{
-    ENCODINGS_MAX, IncomingVideo, Rewritten, RewrittenPicture, RewrittenVideo, VideoCodec, VideoFormat,
-    VideoPacket,
+    DependencyReader, ENCODINGS_MAX, IncomingVideo, Rewritten, RewrittenPicture, RewrittenVideo, VideoCodec,
+    VideoFormat, VideoPacket,
 };
 use tercet_protocol::SlotMid;
 
+use super::dependency::Descriptor;
 use super::layers::read;
 use super::lines::{Seated, Way, join};
 use super::stream::JUMP_MAX;
@@ -52,6 +53,8 @@ struct Camera {
     mid: Mid,
     /// With simulcast, its streams, as RFC 8852 calls them: those of the smallest pictures first.
     rids: ArrayVec<Rid, ENCODINGS_MAX>,
+    /// What the packets of each stream say of what they are a part of; and of which SSRC, whose frames are numbered as one.
+    dependencies: [(u32, DependencyReader); ENCODINGS_MAX],
 }
 
 /// A line that the client watches.
@@ -96,7 +99,9 @@ impl VideoLines {
     pub(super) fn seat(&mut self, rtc: &mut Rtc, mids: impl Iterator<Item = Mid>) {
         self.slots.iter_mut().for_each(|line| line.active = false);
         let read: Vec<NegotiatedVideo> = mids.filter_map(|mid| negotiated(rtc, mid)).collect();
-        self.camera = read.iter().find(|line| line.way == Way::Up).map(|line| Camera::on(rtc, line.mid));
+        let sending = read.iter().find(|line| line.way == Way::Up).map(|line| line.mid);
+        let known = self.camera.take().filter(|camera| Some(camera.mid) == sending);
+        self.camera = sending.map(|mid| Camera::on(rtc, mid, known));
         let is_known = |line: &&NegotiatedVideo| self.slots.iter().any(|slot| slot.mid == line.mid);
         let (known, new): (Vec<_>, Vec<_>) =
             read.iter().filter(|line| line.way == Way::Down).partition(is_known);
@@ -176,12 +181,12 @@ impl VideoLines {
 
     /// A packet of the client's camera; `None` for what isn't.
     pub(super) fn incoming(
-        &self,
+        &mut self,
         rtc: &Rtc,
         (mid, rid): (Mid, Option<Rid>),
         packet: &RtpPacket,
     ) -> Option<IncomingVideo> {
-        let camera = self.camera.as_ref().filter(|camera| camera.mid == mid)?;
+        let camera = self.camera.as_mut().filter(|camera| camera.mid == mid)?;
         let encoding = match rid {
             Some(rid) => camera.rids.iter().position(|known| *known == rid)?,
             None => 0,
@@ -190,11 +195,18 @@ impl VideoLines {
         let params = rtc.codec_config().params().iter();
         let format = params.filter(|params| params.pt() == pt).find_map(format_of)?;
         let marker = packet.header.marker;
-        let read = read(format.codec, &packet.payload, marker);
+        let ssrc = *packet.header.ssrc;
+        let (of, dependencies) = &mut camera.dependencies[encoding];
+        if std::mem::replace(of, ssrc) != ssrc {
+            *dependencies = DependencyReader::default();
+        }
+        let descriptor = packet.header.ext_vals.user_values.get::<Descriptor>();
+        let dependency = descriptor.and_then(|descriptor| dependencies.read(&descriptor.0).ok());
+        let read = read(format.codec, &packet.payload, marker, dependency.as_ref());
         Some(IncomingVideo {
             encoding: encoding as u8,
             encodings: camera.rids.len().max(1) as u8,
-            ssrc: *packet.header.ssrc,
+            ssrc,
             seq: *packet.seq_no,
             timestamp: packet.header.timestamp,
             marker,
@@ -208,12 +220,13 @@ impl VideoLines {
 }
 
 impl Camera {
-    fn on(rtc: &Rtc, mid: Mid) -> Camera {
+    /// What is sent on a line, of which something may be `known`.
+    fn on(rtc: &Rtc, mid: Mid, known: Option<Camera>) -> Camera {
         let rids = match rtc.media(mid).map(|media| media.rids_rx()) {
             Some(Rids::Specific(rids)) => rids.iter().copied().take(ENCODINGS_MAX).collect(),
             _ => ArrayVec::new(),
         };
-        Camera { mid, rids }
+        Camera { mid, rids, dependencies: known.map(|camera| camera.dependencies).unwrap_or_default() }
     }
 }
 

@@ -72,8 +72,9 @@ pub struct Part {
     pub layer: Layer,
     /// It is the last packet of its layer's frame.
     pub ends_frame: bool,
-    /// Whoever got only slower layers may get this one from here on: nothing of it before is needed.
-    pub may_rise: bool,
+    /// Bit by bit, up to which temporal layer whoever gets this packet may get all from here on, slower layers or not before: nothing
+    /// that came before is needed for it.
+    pub rises: u8,
     /// The numbers of its picture.
     pub picture: Option<PictureNumbers>,
 }

@@ -272,9 +272,8 @@ impl Passing {
             layer.temporal = layer.temporal.min(temporal);
             layer.spatial = layer.spatial.min(if is_simulcast { 0 } else { target.spatial });
         }
-        if part.may_rise && part.layer.temporal <= temporal {
-            layer.temporal = layer.temporal.max(part.layer.temporal);
-        }
+        let rises = (0..u8::BITS as u8).rev().find(|&to| to <= temporal && part.rises & (1 << to) != 0);
+        layer.temporal = layer.temporal.max(rises.unwrap_or(0));
     }
 }
 
@@ -415,7 +414,7 @@ mod tests {
         let part = Part {
             layer: Layer { spatial: 0, temporal },
             ends_frame: true,
-            may_rise: picture % 4 < 3,
+            rises: if picture % 4 < 3 { 1 << temporal } else { 0 },
             picture: Some(numbers),
         };
         let one = packet(1, u64::from(picture), picture * 3_000, begins_keyframe);
