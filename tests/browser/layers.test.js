@@ -86,3 +86,25 @@ describe("simulcast", () => {
     await untilHeight(eve, 720);
   });
 });
+
+describe("scalable coding", () => {
+  for (const videoCodec of ["vp9", "av1"]) {
+    test(`${videoCodec}: each gets the size that they look at`, async (t) => {
+      const ada = await enter(`scales-${videoCodec}`, "ada", { sdk: { videoCodec } });
+      if (!(await sends(ada.page, `video/${videoCodec.toUpperCase()}`))) return t.skip("this browser doesn't send it");
+      await turnOn(ada, "red", { width: 960, height: 540 });
+      const eve = await enter(`scales-${videoCodec}`, "eve");
+      await untilSees(eve, ["red"]);
+      await untilHeight(eve, 540);
+      await eve.call("view", { 0: 260 });
+      const downMs = await untilHeight(eve, 270);
+      await eve.call("view", { 0: 130 });
+      await untilHeight(eve, 135);
+      await eve.call("view", { 0: 540 });
+      const upMs = await untilHeight(eve, 540);
+      const { frozenMs } = await pictures(eve);
+      t.diagnostic(`smaller pictures after ${downMs} ms, larger ones after ${upMs} ms; it stood still for ${frozenMs} ms`);
+      await untilSees(eve, ["red"]);
+    });
+  }
+});

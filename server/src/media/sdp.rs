@@ -34,14 +34,18 @@ pub(super) fn without_streams(offer: &str) -> (String, Vec<Mid>) {
     (unsent, received)
 }
 
+fn is_media(line: &str) -> bool {
+    line.starts_with("m=audio ") || line.starts_with("m=video ")
+}
+
 /// str0m's answer, as clients want it.
 ///
 /// Lines on which something is sent, of which `sent` knows the SSRC and the CNAME by their `mid`, are no stopped ones (RFC
 /// 5576, section 6.1, for the way to name them).
 ///
-/// The payload types of each m-line stand in the order of the offer. str0m puts redundant audio first, and
-/// the first one is what a browser sends; whether to double its bitrate is the client's choice
-/// (RFC 3264, section 6.1: the order is the preference).
+/// The payload types of each m-line stand in the order of the offer. str0m puts redundant audio first, and VP8, and
+/// the first one is what a browser sends; whether to double its bitrate, and which codec to encode pictures with, is the client's
+/// choice (RFC 3264, section 6.1: the order is the preference).
 ///
 /// Every m-line names all candidates and that there are no more (RFC 8840, section 4.2). str0m
 /// names them on the first line of the bundle, which is all that RFC 8843 asks for; aiortc looks on the last.
@@ -61,7 +65,7 @@ pub(super) fn polished<'a>(
         let stream = mid_of(section).and_then(&sent);
         for line in section.lines() {
             let preference = line.starts_with("m=").then(|| offered.next()).flatten();
-            match preference.filter(|_| line.starts_with("m=audio ")) {
+            match preference.filter(|_| is_media(line)) {
                 Some(preference) => push(&media_line_ordered_by(preference, line)),
                 None if line.starts_with("a=candidate:") => {}
                 None if line == "a=inactive" && stream.is_some() => push("a=sendonly"),

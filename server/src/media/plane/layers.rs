@@ -162,6 +162,7 @@ impl Plane {
                 let layers = endpoint.camera.ingest.layers(now);
                 local.video.set_layers(*source, layers.clone());
                 let told = local.told.layers.get(source);
+                trace!(source = source.0, ?layers, "measured");
                 if told.is_some_and(|(told, at)| !layers.are_news_after(told) && now < *at + NEWS_INTERVAL) {
                     continue;
                 }
