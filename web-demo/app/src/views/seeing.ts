@@ -7,6 +7,10 @@ import type { Notices } from "./notices.js";
 import { Pictures } from "./pictures.js";
 
 export interface SeeingHandlers {
+  /** Who matters, seen or not. */
+  others(): readonly Participant[];
+  /** Everybody is wanted. */
+  showPeople(): void;
   /** One's own camera is on or off, or somebody else is watched. */
   changed(): void;
   ask(field: ParticipantField, request: () => Promise<void>): Promise<void>;
@@ -24,7 +28,7 @@ export class Seeing {
     this.#room = room;
     this.#notices = notices;
     this.#handlers = handlers;
-    this.pictures = new Pictures(room, (id) => void this.watch(id));
+    this.pictures = new Pictures(room, (id) => void this.watch(id), handlers.others, handlers.showPeople);
     this.#camera = new Camera(room, {
       changed: () => this.#changed(),
       mute: (muted) => handlers.ask("cameraMuted", () => room.muteCamera(muted)),
