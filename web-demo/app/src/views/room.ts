@@ -89,7 +89,8 @@ export class RoomView {
     });
     this.#people = new People(room, complain, (id) => void this.#seeing.watch(id));
     this.#chat = new Chat(room, (count) => this.#controls.setUnread(count));
-    this.#sound = new Sound({
+    this.#sound = new Sound(room.videoSlots.length > 0, {
+      camera: (deviceId) => void this.#seeing.useCamera(deviceId),
       microphone: (deviceId) => void this.#openMicrophone(deviceId),
       output: (deviceId) => void this.#verses.setOutput(deviceId).catch(complain),
       volume: (volume) => this.#verses.setVolume(volume),
@@ -425,6 +426,7 @@ export class RoomView {
   #seeingChanged(): void {
     this.#controls.update();
     this.#people.refresh();
+    void this.#sound.refresh();
   }
 
   // --- hearing ---

@@ -38,12 +38,12 @@ export class Seeing {
 
   async toggle(): Promise<void> {
     if (this.#room.videoTrack) return this.stop();
-    try {
-      await this.#camera.start();
-    } catch (error) {
-      if (error instanceof DeviceError) this.#trouble(error);
-      else this.#handlers.complain(error);
-    }
+    await this.#start();
+  }
+
+  /** The one to be used from now on: at once if a camera is on. */
+  async useCamera(deviceId: string): Promise<void> {
+    if (this.#room.videoTrack) await this.#start(deviceId);
   }
 
   async stop(): Promise<void> {
@@ -68,6 +68,15 @@ export class Seeing {
   close(): void {
     void this.stop();
     this.pictures.close();
+  }
+
+  async #start(deviceId?: string): Promise<void> {
+    try {
+      await this.#camera.start(deviceId);
+    } catch (error) {
+      if (error instanceof DeviceError) this.#trouble(error);
+      else this.#handlers.complain(error);
+    }
   }
 
   #changed(): void {
