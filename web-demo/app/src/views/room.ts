@@ -238,6 +238,7 @@ export class RoomView {
       if (changed.has("role")) void this.#myRoleChanged();
       // What a moderator turned off is off, and not only withheld.
       if (changed.has("cameraMuted") && participant.cameraMuted) void this.#seeing.stop();
+      if (changed.has("screenVideoMuted") && participant.screenVideoMuted) void this.#sharing.stop();
       // Whoever is muted for want of a microphone didn't choose to be.
       if (changed.has("muted") && this.#room.audioTrack) rememberInTab("muted", String(participant.muted));
       if (this.#asked.has("muted")) announce(participant.muted ? "You are muted." : "You are unmuted.");
@@ -409,7 +410,7 @@ export class RoomView {
 
   async #toggleShare(): Promise<void> {
     try {
-      await (this.#room.sharedAudio ? this.#sharing.stop() : this.#sharing.start());
+      await (this.#sharing.isOn ? this.#sharing.stop() : this.#sharing.start());
     } catch (error) {
       if (error instanceof SharingError) this.#notices.show("share", error.message);
       else this.#complain(error);
@@ -419,6 +420,7 @@ export class RoomView {
   #sharingChanged(): void {
     this.#notices.clear("share");
     if (!this.#room.sharedAudio) this.#notices.clear("screen");
+    if (this.#room.sharedVideo) this.#notices.clear("screen-video");
     this.#controls.update();
     this.#verses.update();
   }
