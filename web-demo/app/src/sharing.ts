@@ -1,7 +1,7 @@
 // A screen, tab or application, with its sound where it has some: the browser's picker comes in, tracks of the room go out. Of a
 // stopped share nothing is left, so that the browser's mark of it goes out.
 
-import type { Room } from "@tercet/sdk";
+import { type Room, TercetError } from "@tercet/sdk";
 
 export const canShare = () => "getDisplayMedia" in (navigator.mediaDevices ?? {});
 
@@ -43,7 +43,7 @@ export class Sharing {
     if (this.#picking) return;
     this.#picking = true;
     try {
-      const picked = await pick(this.#room.videoSlots.length > 0);
+      const picked = await pick();
       if (picked) await this.#share(picked);
     } finally {
       this.#picking = false;
@@ -67,31 +67,40 @@ export class Sharing {
       end(audio);
       return;
     }
+    await this.#send({ video, audio });
+    const { sharedVideo, sharedAudio } = this.#room;
     // The sound of a tab may end while its picture goes on.
-    if (video) video.onended = () => void this.stop();
-    else if (audio) audio.onended = () => void this.stop();
-    await this.#room.shareScreen({ video, audio });
+    const lasting = sharedVideo ?? sharedAudio;
+    if (lasting) lasting.onended = () => void this.stop();
     this.#changed();
     // What a moderator withheld was another share.
-    if (video && me.screenVideoMuted) await this.#room.muteScreenVideo(false);
-    if (audio && me.screenMuted) await this.#room.muteScreen(false);
+    if (sharedVideo && me.screenVideoMuted) await this.#room.muteScreenVideo(false);
+    if (sharedAudio && me.screenMuted) await this.#room.muteScreen(false);
+  }
+
+  /** Where no pictures of screens are forwarded, the sound is shared alone. */
+  async #send({ video, audio }: Shared): Promise<void> {
+    try {
+      await this.#room.shareScreen({ video, audio });
+    } catch (error) {
+      if (!(error instanceof TercetError && error.code === "no_video")) throw error;
+      end(video);
+      if (!audio) throw new SharingError("silent");
+      await this.#room.shareScreen({ audio });
+    }
   }
 }
 
 /** `null` when the picker was dismissed. */
-async function pick(withPicture: boolean): Promise<Shared | null> {
+async function pick(): Promise<Shared | null> {
   // Music is not to be cleaned as speech is.
   const audio = { echoCancellation: false, noiseSuppression: false, autoGainControl: false };
   const stream = await navigator.mediaDevices.getDisplayMedia({ video: true, audio }).catch(refused);
   if (!stream) return null;
-  const [sound = null] = stream.getAudioTracks();
-  const [picture = null] = stream.getVideoTracks();
-  if (sound) sound.contentHint = "music";
-  if (withPicture) return { video: picture, audio: sound };
-  // Browsers give no sound without a picture, which nobody gets.
-  picture?.stop();
-  if (!sound) throw new SharingError("silent");
-  return { video: null, audio: sound };
+  const [audioTrack = null] = stream.getAudioTracks();
+  const [video = null] = stream.getVideoTracks();
+  if (audioTrack) audioTrack.contentHint = "music";
+  return { video, audio: audioTrack };
 }
 
 function refused(error: unknown): null {

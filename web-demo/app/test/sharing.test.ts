@@ -1,6 +1,6 @@
 // What becomes of a share while people think about it.
 
-import type { Room } from "@tercet/sdk";
+import { type Room, TercetError } from "@tercet/sdk";
 import { afterEach, expect, test, vi } from "vitest";
 import { Sharing } from "../src/sharing.js";
 
@@ -10,14 +10,14 @@ function track() {
 
 const SPEAKER = { role: "speaker", screenMuted: false, screenVideoMuted: false };
 
-function roomOf(me = SPEAKER, videoSlots: unknown[] = [{}]) {
+function roomOf(me = SPEAKER, hasVideo = true) {
   const room = {
     me,
     state: "connected",
-    videoSlots,
     sharedAudio: null as unknown,
     sharedVideo: null as unknown,
     shareScreen: async ({ video = null, audio = null }: { video?: unknown; audio?: unknown }) => {
+      if (video && !hasVideo) throw new TercetError("no_video", "");
       room.sharedVideo = video;
       room.sharedAudio = audio;
     },
@@ -72,7 +72,7 @@ test("a choice without sound is shared in silence", async () => {
 });
 
 test("in a room without pictures the sound is shared alone, and a choice without it is said", async () => {
-  const [room, sound] = [roomOf(SPEAKER, []), track()];
+  const [room, sound] = [roomOf(SPEAKER, false), track()];
   const loud = picker();
   const starting = sharingIn(room).start();
   const picture = loud.choose(sound);
@@ -80,7 +80,7 @@ test("in a room without pictures the sound is shared alone, and a choice without
   expect([room.sharedVideo, room.sharedAudio]).toEqual([null, sound]);
   expect(picture.stop).toHaveBeenCalled();
   const silent = picker();
-  const another = sharingIn(roomOf(SPEAKER, [])).start();
+  const another = sharingIn(roomOf(SPEAKER, false)).start();
   silent.choose();
   await expect(another).rejects.toMatchObject({ trouble: "silent" });
 });
