@@ -93,8 +93,6 @@ export class Mirror {
     this.element.dataset.live = String(isOn);
     const label = isOn ? "Turn the camera off" : "Turn the camera on";
     this.#switch.replaceChildren(icon(isOn ? ICONS.camera : ICONS.cameraOff), h("span", {}, label));
-    this.#switch.ariaPressed = String(isOn);
-    this.#switch.ariaLabel = "Camera";
     this.#trouble.hidden = this.#trouble.textContent === "";
     void this.#refreshDevices();
   }
