@@ -3,6 +3,7 @@
 
 import type { Room } from "@tercet/sdk";
 import { DeviceError, openDevice, type Sentences } from "./device.js";
+import { recall, remember } from "./preferences.js";
 
 const SENTENCES: Sentences = {
   insecure: "Browsers give the camera only to pages served by HTTPS or from this machine.",
@@ -16,7 +17,6 @@ const PICTURE: MediaTrackConstraints = {
   width: { ideal: 1280 },
   height: { ideal: 720 },
   frameRate: { ideal: 30 },
-  facingMode: "user",
 };
 
 export interface CameraHandlers {
@@ -28,6 +28,25 @@ export interface CameraHandlers {
   ended(error: DeviceError): void;
 }
 
+/** The camera that was chosen last, if none is named. Rejects with a `DeviceError`. */
+export async function openCamera(deviceId = recall("camera")): Promise<MediaStreamTrack> {
+  // A preference: the device of the last visit may be gone.
+  const which: MediaTrackConstraints = deviceId ? { deviceId: { ideal: deviceId } } : { facingMode: "user" };
+  const track = await openDevice({ video: { ...PICTURE, ...which } }, SENTENCES);
+  remember("camera", deviceId);
+  return track;
+}
+
+export function closeCamera(track: MediaStreamTrack | null): void {
+  if (!track) return;
+  track.onended = null;
+  track.stop();
+}
+
+export function cameraEnded(): DeviceError {
+  return new DeviceError("ended", SENTENCES);
+}
+
 export class Camera {
   readonly #room: Room;
   readonly #handlers: CameraHandlers;
@@ -36,14 +55,16 @@ export class Camera {
   constructor(room: Room, handlers: CameraHandlers) {
     this.#room = room;
     this.#handlers = handlers;
+    // It was on before one entered.
+    if (room.videoTrack) this.#attend(room.videoTrack);
   }
 
-  /** Rejects with a `DeviceError`. */
-  async start(): Promise<void> {
+  /** In place of the one that is on, if one is. Rejects with a `DeviceError`. */
+  async start(deviceId?: string): Promise<void> {
     if (this.#isAsking) return;
     this.#isAsking = true;
     try {
-      await this.#show(await openDevice({ video: PICTURE }, SENTENCES));
+      await this.#show(await openCamera(deviceId));
     } finally {
       this.#isAsking = false;
     }
@@ -52,27 +73,27 @@ export class Camera {
   async stop(): Promise<void> {
     const { videoTrack, me } = this.#room;
     if (!videoTrack) return;
-    end(videoTrack);
+    closeCamera(videoTrack);
     await this.#room.setVideoTrack(null);
     this.#handlers.changed();
     if (this.#room.state !== "closed" && !me.cameraMuted) await this.#handlers.mute(true);
   }
 
   async #show(track: MediaStreamTrack): Promise<void> {
-    const { me, state } = this.#room;
+    const { me, state, videoTrack: former } = this.#room;
     // People take their time with the browser's question, and may have left or lost the right to speak meanwhile.
-    if (state === "closed" || me.role === "listener") return end(track);
-    track.onended = () => {
-      void this.stop();
-      this.#handlers.ended(new DeviceError("ended", SENTENCES));
-    };
+    if (state === "closed" || me.role === "listener") return closeCamera(track);
+    this.#attend(track);
     await this.#room.setVideoTrack(track);
+    closeCamera(former);
     this.#handlers.changed();
     if (me.cameraMuted) await this.#handlers.mute(false);
   }
-}
 
-function end(track: MediaStreamTrack): void {
-  track.onended = null;
-  track.stop();
+  #attend(track: MediaStreamTrack): void {
+    track.onended = () => {
+      void this.stop();
+      this.#handlers.ended(cameraEnded());
+    };
+  }
 }

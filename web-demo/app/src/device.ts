@@ -28,6 +28,14 @@ export async function openDevice(
   return track;
 }
 
+export async function devicesOf(
+  kind: "audioinput" | "audiooutput" | "videoinput",
+): Promise<MediaDeviceInfo[]> {
+  const devices = (await navigator.mediaDevices?.enumerateDevices()) ?? [];
+  // Before permission they are there without id and name.
+  return devices.filter((device) => device.kind === kind && device.deviceId !== "");
+}
+
 function troubleOf(error: unknown): DeviceTrouble {
   switch (error instanceof DOMException ? error.name : "") {
     case "NotAllowedError":

@@ -56,4 +56,7 @@ export const ICONS = {
   gear: "M4 7h9M17 7h3M15 5v4M4 17h3M11 17h9M9 15v4",
   link: "M10 14a4 4 0 0 0 6 0l3-3a4 4 0 0 0-6-6l-1 1M14 10a4 4 0 0 0-6 0l-3 3a4 4 0 0 0 6 6l1-1",
   dots: "M5 12h.01M12 12h.01M19 12h.01",
+  focus: "M3 4h18v11H3zM3 20h4M10 20h4M17 20h4",
+  grid: "M4 4h7v7H4zM13 4h7v7h-7zM4 13h7v7H4zM13 13h7v7h-7z",
+  float: "M3 5h18v14H3zM12 12h6v4h-6z",
 } as const;

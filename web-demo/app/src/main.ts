@@ -5,6 +5,7 @@ import { type CloseReason, connect, type Room } from "@tercet/sdk";
 import { claimsOf, demoIsOpen, demoToken } from "./access.js";
 import { readAddress, serverOf, withRoom } from "./address.js";
 import { hush } from "./announcer.js";
+import { closeCamera } from "./camera.js";
 import { DeviceError } from "./device.js";
 import { recall, remember, rememberInTab } from "./preferences.js";
 import { mayRejoin, rejoin } from "./rejoin.js";
@@ -60,6 +61,8 @@ async function enter(view: JoinView, wish: JoinWish): Promise<void> {
     remember("name", wish.name);
     rememberInTab("name", wish.name);
     if (address.token === null) history.replaceState(null, "", withRoom(location.href, room.id));
+    view.close();
+    if (!room.videoTrack) closeCamera(wish.camera);
     showRoom(room, voice, wish).begin(trouble);
   } catch (error) {
     voice.releaseAll();
@@ -69,14 +72,15 @@ async function enter(view: JoinView, wish: JoinWish): Promise<void> {
 }
 
 async function connectAs(wish: JoinWish, voice: Voice): Promise<Room> {
-  const { room, name, listener } = wish;
+  const { room, name, listener, camera } = wish;
   const role = listener ? "listener" : "speaker";
   const token = readAddress(location.href).token ?? (await demoToken(server, { room, name, role }));
   // A device that was unplugged while nobody was in a room.
   if (voice.track?.readyState === "ended") voice.releaseAll();
   // Whoever was muted in this tab isn't heard by surprise after a rejoin or a reload.
   const muted = recall("muted") === "true";
-  return connect({ url: server, token, name, audioTrack: voice.track, muted, video: true });
+  const tracks = { audioTrack: voice.track, videoTrack: camera, video: true };
+  return connect({ url: server, token, name, ...tracks, muted });
 }
 
 /** The microphone is kept meanwhile: opening it again might ask, and nobody may be there to answer. */
@@ -86,6 +90,7 @@ async function comeBack(reason: CloseReason, wish: JoinWish, voice: Voice): Prom
   view.showNotice(`${sentenceOfEnd(reason)} Joining again…`);
   try {
     const room = await rejoin(() => connectAs(wish, voice));
+    view.close();
     const muted = room.me.muted && room.audioTrack ? " You are still muted." : "";
     showRoom(room, voice, wish).begin(null, `${sentenceOfEnd(reason)} You are back in the room.${muted}`);
   } catch (error) {
@@ -113,8 +118,8 @@ function showRoom(room: Room, voice: Voice, wish: JoinWish): RoomView {
   room.on("left", (reason) => {
     window.tercetRoom = undefined;
     view.close();
-    // A demotion is kept, and a promotion too; who moderates is the server's decision.
-    const now = { ...wish, room: room.id, listener: room.me.role === "listener" };
+    // A demotion is kept, and a promotion too; who moderates is the server's decision. The camera is off by now.
+    const now = { ...wish, room: room.id, listener: room.me.role === "listener", camera: null };
     if (mayRejoin(reason)) return void comeBack(reason, now, voice);
     voice.releaseAll();
     void learnAccess(showJoin(sentenceOfEnd(reason)));

@@ -34,9 +34,3 @@ export async function openTone(frequencyHz: number, gain: number): Promise<Media
   if (!track) throw new DeviceError("missing", MICROPHONE_SENTENCES);
   return track;
 }
-
-export async function devicesOf(kind: "audioinput" | "audiooutput"): Promise<MediaDeviceInfo[]> {
-  const devices = (await navigator.mediaDevices?.enumerateDevices()) ?? [];
-  // Before permission they are there without id and name.
-  return devices.filter((device) => device.kind === kind && device.deviceId !== "");
-}

@@ -8,12 +8,13 @@ export interface Me {
   muted: boolean;
   screenMuted: boolean;
   cameraMuted: boolean;
+  screenVideoMuted: boolean;
   handRaised: boolean;
 }
 
 /** `kind`: one notice of each is shown. A `null` sentence takes back what was said. */
 export interface News {
-  kind: "muted" | "screen" | "camera" | "role" | "hand";
+  kind: "muted" | "screen" | "screen-video" | "camera" | "role" | "hand";
   sentence: string | null;
 }
 
@@ -35,6 +36,11 @@ export function newsOfMe(
       kind: "screen",
       sentence: byOthers ? "A moderator silenced the sound that you share." : null,
     });
+  }
+  if (changed.has("screenVideoMuted")) {
+    const byOthers = me.screenVideoMuted && !asked.has("screenVideoMuted");
+    const sentence = byOthers ? "A moderator stopped the screen that you shared." : null;
+    news.push({ kind: "screen-video", sentence });
   }
   if (changed.has("cameraMuted")) {
     const byOthers = me.cameraMuted && !asked.has("cameraMuted");

@@ -1,7 +1,7 @@
 // What the page remembers: between visits, or for as long as this tab is open. Where storage is forbidden it
 // remembers nothing.
 
-type Name = "name" | "microphone" | "output" | "volume";
+type Name = "name" | "microphone" | "camera" | "output" | "volume" | "view";
 type TabName = "name" | "muted";
 
 /** What this tab has; of what it doesn't, what the latest visit left. */

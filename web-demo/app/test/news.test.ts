@@ -10,6 +10,7 @@ function said(me: Partial<Me>, before: Role, changed: ParticipantField[], asked:
     muted: false,
     screenMuted: false,
     cameraMuted: false,
+    screenVideoMuted: false,
     handRaised: false,
     ...me,
   };

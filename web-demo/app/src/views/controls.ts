@@ -56,7 +56,8 @@ export class Controls {
   }
 
   update(): void {
-    const { me, audioTrack, sharedAudio, videoTrack } = this.#room;
+    const { me, audioTrack, sharedAudio, sharedVideo, videoTrack, videoSlots } = this.#room;
+    const shares = sharedAudio !== null || sharedVideo !== null;
     const listens = me.role === "listener";
     const silent = me.muted || audioTrack === null;
     const label = listens ? "Listening" : silent ? "Unmute" : "Mute";
@@ -76,11 +77,11 @@ export class Controls {
     this.#hand.button.dataset.raised = String(me.handRaised);
     this.#share.show(
       ICONS.share,
-      sharedAudio ? "Stop sharing" : "Share sound",
-      sharedAudio ? "Stop" : "Share",
+      shares ? "Stop sharing" : videoSlots.length > 0 ? "Share screen" : "Share sound",
+      shares ? "Stop" : "Share",
     );
     this.#share.button.disabled = listens;
-    this.#share.button.dataset.live = String(sharedAudio !== null);
+    this.#share.button.dataset.live = String(shares);
     this.#call.button.hidden = this.#room.dialRights === null;
   }
 

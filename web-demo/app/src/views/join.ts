@@ -1,14 +1,17 @@
-// The form at the door: a name, a room and whether one only listens go out.
+// The form at the door: a name, a room, whether one only listens, and the camera if it is on already go out.
 
 import type { Claims } from "../access.js";
 import { h } from "../dom.js";
 import { recall } from "../preferences.js";
+import { Mirror } from "./mirror.js";
 import { wordmark } from "./wordmark.js";
 
 export interface JoinWish {
   name: string;
   room: string;
   listener: boolean;
+  /** What one is seen by from the beginning. */
+  camera: MediaStreamTrack | null;
 }
 
 export interface JoinOptions {
@@ -29,6 +32,7 @@ export class JoinView {
   readonly #button = h("button", { type: "submit", className: "primary", data: { testid: "join-button" } });
   readonly #notice = h("p", { className: "notice", hidden: true, role: "alert", data: { testid: "notice" } });
   readonly #microphone = h("p", { className: "hint", data: { testid: "join-microphone" } });
+  readonly #mirror = new Mirror();
   readonly #tokenHelp = h("div", { className: "token-help", hidden: true });
 
   constructor({ room, claims, submit }: JoinOptions) {
@@ -63,18 +67,20 @@ export class JoinView {
       this.#tokenHelp,
       h("div", { className: "field" }, h("label", { htmlFor: "join-name" }, "Your name"), this.#name),
       h("div", { className: "field" }, h("label", { htmlFor: "join-room" }, "Room"), this.#room),
+      this.#mirror.element,
       h("label", { className: "choice" }, this.#listener, h("span", {}, "Join as a listener")),
       this.#microphone,
       this.#button,
     );
-    this.#listener.onchange = () => this.#showMicrophone();
-    this.#showMicrophone();
+    this.#listener.onchange = () => this.#showDevices();
+    this.#showDevices();
     form.onsubmit = (event) => {
       event.preventDefault();
       submit({
         name: this.#name.value.trim(),
         room: this.#room.value.trim(),
         listener: this.#listener.checked && !claims,
+        camera: this.#mirror.track,
       });
     };
     this.element = h(
@@ -98,12 +104,21 @@ export class JoinView {
     queueMicrotask(() => (this.#name.value ? this.#button : this.#name).focus());
   }
 
-  #showMicrophone(): void {
-    this.#microphone.hidden = this.#listener.checked;
+  /** Who only listens isn't seen either. */
+  #showDevices(): void {
+    const listens = this.#listener.checked;
+    if (listens) this.#mirror.stop();
+    this.#mirror.element.hidden = listens;
+    this.#microphone.hidden = listens;
     this.#microphone.textContent =
       recall("muted") === "true"
         ? "You were muted, and still are when you enter."
         : "Your microphone is on when you enter.";
+  }
+
+  /** Its place is taken. The camera goes on for whoever took it. */
+  close(): void {
+    this.#mirror.close();
   }
 
   setBusy(busy: boolean): void {

@@ -30,6 +30,7 @@ export class People {
   readonly #stage = h("ul", { className: "stage" });
   readonly #list = h("ul", { className: "rest" });
   readonly #count = h("span", { className: "count", data: { testid: "people-count" } });
+  readonly #title = h("h2", { tabIndex: -1 }, "In the room ", this.#count);
   readonly #restCount = h("span");
   readonly #more = h("p", { className: "more", data: { testid: "more" } });
   readonly #search = h("input", {
@@ -60,7 +61,7 @@ export class People {
     this.element = h(
       "section",
       { className: "people", aria: { label: "People" } },
-      h("h2", {}, "In the room ", this.#count),
+      this.#title,
       this.#stage,
       this.#rest,
     );
@@ -124,6 +125,19 @@ export class People {
 
   showMyLevel(levelDbov: number): void {
     this.#shown.get(this.#room.me.id)?.setLevel(levelDbov);
+  }
+
+  /** Who matters now, besides oneself. */
+  get onStage(): Participant[] {
+    const { me } = this.#room;
+    const { stage } = rank([...this.#seen.values()], me.id);
+    return stage.flatMap(({ participant }) => (participant === me ? [] : participant));
+  }
+
+  /** From wherever the page is scrolled to. */
+  reveal(): void {
+    this.#title.scrollIntoView({ block: "start" });
+    this.#title.focus({ preventScroll: true });
   }
 
   close(): void {

@@ -2,7 +2,9 @@
 
 import type { Participant, Role, Room } from "@tercet/sdk";
 import { h, ICONS, icon } from "../dom.js";
+import { hueOf, initialsOf } from "../face.js";
 import { heightOf } from "../loudness.js";
+import { sharesScreen, sharesSound, showsFace } from "../publishing.js";
 
 const PROMOTION: Partial<Record<Role, [Role, string]>> = {
   listener: ["speaker", "Let speak"],
@@ -79,25 +81,18 @@ export class Person {
       isPhone ? "by phone" : "",
       role === "speaker" ? "" : role,
       muted ? "muted" : "",
-      this.#isSeen ? "camera on" : "",
-      this.#shares ? (screenMuted ? "sound silenced" : "shares sound") : "",
+      showsFace(this.#participant) ? "camera on" : "",
+      sharesScreen(this.#participant) ? "shares a screen" : "",
+      sharesSound(this.#participant) ? (screenMuted ? "sound silenced" : "shares sound") : "",
       handRaised ? "hand raised" : "",
     ];
     this.#state.textContent = states.filter(Boolean).join(" · ");
     const watched = this.#room.watched === this.#participant.id;
-    this.#watch.hidden = !this.#isSeen || isMe || this.#room.videoSlots.length === 0;
+    this.#watch.hidden = !showsFace(this.#participant) || isMe || this.#room.videoSlots.length === 0;
     this.#watch.ariaPressed = String(watched);
     this.#watch.ariaLabel = `Watch ${name}`;
     this.#watch.title = watched ? "Back to whoever speaks" : `Watch ${name}`;
     this.#updateMenu(this.#room.me.role === "moderator" && !isMe);
-  }
-
-  get #shares(): boolean {
-    return this.#participant.tracks.some(({ origin }) => origin === "screen");
-  }
-
-  get #isSeen(): boolean {
-    return this.#participant.tracks.some(({ origin }) => origin === "camera");
   }
 
   setLevel(levelDbov: number): void {
@@ -122,10 +117,14 @@ export class Person {
       "div",
       { className: "menu-items" },
       !muted && role !== "listener" && this.#action("mute", "Mute", () => this.#room.muteParticipant(id)),
-      this.#shares &&
+      sharesSound(this.#participant) &&
         !screenMuted &&
         this.#action("silence", "Silence sound", () => this.#room.muteParticipant(id, { track: "screen" })),
-      this.#isSeen &&
+      sharesScreen(this.#participant) &&
+        this.#action("screen-off", "Stop screen", () =>
+          this.#room.muteParticipant(id, { track: "screen_video" }),
+        ),
+      showsFace(this.#participant) &&
         this.#action("camera-off", "Turn camera off", () =>
           this.#room.muteParticipant(id, { track: "camera" }),
         ),
@@ -200,20 +199,4 @@ export function closeMenusOutside(root: HTMLElement): () => void {
     document.removeEventListener("click", close);
     document.removeEventListener("keydown", close);
   };
-}
-
-function initialsOf(name: string): string {
-  const words = name.trim().split(/\s+/);
-  const letters = words.length > 1 ? [words[0], words.at(-1)] : [words[0]];
-  return letters
-    .map((word) => [...(word ?? "")][0] ?? "")
-    .join("")
-    .toUpperCase();
-}
-
-/** The same colour for the same participant on everybody's screen. */
-function hueOf(id: string): number {
-  let hash = 0;
-  for (const character of id) hash = (hash * 31 + (character.codePointAt(0) ?? 0)) >>> 0;
-  return hash % 360;
 }

@@ -34,6 +34,16 @@ const LEVELS_LAPSE_MS = 1500;
 /** In a larger crowd every arrival is not news. */
 const NEWS_MAX = 30;
 
+/** What a key clicks. */
+const KEYS: Record<string, string> = {
+  m: "[data-testid=mute]",
+  v: "[data-testid=camera]",
+  h: "[data-testid=hand]",
+  g: ".tool-choice [aria-pressed=false]",
+  s: "[data-testid=numbers]",
+  p: "[data-testid=float]",
+};
+
 export class RoomView {
   readonly element: HTMLElement;
   readonly #room: Room;
@@ -72,12 +82,15 @@ export class RoomView {
     this.#dialler = new Dialler((order) => room.dial(order));
     this.#seeing = new Seeing(room, this.#notices, {
       changed: () => this.#seeingChanged(),
+      others: () => this.#people?.onStage ?? [],
+      showPeople: () => this.#people.reveal(),
       ask: (field, request) => this.#ask(field, request),
       complain,
     });
     this.#people = new People(room, complain, (id) => void this.#seeing.watch(id));
     this.#chat = new Chat(room, (count) => this.#controls.setUnread(count));
-    this.#sound = new Sound({
+    this.#sound = new Sound(room.videoSlots.length > 0, {
+      camera: (deviceId) => void this.#seeing.useCamera(deviceId),
       microphone: (deviceId) => void this.#openMicrophone(deviceId),
       output: (deviceId) => void this.#verses.setOutput(deviceId).catch(complain),
       volume: (volume) => this.#verses.setVolume(volume),
@@ -171,6 +184,7 @@ export class RoomView {
     this.#endings.push(
       room.on("participantjoined", (participant) => {
         this.#people.add(participant);
+        this.#seeing.pictures.peopleChanged();
         this.#news(`${participant.name} joined.`);
       }),
       room.on("participantleft", (participant) => {
@@ -180,6 +194,7 @@ export class RoomView {
       }),
       room.on("participantcount", (count) => {
         this.#people.recount();
+        this.#seeing.pictures.peopleChanged();
         this.#invitation.update(count);
       }),
       room.on("participantupdated", (participant, changed) => this.#updated(participant, changed)),
@@ -189,8 +204,12 @@ export class RoomView {
         this.#verses.update();
         if (participant && participant !== room.me) this.#news(`${participant.name} shares sound.`);
       }),
-      room.on("trackpublished", (_, participant) => this.#people.update(participant)),
-      room.on("trackunpublished", (_, participant) => this.#people.update(participant)),
+      room.on("trackpublished", (track, participant) => {
+        this.#published(participant);
+        const isNews = track.origin === "screen_video" && participant !== room.me;
+        if (isNews) this.#news(`${participant.name} shares a screen.`);
+      }),
+      room.on("trackunpublished", (_, participant) => this.#published(participant)),
       room.on("speakers", (levels) => this.#showLevels(levels)),
       room.on("call", (call) => this.#calls.update(call)),
       room.on("dialrights", (rights) => {
@@ -211,7 +230,7 @@ export class RoomView {
   #updated(participant: Participant, changed: ReadonlySet<ParticipantField>): void {
     this.#people.update(participant);
     this.#verses.update();
-    this.#seeing.pictures.update();
+    this.#seeing.pictures.peopleChanged();
     if (participant === this.#room.me) {
       this.#controls.update();
       for (const news of newsOfMe(participant, this.#role, changed, this.#asked)) this.#tell(news);
@@ -219,6 +238,7 @@ export class RoomView {
       if (changed.has("role")) void this.#myRoleChanged();
       // What a moderator turned off is off, and not only withheld.
       if (changed.has("cameraMuted") && participant.cameraMuted) void this.#seeing.stop();
+      if (changed.has("screenVideoMuted") && participant.screenVideoMuted) void this.#sharing.stop();
       // Whoever is muted for want of a microphone didn't choose to be.
       if (changed.has("muted") && this.#room.audioTrack) rememberInTab("muted", String(participant.muted));
       if (this.#asked.has("muted")) announce(participant.muted ? "You are muted." : "You are unmuted.");
@@ -227,6 +247,11 @@ export class RoomView {
     if (changed.has("handRaised") && participant.handRaised) announce(`${participant.name} raises a hand.`);
     if (changed.has("muted"))
       this.#news(`${participant.name} is ${participant.muted ? "muted" : "unmuted"}.`);
+  }
+
+  #published(participant: Participant): void {
+    this.#people.update(participant);
+    this.#seeing.pictures.peopleChanged();
   }
 
   /** Notices are read out where they appear: they need no announcement. */
@@ -385,7 +410,7 @@ export class RoomView {
 
   async #toggleShare(): Promise<void> {
     try {
-      await (this.#room.sharedAudio ? this.#sharing.stop() : this.#sharing.start());
+      await (this.#sharing.isOn ? this.#sharing.stop() : this.#sharing.start());
     } catch (error) {
       if (error instanceof SharingError) this.#notices.show("share", error.message);
       else this.#complain(error);
@@ -395,6 +420,7 @@ export class RoomView {
   #sharingChanged(): void {
     this.#notices.clear("share");
     if (!this.#room.sharedAudio) this.#notices.clear("screen");
+    if (this.#room.sharedVideo) this.#notices.clear("screen-video");
     this.#controls.update();
     this.#verses.update();
   }
@@ -402,6 +428,7 @@ export class RoomView {
   #seeingChanged(): void {
     this.#controls.update();
     this.#people.refresh();
+    void this.#sound.refresh();
   }
 
   // --- hearing ---
@@ -427,6 +454,7 @@ export class RoomView {
     const stats = await this.#room.stats();
     const flows = this.#room.peerConnection.connectionState === "connected";
     this.#header.setQuality(flows ? (this.#broken ? "poor" : qualityOf(stats)) : null);
+    this.#seeing.pictures.showStats(stats);
     this.#stats.show(stats, (id) => this.#room.participants.get(id)?.name ?? id);
   }
 
@@ -441,8 +469,8 @@ export class RoomView {
     const { target } = event;
     const writes = target instanceof Element && target.closest("input:not([type=range]), select, textarea");
     if (writes || event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
-    const button = { m: "mute", v: "camera", h: "hand" }[event.key.toLowerCase()];
-    if (button) this.element.querySelector<HTMLElement>(`[data-testid=${button}]`)?.click();
+    const button = this.element.querySelector<HTMLElement>(KEYS[event.key.toLowerCase()] ?? "[data-none]");
+    if (button?.checkVisibility()) button.click();
   }
 
   #complain(error: unknown): void {

@@ -7,6 +7,10 @@ import type { Notices } from "./notices.js";
 import { Pictures } from "./pictures.js";
 
 export interface SeeingHandlers {
+  /** Who matters, seen or not. */
+  others(): readonly Participant[];
+  /** Everybody is wanted. */
+  showPeople(): void;
   /** One's own camera is on or off, or somebody else is watched. */
   changed(): void;
   ask(field: ParticipantField, request: () => Promise<void>): Promise<void>;
@@ -24,7 +28,7 @@ export class Seeing {
     this.#room = room;
     this.#notices = notices;
     this.#handlers = handlers;
-    this.pictures = new Pictures(room, (id) => void this.watch(id));
+    this.pictures = new Pictures(room, (id) => void this.watch(id), handlers.others, handlers.showPeople);
     this.#camera = new Camera(room, {
       changed: () => this.#changed(),
       mute: (muted) => handlers.ask("cameraMuted", () => room.muteCamera(muted)),
@@ -34,12 +38,12 @@ export class Seeing {
 
   async toggle(): Promise<void> {
     if (this.#room.videoTrack) return this.stop();
-    try {
-      await this.#camera.start();
-    } catch (error) {
-      if (error instanceof DeviceError) this.#trouble(error);
-      else this.#handlers.complain(error);
-    }
+    await this.#start();
+  }
+
+  /** The one to be used from now on: at once if a camera is on. */
+  async useCamera(deviceId: string): Promise<void> {
+    if (this.#room.videoTrack) await this.#start(deviceId);
   }
 
   async stop(): Promise<void> {
@@ -64,6 +68,15 @@ export class Seeing {
   close(): void {
     void this.stop();
     this.pictures.close();
+  }
+
+  async #start(deviceId?: string): Promise<void> {
+    try {
+      await this.#camera.start(deviceId);
+    } catch (error) {
+      if (error instanceof DeviceError) this.#trouble(error);
+      else this.#handlers.complain(error);
+    }
   }
 
   #changed(): void {

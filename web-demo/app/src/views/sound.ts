@@ -1,11 +1,13 @@
-// Which microphone, which output, how loud. Choices go out; the lists follow the devices that come and go.
+// Which microphone, which camera, which output, how loud. Choices go out; the lists follow the devices that come and go.
 
+import { devicesOf } from "../device.js";
 import { h } from "../dom.js";
-import { devicesOf } from "../microphone.js";
 import { recall, remember } from "../preferences.js";
+import { fillDevices } from "./devices.js";
 
 export interface SoundHandlers {
   microphone(deviceId: string): void;
+  camera(deviceId: string): void;
   output(deviceId: string): void;
   volume(volume: number): void;
 }
@@ -13,11 +15,13 @@ export interface SoundHandlers {
 export class Sound {
   readonly element: HTMLElement;
   readonly #microphone = h("select", { id: "mic-select", data: { testid: "mic-select" } });
+  readonly #camera = h("select", { id: "camera-select", data: { testid: "camera-select" } });
   readonly #output = h("select", { id: "speaker-select", data: { testid: "speaker-select" } });
   readonly #refresh = () => void this.refresh();
   readonly #handlers: SoundHandlers;
 
-  constructor(handlers: SoundHandlers) {
+  /** Without video there is no camera to choose. */
+  constructor(withVideo: boolean, handlers: SoundHandlers) {
     this.#handlers = handlers;
     const volume = h("input", {
       type: "range",
@@ -33,6 +37,10 @@ export class Sound {
       handlers.volume(volume.valueAsNumber);
     };
     this.#microphone.onchange = () => handlers.microphone(this.#microphone.value);
+    this.#camera.onchange = () => {
+      remember("camera", this.#camera.value);
+      handlers.camera(this.#camera.value);
+    };
     this.#output.onchange = () => {
       remember("output", this.#output.value);
       handlers.output(this.#output.value);
@@ -41,9 +49,10 @@ export class Sound {
     this.#output.disabled = !canChoose;
     this.element = h(
       "section",
-      { className: "panel sound", aria: { label: "Sound" } },
-      h("h2", {}, "Sound"),
+      { className: "panel sound", aria: { label: "Devices" } },
+      h("h2", {}, "Devices"),
       field("mic-select", "Microphone", this.#microphone),
+      withVideo && field("camera-select", "Camera", this.#camera),
       field("speaker-select", canChoose ? "Output" : "Output (chosen by the system)", this.#output),
       field("volume", "Volume", volume),
     );
@@ -52,10 +61,15 @@ export class Sound {
   }
 
   async refresh(): Promise<void> {
-    const [microphones, outputs] = await Promise.all([devicesOf("audioinput"), devicesOf("audiooutput")]);
-    fill(this.#microphone, microphones, recall("microphone"));
+    const [microphones, cameras, outputs] = await Promise.all([
+      devicesOf("audioinput"),
+      devicesOf("videoinput"),
+      devicesOf("audiooutput"),
+    ]);
+    fillDevices(this.#microphone, microphones, recall("microphone"));
+    fillDevices(this.#camera, cameras, recall("camera"));
     const before = this.#output.value;
-    fill(this.#output, outputs, recall("output"));
+    fillDevices(this.#output, outputs, recall("output"));
     // The chosen output was unplugged: what is played there would be lost.
     if (before !== "" && this.#output.value === "") this.#handlers.output("");
   }
@@ -67,15 +81,4 @@ export class Sound {
 
 function field(id: string, label: string, control: HTMLElement): HTMLElement {
   return h("div", { className: "field" }, h("label", { htmlFor: id }, label), control);
-}
-
-function fill(select: HTMLSelectElement, devices: readonly MediaDeviceInfo[], chosen: string): void {
-  const named = devices.filter(({ deviceId }) => deviceId !== "default" && deviceId !== "communications");
-  select.replaceChildren(
-    h("option", { value: "" }, "Default"),
-    ...named.map(({ deviceId, label }, index) =>
-      h("option", { value: deviceId }, label || `Device ${index + 1}`),
-    ),
-  );
-  select.value = named.some(({ deviceId }) => deviceId === chosen) ? chosen : "";
 }

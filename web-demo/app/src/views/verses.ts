@@ -67,13 +67,15 @@ export class Verses {
       name.textContent = participant?.name ?? "–";
       name.title = participant?.name ?? "";
     }
-    const { me, screen, sharedAudio } = this.#room;
+    const { me, screen, sharedAudio, sharedVideo } = this.#room;
     const { participant, track } = screen;
     const others = sharedAudio ? "sound; yours is heard when they stop" : "sound";
-    const sentence = participant === me ? "You share sound" : `${participant?.name} shares ${others}`;
-    this.#sharer.textContent = participant ? sentence : "";
-    this.#sharer.dataset.participant = participant?.id ?? "";
-    this.#sharer.hidden = !participant;
+    const mine = sharedVideo ? "You share your screen and its sound" : "You share sound";
+    const heard = participant === me ? mine : `${participant?.name} shares ${others}`;
+    const silent = sharedVideo ? "You share your screen" : "";
+    this.#sharer.textContent = participant ? heard : silent;
+    this.#sharer.dataset.participant = participant?.id ?? (sharedVideo ? me.id : "");
+    this.#sharer.hidden = this.#sharer.textContent === "";
     const tracks = [...this.#verses.map(({ slot }) => slot.track), track];
     this.#players.forEach((audio, index) => {
       this.#load(audio, tracks[index]);
