@@ -77,8 +77,9 @@ struct WireVideo<'a> {
     /// Spatial, temporal.
     layer: (u8, u8),
     rises: u8,
-    /// PictureID, whether it is a long one, and TL0PICIDX.
-    picture: Option<(u16, bool, Option<u8>)>,
+    /// The number, how many bits it has, and TL0PICIDX.
+    picture: Option<(u16, u8, Option<u8>)>,
+    descriptor: Option<&'a [u8]>,
     payload: &'a [u8],
 }
 
@@ -106,7 +107,8 @@ impl WireVideo<'_> {
             encoding: (packet.encoding, packet.encodings),
             layer: (part.layer.spatial, part.layer.temporal),
             rises: part.rises,
-            picture: part.picture.map(|picture| (picture.id, picture.is_long, picture.tl0)),
+            picture: part.picture.map(|picture| (picture.id, picture.bits, picture.tl0)),
+            descriptor: packet.descriptor.as_deref(),
             payload: &packet.payload,
         }
     }
@@ -115,6 +117,9 @@ impl WireVideo<'_> {
     fn read(self) -> Option<VideoPacket> {
         let codec = *VIDEO_CODECS.get(usize::from(self.codec))?;
         let (encoding, encodings) = self.encoding;
+        if self.picture.is_some_and(|(_, bits, _)| bits > PictureNumbers::FRAME_BITS) {
+            return None;
+        }
         if encoding >= encodings || usize::from(encodings) > ENCODINGS_MAX {
             return None;
         }
@@ -123,7 +128,7 @@ impl WireVideo<'_> {
             layer: Layer { spatial, temporal },
             ends_frame: self.flags & ENDS_FRAME != 0,
             rises: self.rises,
-            picture: self.picture.map(|(id, is_long, tl0)| PictureNumbers { id, is_long, tl0 }),
+            picture: self.picture.map(|(id, bits, tl0)| PictureNumbers { id, bits, tl0 }),
         };
         Some(VideoPacket {
             source: SourceId(self.source),
@@ -136,6 +141,7 @@ impl WireVideo<'_> {
             format: VideoFormat { codec, profile: self.profile, mode: self.mode },
             begins_keyframe: self.flags & BEGINS_KEYFRAME != 0,
             part,
+            descriptor: self.descriptor.map(Arc::from),
             payload: Arc::from(self.payload),
         })
     }
@@ -143,7 +149,8 @@ impl WireVideo<'_> {
 
 /// A datagram for a packet of video; `None` for one that is too long to cross, which no ingest lets pass.
 pub fn seen(packet: &VideoPacket) -> Option<Vec<u8>> {
-    let fits = packet.payload.len() <= VIDEO_PAYLOAD_BYTES_MAX;
+    let descriptor_bytes = packet.descriptor.as_ref().map_or(0, |descriptor| descriptor.len());
+    let fits = packet.payload.len() + descriptor_bytes <= VIDEO_PAYLOAD_BYTES_MAX;
     fits.then(|| postcard::to_stdvec(&Item::Seen(WireVideo::of(packet))).expect("it can be written"))
 }
 
@@ -427,8 +434,9 @@ mod tests {
                 layer: Layer { spatial: 0, temporal: 2 },
                 ends_frame: true,
                 rises: 0b111,
-                picture: Some(PictureNumbers { id: 0x7FFF, is_long: true, tl0: Some(255) }),
+                picture: Some(PictureNumbers { id: 0x7FFF, bits: 15, tl0: Some(255) }),
             },
+            descriptor: None,
             payload: vec![7; bytes].into(),
         };
         for codec in VIDEO_CODECS {

@@ -1,10 +1,16 @@
 //! Payloads of video in; what a packet is a part of out, and how large the pictures are that begin with it.
 
 use bytes::{Buf, Bytes};
+use h264_reader::annexb::AnnexBReader;
+use h264_reader::nal::sps::SeqParameterSet;
+use h264_reader::nal::{Nal, RefNal, UnitType};
+use h264_reader::push::NalInterest;
+use rtc_rtp::codec::h264::H264Packet;
 use rtc_rtp::codec::vp8::Vp8Packet;
 use rtc_rtp::codec::vp9::Vp9Packet;
 use rtc_rtp::packetizer::Depacketizer;
 use str0m::format::{detect_av1_keyframe, detect_h264_keyframe, detect_h264_nalu};
+use str0m::rtp::Vp8Descriptor;
 use tercet_core::{Dependency, ENCODINGS_MAX, Layer, Part, PictureNumbers, VideoCodec};
 
 /// What is looked at of a payload: payload descriptors are shorter, and so is what follows them and says how large a picture is.
@@ -41,11 +47,7 @@ pub(super) fn read(
     match codec {
         VideoCodec::Vp8 => read_vp8(payload, marker).unwrap_or(of_one_layer(false)),
         VideoCodec::Vp9 => read_vp9(payload).unwrap_or(of_one_layer(false)),
-        VideoCodec::H264 => {
-            let begins_keyframe =
-                detect_h264_nalu(payload, SEQUENCE_PARAMETER_SET) || detect_h264_keyframe(payload);
-            Read { begins_keyframe, ..dependency.map_or(of_one_layer(false), depending) }
-        }
+        VideoCodec::H264 => read_h264(payload, dependency.map_or(of_one_layer(false), depending)),
         VideoCodec::Av1 => dependency.map_or_else(|| of_one_layer(detect_av1_keyframe(payload)), depending),
     }
 }
@@ -61,7 +63,8 @@ fn depending(dependency: &Dependency<'_>) -> Read {
             *height = said.height;
         }
     }
-    let part = Part { layer, ends_frame: dependency.ends_frame, rises, picture: None };
+    let picture = PictureNumbers { id: dependency.frame_number, bits: PictureNumbers::FRAME_BITS, tl0: None };
+    let part = Part { layer, ends_frame: dependency.ends_frame, rises, picture: Some(picture) };
     Read { part, begins_keyframe: dependency.begins_sequence && layer.spatial == 0, heights }
 }
 
@@ -76,10 +79,12 @@ fn read_vp8(payload: &[u8], marker: bool) -> Option<Read> {
         frame.advance(VP8_BEFORE_SIZE_BYTES + 2);
         heights[0] = (frame.get_u16_le() & VP8_SIZE_MASK).into();
     }
+    let has_place =
+        |id| Vp8Descriptor::parse(payload).is_ok_and(|it| it.patch().picture_id(id).build().is_ok());
+    let is_long = has_place(1 << PictureNumbers::SHORT_BITS);
     let picture = (descriptor.i == 1).then(|| PictureNumbers {
         id: descriptor.picture_id,
-        is_long: str0m::rtp::Vp8Descriptor::parse(payload)
-            .is_ok_and(|parsed| parsed.patch().picture_id(1 << 7).build().is_ok()),
+        bits: if is_long { PictureNumbers::LONG_BITS } else { PictureNumbers::SHORT_BITS },
         tl0: (descriptor.l == 1).then_some(descriptor.tl0_pic_idx),
     });
     let temporal = if descriptor.t == 1 { descriptor.tid } else { 0 };
@@ -90,6 +95,36 @@ fn read_vp8(payload: &[u8], marker: bool) -> Option<Read> {
         picture,
     };
     Some(Read { part, begins_keyframe, heights })
+}
+
+/// RFC 6184, section 5: of layers nothing stands in the payload.
+fn read_h264(payload: &[u8], layers: Read) -> Read {
+    let has_parameters = detect_h264_nalu(payload, SEQUENCE_PARAMETER_SET);
+    let begins_keyframe = has_parameters || detect_h264_keyframe(payload);
+    let mut heights = layers.heights;
+    if has_parameters && let Some(height) = h264_height(payload) {
+        heights[0] = height;
+    }
+    // Frame numbers are of no use to whoever gets the payload alone.
+    Read { part: Part { picture: None, ..layers.part }, begins_keyframe, heights }
+}
+
+/// How high the pictures are of a sequence parameter set (H.264, section 7.4.2.1.1), if there is one.
+fn h264_height(payload: &[u8]) -> Option<u32> {
+    let units = H264Packet::default().depacketize(&Bytes::copy_from_slice(payload)).ok()?;
+    let mut height = None;
+    let read = |unit: RefNal<'_>| {
+        let is_whole = unit.is_complete()
+            && unit.header().is_ok_and(|it| it.nal_unit_type() == UnitType::SeqParameterSet);
+        if is_whole && let Ok(parameters) = SeqParameterSet::from_bits(unit.rbsp_bits()) {
+            height = parameters.pixel_dimensions().ok().map(|(_, height)| height);
+        }
+        NalInterest::Buffer
+    };
+    let mut reader = AnnexBReader::accumulate(read);
+    reader.push(&units);
+    reader.reset();
+    height
 }
 
 /// RFC 9628, section 4.2.
@@ -124,13 +159,13 @@ mod tests {
         let tag = [0x10, 0x02, 0x00, 0x9D, 0x01, 0x2A, 0x80, 0x02, 0x68, 0x41];
         let payload = [&[0x90, 0xE0, 0x92, 0x34, 0x07, 0xA0][..], &tag].concat();
         let read = read(VideoCodec::Vp8, &payload, true, None);
-        let picture = PictureNumbers { id: 0x1234, is_long: true, tl0: Some(7) };
+        let picture = PictureNumbers { id: 0x1234, bits: 15, tl0: Some(7) };
         let layer = Layer { spatial: 0, temporal: 2 };
         assert_eq!(read.part, Part { layer, ends_frame: true, rises: 1 << 2, picture: Some(picture) });
         assert_eq!((read.begins_keyframe, read.heights[0]), (true, 360));
         let short = [&[0x90, 0x80, 0x12][..], &tag].concat();
         let short_id = super::read(VideoCodec::Vp8, &short, false, None).part.picture;
-        assert_eq!(short_id, Some(PictureNumbers { id: 0x12, is_long: false, tl0: None }));
+        assert_eq!(short_id, Some(PictureNumbers { id: 0x12, bits: 7, tl0: None }));
     }
 
     #[test]
@@ -145,6 +180,19 @@ mod tests {
         let large = [0xAC, 0x05, 0x03, 0x00, 1];
         let other = read(VideoCodec::Vp9, &large, true, None);
         assert_eq!((other.begins_keyframe, other.part.layer), (false, Layer { spatial: 1, temporal: 0 }));
+    }
+
+    #[test]
+    fn a_parameter_set_of_h264_tells_how_high_pictures_are() {
+        // Constrained baseline, level 3.1, 640 by 360; by itself, and with a picture parameter set (STAP-A).
+        let parameters =
+            [0x67, 0x42, 0xC0, 0x1F, 0x8C, 0x8D, 0x40, 0x50, 0x17, 0xFC, 0xB0, 0x0F, 0x08, 0x84, 0x6A];
+        let size = (parameters.len() as u16).to_be_bytes();
+        let both = [&[0x78][..], &size, &parameters, &[0, 4, 0x68, 0xCE, 0x3C, 0x80]].concat();
+        for payload in [&parameters[..], &both] {
+            let read = read(VideoCodec::H264, payload, false, None);
+            assert_eq!((read.begins_keyframe, read.heights[0]), (true, 360));
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@ use arrayvec::ArrayVec;
 use str0m::Rtc;
 use str0m::format::{Codec, PayloadParams};
 use str0m::media::{Direction, KeyframeRequestKind, MediaKind, Mid, Pt, Rid, Rids};
-use str0m::rtp::{RtpPacket, RtpWrite, Vp8Descriptor, Vp8Patch};
+use str0m::rtp::{ExtensionValues, RtpPacket, RtpWrite, Vp8Descriptor, Vp8Patch};
 use tercet_core::{
     DependencyReader, ENCODINGS_MAX, IncomingVideo, Rewritten, RewrittenPicture, RewrittenVideo, VideoCodec,
     VideoFormat, VideoPacket,
@@ -160,10 +160,13 @@ impl VideoLines {
         };
         let write = RtpWrite::new(pt, seq.into(), timestamp, now, packet.payload.clone());
         let write = write.marker(marker).nackable(true).csrc(&[packet.source.0]);
-        let patch = rewritten.picture.and_then(|picture| patched(packet, picture));
-        stream.write_rtp(match patch {
-            Some(patch) => write.vp8_patch(patch),
-            None => write,
+        stream.write_rtp(match (packet.format.codec, rewritten.picture) {
+            (VideoCodec::Vp8, Some(picture)) => match patched(packet, picture) {
+                Some(patch) => write.vp8_patch(patch),
+                None => write,
+            },
+            (VideoCodec::Av1, Some(frame)) => write.ext_vals(described(packet, frame)),
+            _ => write,
         });
         Written::Sent
     }
@@ -213,6 +216,7 @@ impl VideoLines {
             format,
             begins_keyframe: read.begins_keyframe,
             part: read.part,
+            descriptor: descriptor.filter(|_| format.codec == VideoCodec::Av1).map(|it| it.0.clone()),
             heights: read.heights,
             payload: packet.payload.clone(),
         })
@@ -228,6 +232,15 @@ impl Camera {
         };
         Camera { mid, rids, dependencies: known.map(|camera| camera.dependencies).unwrap_or_default() }
     }
+}
+
+/// The dependency descriptor, of a frame that has this number.
+fn described(packet: &VideoPacket, frame: RewrittenPicture) -> ExtensionValues {
+    let mut values = ExtensionValues::default();
+    if let Some(descriptor) = &packet.descriptor {
+        values.user_values.set(Descriptor::numbered(descriptor, frame.id));
+    }
+    values
 }
 
 /// What is to be changed of VP8's payload descriptor for a picture to have these numbers; `None` if nothing can be.

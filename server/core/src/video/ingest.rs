@@ -13,7 +13,7 @@ use crate::{Allowance, Dropped, Gate};
 const RATE_PACKETS_PER_S: u32 = 3_000;
 const BURST_PACKETS: u32 = 3_000;
 
-/// The longest payload that is forwarded: encoders fill packets up to what most networks take, and none can be cut in two here. With
+/// The longest payload that is forwarded, with its dependency descriptor: encoders fill packets up to what most networks take, and none can be cut in two here. With
 /// what it takes between nodes (numbers, two seals, UDP and IPv6) it fits the 1,500 bytes of an Ethernet, and so with an RTP header,
 /// extensions and SRTP's tag.
 pub const VIDEO_PAYLOAD_BYTES_MAX: usize = 1_320;
@@ -39,6 +39,8 @@ pub struct IncomingVideo {
     pub begins_keyframe: bool,
     /// What it is a part of.
     pub part: Part,
+    /// The dependency descriptor, where a decoder needs it.
+    pub descriptor: Option<Arc<[u8]>>,
     /// How high the keyframe's pictures are that it begins, by layer, in pixels; 0 where that isn't said.
     pub heights: [u32; ENCODINGS_MAX],
     /// Without header and padding.
@@ -103,7 +105,8 @@ impl VideoIngest {
     /// Why it goes no further.
     pub fn handle(&mut self, now: Instant, rtp: IncomingVideo) -> Result<VideoPacket, Dropped> {
         self.gate.pass()?;
-        if rtp.payload.len() > VIDEO_PAYLOAD_BYTES_MAX {
+        let descriptor_bytes = rtp.descriptor.as_ref().map_or(0, |descriptor| descriptor.len());
+        if rtp.payload.len() + descriptor_bytes > VIDEO_PAYLOAD_BYTES_MAX {
             return Err(Dropped::Oversized);
         }
         if !self.packets.take(now) || !self.bytes.take_many(now, rtp.payload.len() as u32) {
@@ -117,7 +120,9 @@ impl VideoIngest {
         let begins_keyframe = rtp.begins_keyframe && numbering.is_newest(rtp.seq);
         let (source, epoch) = (self.source, numbering.epoch());
         self.meter.add(now, &rtp);
-        let IncomingVideo { encoding, encodings, timestamp, marker, format, part, payload, .. } = rtp;
+        let IncomingVideo {
+            encoding, encodings, timestamp, marker, format, part, descriptor, payload, ..
+        } = rtp;
         Ok(VideoPacket {
             source,
             encoding,
@@ -129,6 +134,7 @@ impl VideoIngest {
             format,
             begins_keyframe,
             part,
+            descriptor,
             payload,
         })
     }
@@ -150,6 +156,7 @@ mod tests {
             format: VideoFormat { codec: VideoCodec::Vp8, profile: 0, mode: 0 },
             begins_keyframe,
             part: Part::default(),
+            descriptor: None,
             heights: [0; ENCODINGS_MAX],
             payload: [1].into(),
         }

@@ -79,15 +79,24 @@ pub struct Part {
     pub picture: Option<PictureNumbers>,
 }
 
-/// Numbers of pictures that stand in VP8's payload descriptor (RFC 7741, section 4.2).
+/// Numbers of pictures that stand in packets: VP8's (RFC 7741, section 4.2), or of frames in AV1's dependency descriptors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PictureNumbers {
-    /// PictureID.
+    /// PictureID, or the frame's number.
     pub id: u16,
-    /// It has 15 bits, and not 7.
-    pub is_long: bool,
+    /// How many bits it has.
+    pub bits: u8,
     /// TL0PICIDX, if there is one.
     pub tl0: Option<u8>,
+}
+
+impl PictureNumbers {
+    /// Of a short PictureID.
+    pub const SHORT_BITS: u8 = 7;
+    /// Of a long one.
+    pub const LONG_BITS: u8 = 15;
+    /// Of a frame's number. Frames name others by the difference to theirs: those that are left out keep their numbers.
+    pub const FRAME_BITS: u8 = 16;
 }
 
 /// A video packet that passed the gate. Cloning copies the numbers and shares the payload.
@@ -113,6 +122,8 @@ pub struct VideoPacket {
     pub begins_keyframe: bool,
     /// What it is a part of.
     pub part: Part,
+    /// The dependency descriptor, where a decoder needs it.
+    pub descriptor: Option<Arc<[u8]>>,
     /// As the sender made it.
     pub payload: Arc<[u8]>,
 }

@@ -3,9 +3,11 @@
 use super::{PictureNumbers, VideoPacket};
 use crate::left_out::LeftOut;
 
-/// RFC 7741, section 4.2: a PictureID has 7 bits or 15.
-const SHORT_BITS: u32 = 7;
-const LONG_BITS: u32 = 15;
+/// What a stream's first number is ahead of none, for those before it to have one: a turn of the longest.
+const AHEAD: u64 = 1 << PictureNumbers::FRAME_BITS;
+
+/// What an offset is ahead of none: a stream may have begun with smaller numbers than the one after it.
+const OFFSET_AHEAD: u64 = 1 << 32;
 
 /// So many pictures that were left out have a place to themselves: those of some seconds.
 const LEFT_OUT_PICTURES: usize = 128;
@@ -47,16 +49,14 @@ impl Pictures {
     /// Another stream begins with this packet.
     pub(super) fn begin(&mut self, packet: &VideoPacket) -> Option<RewrittenPicture> {
         let numbers = packet.part.picture?;
-        // Those before it have no negative number.
-        self.newest_in = u64::from(numbers.id) + (1 << LONG_BITS);
+        self.newest_in = u64::from(numbers.id) + AHEAD;
         self.left_out.clear();
         let tl0_in = numbers.tl0.unwrap_or(0);
         let (id, tl0) = match self.newest_out {
             Some((id, tl0)) => (id + 1, tl0.wrapping_add(1)),
             None => (self.newest_in, tl0_in),
         };
-        // Never less than nothing: a stream that began later has the larger numbers, by whole turns of them.
-        self.offset = (id + (1 << 32)).saturating_sub(self.newest_in);
+        self.offset = (id + OFFSET_AHEAD).saturating_sub(self.newest_in);
         self.tl0_offset = tl0.wrapping_sub(tl0_in);
         self.newest_out = Some((id, tl0));
         Some(rewritten(id, tl0, numbers))
@@ -70,7 +70,7 @@ impl Pictures {
         let id_in = self.counted_on(numbers);
         let placed = self.left_out.place(id_in).ok_or(WasLeftOut)?;
         self.newest_in = self.newest_in.max(id_in);
-        let id = (placed + self.offset).saturating_sub(1 << 32);
+        let id = (placed + self.offset).saturating_sub(OFFSET_AHEAD);
         let tl0 = numbers.tl0.unwrap_or(0).wrapping_add(self.tl0_offset);
         if self.newest_out.is_none_or(|(newest, _)| id > newest) {
             self.newest_out = Some((id, tl0));
@@ -84,21 +84,21 @@ impl Pictures {
             return;
         };
         if id_in > self.newest_in {
-            self.left_out.leave_out(id_in);
+            if packet.part.picture.is_some_and(|numbers| numbers.bits < PictureNumbers::FRAME_BITS) {
+                self.left_out.leave_out(id_in);
+            }
             self.newest_in = id_in;
         }
     }
 
     /// The number beyond its bits: the one nearest to the newest.
     fn counted_on(&self, numbers: PictureNumbers) -> u64 {
-        let bits = if numbers.is_long { LONG_BITS } else { SHORT_BITS };
-        let turn = 1_u64 << bits;
+        let turn = 1_u64 << numbers.bits;
         let ahead = u64::from(numbers.id).wrapping_sub(self.newest_in) & (turn - 1);
         if ahead < turn / 2 { self.newest_in + ahead } else { (self.newest_in + ahead).saturating_sub(turn) }
     }
 }
 
 fn rewritten(id: u64, tl0: u8, numbers: PictureNumbers) -> RewrittenPicture {
-    let bits = if numbers.is_long { LONG_BITS } else { SHORT_BITS };
-    RewrittenPicture { id: (id & ((1 << bits) - 1)) as u16, tl0: numbers.tl0.map(|_| tl0) }
+    RewrittenPicture { id: (id & ((1 << numbers.bits) - 1)) as u16, tl0: numbers.tl0.map(|_| tl0) }
 }

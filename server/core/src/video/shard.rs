@@ -425,6 +425,7 @@ mod tests {
             format: VideoFormat { codec: VideoCodec::Vp8, profile: 0, mode: 0 },
             begins_keyframe,
             part: Part::default(),
+            descriptor: None,
             payload: [1].into(),
         }
     }

@@ -317,6 +317,7 @@ mod tests {
             format: VP8,
             begins_keyframe,
             part: Part::default(),
+            descriptor: None,
             payload: [1].into(),
         }
     }
@@ -410,7 +411,7 @@ mod tests {
     /// A packet of VP8 in three temporal layers as Chromium sends it, a picture a packet: 0, 2, 1, 2.
     fn layered(encoding: u8, picture: u32, begins_keyframe: bool) -> VideoPacket {
         let temporal = [0, 2, 1, 2][picture as usize % 4];
-        let numbers = PictureNumbers { id: picture as u16, is_long: true, tl0: Some((picture / 4) as u8) };
+        let numbers = PictureNumbers { id: picture as u16, bits: 15, tl0: Some((picture / 4) as u8) };
         let part = Part {
             layer: Layer { spatial: 0, temporal },
             ends_frame: true,

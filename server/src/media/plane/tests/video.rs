@@ -84,6 +84,7 @@ fn packet_of(source: SourceId, codec: VideoCodec, seq: u64) -> VideoPacket {
         format: VideoFormat { codec, profile: 0, mode: 0 },
         begins_keyframe: false,
         part: Part::default(),
+        descriptor: None,
         payload: vec![0x10, 0, source.0 as u8, seq as u8].into(),
     }
 }
