@@ -78,6 +78,12 @@ impl Control {
                     self.send(now, session, &ServerMessage::VideoWanted { origin, layers });
                 }
             }
+            WorkerEvent::LayersChanged { endpoint, slots } => {
+                let session = self.by_endpoint.get(&endpoint).and_then(|id| self.sessions.get_mut(id));
+                if let Some(session) = session.filter(|session| session.transport.is_over_http()) {
+                    session.send(now, Outgoing::Layers(slots));
+                }
+            }
             WorkerEvent::DataReceived { endpoint, reliable, frame } => {
                 if let Some(&session) = self.by_endpoint.get(&endpoint)
                     && let Err((code, message)) = self.data(session, reliable, &frame)

@@ -23,7 +23,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use selector::Params;
-use tercet_core::{EndpointId, ParticipantId, RoomId, SessionId};
+use tercet_core::{EndpointId, Layer, ParticipantId, RoomId, SessionId};
 use tercet_protocol::{ClientMessage, ErrorCode, ProtocolError, Transport, WireCall};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::MissedTickBehavior;
@@ -89,6 +89,16 @@ pub(crate) enum ControlInput {
         room: RoomId,
         participant: Option<ParticipantId>,
         reply: oneshot::Sender<Broadcast>,
+    },
+    /// What the video slots of a session over HTTP may have at most, by number; those that aren't named may have all.
+    LimitLayers {
+        from: Attached,
+        limits: Vec<(u8, Layer)>,
+    },
+    /// A session over HTTP wants to be told which layers there are for its video slots, by [`Outgoing::Layers`]; or no more.
+    FollowLayers {
+        from: Attached,
+        follows: bool,
     },
     SocketClosed {
         from: Attached,

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use selector::SourceId;
 use subtle::ConstantTimeEq;
-use tercet_core::{EndpointId, NodeId, ParticipantId, RoomId, SessionId};
+use tercet_core::{EndpointId, NodeId, ParticipantId, RoomId, SessionId, SourceLayers};
 use tercet_protocol::{ErrorCode, ProtocolError, Role, ServerMessage, SlotMid, Transport};
 use tokio::sync::mpsc::{self, error::TrySendError};
 use tokio_tungstenite::tungstenite::Utf8Bytes;
@@ -23,6 +23,8 @@ pub(crate) enum Outgoing {
     Close(u16),
     /// Media flows, or has stopped: told only to those who serve a client over HTTP, and end its session by that.
     Media(bool),
+    /// What there is of those whom its video slots show, slot by slot: told only to those who serve a client over HTTP, and follow it.
+    Layers(Vec<Option<SourceLayers>>),
 }
 
 /// The sending side of a client's WebSocket: bounded. A client that doesn't read loses its

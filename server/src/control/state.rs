@@ -15,7 +15,7 @@ use super::calls::Calls;
 use super::elsewhere::OwnNode;
 use super::live_room::LiveRoom;
 use super::session::{Outgoing, Session, text};
-use super::{ControlInput, protocol_error};
+use super::{Attached, ControlInput, protocol_error};
 use crate::config::Config;
 use crate::media::{WorkerCommand, WorkerId};
 use crate::phones::PhoneCommands;
@@ -100,6 +100,12 @@ impl Control {
                 let broadcast = live.map(|live| live.broadcast(participant.as_ref()));
                 let _ = reply.send(broadcast.unwrap_or_default());
             }
+            ControlInput::LimitLayers { from, limits } => {
+                self.command_for(from, |endpoint| WorkerCommand::LimitLayers { endpoint, limits });
+            }
+            ControlInput::FollowLayers { from, follows } => {
+                self.command_for(from, |endpoint| WorkerCommand::FollowLayers { endpoint, follows });
+            }
             ControlInput::ServeCalls { commands } => self.serve_calls(commands),
             ControlInput::CallChanged { room, call, asker } => self.call_changed(now, room, call, asker),
             ControlInput::NotDialled { asker, error } => self.not_dialled(now, asker, error),
@@ -133,6 +139,14 @@ impl Control {
 
     pub(super) fn command(&mut self, worker: WorkerId, command: WorkerCommand) {
         self.commands.push((worker, command));
+    }
+
+    /// What the worker of a session is to do for it. A socket that was replaced asks for nothing.
+    fn command_for(&mut self, from: Attached, command: impl FnOnce(EndpointId) -> WorkerCommand) {
+        let session = self.sessions.get(&from.session).filter(|session| session.attached() == from);
+        if let Some((worker, endpoint)) = session.map(|session| (session.worker, session.endpoint)) {
+            self.command(worker, command(endpoint));
+        }
     }
 
     /// Sends to one session's client.

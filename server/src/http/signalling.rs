@@ -335,7 +335,7 @@ async fn converse(
                         }
                     }
                     Some(Outgoing::Close(code)) => return End::Close { code: *code, error: None },
-                    Some(Outgoing::Media(_)) => {}
+                    Some(Outgoing::Media(_) | Outgoing::Layers(_)) => {}
                     None => {
                         let message = "too many messages were left unread: resume with another WebSocket";
                         return End::error(protocol_error(None, ErrorCode::TooSlow, message, true));

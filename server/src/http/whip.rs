@@ -1,6 +1,9 @@
 //! `/whip/{room}` and `/whep/{room}`: encoders and players (RFC 9725, draft-ietf-wish-whep-04).
 //!
-//! This file reads and bounds requests and writes answers; what they mean is `whip`'s.
+//! This file reads and bounds requests and writes answers; what they mean is `whip`'s. What players may ask for besides is in
+//! `extensions.rs`.
+
+mod extensions;
 
 use std::error::Error as _;
 use std::net::IpAddr;
@@ -16,7 +19,6 @@ use axum::http::header::{
 };
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
-use axum::response::sse::{KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use http_body_util::LengthLimitError;
@@ -36,9 +38,10 @@ use crate::access::{AccessError, Claims};
 use crate::cluster::Placement;
 use crate::control::{ControlInput, RETRY_AFTER as SOON};
 use crate::whip::{
-    Ask, Attempt, Entry, Fragment, Kind, Offer, Opened, Opening, Patched, Precondition, Problem,
-    WantedEvents, events_link, open, relay_links,
+    Ask, Attempt, Entry, Fragment, Kind, Offer, Opened, Opening, Patched, Precondition, Problem, events_link,
+    layer_link, open, relay_links,
 };
+use extensions::{choose, follow, release, stream};
 
 const SDP: HeaderValue = HeaderValue::from_static("application/sdp");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
@@ -89,6 +92,7 @@ pub(super) fn router(node: &Node) -> Router<Node> {
         .route("/whep/{room}/{session}", session)
         .route("/whep/{room}/{session}/events", post(follow))
         .route("/whep/{room}/{session}/events/{secret}", get(stream))
+        .route("/whep/{room}/{session}/layer", post(choose).delete(release))
         .route_layer(from_fn_with_state(node.clone(), from_this_machine))
         .route_layer(cors)
         .route_layer(from_fn(accept_post))
@@ -97,7 +101,9 @@ pub(super) fn router(node: &Node) -> Router<Node> {
 /// RFC 9725, section 4.2: "SHOULD include an "Accept-Post" header", in what answers OPTIONS.
 async fn accept_post(request: Request, next: Next) -> Response {
     let is_options = request.method() == Method::OPTIONS;
-    let taken = if request.uri().path().ends_with("/events") { JSON } else { SDP };
+    // Below `/whep/{room}/{session}`: a room may have any name.
+    let below = request.uri().path().split('/').nth(4);
+    let taken = if matches!(below, Some("events" | "layer")) { JSON } else { SDP };
     let mut response = next.run(request).await;
     if is_options {
         response.headers_mut().insert(ACCEPT_POST, taken);
@@ -150,8 +156,12 @@ async fn begin(
             headers.insert(name, value);
         }
     }
-    let events = (kind == Kind::Whep).then(|| events_link(&format!("{path}/{id}")));
-    for link in relay_links(&node.config, &user).into_iter().chain(events) {
+    let session = format!("{path}/{id}");
+    let extensions = match kind {
+        Kind::Whip => Vec::new(),
+        Kind::Whep => vec![events_link(&session), layer_link(&session)],
+    };
+    for link in relay_links(&node.config, &user).into_iter().chain(extensions) {
         if let Ok(value) = HeaderValue::from_str(&link) {
             headers.append(LINK, value);
         }
@@ -340,48 +350,6 @@ async fn patch(
             }
             response
         }
-        Err(problem) => respond(problem),
-    }
-}
-
-/// A player asks to be told how its broadcast stands. What it wants to know is in the body; the stream has a URL of its own.
-async fn follow(
-    State(node): State<Node>,
-    Path((room, id)): Path<(String, String)>,
-    request: Request,
-) -> Response {
-    let path = request.uri().path().to_owned();
-    let followed = async {
-        let Entry { asks, door, .. } = session(&node, &room, &id, &request)?;
-        check_type(request.headers(), &JSON)?;
-        let _own = door.try_acquire().map_err(|_| too_many_at_once())?;
-        let _place = place_at_the_door(&node)?;
-        let wanted = WantedEvents::read(&body(request).await?)?;
-        let (reply, secret) = oneshot::channel();
-        asks.send(Ask::Follow { wanted, reply }).await.map_err(|_| Problem::gone())?;
-        let secret = secret.await.unwrap_or_else(|_| Err(Problem::gone()))?;
-        HeaderValue::from_str(&format!("{path}/{secret}")).map_err(|_| Problem::gone())
-    };
-    match followed.await {
-        Ok(location) => (StatusCode::CREATED, [(LOCATION, location)]).into_response(),
-        Err(problem) => respond(problem),
-    }
-}
-
-/// The stream. Browsers ask for it without a token: its URL is the proof.
-async fn stream(
-    State(node): State<Node>,
-    Path((room, id, secret)): Path<(String, String, String)>,
-) -> Response {
-    let feed = async {
-        let entry = node.whip.table.find(&id).filter(|entry| entry.kind == Kind::Whep && entry.room == room);
-        let (reply, feed) = oneshot::channel();
-        let asks = entry.ok_or_else(Problem::gone)?.asks;
-        asks.send(Ask::Stream { secret, reply }).await.map_err(|_| Problem::gone())?;
-        feed.await.unwrap_or_else(|_| Err(Problem::gone()))
-    };
-    match feed.await {
-        Ok(feed) => Sse::new(feed.into_events()).keep_alive(KeepAlive::default()).into_response(),
         Err(problem) => respond(problem),
     }
 }

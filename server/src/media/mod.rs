@@ -30,7 +30,7 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 use selector::{Level, SourceId, Standing};
-use tercet_core::{EndpointId, Gate, Listening, RoomAudio, RoomId};
+use tercet_core::{EndpointId, Gate, Layer, Listening, RoomAudio, RoomId, SourceLayers};
 use tercet_protocol::{AudioOrigin, ByOrigin, TrackOrigin};
 
 pub(crate) use crossing::{
@@ -64,6 +64,11 @@ pub(crate) enum WorkerCommand {
     Watch { endpoint: EndpointId, sources: Vec<Option<SourceId>> },
     /// How high the endpoint's video slots are drawn, in pixels, by number; those that aren't named may be of any height.
     View { endpoint: EndpointId, heights: Vec<(u8, u32)> },
+    /// What the endpoint's video slots may have of whomever they show at most, by number; those that aren't named may have all.
+    LimitLayers { endpoint: EndpointId, limits: Vec<(u8, Layer)> },
+    /// The endpoint's client wants to be told which layers there are for its video slots, by [`WorkerEvent::LayersChanged`]; or no
+    /// more.
+    FollowLayers { endpoint: EndpointId, follows: bool },
     /// Which cameras of the worker clients of other workers watch.
     SetWatched { room: RoomId, watched_by: FxHashMap<SourceId, Vec<WorkerId>> },
     /// What the endpoint's client publishes on another node, while it moves from one to the other.
@@ -138,6 +143,11 @@ pub(crate) enum WorkerEvent {
         endpoint: EndpointId,
         origin: TrackOrigin,
         layers: u8,
+    },
+    /// What there is of those whom the endpoint's video slots show, slot by slot. Told to those who follow it, once a second at most.
+    LayersChanged {
+        endpoint: EndpointId,
+        slots: Vec<Option<SourceLayers>>,
     },
     /// A data frame broke a rule and was dropped.
     DataRefused {

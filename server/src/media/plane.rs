@@ -8,6 +8,7 @@ mod connections;
 mod data;
 mod delivery;
 mod endpoints;
+mod followed;
 mod layers;
 mod liveness;
 mod mix;
@@ -48,6 +49,7 @@ use super::timers::Timers;
 use super::trace::{Tracer, What};
 use super::{WorkerCommand, WorkerEvent, WorkerId};
 use crate::backlog::Backlog;
+use followed::FollowedLayers;
 use layers::{Told, WantedElsewhere};
 use mix::Mixes;
 use rounds::Rounds;
@@ -71,6 +73,8 @@ pub(super) struct Plane {
     cameras: FxHashSet<EndpointId>,
     /// Encoders that check their connection no more, and send all the same, as FFmpeg does.
     unchecked: FxHashSet<EndpointId>,
+    /// Those whose clients are told of layers.
+    following: FxHashMap<EndpointId, FollowedLayers>,
     rooms: FxHashMap<RoomId, LocalRoom>,
     demux: Demux,
     timers: Timers,
@@ -193,6 +197,7 @@ impl Plane {
             sharers: FxHashSet::default(),
             cameras: FxHashSet::default(),
             unchecked: FxHashSet::default(),
+            following: FxHashMap::default(),
             rooms: FxHashMap::default(),
             demux: Demux::default(),
             timers: Timers::default(),
@@ -269,6 +274,8 @@ impl Plane {
             }
             WorkerCommand::Watch { endpoint, sources } => self.watch(now, endpoint, sources),
             WorkerCommand::View { endpoint, heights } => self.set_view(now, endpoint, &heights),
+            WorkerCommand::LimitLayers { endpoint, limits } => self.limit_layers(now, endpoint, &limits),
+            WorkerCommand::FollowLayers { endpoint, follows } => self.follow_layers(endpoint, follows),
             WorkerCommand::SetWatched { room, watched_by } => self.set_watched(now, &room, watched_by),
             WorkerCommand::Close { endpoint } => self.close(now, endpoint),
             WorkerCommand::SetRoomWorkers { room, others } => {
@@ -383,6 +390,7 @@ impl Plane {
             self.announce_selections(now);
             self.look_after_unchecked(now);
             self.look_at_layers(now);
+            self.tell_of_layers(now);
             self.ask_for_keyframes(now);
             self.judge_strain(now);
         }
@@ -521,17 +529,25 @@ impl Plane {
     /// Queues an event. State changes are bounded by what the control plane asked for and what
     /// the allowances let through; what is merely current is dropped when the queue is long.
     fn tell(&mut self, event: WorkerEvent) {
-        const QUEUE_MAX: usize = 10_000;
         let may_be_lost = matches!(
             event,
-            WorkerEvent::Selected(_) | WorkerEvent::DataReceived { .. } | WorkerEvent::DataRefused { .. }
+            WorkerEvent::Selected(_)
+                | WorkerEvent::DataReceived { .. }
+                | WorkerEvent::DataRefused { .. }
+                | WorkerEvent::LayersChanged { .. }
         );
-        if may_be_lost && self.events.len() >= QUEUE_MAX {
+        if may_be_lost && self.is_ahead_of_control() {
             self.metrics.events_dropped.increment(1);
             debug!("control plane is behind: an event was dropped");
             return;
         }
         self.events.push(event);
+    }
+
+    /// Whether the control plane has so much to take that what may be lost is.
+    fn is_ahead_of_control(&self) -> bool {
+        const QUEUE_MAX: usize = 10_000;
+        self.events.len() >= QUEUE_MAX
     }
 }
 

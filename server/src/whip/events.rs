@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::http::StatusCode;
@@ -25,7 +26,7 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 pub(crate) fn events_link(session: &str) -> String {
     format!(
         "<{session}/events>; rel=\"urn:ietf:params:whep:ext:core:server-sent-events\"; \
-         events=\"active,inactive,viewercount\""
+         events=\"active,inactive,layers,viewercount\""
     )
 }
 
@@ -34,10 +35,19 @@ pub(crate) fn events_link(session: &str) -> String {
 pub(crate) struct WantedEvents {
     active: bool,
     inactive: bool,
+    layers: bool,
     viewer_count: bool,
 }
 
-fn malformed(status: StatusCode, message: impl Into<String>) -> Problem {
+/// What is told.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Standing {
+    broadcast: Broadcast,
+    /// The data of the latest event of that name, once there is one.
+    layers: Option<Arc<str>>,
+}
+
+pub(super) fn malformed(status: StatusCode, message: impl Into<String>) -> Problem {
     Problem::new(status, ErrorCode::BadMessage, message)
 }
 
@@ -51,17 +61,20 @@ impl WantedEvents {
             malformed(StatusCode::BAD_REQUEST, format!("not an array of names of events: {error}"))
         })?;
         let has = |name| names.iter().any(|it| it == name);
-        let (active, inactive, viewer_count) = (has("active"), has("inactive"), has("viewercount"));
-        if !(active || inactive || viewer_count) {
-            let message = "there are the events active, inactive and viewercount";
+        let (active, inactive, layers) = (has("active"), has("inactive"), has("layers"));
+        let wanted = WantedEvents { active, inactive, layers, viewer_count: has("viewercount") };
+        if wanted == WantedEvents::default() {
+            let message = "there are the events active, inactive, layers and viewercount";
             return Err(malformed(StatusCode::UNPROCESSABLE_ENTITY, message));
         }
-        Ok(WantedEvents { active, inactive, viewer_count })
+        Ok(wanted)
     }
 
-    /// What is to be told, of a broadcast that stood otherwise before, or of which nothing was told.
-    fn events(self, now: Broadcast, before: Option<Broadcast>) -> VecDeque<Event> {
+    /// What is to be told, of what stood otherwise before, or of which nothing was told.
+    fn events(self, now: &Standing, before: Option<&Standing>) -> VecDeque<Event> {
         let mut events = VecDeque::new();
+        let (standing, told) = (now, before);
+        let (now, before) = (now.broadcast, before.map(|before| before.broadcast));
         let mut tell = |name: &str, data: String| events.push_back(Event::default().event(name).data(data));
         if before.is_none_or(|before| before.is_live != now.is_live) {
             match now.is_live {
@@ -69,6 +82,11 @@ impl WantedEvents {
                 false if self.inactive => tell("inactive", "{}".to_owned()),
                 _ => {}
             }
+        }
+        if let Some(layers) = standing.layers.as_deref().filter(|_| self.layers)
+            && told.is_none_or(|told| told.layers != standing.layers)
+        {
+            tell("layers", layers.to_owned());
         }
         let viewers = now.participant_count;
         if self.viewer_count && before.is_none_or(|before| before.participant_count != viewers) {
@@ -83,7 +101,7 @@ pub(super) struct Following {
     /// 128 random bits of the stream's URL: browsers ask for it without a token.
     secret: String,
     wanted: WantedEvents,
-    told: watch::Sender<Broadcast>,
+    told: watch::Sender<Standing>,
     /// Each ends its stream when it is dropped.
     streams: VecDeque<oneshot::Sender<()>>,
     looked_at: Instant,
@@ -95,7 +113,7 @@ impl Following {
         Following {
             secret: format!("{:032x}", rand::random::<u128>()),
             wanted,
-            told: watch::Sender::new(broadcast),
+            told: watch::Sender::new(Standing { broadcast, layers: None }),
             streams: VecDeque::new(),
             looked_at: now,
             look_at: None,
@@ -116,7 +134,17 @@ impl Following {
         if self.streams.len() > STREAMS_MAX {
             self.streams.pop_front();
         }
-        Ok(Feed { wanted: self.wanted, broadcast: self.told.subscribe(), ended })
+        Ok(Feed { wanted: self.wanted, standing: self.told.subscribe(), ended })
+    }
+
+    /// Whether somebody reads a stream that tells of layers.
+    pub(super) fn tells_layers(&self) -> bool {
+        self.wanted.layers && self.told.receiver_count() > 0
+    }
+
+    /// Which layers there are: the data of an event.
+    pub(super) fn layers_changed(&mut self, data: String) {
+        self.told.send_modify(|told| told.layers = Some(data.into()));
     }
 
     /// Something happened in the room: it is to be looked at soon.
@@ -133,7 +161,7 @@ impl Following {
     /// How it stands.
     pub(super) fn looked(&mut self, now: Instant, broadcast: Broadcast) {
         (self.looked_at, self.look_at) = (now, None);
-        self.told.send_if_modified(|told| std::mem::replace(told, broadcast) != broadcast);
+        self.told.send_if_modified(|told| std::mem::replace(&mut told.broadcast, broadcast) != broadcast);
     }
 }
 
@@ -141,7 +169,7 @@ impl Following {
 #[derive(Debug)]
 pub(crate) struct Feed {
     wanted: WantedEvents,
-    broadcast: watch::Receiver<Broadcast>,
+    standing: watch::Receiver<Standing>,
     /// Another has taken its place.
     ended: oneshot::Receiver<()>,
 }
@@ -149,19 +177,19 @@ pub(crate) struct Feed {
 impl Feed {
     /// How the broadcast stands, and each change of that.
     pub(crate) fn into_events(mut self) -> impl Stream<Item = Result<Event, Infallible>> {
-        let now = *self.broadcast.borrow_and_update();
-        let first = self.wanted.events(now, None);
+        let now = self.standing.borrow_and_update().clone();
+        let first = self.wanted.events(&now, None);
         stream::unfold((self, now, first), |(mut feed, mut told, mut events)| async move {
             loop {
                 if let Some(event) = events.pop_front() {
                     return Some((Ok(event), (feed, told, events)));
                 }
                 tokio::select! {
-                    changed = feed.broadcast.changed() => changed.ok()?,
+                    changed = feed.standing.changed() => changed.ok()?,
                     _ = &mut feed.ended => return None,
                 }
-                let now = *feed.broadcast.borrow_and_update();
-                events = feed.wanted.events(now, Some(told));
+                let now = feed.standing.borrow_and_update().clone();
+                events = feed.wanted.events(&now, Some(&told));
                 told = now;
             }
         })
@@ -181,7 +209,7 @@ mod tests {
     #[tokio::test]
     async fn a_stream_begins_with_how_it_stands_and_tells_changes_until_the_session_ends() {
         let now = Instant::now();
-        let wanted = WantedEvents::read(r#"["active", "inactive", "viewercount", "layers"]"#).unwrap();
+        let wanted = WantedEvents::read(r#"["active", "inactive", "viewercount", "scte35"]"#).unwrap();
         let mut following = Following::new(now, wanted, broadcast(true, 2));
         assert!(following.stream("guessed").is_err());
         let feed = following.stream(&following.secret.clone()).unwrap();
@@ -215,6 +243,33 @@ mod tests {
         assert!(streams[1].next().await.is_none(), "the session is over");
     }
 
+    #[tokio::test]
+    async fn layers_are_told_to_those_who_asked_for_them() {
+        let follow = |names| {
+            let wanted = WantedEvents::read(names).unwrap();
+            Following::new(Instant::now(), wanted, broadcast(true, 1))
+        };
+        let mut following = follow(r#"["layers"]"#);
+        assert!(!following.tells_layers(), "nobody reads yet");
+        let feed = following.stream(&following.secret.clone()).unwrap();
+        assert!(following.tells_layers());
+        following.layers_changed("{}".to_owned());
+        following.layers_changed(r#"{"1":{}}"#.to_owned());
+        let mut events = Box::pin(feed.into_events());
+        let event = format!("{:?}", events.next().await);
+        assert!(event.contains(r#"event: layers\ndata: {\"1\":{}}"#), "the latest: {event}");
+        drop(events);
+        assert!(!following.tells_layers(), "nobody reads any more");
+
+        let mut other = follow(r#"["viewercount"]"#);
+        let mut events = Box::pin(other.stream(&other.secret.clone()).unwrap().into_events());
+        assert!(!other.tells_layers());
+        other.layers_changed("{}".to_owned());
+        assert!(format!("{:?}", events.next().await).contains("event: viewercount"));
+        drop(other);
+        assert!(events.next().await.is_none());
+    }
+
     #[test]
     fn a_busy_room_is_looked_at_twice_a_second() {
         let start = Instant::now();
@@ -230,7 +285,7 @@ mod tests {
 
     #[test]
     fn names_that_mean_nothing_here_are_refused() {
-        for body in ["", "{}", "[]", r#"["layers"]"#, "[1]"] {
+        for body in ["", "{}", "[]", r#"["scte35"]"#, "[1]"] {
             assert!(WantedEvents::read(body).is_err(), "{body}");
         }
     }

@@ -8,12 +8,14 @@
 //!  POST   ─▶ Attempts ─▶ Offer ─▶ open: join, offer ─▶ answer ─▶ Table: URL ─▶ task
 //!  PATCH  ─▶ Table ─▶ Fragment ─▶ task: trickle, or an offer with other ICE credentials
 //!  DELETE ─▶ Table ─▶ task: leave
-//!  POST, GET of events ─▶ Table ─▶ task: Feed, which tells a player whether anybody publishes
+//!  POST, GET of events ─▶ Table ─▶ task: Feed, which tells a player whether anybody publishes, and in which layers
+//!  POST, DELETE of layer ─▶ Table ─▶ LayerChoice ─▶ task: what its video slots may have at most
 //! ```
 
 mod attempts;
 mod events;
 mod fragment;
+mod layers;
 mod offer;
 mod problem;
 mod session;
@@ -28,6 +30,7 @@ use tokio::sync::Semaphore;
 pub(crate) use attempts::{Attempt, Attempts};
 pub(crate) use events::{WantedEvents, events_link};
 pub(crate) use fragment::Fragment;
+pub(crate) use layers::{LayerChoice, layer_link};
 pub(crate) use offer::Offer;
 pub(crate) use problem::Problem;
 pub(crate) use session::{Ask, Opened, Opening, Patched, Precondition, open};

@@ -14,6 +14,7 @@ use tokio::time::timeout;
 use tracing::debug;
 
 use super::events::{Feed, Following, WantedEvents};
+use super::layers::{LayerChoice, VideoLines};
 use super::offer::Offer;
 use super::problem::Problem;
 use super::table::{Entry, Listed, Player, Table};
@@ -35,6 +36,10 @@ const CONNECT_WITHIN: Duration = Duration::from_secs(15);
 /// Restarts of ICE: one a second, and some at once.
 const RESTARTS_PER_S: u32 = 1;
 const RESTARTS_BURST: u32 = 5;
+
+/// Choices of layers: each may take a keyframe of the camera.
+const CHOICES_PER_S: u32 = 5;
+const CHOICES_BURST: u32 = 20;
 
 /// Requests that wait for the one before; whoever comes beyond waits on their connection.
 const ASKS_MAX: usize = 4;
@@ -58,6 +63,11 @@ pub(crate) enum Ask {
     Stream {
         secret: String,
         reply: oneshot::Sender<Result<Feed, Problem>>,
+    },
+    /// A player chooses how much of a picture it gets.
+    Choose {
+        choice: LayerChoice,
+        reply: oneshot::Sender<Result<(), Problem>>,
     },
 }
 
@@ -146,11 +156,14 @@ struct Live {
     offer: Offer,
     etag: String,
     restarts: Allowance,
+    choices: Allowance,
     attempt: Option<Attempt>,
     room: RoomId,
     /// Whom a player hears, if not whoever speaks.
     participant: Option<ParticipantId>,
     following: Option<Following>,
+    /// Of a player: what it sees, and how much of that at most.
+    video: VideoLines,
     /// Since when no media flows.
     stopped_at: Option<Instant>,
     resume: Duration,
@@ -183,10 +196,12 @@ impl Live {
             offer: offer.clone(),
             etag: new_etag(),
             restarts: Allowance::new(RESTARTS_PER_S, RESTARTS_BURST, Instant::now()),
+            choices: Allowance::new(CHOICES_PER_S, CHOICES_BURST, Instant::now()),
             attempt: Some(attempt),
             room: RoomId::from(as_known.room.as_str()),
             participant: participant.as_deref().map(ParticipantId::from),
             following: None,
+            video: VideoLines::default(),
             // Whatever the time that media may be gone: until it is there for the first time, it has some.
             stopped_at: Some(Instant::now() + CONNECT_WITHIN.saturating_sub(resume)),
             resume,
@@ -233,6 +248,10 @@ impl Live {
                     Ask::Stream { secret, reply } => {
                         let following = self.following.as_mut().ok_or_else(Problem::gone);
                         let _ = reply.send(following.and_then(|it| it.stream(&secret)));
+                        self.follow_layers().await;
+                    }
+                    Ask::Choose { choice, reply } => {
+                        let _ = reply.send(self.choose(&choice).await);
                     }
                 },
                 () = sleep_until(look_at) => self.look().await,
@@ -270,6 +289,12 @@ impl Live {
                 self.is_over = true;
                 return None;
             }
+            Outgoing::Layers(slots) => {
+                if let Some(following) = &mut self.following {
+                    following.layers_changed(self.video.event(slots));
+                }
+                return None;
+            }
             Outgoing::Text(text) => text.as_str(),
         };
         let kind = kind_of(text);
@@ -305,6 +330,10 @@ impl Live {
         if let Some(ServerMessage::Error(error)) = self.heard(&message) {
             debug!(session = %self.attached.session, %error.message, "of a session over HTTP");
         }
+        if matches!(*message, Outgoing::Layers(_)) && !self.tells_layers() {
+            let (from, follows) = (self.attached, false);
+            self.control.send(ControlInput::FollowLayers { from, follows }).await;
+        }
     }
 
     /// The room has given up telling it what happens, since it was too slow: it goes on from what holds now.
@@ -317,6 +346,7 @@ impl Live {
                 if let Some(following) = &mut self.following {
                     following.look_soon(Instant::now());
                 }
+                self.follow_layers().await;
                 return;
             }
         }
@@ -357,7 +387,10 @@ impl Live {
     /// Has an offer answered.
     async fn negotiate(&mut self, offer: &Offer) -> Result<String, Problem> {
         match self.carry_out(Request::Offer { sdp: offer.sdp().to_owned(), fresh: false }).await? {
-            ServerMessage::Answer { sdp, .. } => Ok(offer.answer(&sdp)),
+            ServerMessage::Answer { sdp, video, .. } => {
+                self.video.seat(offer.sdp(), &video);
+                Ok(offer.answer(&sdp))
+            }
             _ => Err(internal().into()),
         }
     }
@@ -367,6 +400,29 @@ impl Live {
         let broadcast = self.broadcast().await.ok_or_else(Problem::gone)?;
         let following = Following::new(Instant::now(), wanted, broadcast);
         Ok(self.following.insert(following).secret().to_owned())
+    }
+
+    fn tells_layers(&self) -> bool {
+        self.following.as_ref().is_some_and(Following::tells_layers)
+    }
+
+    /// Has the media plane tell which layers there are, from the beginning, if somebody wants to know.
+    async fn follow_layers(&self) {
+        if self.tells_layers() {
+            let (from, follows) = (self.attached, true);
+            self.control.send(ControlInput::FollowLayers { from, follows }).await;
+        }
+    }
+
+    /// How much of a picture the player gets at most, from now on.
+    async fn choose(&mut self, choice: &LayerChoice) -> Result<(), Problem> {
+        if !self.choices.take(Instant::now()) {
+            return Err(Problem::too_many("choices of layers: five a second"));
+        }
+        self.video.choose(choice)?;
+        let (from, limits) = (self.attached, self.video.limits());
+        self.control.send(ControlInput::LimitLayers { from, limits }).await;
+        Ok(())
     }
 
     /// Looks how the broadcast stands.

@@ -73,6 +73,8 @@ struct Viewer {
     wanted: Vec<Option<SourceId>>,
     /// How high they are drawn, in pixels, where that is known.
     heights: FxHashMap<usize, u32>,
+    /// Where it chose itself: no more than this, however high a slot is drawn.
+    limits: FxHashMap<usize, Layer>,
     /// What its network takes, if that is known.
     estimate_kbps: Option<u32>,
     allocator: Allocator,
@@ -84,6 +86,11 @@ impl Viewer {
     /// How high a slot is drawn: as high as may be, if that isn't known.
     fn height(&self, slot: usize) -> u32 {
         self.heights.get(&slot).copied().unwrap_or(u32::MAX)
+    }
+
+    /// What a slot may have of its source at most.
+    fn limit(&self, slot: usize) -> Layer {
+        self.limits.get(&slot).copied().unwrap_or(Layer::MAX)
     }
 }
 
@@ -151,6 +158,18 @@ impl VideoShard {
         self.viewers.entry(id).or_default().heights = heights.into_iter().collect();
     }
 
+    /// Sets what a viewer's slots may have at most; all that there is where it isn't said. It holds for whomever a slot shows.
+    pub fn set_limits(&mut self, id: EndpointId, limits: impl IntoIterator<Item = (usize, Layer)>) {
+        self.viewers.entry(id).or_default().limits = limits.into_iter().collect();
+    }
+
+    /// What is known of the layers of those whom a viewer's slots are to show, slot by slot; `None` where that is nobody, or nothing
+    /// is known.
+    pub fn layers_for(&self, id: EndpointId) -> impl ExactSizeIterator<Item = Option<&SourceLayers>> {
+        let slots = self.viewers.get(&id).map_or(&[][..], |viewer| &viewer.slots);
+        slots.iter().map(|slot| self.layers.get(&slot.wanted()?))
+    }
+
     /// What a viewer's network takes, if that is known.
     pub fn estimate(&self, id: EndpointId) -> Option<u32> {
         self.viewers.get(&id)?.estimate_kbps
@@ -199,7 +218,7 @@ impl VideoShard {
                 height: if slot.wanted().is_some() { height } else { 0 },
                 importance: importance(index, height),
                 min: Layer::default(),
-                max: Layer::MAX,
+                max: viewer.limit(index),
                 current: answered.filter(|(of, _)| slot.wanted() == Some(*of)).map(|(_, layer)| layer),
             }
         };
@@ -208,16 +227,18 @@ impl VideoShard {
         let answers = viewer.slots.iter().zip(&allocation.layers);
         viewer.answers = answers.map(|(slot, layer)| slot.wanted().zip(*layer)).collect();
         let mut needed = Vec::new();
-        for (slot, target) in viewer.slots.iter_mut().zip(allocation.layers) {
+        let limits = &viewer.limits;
+        for ((index, slot), target) in viewer.slots.iter_mut().enumerate().zip(allocation.layers) {
             if slot.wanted().is_none() {
                 continue;
             }
             let is_known = known(slot).is_some();
             let is_unlimited = viewer.estimate_kbps.is_none();
+            let limit = limits.get(&index).copied().unwrap_or(Layer::MAX);
             slot.set_target(match target {
                 // Of what nobody has measured yet the least, and that as often as it comes.
-                Some(_) if !is_known && is_unlimited => Some(Layer::MAX),
-                Some(target) if !is_known => Some(Layer { temporal: u8::MAX, ..target }),
+                Some(_) if !is_known && is_unlimited => Some(limit),
+                Some(target) if !is_known => Some(Layer { temporal: limit.temporal, ..target }),
                 target => target,
             });
             if is_known && slot.needs_keyframe() {
@@ -246,7 +267,8 @@ impl VideoShard {
             let height = viewer.height(index);
             if is_wanted && height > 0 {
                 let needed = layers.map_or(ENCODINGS_MAX as u8, |layers| layers.needed_for(height));
-                wanted.layers = wanted.layers.max(needed);
+                let allowed = viewer.limit(index).spatial.saturating_add(1);
+                wanted.layers = wanted.layers.max(needed.min(allowed));
             }
         }
         wanted
@@ -468,6 +490,42 @@ mod tests {
         assert_eq!(of(shard.wish(Instant::now(), EndpointId(2), 0)), [8]);
         shard.remove(EndpointId(1));
         assert!(!shard.is_watched(SourceId(7)) && shard.is_watched(SourceId(8)));
+    }
+
+    #[test]
+    fn a_slot_shows_no_more_than_its_viewer_chose() {
+        let (mut shard, id, now) = (VideoShard::default(), EndpointId(1), Instant::now());
+        shard.set_slots(id, [VideoSlot::new(0, 0), VideoSlot::new(0, 0)]);
+        shard.set_reachable(now, id, true);
+        let (small, any) = (Layer { spatial: 0, temporal: u8::MAX }, Layer::MAX);
+        shard.set_limits(id, [(0, small)]);
+        shard.watch(now, id, vec![source(7), source(8)]);
+        let targets = |shard: &VideoShard| {
+            shard.viewers[&id].slots.iter().map(|it| it.target().map(|it| it.spatial)).collect::<Vec<_>>()
+        };
+        assert_eq!(targets(&shard), [Some(0), Some(u8::MAX)], "also while nothing is known");
+        let wanted = |shard: &VideoShard, of| shard.wanted_of(SourceId(of)).layers;
+        assert_eq!((wanted(&shard, 7), wanted(&shard, 8)), (1, 4), "what nobody may have isn't sent");
+
+        let cost = |(spatial, kbps, height)| LayerCost { layer: Layer { spatial, temporal: 0 }, kbps, height };
+        let costs: Vec<LayerCost> = [(0, 100, 180), (1, 400, 360), (2, 1_500, 720)].map(cost).into();
+        let layers = SourceLayers { costs, smallest_height: 180, encodings: 3 };
+        shard.set_layers(SourceId(7), layers.clone());
+        shard.set_layers(SourceId(8), layers.clone());
+        shard.allocate(now, id);
+        assert_eq!(targets(&shard), [Some(0), Some(2)]);
+        assert_eq!(shard.layers_for(id).collect::<Vec<_>>(), [Some(&layers), Some(&layers)]);
+        // Whomever it shows; and what fits is still what the network takes.
+        shard.watch(now, id, vec![source(8), source(7)]);
+        assert_eq!(targets(&shard), [Some(0), Some(2)]);
+        shard.set_limits(id, [(0, Layer { spatial: 1, ..any })]);
+        shard.set_estimate(id, Some(300));
+        shard.allocate(now, id);
+        assert_eq!(targets(&shard), [Some(0), Some(0)]);
+        shard.set_limits(id, []);
+        shard.set_estimate(id, None);
+        shard.allocate(now, id);
+        assert_eq!(targets(&shard), [Some(2), Some(2)], "of its own accord");
     }
 
     #[test]

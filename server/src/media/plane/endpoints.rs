@@ -237,6 +237,7 @@ impl Plane {
             self.pump(now, id);
         }
         self.drop_peer(now, id);
+        self.following.remove(&id);
         let Some(endpoint) = self.endpoints.remove(&id) else {
             return;
         };

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use rustc_hash::FxHashMap;
 use selector::SourceId;
-use tercet_core::{ENCODINGS_MAX, EndpointId, RoomId, SourceLayers, VideoPacket, Wanted};
+use tercet_core::{ENCODINGS_MAX, EndpointId, Layer, RoomId, SourceLayers, VideoPacket, Wanted};
 use tercet_protocol::TrackOrigin;
 use tracing::trace;
 
@@ -93,6 +93,15 @@ impl Plane {
         let heights = heights.iter().map(|(slot, height)| (usize::from(*slot), *height));
         if let Some(local) = self.local_room_of(id) {
             local.video.set_heights(id, heights);
+        }
+        self.allocate_to(now, id);
+    }
+
+    /// What a client's video slots may have at most.
+    pub(super) fn limit_layers(&mut self, now: Instant, id: EndpointId, limits: &[(u8, Layer)]) {
+        let limits = limits.iter().map(|(slot, limit)| (usize::from(*slot), *limit));
+        if let Some(local) = self.local_room_of(id) {
+            local.video.set_limits(id, limits);
         }
         self.allocate_to(now, id);
     }

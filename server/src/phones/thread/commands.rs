@@ -57,6 +57,8 @@ impl Thread {
             | WorkerCommand::SetListening { .. }
             | WorkerCommand::Watch { .. }
             | WorkerCommand::View { .. }
+            | WorkerCommand::LimitLayers { .. }
+            | WorkerCommand::FollowLayers { .. }
             | WorkerCommand::SetWatched { .. }
             | WorkerCommand::SendData { .. }
             | WorkerCommand::Trace { .. }
