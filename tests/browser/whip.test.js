@@ -4,8 +4,9 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { openBrowser } from "./lib/browser.js";
+import { joinWatching, turnOn } from "./lib/picture.js";
 import { startServer } from "./lib/server.js";
-import { Studio, untilPageHears } from "./lib/studio.js";
+import { Studio, untilPageHears, untilPageSees, untilTold } from "./lib/studio.js";
 import { joinAs, sleep, untilHears } from "./lib/talker.js";
 
 const SECRET = "a-secret-of-the-tests-that-is-long-enough";
@@ -63,6 +64,47 @@ describe("encoders and players in pages of another origin", () => {
     await player.evaluate(() => window.player.stop());
     await listener.until(() => !window.room.participants.has("medooze"));
     await Promise.all([publisher, player, listener.page].map((page) => page.close()));
+  });
+
+  test("medooze's player is told of layers, and chooses one", async () => {
+    const sizes = new Studio(server, SECRET, "sizes");
+    const ada = await joinWatching(browser, server, { room: sizes.room, name: "ada" });
+    await turnOn(ada, "red", { width: 1280, height: 720 });
+    await sizes.untilLive(await ada.id());
+    const player = await sizes.openPage(browser);
+    const statuses = [];
+    player.on("response", (response) => {
+      const { pathname } = new URL(response.url());
+      if (pathname.endsWith("/layer")) statuses.push(`${response.request().method()} ${response.status()}`);
+    });
+    await sizes.play(player, "medooze");
+    // The fourth m-line, after three for audio.
+    const layers = await untilTold(player, () => window.layers?.[3]?.active.length === 3 && window.layers[3].layers);
+    const sizesTold = [...new Set(layers.map(({ encodingId, height }) => `${encodingId}: ${height}`))];
+    assert.deepEqual(sizesTold, ["2: 720", "1: 360", "0: 180"]);
+    assert.ok(layers.every(({ bitrate }) => bitrate > 0));
+    await untilPageSees(player, 720);
+
+    const choose = (layer) => player.evaluate((layer) => window.player.selectLayer(layer), layer);
+    await choose({ mediaId: "3", ...layers.find(({ height }) => height === 180) });
+    await untilPageSees(player, 180);
+    // Nobody else watches: the others rest, and may be chosen all the same.
+    const resting = await untilTold(player, () => window.layers[3].inactive.length === 2 && window.layers[3].inactive);
+    assert.deepEqual(resting.map(({ id }) => id), ["2", "1"]);
+    await choose({ encodingId: "1" });
+    await untilPageSees(player, 360);
+    await choose({ mediaId: "3" });
+    await untilPageSees(player, 720);
+    await choose({ mediaId: "3", maxSpatialLayerId: 0 });
+    await untilPageSees(player, 180);
+    await player.evaluate(() => window.player.unselectLayer());
+    await untilPageSees(player, 720);
+    assert.deepEqual(statuses.filter((it) => !it.startsWith("OPTIONS")), [...Array(4).fill("POST 200"), "DELETE 200"]);
+
+    await ada.call("setVideoTrack", null);
+    await untilTold(player, () => window.layers[3].layers.length === 0);
+    await player.evaluate(() => window.player.stop());
+    await Promise.all([player, ada.page].map((page) => page.close()));
   });
 
   test("Eyevinn's are heard", async () => {

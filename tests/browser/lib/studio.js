@@ -106,6 +106,15 @@ function prepare() {
       for (let bin = loudest; bin < bins.length; bin++) if (bins[bin] > bins[loudest]) loudest = bin;
       return bins[loudest] < -70 ? null : (loudest * audio.sampleRate) / analyser.fftSize;
     });
+  // medooze's player passes events on to nobody: the latest of layers is written down.
+  window.EventSource = class extends EventSource {
+    constructor(url) {
+      super(url);
+      this.addEventListener("layers", ({ data }) => {
+        window.layers = JSON.parse(data);
+      });
+    }
+  };
   window.pictures = () => elements.reduce((sum, element) => sum + (element.getVideoPlaybackQuality?.().totalVideoFrames ?? 0), 0);
 }
 
@@ -146,6 +155,27 @@ async function beginToPlay([kind, url, token]) {
     window.hear(video.srcObject.getAudioTracks()[0]);
     video.play();
   }
+}
+
+/** Waits until the pictures that a page plays by medooze's client are so high. */
+export async function untilPageSees(page, height) {
+  let seen;
+  for (let tries = 0; tries < 150; tries++) {
+    seen = await page.evaluate(async () => {
+      const report = await window.player.pc.getStats();
+      return [...report.values()].find(({ type, kind }) => type === "inbound-rtp" && kind === "video")?.frameHeight;
+    });
+    if (seen === height) return;
+    await sleep(100);
+  }
+  const told = await page.evaluate(() => JSON.stringify(window.layers));
+  assert.fail(`pictures were to be ${height} high, not ${seen}; it was told ${told}`);
+}
+
+/** Waits until a page was told of layers of which this is true. */
+export async function untilTold(page, predicate) {
+  const told = await page.waitForFunction(predicate, undefined, { timeout: 15_000, polling: 100 });
+  return told.jsonValue();
 }
 
 /** Waits until a page hears these tones and no others. */

@@ -11,13 +11,13 @@ use tokio::time::timeout;
 use crate::wire::{Ask, ROOM, Reply, played, token};
 
 /// A stream of events, as it comes.
-struct Stream {
+pub(crate) struct Stream {
     stream: TcpStream,
     text: String,
 }
 
 impl Stream {
-    async fn open(server: &Server, path: &str) -> anyhow::Result<Stream> {
+    pub(crate) async fn open(server: &Server, path: &str) -> anyhow::Result<Stream> {
         let mut stream = TcpStream::connect(server.http).await?;
         let ask = Ask::new("GET", path).header("accept", "text/event-stream").header("connection", "close");
         stream.write_all(format!("{}\r\n", ask.head(server)).as_bytes()).await?;
@@ -25,7 +25,7 @@ impl Stream {
     }
 
     /// What came up to the next such event, with it.
-    async fn until(&mut self, event: &str) -> anyhow::Result<String> {
+    pub(crate) async fn until(&mut self, event: &str) -> anyhow::Result<String> {
         let wanted = format!("event: {event}\n");
         let mut buffer = [0; 1024];
         loop {
@@ -48,10 +48,11 @@ impl Stream {
     }
 }
 
-async fn play(server: &Server, player: &str) -> anyhow::Result<Reply> {
+/// A player of ada's, as soon as she publishes.
+pub(crate) async fn play(server: &Server, player: &str, offer: &str) -> anyhow::Result<Reply> {
     let deadline = tokio::time::Instant::now() + SOON;
     loop {
-        let post = Ask::new("POST", format!("/whep/{ROOM}?participant=ada")).token(player).sdp(&played());
+        let post = Ask::new("POST", format!("/whep/{ROOM}?participant=ada")).token(player).sdp(offer);
         let reply = post.send(server).await?;
         if reply.status == 201 {
             return Ok(reply);
@@ -66,7 +67,7 @@ async fn a_player_is_told_when_its_broadcast_ends_and_how_many_watch() -> anyhow
     let publisher = server.join(ROOM, "ada", Role::Speaker).await?;
     publisher.speak(Voice::new(1, -20)).await?;
     let (own, other) = (token("ben", Role::Listener)?, token("eve", Role::Listener)?);
-    let begun = play(&server, &own).await?;
+    let begun = play(&server, &own, &played()).await?;
     let session = begun.session()?;
     let link = begun.header("link").context("no Link")?;
     let events = format!("{session}/events");
@@ -80,7 +81,7 @@ async fn a_player_is_told_when_its_broadcast_ends_and_how_many_watch() -> anyhow
         ("somebody else's", ask(all).token(&other), 403),
         ("another type", Ask::new("POST", &events).token(&own).body(all), 415),
         ("no array", ask("{}").token(&own), 400),
-        ("none that there are", ask(r#"["layers"]"#).token(&own), 422),
+        ("none that there are", ask(r#"["scte35"]"#).token(&own), 422),
         ("of an encoder: it has none", Ask::new("POST", events.replace("/whep/", "/whip/")).token(&own), 405),
         ("a stream that nobody asked for", Ask::new("GET", format!("{events}/{:032x}", 7)), 404),
     ] {
@@ -93,6 +94,7 @@ async fn a_player_is_told_when_its_broadcast_ends_and_how_many_watch() -> anyhow
     let head = stream.until("active").await?;
     assert!(head.starts_with("HTTP/1.1 200 ") && head.contains("content-type: text/event-stream"), "{head}");
     assert!(stream.until("viewercount").await?.contains(r#"{"viewercount":2}"#));
+    assert!(stream.until("layers").await?.contains("data: {}\n"), "no line has video");
 
     let listener = server.join(ROOM, "cyd", Role::Listener).await?;
     assert!(stream.until("viewercount").await?.contains(r#"{"viewercount":3}"#));

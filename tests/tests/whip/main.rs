@@ -3,6 +3,7 @@
 //! Whether anything is heard is tested with clients of others: `tests/peers/whip.py`, `tests/browser/whip.test.js`.
 
 mod events;
+mod layers;
 mod limits;
 mod nodes;
 mod restarts;

@@ -51,6 +51,10 @@ impl Ask {
         Ask { method, path: path.into(), headers: Vec::new(), body: String::new() }
     }
 
+    pub(crate) fn method(self, method: &'static str) -> Ask {
+        Ask { method, ..self }
+    }
+
     pub(crate) fn header(mut self, name: &str, value: impl Into<String>) -> Ask {
         self.headers.push((name.to_owned(), value.into()));
         self
