@@ -78,31 +78,33 @@ describe("encoders and players in pages of another origin", () => {
       if (pathname.endsWith("/layer")) statuses.push(`${response.request().method()} ${response.status()}`);
     });
     await sizes.play(player, "medooze");
-    // The fourth m-line, after three for audio.
-    const layers = await untilTold(player, () => window.layers?.[3]?.active.length === 3 && window.layers[3].layers);
-    const sizesTold = [...new Set(layers.map(({ encodingId, height }) => `${encodingId}: ${height}`))];
-    assert.deepEqual(sizesTold, ["2: 720", "1: 360", "0: 180"]);
-    assert.ok(layers.every(({ bitrate }) => bitrate > 0));
-    await untilPageSees(player, 720);
+    // Chromium begins with the largest encoding when its own estimate has grown: that may take longer than a test.
+    const large = () => untilPageSees(player, 360, true);
+    const { active, inactive, layers } = await untilTold(player, ({ active }) => active.length >= 2);
+    assert.deepEqual([...active, ...inactive].map(({ id }) => id).sort(), ["0", "1", "2"]);
+    assert.ok(layers.every(({ encodingId, height, bitrate }) => height === 180 << Number(encodingId) && bitrate > 0), JSON.stringify(layers));
+    await large();
 
     const choose = (layer) => player.evaluate((layer) => window.player.selectLayer(layer), layer);
     await choose({ mediaId: "3", ...layers.find(({ height }) => height === 180) });
     await untilPageSees(player, 180);
     // Nobody else watches: the others rest, and may be chosen all the same.
-    const resting = await untilTold(player, () => window.layers[3].inactive.length === 2 && window.layers[3].inactive);
-    assert.deepEqual(resting.map(({ id }) => id), ["2", "1"]);
+    const resting = await untilTold(player, ({ inactive }) => inactive.length === 2);
+    assert.deepEqual(resting.inactive.map(({ id }) => id), ["2", "1"]);
     await choose({ encodingId: "1" });
     await untilPageSees(player, 360);
-    await choose({ mediaId: "3" });
-    await untilPageSees(player, 720);
     await choose({ mediaId: "3", maxSpatialLayerId: 0 });
     await untilPageSees(player, 180);
+    await choose({ mediaId: "3" });
+    await large();
+    await choose({ spatialLayerId: 0 });
+    await untilPageSees(player, 180);
     await player.evaluate(() => window.player.unselectLayer());
-    await untilPageSees(player, 720);
-    assert.deepEqual(statuses.filter((it) => !it.startsWith("OPTIONS")), [...Array(4).fill("POST 200"), "DELETE 200"]);
+    await large();
+    assert.deepEqual(statuses.filter((it) => !it.startsWith("OPTIONS")), [...Array(5).fill("POST 200"), "DELETE 200"]);
 
     await ada.call("setVideoTrack", null);
-    await untilTold(player, () => window.layers[3].layers.length === 0);
+    await untilTold(player, ({ layers }) => layers.length === 0);
     await player.evaluate(() => window.player.stop());
     await Promise.all([player, ada.page].map((page) => page.close()));
   });

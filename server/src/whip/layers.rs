@@ -52,10 +52,13 @@ impl LayerChoice {
     /// # Errors
     /// It is no such object, or asks for what isn't there.
     pub(crate) fn read(body: &str) -> Result<LayerChoice, Problem> {
-        let posted: Posted = serde_json::from_str(body)
-            .map_err(|error| malformed(StatusCode::BAD_REQUEST, format!("not a choice of layers: {error}")))?;
+        let posted: Posted = serde_json::from_str(body).map_err(|error| {
+            malformed(StatusCode::BAD_REQUEST, format!("not a choice of layers: {error}"))
+        })?;
         if posted.max_width.is_some() || posted.max_height.is_some() {
-            return Err(unprocessable("layers are chosen by encodingId or spatialLayerId, not by their size"));
+            return Err(unprocessable(
+                "layers are chosen by encodingId or spatialLayerId, not by their size",
+            ));
         }
         let encoding = posted.encoding_id.or(posted.rid).map(|id| number_of(&id)).transpose()?;
         let least = |one: Option<u8>, other: Option<u8>| one.into_iter().chain(other).min();
@@ -77,7 +80,9 @@ fn unprocessable(message: impl Into<String>) -> Problem {
 /// The number that an encoding is named by.
 fn number_of(encoding: &str) -> Result<u8, Problem> {
     let number = encoding.parse().ok().filter(|number| usize::from(*number) < ENCODINGS_MAX);
-    number.ok_or_else(|| unprocessable(format!("there is no encoding {encoding:?}: the event `layers` names them")))
+    number.ok_or_else(|| {
+        unprocessable(format!("there is no encoding {encoding:?}: the event `layers` names them"))
+    })
 }
 
 /// The lines on which a player sees somebody.
@@ -324,9 +329,7 @@ mod tests {
         let simulcast = SourceLayers { costs, smallest_height: 180, encodings: 3 };
         let costs = [(0, 0, 100, 270), (1, 0, 400, 540)].map(cost).into();
         let scalable = SourceLayers { costs, smallest_height: 270, encodings: 1 };
-        let small = |temporal: u8, bitrate: u32| {
-            json!({"encodingId": "0", "simulcastIdx": 0, "temporalLayerId": temporal, "bitrate": bitrate, "height": 180})
-        };
+        let small = |temporal: u8, bitrate: u32| json!({"encodingId": "0", "simulcastIdx": 0, "temporalLayerId": temporal, "bitrate": bitrate, "height": 180});
         let told = event(&[Some(simulcast), None, Some(scalable)]);
         assert_eq!(
             told["1"],

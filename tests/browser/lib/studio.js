@@ -157,25 +157,30 @@ async function beginToPlay([kind, url, token]) {
   }
 }
 
-/** Waits until the pictures that a page plays by medooze's client are so high. */
-export async function untilPageSees(page, height) {
+/** Waits until the pictures that a page plays by medooze's client are so high, or as high as that at least. */
+export async function untilPageSees(page, height, orHigher = false) {
   let seen;
-  for (let tries = 0; tries < 150; tries++) {
+  for (let tries = 0; tries < 300; tries++) {
     seen = await page.evaluate(async () => {
       const report = await window.player.pc.getStats();
       return [...report.values()].find(({ type, kind }) => type === "inbound-rtp" && kind === "video")?.frameHeight;
     });
-    if (seen === height) return;
+    if (seen === height || (orHigher && seen > height)) return;
     await sleep(100);
   }
   const told = await page.evaluate(() => JSON.stringify(window.layers));
   assert.fail(`pictures were to be ${height} high, not ${seen}; it was told ${told}`);
 }
 
-/** Waits until a page was told of layers of which this is true. */
-export async function untilTold(page, predicate) {
-  const told = await page.waitForFunction(predicate, undefined, { timeout: 15_000, polling: 100 });
-  return told.jsonValue();
+/** Waits until a page was told of layers of which this is true, in its fourth m-line. Returns what it was told. */
+export async function untilTold(page, isSo) {
+  let told;
+  for (let tries = 0; tries < 300; tries++) {
+    told = await page.evaluate(() => window.layers?.[3]);
+    if (told && isSo(told)) return told;
+    await sleep(100);
+  }
+  assert.fail(`it was told ${JSON.stringify(told)}`);
 }
 
 /** Waits until a page hears these tones and no others. */

@@ -507,7 +507,8 @@ mod tests {
         let wanted = |shard: &VideoShard, of| shard.wanted_of(SourceId(of)).layers;
         assert_eq!((wanted(&shard, 7), wanted(&shard, 8)), (1, 4), "what nobody may have isn't sent");
 
-        let cost = |(spatial, kbps, height)| LayerCost { layer: Layer { spatial, temporal: 0 }, kbps, height };
+        let cost =
+            |(spatial, kbps, height)| LayerCost { layer: Layer { spatial, temporal: 0 }, kbps, height };
         let costs: Vec<LayerCost> = [(0, 100, 180), (1, 400, 360), (2, 1_500, 720)].map(cost).into();
         let layers = SourceLayers { costs, smallest_height: 180, encodings: 3 };
         shard.set_layers(SourceId(7), layers.clone());

@@ -119,6 +119,41 @@ fn a_slot_shows_a_camera_from_its_next_keyframe_on_and_the_former_one_until_then
 }
 
 #[test]
+fn who_follows_layers_is_told_of_them_and_nobody_else() {
+    let mut world = World::new();
+    let (ada, viewer) = (world.join_with_video((1, 0), (1, 0)), world.join_with_video((0, 3), (0, 1)));
+    let told = |world: &mut World| {
+        let events = world.plane.events.drain(..).filter_map(|event| match event {
+            WorkerEvent::LayersChanged { endpoint, slots } => Some((endpoint, slots)),
+            _ => None,
+        });
+        events.collect::<Vec<_>>()
+    };
+    world.watch(viewer, &[ada]);
+    world.roll(ada, 0..60, true);
+    assert!(told(&mut world).is_empty());
+    let endpoint = world.clients[viewer].endpoint;
+    world.plane.command(world.now, WorkerCommand::FollowLayers { endpoint, follows: true });
+    world.roll(ada, 60..120, false);
+    let events = told(&mut world);
+    let (whose, slots) = events.first().expect("it follows");
+    assert_eq!((*whose, slots.len()), (endpoint, 1));
+    assert!(slots[0].as_ref().is_some_and(|layers| layers.encodings == 1));
+    assert!(events.len() <= 3, "two seconds: {events:?}");
+    // Whoever is seen no more has none.
+    world.plane.command(world.now, WorkerCommand::Watch { endpoint, sources: Vec::new() });
+    (0..40).for_each(|_| world.step(FRAME_MS));
+    assert_eq!(told(&mut world), [(endpoint, vec![None])]);
+    world.plane.command(world.now, WorkerCommand::FollowLayers { endpoint, follows: false });
+    world.watch(viewer, &[ada]);
+    world.roll(ada, 120..180, true);
+    assert!(told(&mut world).is_empty());
+    world.plane.command(world.now, WorkerCommand::FollowLayers { endpoint, follows: true });
+    world.plane.command(world.now, WorkerCommand::Close { endpoint });
+    assert!(world.plane.following.is_empty());
+}
+
+#[test]
 fn many_who_want_a_keyframe_are_one_request() {
     let mut world = World::new();
     let ada = world.join_with_video((1, 0), (1, 0));
