@@ -16,7 +16,7 @@ let there;
 
 before(async () => {
   const bound = [/*t*/"--http", "10.77.0.1:0", "--media-udp", "10.77.0.1:0", "--media-tcp", "off"];
-  server = await startServer(...bound, "--log", "warn,tercet::media::plane::layers=trace", "--secret", "a-secret-of-the-tests-that-is-long-enough", "--demo");
+  server = await startServer(...bound, "--log", "warn,tercet::media::plane::layers=trace,str0m::bwe_::probe=trace,str0m::pacer=trace,str0m::bwe_::alr_detector=trace", "--secret", "a-secret-of-the-tests-that-is-long-enough", "--demo");
   here = await openBrowser({ loopback: false });
   network = await openNetwork();
   network.setAddress("10.77.0.2");
