@@ -122,6 +122,11 @@ export class Peer implements Outlet {
     };
   }
 
+  /** By the mids of their lines. */
+  get sentPictures(): ReadonlyMap<string, PictureOrigin> {
+    return this.#video?.sent ?? new Map();
+  }
+
   /** Resolves when it is closed: the browser may never answer what it was asked before. */
   get closed(): Promise<void> {
     return this.#closed.promise;

@@ -75,11 +75,11 @@ test("measurements are differences since the previous ones", () => {
       ],
     ]) as unknown as RTCStatsReport;
   const meter = new StatsMeter();
-  const room = { slots: [slot], screen, videoSlots: [], videoTrack: null, sharedVideo: null };
+  const room = { slots: [slot], screen, videoSlots: [] };
   vi.advanceTimersByTime(1000);
-  meter.measure(report(50, 0, 0), room);
+  meter.measure(report(50, 0, 0), room, new Map());
   vi.advanceTimersByTime(1000);
-  const stats = meter.measure(report(90, 10, 960), room);
+  const stats = meter.measure(report(90, 10, 960), room, new Map());
   expect(stats.slots).toHaveLength(1);
   expect(stats.bitrateInBps).toBeCloseTo(40 * 800);
   expect(stats.lossRatio).toBeCloseTo(0.2);
