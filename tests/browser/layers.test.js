@@ -20,8 +20,8 @@ afterEach(() => browser?.close());
 
 const enter = (room, name, options = {}) => joinWatching(browser, server, { room, name, ...options });
 /** In three sizes, none of which takes a machine of two cores long to encode. */
-const LARGE = { width: 960, height: 540 };
-const [SMALL_HEIGHT, MIDDLE_HEIGHT, LARGE_HEIGHT] = [135, 270, 540];
+const LARGE = { width: 1024, height: 576 };
+const [SMALL_HEIGHT, MIDDLE_HEIGHT, LARGE_HEIGHT] = [144, 288, 576];
 
 /** How high the pictures are that a camera sends, the smallest first; those that rest aren't there. */
 const sent = (camera) =>
@@ -84,7 +84,7 @@ describe("simulcast", () => {
     await untilSends(ada, [SMALL_HEIGHT, MIDDLE_HEIGHT]);
     await eve.call("view", { 0: 100 });
     await untilSends(ada, [SMALL_HEIGHT]);
-    await eve.call("view", { 0: 540 });
+    await eve.call("view", { 0: 576 });
     await untilHeight(eve, LARGE_HEIGHT);
   });
 });
@@ -102,7 +102,7 @@ describe("scalable coding", () => {
       const downMs = await untilHeight(eve, MIDDLE_HEIGHT);
       await eve.call("view", { 0: 130 });
       await untilHeight(eve, SMALL_HEIGHT);
-      await eve.call("view", { 0: 540 });
+      await eve.call("view", { 0: 576 });
       const upMs = await untilHeight(eve, LARGE_HEIGHT);
       const { frozenMs } = await pictures(eve);
       t.diagnostic(`smaller pictures after ${downMs} ms, larger ones after ${upMs} ms; it stood still for ${frozenMs} ms`);
