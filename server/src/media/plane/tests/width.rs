@@ -19,7 +19,7 @@ impl World {
                 let is_key = self.frames == 1 || client.keyframes_asked > asked;
                 asked = client.keyframes_asked;
                 let temporal = [2, 0, 2, 1][self.frames as usize % 4];
-                let layer = temporal << 6 | u8::from(self.frames % 4 != 0) << 5;
+                let layer = temporal << 6 | u8::from(!self.frames.is_multiple_of(4)) << 5;
                 let payload = [&[0x90, 0x20, layer, u8::from(!is_key)][..], &[7; 996]].concat();
                 let timestamp = (passed as u32 + self.frames) * 90;
                 let write = RtpWrite::new(pt, u64::from(self.frames).into(), timestamp, self.now, payload);
