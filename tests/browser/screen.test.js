@@ -88,7 +88,7 @@ describe("the demo", () => {
     await by(moderator, "screen").waitFor(SOON);
     await by(guest, "share").filter({ hasText: "Stop sharing" }).click();
     await by(moderator, "screen").waitFor({ state: "hidden", ...SOON });
-    await by(guest, "share").filter({ hasText: "Share sound" }).waitFor(SOON);
+    await by(guest, "share").filter({ hasText: "Share screen" }).waitFor(SOON);
   });
 
   test("says so when what was chosen has no sound", async () => {

@@ -34,7 +34,7 @@ pub(super) struct Read {
     pub(super) heights: [u32; ENCODINGS_MAX],
 }
 
-/// Reads a packet: its payload, and its dependency descriptor where the codec says nothing of layers in its payload. What can't be read
+/// Reads a packet: its payload, and its dependency descriptor where nothing of layers stands in its payload. What can't be read
 /// is of the one layer that there is.
 pub(super) fn read(
     codec: VideoCodec,
@@ -45,7 +45,16 @@ pub(super) fn read(
     let whole = Part { ends_frame: marker, ..Part::default() };
     let of_one_layer = |begins_keyframe| Read { part: whole, begins_keyframe, heights: [0; ENCODINGS_MAX] };
     match codec {
-        VideoCodec::Vp8 => read_vp8(payload, marker).unwrap_or(of_one_layer(false)),
+        VideoCodec::Vp8 => {
+            let read = read_vp8(payload, marker).unwrap_or(of_one_layer(false));
+            match dependency {
+                // Where it is agreed on, browsers leave out of payloads what stands in it.
+                Some(dependency) if read.part.picture.is_none() => {
+                    Read { part: Part { picture: None, ..depending(dependency).part }, ..read }
+                }
+                _ => read,
+            }
+        }
         VideoCodec::Vp9 => read_vp9(payload).unwrap_or(of_one_layer(false)),
         VideoCodec::H264 => read_h264(payload, dependency.map_or(of_one_layer(false), depending)),
         VideoCodec::Av1 => dependency.map_or_else(|| of_one_layer(detect_av1_keyframe(payload)), depending),

@@ -16,6 +16,7 @@ use str0m::format::Codec;
 use str0m::media::{Direction, MediaKind, Mid, Pt};
 use str0m::net::{Receive, Transmit};
 use str0m::rtp::{Extension, ExtensionMap, RedDecoder, RtpPacket};
+use str0m::stats::PeerStats;
 use str0m::{Candidate, Event, IceConnectionState, Input, Output, Rtc};
 use tercet_core::{Encoding, FORWARDS_MAX, Forward, IncomingRtp, IncomingVideo, RewrittenVideo, VideoPacket};
 use tercet_dtls::{Sealer, SharedCrypto, exporting};
@@ -27,6 +28,7 @@ use super::fanout::{Fanout, Outgoing, Path};
 use super::lines::{Lines, Negotiated, Way};
 use super::sdp;
 use super::stream::Numbers;
+use super::timers::Deadline;
 use super::video::{VideoLines, Written};
 use super::width::Width;
 
@@ -44,6 +46,9 @@ const EXTENSION_IDS: std::ops::RangeInclusive<u8> = 1..=14;
 
 /// What a client's network is taken for until its reports tell: enough for a small picture in each slot, and for one that is larger.
 const ESTIMATE_AT_FIRST: Bitrate = Bitrate::kbps(1_500);
+
+/// What it is taken for is asked for so often: what str0m tells by itself is a mean of three seconds, in which pictures stand still.
+const ESTIMATE_INTERVAL: Duration = Duration::from_millis(100);
 
 /// str0m may be asked for the time being so often in a row before it is left until the next turn.
 const TIMEOUTS_AT_ONCE: u32 = 64;
@@ -187,7 +192,7 @@ impl Peer {
             .set_dtls_version(DtlsVersion::Dtls12)
             .set_rtp_mode(true)
             .set_ice_lite(is_lite)
-            .set_stats_interval(None)
+            .set_stats_interval(watches.then_some(ESTIMATE_INTERVAL))
             .set_extension_map(extensions(has_video))
             .clear_codecs()
             .enable_opus(true, limits.red)
@@ -266,8 +271,9 @@ impl Peer {
     }
 
     /// When [`Peer::handle_timeout`] is due.
-    pub(crate) fn deadline(&self) -> Instant {
-        self.deadline
+    pub(crate) fn deadline(&self) -> Deadline {
+        // A network that is tried late is taken for a slow one.
+        Deadline { at: self.deadline, is_urgent: self.width.is_some() }
     }
 
     /// Whether a datagram is of this connection, by its ICE credentials or a known address.
@@ -508,11 +514,12 @@ impl Peer {
             ) => self.established.then_some(PeerEvent::Reconnected),
             Event::RtpPacket(packet) => self.incoming(packet),
             Event::EgressBitrateEstimate(BweKind::Twcc { estimate, can_probe }) => {
-                let kbps = can_probe.then(|| (estimate.as_u64() / 1_000).try_into().unwrap_or(u32::MAX));
-                if let (Some(width), Some(kbps)) = (&mut self.width, kbps) {
-                    width.estimated(kbps);
-                }
+                let kbps = self.width.as_mut()?.can_be_tried(can_probe, estimate);
                 Some(PeerEvent::Estimated { kbps })
+            }
+            Event::PeerStats(PeerStats { bwe_tx: Some(estimate), .. }) => {
+                let kbps = self.width.as_mut()?.estimated(estimate);
+                kbps.map(|kbps| PeerEvent::Estimated { kbps: Some(kbps) })
             }
             Event::KeyframeRequest(request) => {
                 self.video.slot_of(request.mid).map(|slot| PeerEvent::KeyframeWanted { slot })

@@ -376,7 +376,7 @@ impl Plane {
         while let Some(id) = self.timers.pop_due(now) {
             let due = self.endpoints.get(&id).and_then(|e| e.peer.as_ref()).map(|peer| peer.deadline());
             match due {
-                Some(deadline) if deadline <= now => {
+                Some(deadline) if deadline.at <= now => {
                     let _ = self.with_peer(now, id, |peer| peer.handle_timeout(now));
                     self.pump(now, id);
                 }

@@ -7,7 +7,7 @@ use arrayvec::ArrayVec;
 use str0m::Rtc;
 use str0m::format::{Codec, PayloadParams};
 use str0m::media::{Direction, KeyframeRequestKind, MediaKind, Mid, Pt, Rid, Rids};
-use str0m::rtp::{ExtensionValues, RtpPacket, RtpWrite, Vp8Descriptor, Vp8Patch};
+use str0m::rtp::{ExtensionValues, RtpPacket, RtpWrite, StreamTx, Vp8Descriptor, Vp8Patch};
 use tercet_core::{
     DependencyReader, ENCODINGS_MAX, IncomingVideo, Rewritten, RewrittenPicture, RewrittenVideo, VideoCodec,
     VideoFormat, VideoPacket,
@@ -27,8 +27,9 @@ const FORMATS_MAX: usize = 24;
 const KEPT_FOR: Duration = Duration::from_secs(1);
 const KEPT_PACKETS_MAX: usize = 1024;
 
-/// Of what is sent, so much may be sent again: whoever loses more needs less of it, not more.
-const RESENT_RATIO_MAX: f32 = 0.15;
+/// Of what is sent, so much may be sent again: whoever loses more needs less of it, not more. It is as much as this because a keyframe
+/// is most of what is sent where a network has become narrow.
+const RESENT_RATIO_MAX: f32 = 0.5;
 
 /// What became of a packet for a slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,7 +108,7 @@ impl VideoLines {
             read.iter().filter(|line| line.way == Way::Down).partition(is_known);
         for line in &new {
             if let Some(stream) = rtc.direct_api().stream_tx_by_mid(line.mid, None) {
-                stream.set_rtx_cache(KEPT_PACKETS_MAX, KEPT_FOR, Some(RESENT_RATIO_MAX));
+                keep_anew(stream);
                 // Its sender spread it already; what waits here is late when the network takes less than it was taken for.
                 stream.set_unpaced(true);
             }
@@ -154,6 +155,9 @@ impl VideoLines {
             line.numbers.interrupt();
             return Written::Unsupported;
         };
+        if rewritten.begins {
+            keep_anew(stream);
+        }
         let Rewritten { seq, timestamp, marker } = rewritten.rtp;
         let Some(seq) = line.numbers.take(seq) else {
             return Written::Nowhere;
@@ -232,6 +236,11 @@ impl Camera {
         };
         Camera { mid, rids, dependencies: known.map(|camera| camera.dependencies).unwrap_or_default() }
     }
+}
+
+/// Keeps what is sent for those who lose some of it, and nothing that was sent before.
+fn keep_anew(stream: &mut StreamTx) {
+    stream.set_rtx_cache(KEPT_PACKETS_MAX, KEPT_FOR, Some(RESENT_RATIO_MAX));
 }
 
 /// The dependency descriptor, of a frame that has this number.

@@ -21,13 +21,22 @@ const DESIRED_KBPS_MIN: u32 = 1_000;
 pub(super) struct Width {
     told: Option<(u64, u64)>,
     told_at: Option<Instant>,
-    estimate_kbps: u32,
+    /// What the network is taken for, once it can be tried.
+    estimate_kbps: Option<u32>,
 }
 
 impl Width {
-    /// What the network is taken for.
-    pub(super) fn estimated(&mut self, kbps: u32) {
-        self.estimate_kbps = kbps;
+    /// Whether it can be tried, with what it is taken for by str0m's events: the mean of what it was taken for in the last three
+    /// seconds. Returns what it is taken for, if that can be known.
+    pub(super) fn can_be_tried(&mut self, can: bool, mean: Bitrate) -> Option<u32> {
+        self.estimate_kbps = can.then(|| self.estimate_kbps.unwrap_or(kbps(mean)));
+        self.estimate_kbps
+    }
+
+    /// What the network is taken for just now. Returns it, if that is news.
+    pub(super) fn estimated(&mut self, estimate: Bitrate) -> Option<u32> {
+        let former = self.estimate_kbps.replace(kbps(estimate))?;
+        self.estimate_kbps.filter(|now| *now != former)
     }
 
     /// So much is needed for the next larger picture, if there is one, and so much for all. Returns what str0m is to be told, if anything:
@@ -40,7 +49,7 @@ impl Width {
     ) -> Option<(Bitrate, Bitrate)> {
         let next = next_kbps.map_or(0, u64::from);
         let desired = u64::from(desired_kbps.max(DESIRED_KBPS_MIN)).max(next);
-        let is_limited = next > 0 && desired > u64::from(self.estimate_kbps);
+        let is_limited = next > 0 && desired > u64::from(self.estimate_kbps.unwrap_or(0));
         let is_due = self.told_at.is_none_or(|at| now.saturating_duration_since(at) >= TRY_INTERVAL);
         let told = match self.told {
             Some((former_next, former)) => {
@@ -60,6 +69,10 @@ impl Width {
     }
 }
 
+fn kbps(rate: Bitrate) -> u32 {
+    (rate.as_u64() / 1_000).try_into().unwrap_or(u32::MAX)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -68,7 +81,7 @@ mod tests {
     fn what_does_not_pass_is_tried_once_a_second_and_what_wavers_is_no_news() {
         let (mut width, start) = (Width::default(), Instant::now());
         let mut desired = Vec::new();
-        width.estimated(500);
+        width.can_be_tried(true, Bitrate::kbps(500));
         for ms in (0..4_000_u64).step_by(200) {
             let wavering = 2_000 + (ms / 200 % 3) as u32 * 100;
             let now = start + Duration::from_millis(ms);
@@ -77,7 +90,8 @@ mod tests {
         let tried: Vec<u64> = desired.iter().map(|(ms, _)| *ms).collect();
         assert_eq!(tried, [0, 1_000, 2_000, 3_000]);
         assert!(desired.windows(2).all(|pair| pair[1].1 > pair[0].1), "more each time: {desired:?}");
-        width.estimated(4_000);
+        assert_eq!(width.estimated(Bitrate::kbps(4_000)), Some(4_000));
+        assert_eq!(width.estimated(Bitrate::kbps(4_000)), None);
         let later = start + Duration::from_secs(5);
         assert!(width.want(later, None, 2_050).is_some(), "nothing is to be kept up any more");
         assert!(width.want(later + TRY_INTERVAL, None, 2_100).is_none());

@@ -46,7 +46,7 @@ export async function openNetwork() {
 /** What leaves for the other end of the cable has so many kbit/s from now on; with `null` as many as there are. */
 export function narrow(kbps) {
   const tc = (...words) => execFileSync("tc", ["qdisc", ...words], { stdio: ["ignore", "ignore", "pipe"] });
-  const shape = ["rate", `${kbps}kbit`, "burst", "6kb", "latency", "200ms"];
+  const shape = ["rate", `${kbps}kbit`, "burst", "6kb", "latency", "400ms"];
   if (kbps === null) tc("delete", "dev", SERVER_END, "root");
   else tc("replace", "dev", SERVER_END, "root", "tbf", ...shape);
 }

@@ -1,6 +1,7 @@
 // Which tiles there are, and how large: slots and people come in, the tiles of a stage and the columns of a grid go out.
 
 import type { Participant, PictureOrigin, VideoSlot } from "@tercet/sdk";
+import { showsFace } from "./publishing.js";
 
 export interface Size {
   width: number;
@@ -37,10 +38,16 @@ export function placesOf(
   return places;
 }
 
-/** In the order of before, so that nothing jumps while people come, go and speak; who is new comes last. */
+/**
+ * Those whose camera is on before those whose isn't, and else in the order of before, so that nothing jumps while people come, go
+ * and speak; who is new comes last.
+ */
 export function inOrder(before: readonly string[], places: readonly Place[]): Place[] {
   const rank = new Map(before.map((key, index) => [key, index]));
-  const rankOf = ({ key }: Place) => rank.get(key) ?? before.length;
+  const rankOf = ({ key, slot, participant }: Place) => {
+    const isDark = slot === null && !showsFace(participant);
+    return (rank.get(key) ?? before.length) + (isDark ? before.length + 1 : 0);
+  };
   return places.toSorted((a, b) => rankOf(a) - rankOf(b));
 }
 

@@ -7,7 +7,7 @@ import { capacityOf, columnsFor, inOrder, placesOf } from "../src/tiling.js";
 const DESK = { width: 1000, height: 540 };
 const PHONE = { width: 358, height: 506 };
 
-const person = (id: string) => ({ id }) as Participant;
+const person = (id: string, tracks: object[] = []) => ({ id, tracks }) as unknown as Participant;
 const people = (count: number) => Array.from({ length: count }, (_, n) => person(`p${n}`));
 
 function slotsOf(...seen: (Participant | null)[]): VideoSlot[] {
@@ -37,6 +37,14 @@ test("tiles stay where they are, whoever speaks, comes or goes", () => {
   const before = placesOf(slotsOf(ann, ben, cyd), [], 9).map(({ key }) => key);
   const now = inOrder(before, placesOf(slotsOf(cyd, dan, ann), [], 9));
   expect(now.map(({ participant }) => participant)).toEqual([ann, cyd, dan]);
+});
+
+test("those whose camera is on come before the others, whether they are seen or not", () => {
+  const [ann, ben, cyd] = people(3) as [Participant, Participant, Participant];
+  const eve = person("eve", [{ origin: "camera" }]);
+  const places = placesOf(slotsOf(cyd), [ann, ben, eve], 9);
+  const before = placesOf([], [ann, ben], 9).map(({ key }) => key);
+  expect(inOrder(before, places).map(({ participant }) => participant)).toEqual([cyd, eve, ann, ben]);
 });
 
 test("a grid has the columns in which tiles are largest", () => {

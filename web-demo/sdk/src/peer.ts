@@ -10,7 +10,7 @@ import { putFirst } from "./codecs.js";
 import { Deferred } from "./deferred.js";
 import { inOrder } from "./lines.js";
 import type { Outlet } from "./outbox.js";
-import { inOfferedOrder, withDtx } from "./sdp.js";
+import { withDtx } from "./sdp.js";
 import type { Tracks } from "./sending.js";
 import { StatsMeter } from "./stats.js";
 import { VideoLines } from "./video.js";
@@ -122,6 +122,11 @@ export class Peer implements Outlet {
     };
   }
 
+  /** By the mids of their lines. */
+  get sentPictures(): ReadonlyMap<string, PictureOrigin> {
+    return this.#video?.sent ?? new Map();
+  }
+
   /** Resolves when it is closed: the browser may never answer what it was asked before. */
   get closed(): Promise<void> {
     return this.#closed.promise;
@@ -136,11 +141,7 @@ export class Peer implements Outlet {
   }
 
   async accept({ sdp, slots, video = [] }: Answer): Promise<void> {
-    const ordered = inOfferedOrder(sdp, this.connection.localDescription?.sdp ?? "");
-    await this.connection.setRemoteDescription({
-      type: "answer",
-      sdp: this.#dtx ? withDtx(ordered) : ordered,
-    });
+    await this.connection.setRemoteDescription({ type: "answer", sdp: this.#dtx ? withDtx(sdp) : sdp });
     this.#receiving = inOrder(this.#receiving, slots);
     this.#video?.answered(video);
   }

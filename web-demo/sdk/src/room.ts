@@ -328,8 +328,8 @@ export class LiveRoom implements Room {
   }
 
   async stats(): Promise<RoomStats> {
-    const { connection, meter } = this.#session.media.peer;
-    return meter.measure(await connection.getStats(), this);
+    const { connection, meter, sentPictures } = this.#session.media.peer;
+    return meter.measure(await connection.getStats(), this, sentPictures);
   }
 
   /** What one is, and isn't in that session yet: who was muted isn't heard by surprise. */

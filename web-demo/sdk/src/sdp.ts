@@ -1,4 +1,4 @@
-// The two changes that are made to a session description: wishes that have no other interface in browsers.
+// The one change that is made to a session description: a wish that has no other interface in browsers.
 
 /**
  * The server's answer, with `usedtx=1` (RFC 7587, section 6.1) among the Opus parameters of the first audio
@@ -21,26 +21,3 @@ export function withDtx(sdp: string): string {
       );
   return sdp.slice(0, start) + wished + sdp.slice(end);
 }
-
-/**
- * The server's answer, with the payload types of each m-line in the order of the offer (RFC 3264, section 6.1, recommends that
- * to servers): a browser sends the first one, whatever it was asked to prefer.
- */
-export function inOfferedOrder(answer: string, offer: string): string {
-  const offered = [...offer.matchAll(M_LINE)].map(([, , formats = ""]) => formats.split(" "));
-  let index = 0;
-  return answer.replace(M_LINE, (_, head: string, formats: string) => {
-    const ranks = new Map(offered[index++]?.map((format, rank) => [format, rank]));
-    const rankOf = (format: string) => ranks.get(format) ?? ranks.size;
-    return (
-      head +
-      formats
-        .split(" ")
-        .sort((a, b) => rankOf(a) - rankOf(b))
-        .join(" ")
-    );
-  });
-}
-
-/** The kind, port and protocol of a section, and its formats. */
-const M_LINE = /^(m=\S+ \S+ \S+ )([^\r\n]+)/gm;

@@ -6,7 +6,7 @@ import { Muting } from "./muting.js";
 
 export type Tracks = Record<TrackOrigin, MediaStreamTrack | null>;
 
-const PICTURES: readonly PictureOrigin[] = ["camera", "screen_video"];
+export const PICTURES: readonly PictureOrigin[] = ["camera", "screen_video"];
 
 export const ORIGINS: readonly TrackOrigin[] = ["microphone", "screen", ...PICTURES];
 

@@ -34,8 +34,6 @@ interface Received extends Counts {
   entry: Entry;
 }
 
-type Measured = Pick<Room, "slots" | "screen" | "videoSlots" | "videoTrack" | "sharedVideo">;
-
 /** Measures one peer connection, from its beginning. */
 export class StatsMeter {
   #at = performance.now();
@@ -45,8 +43,12 @@ export class StatsMeter {
   /** Of the pictures that are sent, by the id of the entry. */
   readonly #sentPictures = new Map<string, { bytes: number; frames: number }>();
 
-  measure(report: RTCStatsReport, room: Measured): RoomStats {
-    const { slots, screen, videoSlots } = room;
+  /** `pictures`: by the mids of their lines, those that are sent. */
+  measure(
+    report: RTCStatsReport,
+    { slots, screen, videoSlots }: Pick<Room, "slots" | "screen" | "videoSlots">,
+    pictures: ReadonlyMap<string, PictureOrigin>,
+  ): RoomStats {
     const now = performance.now();
     const intervalMs = Math.max(1, now - this.#at);
     this.#at = now;
@@ -60,9 +62,9 @@ export class StatsMeter {
       );
     const voices = slots.map((slot) => ({ slot, received: look(slot) }));
     const sound = look(screen);
-    const pictures = videoSlots.map((slot) => ({ slot, received: look(slot) }));
+    const seen = videoSlots.map((slot) => ({ slot, received: look(slot) }));
     const audio = [...voices.map(({ received }) => received), sound];
-    const all = [...audio, ...pictures.map(({ received }) => received)];
+    const all = [...audio, ...seen.map(({ received }) => received)];
     const sentBytes = sum(entries.filter(({ type }) => type === "outbound-rtp").map((e) => bytes(e, "Sent")));
     const remote = entries.filter(({ type }) => type === "remote-inbound-rtp");
     const lossesOut = remote
@@ -77,8 +79,8 @@ export class StatsMeter {
       jitterMs: Math.max(0, ...audio.map(jitterMsOf)),
       rttMs: roundTripMs(entries),
       slots: voices.map(({ slot, received }) => voiceStats(slot, received, intervalMs)),
-      video: pictures.map(({ slot, received }) => pictureStats(slot, received, intervalMs)),
-      sentVideo: this.#sent(entries, room, intervalMs),
+      video: seen.map(({ slot, received }) => pictureStats(slot, received, intervalMs)),
+      sentVideo: this.#sent(entries, pictures, intervalMs),
     };
     this.#sentBytes = sentBytes;
     return stats;
@@ -86,15 +88,11 @@ export class StatsMeter {
 
   #sent(
     entries: readonly Entry[],
-    { videoTrack, sharedVideo }: Measured,
+    pictures: ReadonlyMap<string, PictureOrigin>,
     intervalMs: number,
   ): SentVideoStats[] {
-    const origins = new Map<unknown, PictureOrigin>();
-    if (videoTrack) origins.set(videoTrack.id, "camera");
-    if (sharedVideo) origins.set(sharedVideo.id, "screen_video");
-    const sources = new Map(entries.map(({ id, trackIdentifier }) => [id, trackIdentifier]));
     return entries.flatMap((entry) => {
-      const origin = origins.get(sources.get(entry.mediaSourceId));
+      const origin = pictures.get(String(entry.mid));
       if (entry.type !== "outbound-rtp" || !origin) return [];
       const key = String(entry.id);
       const now = { bytes: bytes(entry, "Sent"), frames: number(entry, "framesEncoded") };

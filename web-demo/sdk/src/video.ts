@@ -6,7 +6,7 @@ import { putFirst, sends } from "./codecs.js";
 import { cameraIn, encodingsOfCamera, ofScreen } from "./encodings.js";
 import { inOrder } from "./lines.js";
 import { PictureLine } from "./picture.js";
-import type { Tracks } from "./sending.js";
+import { PICTURES, type Tracks } from "./sending.js";
 
 /** Every browser has it. */
 const USUAL_CODEC: VideoCodec = "vp8";
@@ -36,6 +36,16 @@ export class VideoLines {
   /** By the index of the slot. */
   get receivers(): RTCRtpReceiver[] {
     return this.#receiving.map(({ receiver }) => receiver);
+  }
+
+  /** By the mids of their lines, those that are sent. */
+  get sent(): ReadonlyMap<string, PictureOrigin> {
+    const sent = new Map<string, PictureOrigin>();
+    for (const origin of PICTURES) {
+      const { mid, sender } = this.#lines[origin].transceiver;
+      if (mid !== null && sender.track) sent.set(mid, origin);
+    }
+    return sent;
   }
 
   /** The server's answer says which is which. */

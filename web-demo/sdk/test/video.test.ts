@@ -375,16 +375,14 @@ test("a camera that was withheld is so on another node too", async () => {
 
 test("of each video slot the frames, the size and the freezes are measured, and what is sent oneself", () => {
   const slot = { index: 0, track: fakeTrack(), participant: null, origin: "camera" as const, isShown: false };
-  const camera = fakeTrack();
   const report = (seconds: number) =>
     new Map<string, object>([
-      ["s", { type: "media-source", id: "s", trackIdentifier: camera.id }],
       [
         "o",
         {
           type: "outbound-rtp",
           id: "o",
-          mediaSourceId: "s",
+          mid: "6",
           rid: "m",
           bytesSent: seconds * 50_000,
           framesEncoded: seconds * 15,
@@ -411,13 +409,8 @@ test("of each video slot the frames, the size and the freezes are measured, and 
   const meter = new StatsMeter();
   const measure = (seconds: number) => {
     vi.advanceTimersByTime(1000);
-    return meter.measure(report(seconds), {
-      slots: [],
-      screen: { ...slot, track: fakeTrack() },
-      videoSlots: [slot],
-      videoTrack: camera,
-      sharedVideo: null,
-    });
+    const room = { slots: [], screen: { ...slot, track: fakeTrack() }, videoSlots: [slot] };
+    return meter.measure(report(seconds), room, new Map([["6", "camera"]]));
   };
   measure(1);
   const { video, sentVideo, bitrateInBps, jitterMs } = measure(2);

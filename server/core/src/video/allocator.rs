@@ -140,6 +140,7 @@ impl Allocator {
     ) -> Allocation {
         let begin_kbps = estimate_kbps.map_or(u64::MAX, u64::from);
         let recent_kbps = self.patience.lowest(now, begin_kbps);
+        let beyond_doubt_kbps = self.patience.beyond_doubt(now, begin_kbps);
         self.scratch.plan(demands, &self.given);
         let Scratch { plans, rungs, order, .. } = &mut self.scratch;
         let is_congested = plans.iter().map(|plan| plan.held_kbps).sum::<u64>() > begin_kbps;
@@ -152,6 +153,7 @@ impl Allocator {
             let former_kbps = plans.iter().map(|plan| plan.former_kbps).chain(removed.copied()).sum();
             rise_kbps = rise_kbps.min(former_kbps);
         }
+        let rise_kbps = rise_kbps.max(beyond_doubt_kbps);
         let keep_kbps = if is_congested { rise_kbps } else { begin_kbps };
         let mut division = Division { begin_kbps, keep_kbps, rise_kbps, spent_kbps: 0, refused_kbps: None };
         for &index in &*order {

@@ -241,6 +241,14 @@ impl VideoShard {
                 Some(target) if !is_known => Some(Layer { temporal: limit.temporal, ..target }),
                 target => target,
             });
+            let least_of = |encoding: u8| {
+                let costs = known(slot).into_iter().flat_map(|layers| &layers.costs);
+                costs.filter(|cost| cost.layer.spatial == encoding).map(|cost| cost.kbps).min()
+            };
+            let larger_kbps = slot.passes_larger().and_then(least_of);
+            if larger_kbps.zip(viewer.estimate_kbps).is_some_and(|(kbps, estimate)| kbps > estimate) {
+                slot.cut();
+            }
             if is_known && slot.needs_keyframe() {
                 needed.extend(slot.wanted_encoding());
             }

@@ -53,6 +53,8 @@ struct Passing {
     layer: Layer,
     /// How many streams its source has.
     encodings: u8,
+    /// Nothing is passed on until another stream begins.
+    is_cut: bool,
     /// Sequence number and timestamp of its newest packet, passed on or not.
     newest: (u64, u32),
 }
@@ -75,6 +77,8 @@ pub struct RewrittenVideo {
     pub rtp: Rewritten,
     /// Those of its picture, if it has some.
     pub picture: Option<RewrittenPicture>,
+    /// Another stream begins here: nobody needs what came before any more.
+    pub begins: bool,
 }
 
 impl VideoSlot {
@@ -135,6 +139,18 @@ impl VideoSlot {
         }
     }
 
+    /// What it passes on until it can change to a smaller stream is too much: nothing is better.
+    pub fn cut(&mut self) {
+        self.passing.is_cut = true;
+    }
+
+    /// Whether it passes on a larger stream of its source than it is to, for want of a keyframe of that one: which one.
+    pub fn passes_larger(&self) -> Option<u8> {
+        let (source, encoding, _) = self.stream.current()?;
+        let is_larger = self.passing.encodings > 1 && self.target?.spatial < *encoding;
+        (is_larger && self.wanted == Some(*source)).then_some(*encoding)
+    }
+
     /// How much of it; `None` if it is paused.
     pub fn target(&self) -> Option<Layer> {
         self.target
@@ -143,6 +159,10 @@ impl VideoSlot {
     /// Sets how much of it; `None` pauses it.
     pub fn set_target(&mut self, target: Option<Layer>) {
         self.target = target;
+        if self.passing.is_cut && self.passes_larger().is_none() {
+            // What was left out is missing.
+            self.interrupt();
+        }
         if target.is_none() {
             self.interrupt();
         }
@@ -209,7 +229,7 @@ impl VideoSlot {
         }
         let layer = packet.part.layer;
         let Layer { spatial, temporal } = self.passing.layer;
-        if layer.spatial > spatial || layer.temporal > temporal {
+        if layer.spatial > spatial || layer.temporal > temporal || self.passing.is_cut {
             if is_newest {
                 self.stream.leave_out(packet.seq);
                 self.pictures.leave_out(packet);
@@ -223,7 +243,7 @@ impl VideoSlot {
         }
         // The smaller picture ends where the larger ones that belong to it begin.
         let marker = packet.marker || (packet.part.ends_frame && layer.spatial == spatial);
-        Some(RewrittenVideo { rtp: Rewritten { seq, timestamp, marker }, picture })
+        Some(RewrittenVideo { rtp: Rewritten { seq, timestamp, marker }, picture, begins: false })
     }
 
     /// A packet of another stream: it is the first one here, if it can be.
@@ -244,14 +264,14 @@ impl VideoSlot {
         let key = (packet.source, packet.encoding, packet.epoch);
         let numbers = (packet.seq, packet.timestamp);
         let (seq, timestamp) = self.stream.switch(now, key, numbers, |elapsed| ticks_in(elapsed).max(1));
-        self.passing = Passing { layer: target, encodings: packet.encodings, newest: numbers };
+        self.passing = Passing { layer: target, encodings: packet.encodings, is_cut: false, newest: numbers };
         if packet.encodings > 1 {
             self.passing.layer.spatial = 0;
         }
         let picture = self.pictures.begin(packet);
         let marker = packet.marker
             || (packet.part.ends_frame && self.passing.layer.spatial == packet.part.layer.spatial);
-        Some(RewrittenVideo { rtp: Rewritten { seq, timestamp, marker }, picture })
+        Some(RewrittenVideo { rtp: Rewritten { seq, timestamp, marker }, picture, begins: true })
     }
 }
 

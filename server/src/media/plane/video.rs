@@ -9,6 +9,7 @@ use tercet_core::{
     VideoIngest, VideoPacket,
 };
 use tercet_protocol::TrackOrigin;
+use tracing::trace;
 
 use super::endpoints::random_video_slot;
 use super::layers::LayersWanted;
@@ -121,6 +122,9 @@ impl Plane {
         for (id, slot, rewritten) in shown.drain(..) {
             match self.with_peer(now, id, |peer| Ok(peer.write_video(now, slot, rewritten, packet))) {
                 Some(Written::Sent) => {
+                    if packet.begins_keyframe {
+                        trace!(endpoint = %id, slot, source = packet.source.0, packet.encoding, "a keyframe");
+                    }
                     self.metrics.video_forwarded.increment(1);
                     self.speak_soon(now, id);
                 }

@@ -76,8 +76,8 @@ export class Mirror {
       closeCamera(this.#track);
       this.#track = track;
       track.onended = () => {
-        this.stop();
         this.#trouble.textContent = cameraEnded().message;
+        this.stop();
       };
     } catch (error) {
       this.#trouble.textContent = error instanceof Error ? error.message : String(error);

@@ -87,7 +87,9 @@ export class Tile {
     this.#button.title = watched ? "Back to whoever speaks" : this.#button.ariaLabel;
   }
 
+  /** A screen doesn't speak. */
   showLevel(levelDbov: number): void {
+    if (this.#origin === "screen_video") return;
     this.element.style.setProperty("--level", heightOf(levelDbov).toFixed(2));
   }
 

@@ -6,11 +6,14 @@ use std::time::{Duration, Instant};
 pub(super) const HOLD_MIN: Duration = Duration::from_secs(1);
 pub(super) const HOLD_MAX: Duration = Duration::from_secs(8);
 
+/// A network that has become wide is seen by estimates of so long.
+const LATELY: Duration = Duration::from_millis(500);
+
 /// What was given has lasted after so long: congestion that comes later has another reason.
 const LASTED_AFTER: Duration = Duration::from_secs(10);
 
 /// More is given by the lowest estimate of a while, and not for as long after congestion. Each time that what was given doesn't last,
-/// the while is twice as long.
+/// the while is twice as long. But what takes less than half of what the network is taken for doesn't wait: it has become wide.
 ///
 /// ```text
 ///            congestion         ┌───────────────────────┐
@@ -27,6 +30,13 @@ pub(super) struct Patience {
     congested_at: Option<Instant>,
     /// When somebody got more, since then.
     raised_at: Option<Instant>,
+    lowest: Lowest,
+    lately: Lowest,
+}
+
+/// The lowest estimate of a while.
+#[derive(Clone, Debug, Default)]
+struct Lowest {
     /// When the present span began, and the lowest estimate of it.
     span: Option<(Instant, u64)>,
     /// The lowest of the span before.
@@ -35,23 +45,20 @@ pub(super) struct Patience {
 
 impl Default for Patience {
     fn default() -> Patience {
-        Patience { hold: HOLD_MIN, congested_at: None, raised_at: None, span: None, former_kbps: 0 }
+        let (lowest, lately) = Default::default();
+        Patience { hold: HOLD_MIN, congested_at: None, raised_at: None, lowest, lately }
     }
 }
 
 impl Patience {
-    /// The lowest estimate of the while, or of half of it at least, with one that has just come.
+    /// The lowest estimate of the while, with one that has just come.
     pub(super) fn lowest(&mut self, now: Instant, kbps: u64) -> u64 {
-        let (began_at, lowest_kbps) = self.span.unwrap_or((now, kbps));
-        let elapsed = now.saturating_duration_since(began_at);
-        if self.span.is_none() || elapsed >= self.hold {
-            (self.span, self.former_kbps) = (Some((now, kbps)), kbps);
-        } else if elapsed >= self.hold / 2 {
-            (self.span, self.former_kbps) = (Some((now, kbps)), lowest_kbps);
-        } else {
-            self.span = Some((began_at, lowest_kbps.min(kbps)));
-        }
-        self.span.map_or(kbps, |(_, lowest_kbps)| lowest_kbps.min(self.former_kbps))
+        self.lowest.with(now, kbps, self.hold)
+    }
+
+    /// The lowest estimate of just now, with one that has just come: what passes without a doubt is half of it.
+    pub(super) fn beyond_doubt(&mut self, now: Instant, kbps: u64) -> u64 {
+        self.lately.with(now, kbps, LATELY) / 2
     }
 
     /// What slots have doesn't fit any more.
@@ -72,5 +79,21 @@ impl Patience {
     /// Whether it is too soon after congestion.
     pub(super) fn is_waiting(&self, now: Instant) -> bool {
         self.congested_at.is_some_and(|at| now.saturating_duration_since(at) < self.hold)
+    }
+}
+
+impl Lowest {
+    /// Of the while, or of half of it at least.
+    fn with(&mut self, now: Instant, kbps: u64, length: Duration) -> u64 {
+        let (began_at, lowest_kbps) = self.span.unwrap_or((now, kbps));
+        let elapsed = now.saturating_duration_since(began_at);
+        if self.span.is_none() || elapsed >= length {
+            (self.span, self.former_kbps) = (Some((now, kbps)), kbps);
+        } else if elapsed >= length / 2 {
+            (self.span, self.former_kbps) = (Some((now, kbps)), lowest_kbps);
+        } else {
+            self.span = Some((began_at, lowest_kbps.min(kbps)));
+        }
+        self.span.map_or(kbps, |(_, lowest_kbps)| lowest_kbps.min(self.former_kbps))
     }
 }
