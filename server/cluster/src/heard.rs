@@ -86,6 +86,9 @@ struct WireVideo<'a> {
 const BEGINS_KEYFRAME: u8 = 1;
 const ENDS_FRAME: u8 = 2;
 
+/// Layers are numbered by three bits at most.
+const LAYER_MAX: u8 = 7;
+
 /// As they are numbered between nodes.
 const VIDEO_CODECS: [VideoCodec; 4] = [VideoCodec::Vp8, VideoCodec::Vp9, VideoCodec::H264, VideoCodec::Av1];
 
@@ -117,13 +120,15 @@ impl WireVideo<'_> {
     fn read(self) -> Option<VideoPacket> {
         let codec = *VIDEO_CODECS.get(usize::from(self.codec))?;
         let (encoding, encodings) = self.encoding;
-        if self.picture.is_some_and(|(_, bits, _)| bits > PictureNumbers::FRAME_BITS) {
+        let (spatial, temporal) = self.layer;
+        if self.picture.is_some_and(|(_, bits, _)| bits > PictureNumbers::FRAME_BITS)
+            || spatial.max(temporal) > LAYER_MAX
+        {
             return None;
         }
         if encoding >= encodings || usize::from(encodings) > ENCODINGS_MAX {
             return None;
         }
-        let (spatial, temporal) = self.layer;
         let part = Part {
             layer: Layer { spatial, temporal },
             ends_frame: self.flags & ENDS_FRAME != 0,

@@ -159,6 +159,9 @@ fn beginning(payload: &[u8]) -> Bytes {
 }
 
 #[cfg(test)]
+mod replay;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

@@ -153,7 +153,7 @@ impl Allocator {
             let former_kbps = plans.iter().map(|plan| plan.former_kbps).chain(removed.copied()).sum();
             rise_kbps = rise_kbps.min(former_kbps);
         }
-        let rise_kbps = rise_kbps.max(beyond_doubt_kbps);
+        let rise_kbps = if estimate_kbps.is_some() { rise_kbps.max(beyond_doubt_kbps) } else { u64::MAX };
         let keep_kbps = if is_congested { rise_kbps } else { begin_kbps };
         let mut division = Division { begin_kbps, keep_kbps, rise_kbps, spent_kbps: 0, refused_kbps: None };
         for &index in &*order {

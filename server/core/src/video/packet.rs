@@ -72,8 +72,8 @@ pub struct Part {
     pub layer: Layer,
     /// It is the last packet of its layer's frame.
     pub ends_frame: bool,
-    /// Bit by bit, up to which temporal layer whoever gets this packet may get all from here on, slower layers or not before: nothing
-    /// that came before is needed for it.
+    /// Bit by bit, up to which temporal layer whoever can decode this frame may get all from here on: nothing else that came before is
+    /// needed for it. Whoever got slower ones only can decode it if the bit of its own layer is there.
     pub rises: u8,
     /// The numbers of its picture.
     pub picture: Option<PictureNumbers>,

@@ -292,7 +292,11 @@ impl Passing {
             layer.temporal = layer.temporal.min(temporal);
             layer.spatial = layer.spatial.min(if is_simulcast { 0 } else { target.spatial });
         }
-        let rises = (0..u8::BITS as u8).rev().find(|&to| to <= temporal && part.rises & (1 << to) != 0);
+        // Of a frame that isn't passed on yet its own layer has to say so: it may need what wasn't passed on either.
+        let is_decodable =
+            part.layer.temporal <= layer.temporal || part.rises & 1 << part.layer.temporal != 0;
+        let may_rise = |to: &u8| is_decodable && *to <= temporal && part.rises & 1 << to != 0;
+        let rises = (0..u8::BITS as u8).rev().find(may_rise);
         layer.temporal = layer.temporal.max(rises.unwrap_or(0));
     }
 }
