@@ -533,8 +533,11 @@ mod tests {
         assert_eq!(targets(&shard), [Some(0), Some(0)]);
         shard.set_limits(id, []);
         shard.set_estimate(id, None);
-        shard.allocate(now, id);
-        assert_eq!(targets(&shard), [Some(2), Some(2)], "of its own accord");
+        // By now the network has taken all for long enough.
+        let later = now + std::time::Duration::from_secs(60);
+        shard.allocate(later, id);
+        shard.allocate(later + std::time::Duration::from_secs(60), id);
+        assert_eq!(targets(&shard), [Some(2), Some(2)], "as much as there is again");
     }
 
     #[test]
