@@ -10,8 +10,8 @@ const TRY_INTERVAL: Duration = Duration::from_secs(1);
 /// What is asked for wavers with what cameras send: so much more or less, in percent, is news.
 const NEWS_PERCENT: u64 = 25;
 
-/// Nobody is asked for less: what cameras send when nothing moves says little of what they will.
-const DESIRED_KBPS_MIN: u32 = 1_000;
+/// Nobody is asked for less: what cameras send when nothing moves, or before anything came of them, says little of what they will.
+const DESIRED_KBPS_MIN: u32 = 3_000;
 
 /// What str0m was told, and when.
 ///
@@ -95,6 +95,6 @@ mod tests {
         let later = start + Duration::from_secs(5);
         assert!(width.want(later, None, 2_050).is_some(), "nothing is to be kept up any more");
         assert!(width.want(later + TRY_INTERVAL, None, 2_100).is_none());
-        assert!(width.want(later + TRY_INTERVAL, None, 3_000).is_some());
+        assert!(width.want(later + TRY_INTERVAL, None, 4_000).is_some());
     }
 }
