@@ -10,8 +10,11 @@ const TRY_INTERVAL: Duration = Duration::from_secs(1);
 /// What is asked for wavers with what cameras send: so much more or less, in percent, is news.
 const NEWS_PERCENT: u64 = 25;
 
-/// Nobody is asked for less: what cameras send when nothing moves, or before anything came of them, says little of what they will.
-const DESIRED_KBPS_MIN: u32 = 3_000;
+/// Nobody is asked for less: what cameras send when nothing moves says little of what they will.
+const DESIRED_KBPS_MIN: u32 = 1_000;
+
+/// It is tried for twice as much before anything is known: one picture of one size may take half of that.
+const FIRST_KBPS: u64 = 3_000;
 
 /// What str0m was told, and when.
 ///
@@ -62,7 +65,7 @@ impl Width {
                 let more = if is_news && desired < former { desired } else { desired.max(former) + 1 };
                 (next, if is_limited { more } else { desired })
             }
-            None => (next, desired),
+            None => (next, desired.max(FIRST_KBPS)),
         };
         (self.told, self.told_at) = (Some(told), Some(now));
         Some((Bitrate::kbps(told.0), Bitrate::kbps(told.1)))
@@ -89,12 +92,14 @@ mod tests {
         }
         let tried: Vec<u64> = desired.iter().map(|(ms, _)| *ms).collect();
         assert_eq!(tried, [0, 1_000, 2_000, 3_000]);
-        assert!(desired.windows(2).all(|pair| pair[1].1 > pair[0].1), "more each time: {desired:?}");
+        assert_eq!(desired[0].1, FIRST_KBPS);
+        let more = desired[1..].windows(2).all(|pair| pair[1].1 > pair[0].1);
+        assert!(more, "more each time: {desired:?}");
         assert_eq!(width.estimated(Bitrate::kbps(4_000)), Some(4_000));
         assert_eq!(width.estimated(Bitrate::kbps(4_000)), None);
         let later = start + Duration::from_secs(5);
         assert!(width.want(later, None, 2_050).is_some(), "nothing is to be kept up any more");
         assert!(width.want(later + TRY_INTERVAL, None, 2_100).is_none());
-        assert!(width.want(later + TRY_INTERVAL, None, 4_000).is_some());
+        assert!(width.want(later + TRY_INTERVAL, None, 3_000).is_some());
     }
 }
