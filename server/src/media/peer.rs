@@ -144,6 +144,8 @@ pub(crate) struct PeerLimits {
     pub(crate) video_slots: usize,
     /// Whether redundant audio may be negotiated.
     pub(crate) red: bool,
+    /// Whether what its network takes is estimated, where it watches.
+    pub(crate) estimated: bool,
 }
 
 /// One WebRTC peer connection.
@@ -183,7 +185,7 @@ impl Peer {
     ) -> Result<(Peer, Answer), OfferError> {
         // Whoever has nothing to do with video pays nothing for it.
         let has_video = limits.video_slots > 0 && offer.lines().any(|line| line.starts_with("m=video "));
-        let watches = has_video && sdp::receives_video(offer);
+        let watches = has_video && limits.estimated && sdp::receives_video(offer);
         let mut rtc = Rtc::builder()
             .set_crypto_provider(crypto.provider.clone())
             .set_dtls_cert(crypto.certificate.clone())

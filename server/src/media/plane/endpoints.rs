@@ -70,6 +70,8 @@ impl Plane {
                 slots: open.audio.params.slots,
                 video_slots: open.video_slots_max,
                 red: open.red,
+                // A broadcast has many players, to each of whom an estimate costs as much as the pictures do.
+                estimated: !open.is_over_http,
             },
             is_over_http: open.is_over_http,
             is_reachable: false,
