@@ -81,6 +81,8 @@ pub(super) enum Begins {
 pub(super) struct Continuity {
     last: Option<Last>,
     pub(super) faults: Faults,
+    /// Frames that a keyframe of another source or size cut short. A decoder passes them over: the keyframe needs nothing.
+    pub(super) cut_short: u64,
 }
 
 /// The newest packet, and the frame that it is of.
@@ -124,6 +126,8 @@ impl Continuity {
             layers: former.map_or(0, |last| last.layers),
         };
         if is_new {
+            let is_cut_short = former.is_some_and(|last| !last.ended) && read.keyframe_height.is_some();
+            self.cut_short += u64::from(is_cut_short);
             faults.note_frame(&read, former.as_ref(), &mut now);
         } else if let Some(last) = former {
             // After its end, with another number, or with another beginning it isn't the same frame.
@@ -151,7 +155,7 @@ impl Faults {
             self.undecodable += u64::from(!is_keyframe);
             return;
         };
-        self.incomplete += u64::from(!last.ended);
+        self.incomplete += u64::from(!last.ended && !is_keyframe);
         let step = read.picture_id.wrapping_sub(last.picture_id) & PICTURE_ID_MASK;
         self.picture_ids += u64::from(step != 1);
         let tl0 = if is_base { last.tl0.wrapping_add(1) } else { last.tl0 };
@@ -263,6 +267,18 @@ mod tests {
         let twice = whole.faults_of((0..=last).chain([last]));
         assert_eq!(twice, Faults { late: 1, ..Faults::default() });
         assert_eq!(whole.faults_of([0, 2, 1]), Faults { missing: 1, late: 1, ..Faults::default() });
+    }
+
+    #[test]
+    fn a_keyframe_may_cut_a_frame_short_and_another_frame_may_not() {
+        let (mut stream, mut packetizer) = (Stream::default(), Packetizer::new(7));
+        stream.send(&mut packetizer, 1, 2, |number| number == 0);
+        stream.packets.pop();
+        stream.send(&mut packetizer, 2, 2, |_| true);
+        assert_eq!(stream.faults(), Faults::default());
+        let (end, ..) = stream.packets.iter().enumerate().find(|(_, it)| it.2 == 2 && it.1).expect("it ends");
+        stream.packets.remove(end);
+        assert_eq!(stream.faults(), Faults { incomplete: 1, ..Faults::default() });
     }
 
     #[test]

@@ -15,6 +15,8 @@ pub(crate) struct PictureCounts {
     /// Of each slot, all viewers together.
     pub(crate) slots: [SlotCounts; SLOTS_MAX],
     pub(crate) faults: Faults,
+    /// Frames that a keyframe of another source or size cut short: nothing that a decoder minds.
+    pub(crate) cut_short: u64,
     /// Packets of the viewer's own camera.
     pub(crate) own: u64,
     /// Packets without a source, or of one that the slot was not said to show.
@@ -46,6 +48,8 @@ pub(crate) struct SlotCounts {
     pub(crate) bytes: u64,
     pub(crate) frames: u64,
     pub(crate) keyframes: u64,
+    /// Viewers who saw somebody in it.
+    pub(crate) in_use: u64,
     /// Frames by their height, where the slot had shown the same for a while.
     pub(crate) heights: BTreeMap<u16, u64>,
 }
@@ -57,6 +61,7 @@ impl PictureCounts {
             slot.merge(other);
         }
         self.faults += other.faults;
+        self.cut_short += other.cut_short;
         self.own += other.own;
         self.foreign += other.foreign;
         self.switches.merge(&other.switches);
@@ -80,6 +85,7 @@ impl SlotCounts {
         self.bytes += other.bytes;
         self.frames += other.frames;
         self.keyframes += other.keyframes;
+        self.in_use += other.in_use;
         for (height, frames) in &other.heights {
             *self.heights.entry(*height).or_default() += frames;
         }

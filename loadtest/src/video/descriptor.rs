@@ -129,7 +129,7 @@ mod tests {
             assert!(payloads.iter().all(|payload| payload.len() <= PAYLOAD_BYTES_MAX));
             let octets: Vec<u8> =
                 payloads.iter().flat_map(|payload| payload[DESCRIPTOR_BYTES..].to_vec()).collect();
-            assert_eq!(octets, frame, "nothing is added or lost");
+            assert_eq!(&octets[..], &frame[..], "nothing is added or lost");
             for (number, payload) in payloads.iter().enumerate() {
                 let read = PictureReader::read(payload).expect("it is one of ours");
                 assert_eq!((read.begins, read.place), (number == 0, place));

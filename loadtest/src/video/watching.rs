@@ -124,7 +124,7 @@ impl Watching {
     pub(crate) fn start_counting(&mut self, now: Instant) {
         self.since = now;
         for slot in &mut self.slots {
-            slot.continuity.faults = Faults::default();
+            (slot.continuity.faults, slot.continuity.cut_short) = (Faults::default(), 0);
             (slot.longest_pause, slot.frames) = (Duration::ZERO, 0);
             // Those who were to be seen before are not held against the window.
             (slot.is_due, slot.is_blurred) = (false, false);
@@ -135,8 +135,10 @@ impl Watching {
     /// Adds what was counted here.
     pub(crate) fn finish(&self, now: Instant, counts: &mut PictureCounts) {
         let (mut watched, mut seen) = (0, 0);
-        for slot in &self.slots {
+        for (slot, totals) in self.slots.iter().zip(&mut counts.slots) {
             counts.faults += slot.continuity.faults;
+            counts.cut_short += slot.continuity.cut_short;
+            totals.in_use += u64::from(slot.frames > 0);
             let Some((_, since)) = slot.wanted else { continue };
             counts.unseen += u64::from(slot.is_due && now.saturating_duration_since(since) > UNSEEN_AFTER);
             if now.saturating_duration_since(since) < UNSEEN_AFTER && slot.frames == 0 {
