@@ -583,7 +583,7 @@ impl MediaTask {
             }
             PeerEvent::IceChanged(state) => self.ice_changed(state),
             // Its client has no camera.
-            PeerEvent::KeyframeWanted => {}
+            PeerEvent::KeyframeWanted(_) => {}
             PeerEvent::Closed => {
                 self.connection.send_replace(Connection::Closed);
             }

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::Histogram;
 use crate::hearing::HeardCounts;
+use crate::video::PictureCounts;
 
 /// Counts of one window of time, of one thread or of all.
 #[derive(Clone, Debug, Default)]
@@ -28,6 +29,8 @@ pub struct Counts {
     pub dropped_here: u64,
     /// What the opened receivers heard.
     pub heard: HeardCounts,
+    /// What the viewers of simulcast saw.
+    pub(crate) pictures: PictureCounts,
     /// How much later than planned the publishers sent: the tester's own weakness.
     pub send_lag: Histogram,
     /// Datagrams that the kernel didn't take, or that weren't addressed to loopback.
@@ -53,6 +56,7 @@ impl Counts {
         self.silences.merge(&other.silences);
         self.dropped_here += other.dropped_here;
         self.heard.merge(&other.heard);
+        self.pictures.merge(&other.pictures);
         self.send_lag.merge(&other.send_lag);
         self.sends_failed += other.sends_failed;
         self.peers_failed += other.peers_failed;

@@ -16,6 +16,7 @@ mod entry;
 mod place;
 mod port;
 mod receiver;
+mod simulcast;
 mod speech;
 mod thread;
 mod timers;
@@ -71,8 +72,10 @@ pub struct DrivenPeer {
     pub participant: u32,
     /// If it publishes: its number among the speakers of the room, and who talks when.
     pub speaks: Option<(u32, Turns)>,
-    /// Of its camera, if it has one, in kbit/s.
-    pub camera_kbps: Option<u32>,
+    /// What its camera sends, if it has one.
+    pub camera: Option<CameraKind>,
+    /// Whether it looks at what comes in its video slots.
+    pub watches: bool,
     /// Whether there is always somebody else to hear, pauses between turns aside: a long silence is the server's fault.
     pub has_voices: bool,
     /// When there is, if not always.
@@ -83,6 +86,29 @@ pub struct DrivenPeer {
     pub stays: bool,
     /// Told once when ICE and DTLS are done; dropped if they fail.
     pub connected: oneshot::Sender<Instant>,
+}
+
+/// What a camera sends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CameraKind {
+    /// One stream of so many kbit/s, which no decoder would take.
+    Filler {
+        /// How many.
+        kbps: u32,
+    },
+    /// Pictures in three sizes.
+    Simulcast,
+}
+
+/// What the signalling of a participant says of pictures.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PictureNews {
+    /// Their own camera has this source.
+    IsSource(u32),
+    /// The video slots show these from now on.
+    Shows(Instant, Vec<Option<u32>>),
+    /// So many sizes of their camera are wanted, the smallest first.
+    LayersWanted(u8),
 }
 
 /// Refers to a peer of a [`Driver`].
@@ -123,6 +149,7 @@ enum Command {
     Add(Box<DrivenPeer>),
     Remove(u32, Parting),
     With(u32, PeerAction),
+    Tell(u32, PictureNews),
     StartTalking,
     StartCounting,
     Collect(mpsc::Sender<Counts>),
@@ -176,6 +203,11 @@ impl Driver {
         let action = move |peer: Result<&mut Peer, PeerError>| drop(reply.send(peer.and_then(action)));
         self.threads[key.thread].command(Command::With(key.index, Box::new(action)));
         outcome.await.unwrap_or(Err(PeerError::Ended))
+    }
+
+    /// Tells a peer what its signalling says. If it is gone, nobody.
+    pub fn tell(&self, key: PeerKey, news: PictureNews) {
+        self.threads[key.thread].command(Command::Tell(key.index, news));
     }
 
     /// From now on rooms talk when it is their turn.

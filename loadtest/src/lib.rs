@@ -39,6 +39,8 @@ mod counts;
 
 mod hearing;
 
+mod video;
+
 pub mod driver;
 
 pub mod target;
@@ -65,7 +67,9 @@ pub mod page;
 
 pub use client::{Client, ClientError, Connection, DataMessage, Voice};
 pub use counts::{Counts, StreamCount, StreamTotals};
-pub use driver::{Addresses, DrivenPeer, Driver, DriverOptions, Parting, PeerKey, Place};
+pub use driver::{
+    Addresses, CameraKind, DrivenPeer, Driver, DriverOptions, Parting, PeerKey, PictureNews, Place,
+};
 pub use frame::{SyntheticFrame, epoch};
 pub use hearing::HeardCounts;
 pub use histogram::Histogram;

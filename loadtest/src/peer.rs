@@ -136,10 +136,12 @@ impl Peer {
             self.outgoing.screen.mid = Some(add(Direction::SendOnly));
             self.screen_mid = Some(add(Direction::RecvOnly));
         }
-        if let Some(VideoOffer { camera, slots }) = self.options.video {
-            let mut add = |direction| changes.add_media(MediaKind::Video, direction, None, None, None);
-            self.camera = camera.then(|| Camera::new(add(Direction::SendOnly)));
-            self.watched = (0..slots).map(|_| add(Direction::RecvOnly)).collect();
+        if let Some(VideoOffer { camera, slots, is_simulcast }) = self.options.video {
+            let mut add =
+                |direction, layers| changes.add_media(MediaKind::Video, direction, None, None, layers);
+            let layers = is_simulcast.then(video::layers);
+            self.camera = camera.then(|| Camera::new(add(Direction::SendOnly, layers), is_simulcast));
+            self.watched = (0..slots).map(|_| add(Direction::RecvOnly, None)).collect();
         }
         if self.options.data_channels {
             self.channels = [Channel::Reliable, Channel::Lossy]
@@ -376,7 +378,7 @@ impl Peer {
             Event::ChannelOpen(id, _) => self.channel(id).map(PeerEvent::ChannelOpened),
             Event::ChannelData(data) => self.channel(data.id).map(|c| PeerEvent::DataReceived(c, data.data)),
             Event::ChannelClose(id) => self.channel(id).map(PeerEvent::ChannelClosed),
-            Event::KeyframeRequest(_) => Some(PeerEvent::KeyframeWanted),
+            Event::KeyframeRequest(request) => self.keyframe_wanted(&request).map(PeerEvent::KeyframeWanted),
             Event::MediaAdded(added) => {
                 self.watch_what_is_offered(&added);
                 None

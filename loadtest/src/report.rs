@@ -3,6 +3,7 @@
 
 mod calls;
 mod figures;
+mod pictures;
 mod promises;
 mod table;
 mod warnings;
@@ -18,6 +19,7 @@ use crate::run::Measured;
 use crate::scenario::Scenario;
 use calls::CallFigures;
 use figures::{HeardFigures, JoinFigures, MediaFigures, ServerFigures, TesterFigures};
+use pictures::PictureFigures;
 use promises::Promise;
 
 /// A run in one word.
@@ -54,6 +56,8 @@ pub struct Report {
     signalling_failed: u64,
     /// What the opened receivers heard.
     heard: Option<HeardFigures>,
+    /// What viewers saw; absent where the scenario has no simulcast.
+    pictures: Option<PictureFigures>,
     /// Phones; absent where the scenario has none.
     calls: Option<CallFigures>,
     /// The server's cost in the window; absent without its process id, and where it ended.
@@ -128,6 +132,11 @@ impl Report {
             let ns = server.as_ref().and_then(|server| server.ns_per_packet_out).filter(|_| is_nearly_whole);
             FloorFacts { cpu_per_packet_over_floor: ns.map(|ns| ns / total_ns), before, after, total_ns }
         });
+        let pictures = media.as_ref().filter(|_| scenario.is_simulcast()).map(|media| {
+            let mut pictures = PictureFigures::new(&counts.pictures, window.as_secs_f64());
+            pictures.simulate(media, server.as_ref().filter(|_| is_nearly_whole));
+            pictures
+        });
         let mut report = Report {
             date: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
             tester_version: env!("CARGO_PKG_VERSION"),
@@ -153,6 +162,7 @@ impl Report {
             media,
             signalling_failed: after.signalling_failed,
             heard: scenario.has_media().then(|| HeardFigures::new(&counts.heard, direct.as_ref())),
+            pictures,
             calls: calls.map(|calls| CallFigures::new(calls, options.phones.codec, window.as_secs_f64())),
             server,
             server_ended: options.server_pid.is_some() && after.server.is_none(),

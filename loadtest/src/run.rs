@@ -21,6 +21,7 @@ use crate::process;
 use crate::progress;
 use crate::report::Report;
 use crate::scenario::Scenario;
+use crate::video;
 use crate::{Histogram, PhoneOptions, ProcessSample, ServerUrl, Target};
 use attendance::{Newcomer, join_all, leave_all};
 use calls::{CalledIn, CpuReading};
@@ -32,6 +33,8 @@ pub(crate) use readings::Readings;
 
 /// Between the last join and the window: the first turns are taken, the joins' events are through.
 const SETTLE: Duration = Duration::from_secs(2);
+/// The same with pictures: what each viewer's network takes has to be found out, and more of it isn't asked for all at once.
+const SETTLE_PICTURES: Duration = Duration::from_secs(12);
 /// Of how many receivers one decrypts and checks what it receives.
 const OPENING_EVERY: u32 = 8;
 /// Where so few are there, all do.
@@ -165,7 +168,8 @@ pub async fn run(options: RunOptions) -> anyhow::Result<Report> {
     let phones = if scenario.by_phone { Some(calls::call_in(&run).await?) } else { None };
     let pair = if scenario.is_standard { Some(Pair::connect(&run.options).await?) } else { None };
     if scenario.has_media() {
-        progress::wait("settling", SETTLE).await;
+        let settle = if scenario.is_simulcast() { SETTLE_PICTURES } else { SETTLE };
+        progress::wait("settling", settle).await;
     }
 
     run.driver.start_counting();
@@ -205,7 +209,11 @@ async fn measure_floor(options: &RunOptions) -> anyhow::Result<Option<Floor>> {
     if !options.floor || options.scenario.by_phone {
         return Ok(None);
     }
-    let bytes = if options.scenario.video.is_some() { VIDEO_PACKET_BYTES } else { floor::VOICE_BYTES };
+    let bytes = match options.scenario.video {
+        Some(video) if video.is_simulcast => video::mean_payload_bytes(),
+        Some(_) => VIDEO_PACKET_BYTES,
+        None => floor::VOICE_BYTES,
+    };
     let floor = tokio::task::spawn_blocking(move || floor::measure_of(floor::DESTINATIONS, bytes));
     floor.await?.context("the floor").map(Some)
 }
@@ -227,7 +235,9 @@ fn room_name(run: &Run, room: u32) -> String {
 
 /// Those who are there from the beginning, but for phones. Rooms fill side by side, as they do in the morning.
 fn everybody(scenario: &Scenario) -> Vec<Newcomer> {
-    let opening_every = if scenario.participants() <= OPENING_ALL_MAX { 1 } else { OPENING_EVERY };
+    // Whoever tells the server when packets come has to see them all.
+    let all_open = scenario.participants() <= OPENING_ALL_MAX || scenario.is_simulcast();
+    let opening_every = if all_open { 1 } else { OPENING_EVERY };
     let in_room = scenario.participants() / scenario.rooms.max(1);
     let places = (0..in_room).flat_map(|number| (0..scenario.rooms).map(move |room| (room, number)));
     let newcomers = places.map(|(room, number)| Newcomer {

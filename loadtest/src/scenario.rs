@@ -48,10 +48,12 @@ pub struct Scenario {
 pub struct Video {
     /// How many of the speakers have one.
     pub cameras: u32,
-    /// What each sends, in kbit/s.
+    /// What each sends, in kbit/s; with simulcast, about, in all sizes together.
     pub kbps: u32,
-    /// How many everybody watches at once.
+    /// How many everybody watches at once, if the room has so many slots.
     pub slots: u8,
+    /// Whether they send real pictures in three sizes, and viewers look at what they get.
+    pub is_simulcast: bool,
 }
 
 /// What is wrong with a scenario of one's own numbers.
@@ -63,6 +65,9 @@ pub enum ScenarioError {
     /// Phones, and nobody for them to hear.
     #[error("phones need somebody to hear: set --speakers and --talkers")]
     NobodyToHear,
+    /// Pictures, and nobody who has a camera.
+    #[error("somebody has to be seen: set --speakers")]
+    NobodyToSee,
     /// More talkers than speakers.
     #[error(
         "{talkers} can't talk at a time where there are {speakers} speakers: set --talkers or --speakers"
@@ -136,8 +141,18 @@ const TOWNHALL: Scenario = Scenario {
     overlaps: false,
 };
 
+const VIDEO: Scenario = Scenario {
+    name: "video",
+    about: "a meeting of 10 with cameras in three sizes, and 10 who only watch: everybody has one large picture, the others small",
+    speakers: 10,
+    listeners: 10,
+    video: Some(Video { cameras: u32::MAX, kbps: 2_400, slots: u8::MAX, is_simulcast: true }),
+    talkers: 2,
+    ..TOWNHALL
+};
+
 /// All scenarios.
-pub const SCENARIOS: [Scenario; 13] = [
+pub const SCENARIOS: [Scenario; 15] = [
     Scenario {
         name: "quiet-room",
         about: "a room in which nobody says a word: what being there costs",
@@ -217,7 +232,7 @@ pub const SCENARIOS: [Scenario; 13] = [
         about: "one source of audio and video by WHIP, and many who watch it by WHEP",
         speakers: 1,
         listeners: 100,
-        video: Some(Video { cameras: 1, kbps: 1_500, slots: 1 }),
+        video: Some(Video { cameras: 1, kbps: 1_500, slots: 1, is_simulcast: false }),
         is_standard: true,
         talkers: 1,
         ..TOWNHALL
@@ -228,10 +243,18 @@ pub const SCENARIOS: [Scenario; 13] = [
         rooms: 50,
         speakers: 1,
         listeners: 1,
-        video: Some(Video { cameras: 1, kbps: 1_500, slots: 1 }),
+        video: Some(Video { cameras: 1, kbps: 1_500, slots: 1, is_simulcast: false }),
         is_standard: true,
         talkers: 1,
         ..TOWNHALL
+    },
+    VIDEO,
+    Scenario {
+        name: "video-large",
+        about: "the same of 20, and 20 who only watch",
+        speakers: 20,
+        listeners: 20,
+        ..VIDEO
     },
     Scenario {
         name: "joins",
@@ -274,6 +297,9 @@ impl Scenario {
         if self.by_phone && talkers == 0 {
             return Err(ScenarioError::NobodyToHear);
         }
+        if self.is_simulcast() && speakers == 0 {
+            return Err(ScenarioError::NobodyToSee);
+        }
         if talkers > speakers {
             return Err(ScenarioError::Talkers { talkers, speakers });
         }
@@ -288,6 +314,11 @@ impl Scenario {
         let Scenario { rooms, speakers, talkers, .. } = *self;
         let spells = self.talking_rooms.and_then(|talking| Spells::of(room, rooms, talking));
         Turns { speakers, talkers, offset_ms: u64::from(room) * ROOM_OFFSET_MS, spells }
+    }
+
+    /// Whether there are cameras with real pictures in three sizes.
+    pub fn is_simulcast(&self) -> bool {
+        self.video.is_some_and(|video| video.is_simulcast)
     }
 
     /// Whether anybody stays in place for the whole of the window.
@@ -326,6 +357,7 @@ mod tests {
         assert_eq!((of(200).participants(), of(200).calls()), (6, 400));
         assert_eq!((TOWNHALL.participants(), TOWNHALL.calls()), (310, 0));
         assert_eq!(Scenario { talkers: 0, ..mix }.check(), Err(ScenarioError::NobodyToHear));
+        assert_eq!(Scenario { speakers: 0, talkers: 0, ..VIDEO }.check(), Err(ScenarioError::NobodyToSee));
     }
 
     #[test]

@@ -123,7 +123,7 @@ impl Link {
         leaving: watch::Receiver<bool>,
     ) -> anyhow::Result<()> {
         match self {
-            Link::Tercet(link) => link.attend(leaving).await,
+            Link::Tercet(link) => link.attend(driver, legs, leaving).await,
             Link::Standard(link) => link.attend(leaving).await,
             Link::LiveKit(link) => link.attend(driver, legs, leaving).await,
             Link::Janus(link) => link.attend(driver, legs, leaving).await,

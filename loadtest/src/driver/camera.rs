@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 use crate::epoch;
 
 const FPS: u32 = 30;
-const FRAME: Duration = Duration::from_nanos(1_000_000_000 / FPS as u64);
+pub(super) const FRAME: Duration = Duration::from_nanos(1_000_000_000 / FPS as u64);
 /// Of 1/90,000 s.
-const FRAME_TICKS: u32 = 90_000 / FPS;
+pub(super) const FRAME_TICKS: u32 = 90_000 / FPS;
 
 /// A payload of browsers, some bytes less than a datagram takes.
 pub(crate) const PACKET_BYTES: usize = 1_100;

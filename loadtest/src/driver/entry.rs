@@ -5,11 +5,14 @@ use std::time::Instant;
 
 use tokio::sync::oneshot;
 
-use super::camera::{Camera, DueFrame};
+use super::camera::{self, DueFrame};
 use super::port::Port;
+use super::simulcast::{DuePictures, Simulcast};
 use super::speech::{Due, Speech};
+use super::{CameraKind, PictureNews};
 use crate::counts::rtp_header;
 use crate::hearing::Hearing;
+use crate::video::{PictureCounts, Watching};
 use crate::{Counts, Peer, PeerError, PeerEvent, PeerOutput};
 
 pub(super) struct Entry {
@@ -18,37 +21,89 @@ pub(super) struct Entry {
     pub(super) port: usize,
     connected: Option<oneshot::Sender<Instant>>,
     is_connected: bool,
-    speech: Option<Speech>,
-    camera: Option<Camera>,
-    /// Of those who open what they receive: the few packets that a lean receiver's peer sees say nothing.
-    hearing: Option<Hearing>,
+    media: Media,
     deadline: Instant,
 }
 
-impl Entry {
-    pub(super) fn new(
-        peer: Peer,
-        port: usize,
-        hearing: Option<Hearing>,
-        (speech, camera): (Option<Speech>, Option<Camera>),
-        connected: oneshot::Sender<Instant>,
-    ) -> Entry {
-        Entry {
-            peer,
-            port,
-            connected: Some(connected),
-            is_connected: false,
-            speech,
-            camera,
-            hearing,
-            deadline: Instant::now(),
+/// What a peer sends, and what it looks into.
+pub(super) struct Media {
+    pub(super) speech: Option<Speech>,
+    pub(super) camera: Option<Camera>,
+    /// Of those who open what they receive: the few packets that a lean receiver's peer sees say nothing.
+    pub(super) hearing: Option<Hearing>,
+    /// Of those too who look at pictures.
+    pub(super) watching: Option<Watching>,
+}
+
+/// A camera of either kind.
+pub(super) enum Camera {
+    Filler(camera::Camera),
+    Simulcast(Box<Simulcast>),
+}
+
+impl Camera {
+    pub(super) fn new(kind: CameraKind, participant: u32) -> Camera {
+        match kind {
+            CameraKind::Filler { kbps } => Camera::Filler(camera::Camera::new(kbps)),
+            CameraKind::Simulcast => Camera::Simulcast(Box::new(Simulcast::new(participant))),
         }
+    }
+
+    fn start(&mut self, now: Instant) {
+        match self {
+            Camera::Filler(camera) => camera.start(now),
+            Camera::Simulcast(camera) => camera.start(now),
+        }
+    }
+
+    fn due(&self) -> Option<Instant> {
+        match self {
+            Camera::Filler(camera) => camera.due(),
+            Camera::Simulcast(camera) => camera.due(),
+        }
+    }
+
+    fn want_keyframe(&mut self, size: u8) {
+        match self {
+            Camera::Filler(camera) => camera.want_keyframe(),
+            Camera::Simulcast(camera) => camera.want_keyframe(size),
+        }
+    }
+
+    /// Sends what is due.
+    fn send(&mut self, now: Instant, peer: &mut Peer, counts: &mut Counts) -> Result<(), PeerError> {
+        match self {
+            Camera::Filler(camera) => match camera.next(now) {
+                Some(DueFrame { payloads, ticks }) => peer.send_video(now, payloads, ticks),
+                None => Ok(()),
+            },
+            Camera::Simulcast(camera) => {
+                let Some(DuePictures { frames, keyframes, lag }) = camera.next(now) else { return Ok(()) };
+                counts.send_lag.record(lag);
+                counts.pictures.keyframes_sent += keyframes;
+                for (size, frame) in frames.into_iter().enumerate() {
+                    match frame {
+                        Some(DueFrame { payloads, ticks }) => {
+                            peer.send_picture(now, size, payloads, ticks)?
+                        }
+                        None => counts.pictures.frames_rested += 1,
+                    }
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+impl Entry {
+    pub(super) fn new(peer: Peer, port: usize, media: Media, connected: oneshot::Sender<Instant>) -> Entry {
+        Entry { peer, port, connected: Some(connected), is_connected: false, media, deadline: Instant::now() }
     }
 
     /// When the entry wants to be looked at, datagrams aside.
     pub(super) fn due(&self) -> Instant {
-        let frame = self.speech.as_ref().and_then(Speech::due);
-        let picture = self.camera.as_ref().and_then(Camera::due);
+        let frame = self.media.speech.as_ref().and_then(Speech::due);
+        let picture = self.media.camera.as_ref().and_then(Camera::due);
         frame.into_iter().chain(picture).fold(self.deadline, Instant::min)
     }
 
@@ -74,7 +129,7 @@ impl Entry {
         // Those before this one in the round took their time.
         let now = Instant::now();
         if let Some(Due { audio, paused_frames, lag }) =
-            self.speech.as_mut().and_then(|speech| speech.next(now))
+            self.media.speech.as_mut().and_then(|speech| speech.next(now))
         {
             counts.send_lag.record(lag);
             if paused_frames > 0 {
@@ -82,30 +137,49 @@ impl Entry {
             }
             self.peer.send_audio(now, audio)?;
         }
-        if let Some(DueFrame { payloads, ticks }) = self.camera.as_mut().and_then(|camera| camera.next(now)) {
-            self.peer.send_video(now, payloads, ticks)?;
+        if let Some(camera) = &mut self.media.camera {
+            camera.send(now, &mut self.peer, counts)?;
         }
         self.drain(now, port, counts)
     }
 
     /// A speaker talks when it is their turn.
     pub(super) fn start_talking(&mut self) {
-        if let Some(speech) = &mut self.speech {
+        if let Some(speech) = &mut self.media.speech {
             speech.start_talking();
+        }
+    }
+
+    /// Its signalling says something of pictures.
+    pub(super) fn take_news(&mut self, news: PictureNews, counts: &mut PictureCounts) {
+        let Media { camera, watching, .. } = &mut self.media;
+        match (news, watching, camera) {
+            (PictureNews::IsSource(source), Some(watching), _) => watching.is_source(source),
+            (PictureNews::Shows(at, sources), Some(watching), _) => watching.shows(at, &sources, counts),
+            (PictureNews::LayersWanted(layers), _, Some(Camera::Simulcast(camera))) => {
+                camera.want_layers(layers);
+            }
+            _ => {}
         }
     }
 
     /// Forgets what was heard: a window of measurement begins.
     pub(super) fn start_counting(&mut self, now: Instant) {
-        if let Some(hearing) = &mut self.hearing {
+        if let Some(hearing) = &mut self.media.hearing {
             hearing.start_counting(now);
+        }
+        if let Some(watching) = &mut self.media.watching {
+            watching.start_counting(now);
         }
     }
 
     /// Counts what was heard and is decided.
     pub(super) fn finish(&self, now: Instant, counts: &mut Counts) {
-        if let Some(hearing) = &self.hearing {
+        if let Some(hearing) = &self.media.hearing {
             hearing.finish(now, &mut counts.heard);
+        }
+        if let Some(watching) = &self.media.watching {
+            watching.finish(now, &mut counts.pictures);
         }
     }
 
@@ -142,10 +216,10 @@ impl Entry {
             PeerEvent::Connected => {
                 let now = Instant::now();
                 self.is_connected = true;
-                if let Some(speech) = &mut self.speech {
+                if let Some(speech) = &mut self.media.speech {
                     speech.start(now);
                 }
-                if let Some(camera) = &mut self.camera {
+                if let Some(camera) = &mut self.media.camera {
                     camera.start(now);
                 }
                 if let Some(connected) = self.connected.take() {
@@ -156,15 +230,20 @@ impl Entry {
             PeerEvent::PacketReceived(packet) => {
                 // Padding has no payload, and nothing to say.
                 let is_sound = !packet.payload.is_empty() && !self.peer.is_video(packet.mid);
-                if let Some(hearing) = self.hearing.as_mut().filter(|_| is_sound)
+                if let Some(watching) = &mut self.media.watching
+                    && let Some(slot) = self.peer.video_slot(packet.mid)
+                {
+                    watching.note(slot, &packet, at, &mut counts.pictures);
+                }
+                if let Some(hearing) = self.media.hearing.as_mut().filter(|_| is_sound)
                     && let Some(frame) = packet.frame()
                 {
                     hearing.note(packet.ssrc, frame, at, &mut counts.heard);
                 }
             }
-            PeerEvent::KeyframeWanted => {
-                if let Some(camera) = &mut self.camera {
-                    camera.want_keyframe();
+            PeerEvent::KeyframeWanted(size) => {
+                if let Some(camera) = &mut self.media.camera {
+                    camera.want_keyframe(size);
                 }
             }
             PeerEvent::Closed => return Err(PeerError::Ended),

@@ -6,16 +6,16 @@ use std::time::{Duration, Instant};
 
 use mio::{Events, Interest, Poll, Token};
 
-use super::camera::Camera;
-use super::entry::Entry;
+use super::entry::{Camera, Entry, Media};
 use super::place::client_at;
 use super::port::{Arrival, Batch, Port, UdpTable};
 use super::receiver::{Receiver, Silence};
 use super::speech::Speech;
 use super::timers::Timers;
-use super::{Command, DrivenPeer, DriverOptions, Parting, PeerAction};
+use super::{Command, DrivenPeer, DriverOptions, Parting, PeerAction, PictureNews};
 use crate::counts::rtp_header;
 use crate::hearing::Hearing;
+use crate::video::Watching;
 use crate::{Counts, PeerError};
 
 pub(super) const WAKE: Token = Token(usize::MAX);
@@ -101,6 +101,7 @@ impl Thread {
                     Command::Add(peer) => self.add(*peer)?,
                     Command::Remove(index, parting) => self.remove(index, parting),
                     Command::With(index, action) => self.with(index, action),
+                    Command::Tell(index, news) => self.tell(index, news),
                     Command::StartTalking => self.start_talking(),
                     Command::StartCounting => self.start_counting(),
                     Command::Collect(reply) => drop(reply.send(self.collect())),
@@ -165,7 +166,8 @@ impl Thread {
             place,
             participant,
             speaks,
-            camera_kbps,
+            camera,
+            watches,
             has_voices,
             spells,
             opens,
@@ -186,8 +188,10 @@ impl Thread {
         let now = Instant::now();
         let hearing = opens.then(|| Hearing::new(participant, now));
         let speech = speaks.map(|(speaker, turns)| Speech::new(participant, speaker, turns, self.hushed));
-        let camera = camera_kbps.map(Camera::new);
-        let entry = Box::new(Entry::new(peer, port, hearing, (speech, camera), connected));
+        let camera = camera.map(|kind| Camera::new(kind, participant));
+        let watching = watches.then(|| Watching::new(now));
+        let media = Media { hearing, watching, speech, camera };
+        let entry = Box::new(Entry::new(peer, port, media, connected));
         let receiver = Receiver::new(opens, stays, has_voices.then(|| Silence::new(now, spells)));
         put(&mut self.clients.entries, index as usize, Some(entry));
         put(&mut self.clients.receivers, index as usize, receiver);
@@ -218,6 +222,13 @@ impl Thread {
             _ => action(Err(PeerError::Ended)),
         }
         self.clients.look_at(index, Instant::now(), &self.ports);
+    }
+
+    fn tell(&mut self, index: u32, news: PictureNews) {
+        let Clients { entries, counts, .. } = &mut self.clients;
+        if let Some(Some(entry)) = entries.get_mut(index as usize) {
+            entry.take_news(news, &mut counts.pictures);
+        }
     }
 
     fn start_talking(&mut self) {

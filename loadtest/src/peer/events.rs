@@ -60,8 +60,8 @@ pub enum PeerEvent {
     DataReceived(Channel, Vec<u8>),
     /// A data channel was closed.
     ChannelClosed(Channel),
-    /// The server wants a keyframe of the camera.
-    KeyframeWanted,
+    /// The server wants a keyframe of the camera, in one of its sizes, of which 0 is the smallest.
+    KeyframeWanted(u8),
     /// The server ended the connection.
     Closed,
 }

@@ -8,8 +8,12 @@ use str0m::rtp::{Extension, ExtensionMap};
 use str0m::{Rtc, RtcConfig};
 use tercet_dtls::SharedCrypto;
 
-/// The payload type of VP8, as Chromium numbers it.
+/// The payload types of VP8 and of what is sent of it again, as Chromium numbers them.
 const VP8: u8 = 96;
+const VP8_AGAIN: u8 = 97;
+
+/// Of transport-wide sequence numbers, and of the names of streams and of repaired ones (RFC 8852).
+const SIMULCAST_EXTENSION_IDS: [u8; 3] = [5, 10, 11];
 
 /// All peers are clients of one tester: nobody has to tell their certificates apart.
 pub(super) static CRYPTO: LazyLock<SharedCrypto> =
@@ -44,14 +48,17 @@ pub struct PeerOptions {
     pub first_sequence: Option<u16>,
 }
 
-/// What a [`Peer`](super::Peer) offers of video: VP8. What it loses isn't asked for again, so that a peer that is shown few of its packets is
-/// none that lost the others.
+/// What a [`Peer`](super::Peer) offers of video: VP8. Without simulcast, what it loses isn't asked for again, so that a peer that is shown
+/// few of its packets is none that lost the others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct VideoOffer {
     /// Whether it has a camera, and sends.
     pub camera: bool,
     /// How many it wants to watch.
     pub slots: u8,
+    /// As browsers offer it: the camera in three sizes (RFC 8853), what was lost is sent again (RFC 4588), and the server is told
+    /// when packets come, to know what the network takes.
+    pub is_simulcast: bool,
 }
 
 impl Default for PeerOptions {
@@ -73,6 +80,13 @@ impl PeerOptions {
         let mut extensions = ExtensionMap::empty();
         extensions.set(self.level_extension_id, Extension::AudioLevel);
         extensions.set(if self.level_extension_id == 4 { 3 } else { 4 }, Extension::RtpMid);
+        let is_simulcast = self.video.is_some_and(|video| video.is_simulcast);
+        if is_simulcast {
+            let [transport_wide, stream, repaired] = SIMULCAST_EXTENSION_IDS;
+            extensions.set(transport_wide, Extension::TransportSequenceNumber);
+            extensions.set(stream, Extension::RtpStreamId);
+            extensions.set(repaired, Extension::RepairedRtpStreamId);
+        }
         let mut config = Rtc::builder()
             .set_crypto_provider(CRYPTO.provider.clone())
             .set_dtls_cert(CRYPTO.certificate.clone())
@@ -82,9 +96,10 @@ impl PeerOptions {
         if self.video.is_some() {
             let format = FormatParams::default();
             let (rate, codec) = (Frequency::NINETY_KHZ, RtcCodec::Vp8);
-            config.codec_config().add_config(VP8.into(), None, codec, rate, None, format);
+            let again = is_simulcast.then(|| VP8_AGAIN.into());
+            config.codec_config().add_config(VP8.into(), again, codec, rate, None, format);
             for params in config.codec_config().iter_mut() {
-                params.set_fb_nack(false);
+                params.set_fb_nack(is_simulcast);
             }
         }
         match self.codec {

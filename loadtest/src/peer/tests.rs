@@ -358,3 +358,26 @@ fn a_goodbye_reaches_the_server() {
     assert!(!world.peer.is_alive());
     assert!(!world.server.rtc.is_connected() || !world.server.rtc.is_alive());
 }
+
+#[test]
+fn a_camera_in_three_sizes_is_offered_as_browsers_do() {
+    let video = VideoOffer { camera: true, slots: 2, is_simulcast: true };
+    let options = PeerOptions { video: Some(video), data_channels: false, ..PeerOptions::default() };
+    let mut peer = Peer::new(Instant::now(), CLIENT.parse().unwrap(), options).unwrap();
+    let offer = peer.offer(1);
+    assert_eq!(offer.matches("m=video ").count(), 3);
+    for attribute in [
+        "a=simulcast:send l;m;h",
+        "a=rid:l send",
+        "urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id",
+        "urn:ietf:params:rtp-hdrext:sdes:repaired-rtp-stream-id",
+        "transport-wide-cc-extensions",
+        "a=rtpmap:97 rtx/90000",
+        "a=rtcp-fb:96 nack pli",
+    ] {
+        assert!(offer.contains(attribute), "{attribute} is not in {offer}");
+    }
+    let watched = peer.watched.clone();
+    peer.set_video_slots(watched.iter().rev().copied());
+    assert_eq!([0, 1].map(|at| peer.video_slot(watched[at])), [Some(1), Some(0)], "as the answer has it");
+}

@@ -90,6 +90,9 @@ pub(super) fn of(report: &Report) -> Vec<Promise> {
             judge("the server adds at most 5 ms", kept, because);
         }
     }
+    if let Some((pictures, media)) = report.pictures.as_ref().zip(report.media.as_ref()) {
+        promises.extend(pictures.promises(media.dropped_by_tester, report.tester.is_starved()));
+    }
     if let Some(calls) = &report.calls {
         promises.extend(calls.promises());
     }

@@ -54,6 +54,9 @@ impl fmt::Display for Report {
         if let Some(heard) = &self.heard {
             heard.write(f)?;
         }
+        if let Some(pictures) = &self.pictures {
+            pictures.write(f)?;
+        }
         if let Some(calls) = &self.calls {
             calls.write(f)?;
         }
@@ -73,6 +76,9 @@ impl fmt::Display for Report {
                     floor.total_ns, floor.before.destinations
                 ),
             )?;
+        }
+        if let Some(simulated) = self.pictures.as_ref().and_then(|pictures| pictures.simulated) {
+            simulated.write(f)?;
         }
         writeln!(f)?;
         for promise in &self.promises {

@@ -11,7 +11,7 @@ use tokio::task::{JoinError, JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::{Run, room_name};
-use crate::driver::{DrivenPeer, Parting, PeerKey};
+use crate::driver::{CameraKind, DrivenPeer, Parting, PeerKey};
 use crate::hearing::ROOM_SHIFT;
 use crate::progress;
 use crate::scenario::Video;
@@ -193,7 +193,8 @@ pub(super) async fn join(run: &Arc<Run>, newcomer: Newcomer) -> anyhow::Result<P
                 place,
                 participant: room << ROOM_SHIFT | number,
                 speaks: (speaks && publishes).then_some((number, turns)),
-                camera_kbps: camera_of(run, newcomer).filter(|_| publishes).map(|video| video.kbps),
+                camera: camera_of(run, newcomer).filter(|_| publishes).map(camera_kind),
+                watches: run.options.scenario.is_simulcast(),
                 // Of two legs, one sends and the other receives.
                 has_voices: (has_one_leg || !publishes) && turns.has_voices_for(speaks),
                 spells: turns.spells,
@@ -220,9 +221,14 @@ fn camera_of(run: &Run, newcomer: Newcomer) -> Option<Video> {
     run.options.scenario.video.filter(|video| newcomer.speaks && newcomer.number < video.cameras)
 }
 
+fn camera_kind(video: Video) -> CameraKind {
+    if video.is_simulcast { CameraKind::Simulcast } else { CameraKind::Filler { kbps: video.kbps } }
+}
+
 fn offered_video(run: &Run, newcomer: Newcomer) -> Option<VideoOffer> {
     let camera = camera_of(run, newcomer).is_some();
-    run.options.scenario.video.map(|video| VideoOffer { camera, slots: video.slots })
+    let Video { slots, is_simulcast, .. } = run.options.scenario.video?;
+    Some(VideoOffer { camera, slots, is_simulcast })
 }
 
 /// Keeps somebody in the room until it is time to leave.

@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::RunOptions;
-use crate::driver::{Addresses, DrivenPeer, Driver, DriverOptions};
+use crate::driver::{Addresses, CameraKind, DrivenPeer, Driver, DriverOptions};
 use crate::hearing::ROOM_SHIFT;
 use crate::{Histogram, Peer, PeerOptions, Place, VideoOffer};
 
@@ -32,7 +32,7 @@ impl Pair {
         })?;
         let (from, to) = (driver.place()?, driver.place()?);
         let peer = |place: &Place, slots| {
-            let video = scenario.video.map(|_| VideoOffer { camera: slots == 0, slots });
+            let video = scenario.video.map(|_| VideoOffer { camera: slots == 0, slots, is_simulcast: false });
             let options = PeerOptions { data_channels: false, video, ..PeerOptions::default() };
             Peer::new(Instant::now(), place.address(), options)
         };
@@ -51,7 +51,11 @@ impl Pair {
                 // A room of their own, beside those of the server.
                 participant: scenario.rooms << ROOM_SHIFT | number as u32,
                 speaks: speaks.then_some((0, turns)),
-                camera_kbps: scenario.video.map(|video| video.kbps).filter(|_| speaks),
+                camera: scenario
+                    .video
+                    .filter(|_| speaks)
+                    .map(|video| CameraKind::Filler { kbps: video.kbps }),
+                watches: false,
                 has_voices: false,
                 spells: turns.spells,
                 opens: !speaks,

@@ -1,14 +1,19 @@
-//! Tercet: one WebSocket, one peer connection for both directions, offered by the client.
+//! Tercet: one WebSocket, one peer connection for both directions, offered by the client. What the server says of pictures goes to the
+//! driver.
 
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use anyhow::ensure;
-use tercet_protocol::{Request, Role};
+use anyhow::{bail, ensure};
+use tercet_protocol::{Request, Role, ServerMessage, SlotView, TrackOrigin, Welcome};
 use tokio::sync::watch;
 
 use super::{JoinRequest, Joined, Leg, told_to_leave};
 use crate::token::{self, Claims};
-use crate::{Driver, Peer, PeerOptions, ServerUrl, Signalling};
+use crate::video::height_of;
+use crate::{
+    Driver, MediaStream, Peer, PeerKey, PeerOptions, PictureNews, ServerUrl, Signalling, VideoOffer,
+};
 
 /// Well within `session.idle_ms`.
 const PING_EVERY: Duration = Duration::from_secs(10);
@@ -17,7 +22,17 @@ const PING_EVERY: Duration = Duration::from_secs(10);
 const METRICS_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The WebSocket of somebody who is in a room.
-pub struct Link(Signalling);
+pub struct Link {
+    signalling: Signalling,
+    /// Of somebody who looks at pictures: who is who.
+    cameras: Option<Cameras>,
+}
+
+/// The sources of cameras, by the ids of those who have them.
+struct Cameras {
+    own: u32,
+    sources: HashMap<String, u32>,
+}
 
 pub(super) async fn join(request: &JoinRequest, driver: &Driver) -> anyhow::Result<Joined> {
     let server = &request.server;
@@ -26,12 +41,55 @@ pub(super) async fn join(request: &JoinRequest, driver: &Driver) -> anyhow::Resu
     let mut signalling = Signalling::connect(server).await?;
     let welcome = signalling.join(&token, None).await?;
     let place = driver.place()?;
-    let options = PeerOptions { data_channels: false, video: request.video, ..PeerOptions::default() };
+    let slots = |video: VideoOffer| video.slots.min(welcome.room.video_slots);
+    let video = request.video.map(|video| VideoOffer { slots: slots(video), ..video });
+    let options = PeerOptions { data_channels: false, video, ..PeerOptions::default() };
     let mut peer = Peer::new(Instant::now(), place.address(), options)?;
-    let answer = signalling.offer(peer.offer(welcome.room.slots), false).await?;
-    peer.accept_answer(&answer)?;
+    let offer = Request::Offer { sdp: peer.offer(welcome.room.slots), fresh: false };
+    let ServerMessage::Answer { sdp, video: mids, .. } = signalling.request(offer).await? else {
+        bail!("an offer was answered by something else");
+    };
+    peer.accept_answer(&sdp)?;
+    let cameras = match video.filter(|video| video.is_simulcast) {
+        Some(_) => {
+            peer.set_video_slots(mids.iter().map(|slot| MediaStream::from(slot.mid.as_str())));
+            let height = |index: u8| height_of(usize::from(index));
+            let views = mids.iter().map(|slot| SlotView { index: slot.index, height: height(slot.index) });
+            signalling.request(Request::View { slots: views.collect() }).await?;
+            Some(Cameras::new(&welcome))
+        }
+        None => None,
+    };
     let leg = Leg { peer, place, publishes: true };
-    Ok(Joined { started, legs: vec![leg], link: super::Link::Tercet(Link(signalling)) })
+    Ok(Joined { started, legs: vec![leg], link: super::Link::Tercet(Link { signalling, cameras }) })
+}
+
+impl Cameras {
+    fn new(welcome: &Welcome) -> Cameras {
+        let those_there = welcome.participants.iter().map(|it| (it.id.clone(), it.camera_source));
+        let sources: HashMap<String, u32> = those_there.collect();
+        Cameras { own: sources.get(&welcome.participant).copied().unwrap_or(0), sources }
+    }
+
+    /// What a message says of pictures.
+    fn read(&mut self, message: ServerMessage) -> Option<PictureNews> {
+        match message {
+            ServerMessage::ParticipantJoined { participant }
+            | ServerMessage::ParticipantUpdated { participant } => {
+                self.sources.insert(participant.id, participant.camera_source);
+                None
+            }
+            ServerMessage::Video { slots } => {
+                let source = |id: Option<String>| self.sources.get(&id?).copied();
+                let sources = slots.into_iter().map(|slot| source(slot.participant));
+                Some(PictureNews::Shows(Instant::now(), sources.collect()))
+            }
+            ServerMessage::VideoWanted { origin: TrackOrigin::Camera, layers } => {
+                Some(PictureNews::LayersWanted(layers))
+            }
+            _ => None,
+        }
+    }
 }
 
 /// The token of somebody who wants to join.
@@ -71,25 +129,42 @@ fn tell_of_participants(metrics: &str) -> bool {
 impl Link {
     /// Keeps the WebSocket open; what the server tells is read and thrown away. A server that hangs keeps it open as well,
     /// so pings have to be answered.
-    pub(super) async fn attend(mut self, mut leaving: watch::Receiver<bool>) -> anyhow::Result<()> {
+    pub(super) async fn attend(
+        mut self,
+        driver: &Driver,
+        legs: &[PeerKey],
+        mut leaving: watch::Receiver<bool>,
+    ) -> anyhow::Result<()> {
+        let tell = |news: PictureNews| legs.iter().for_each(|leg| driver.tell(*leg, news.clone()));
+        if let Some(cameras) = &self.cameras {
+            tell(PictureNews::IsSource(cameras.own));
+        }
         let mut ping = tokio::time::interval(PING_EVERY);
         let mut is_waiting = false;
         loop {
             tokio::select! {
-                text = self.0.next_text() => {
-                    text?;
+                news = self.next_news() => {
+                    news?.into_iter().for_each(tell);
                     is_waiting = false;
                 }
                 _ = ping.tick() => {
                     ensure!(!is_waiting, "no answer to a ping within {PING_EVERY:?}");
-                    self.0.send(Request::Ping).await?;
+                    self.signalling.send(Request::Ping).await?;
                     is_waiting = true;
                 }
                 () = told_to_leave(&mut leaving) => {
-                    self.0.request(Request::Leave).await?;
+                    self.signalling.request(Request::Leave).await?;
                     return Ok(());
                 }
             }
+        }
+    }
+
+    /// Waits for a message; what it says of pictures, if anybody looks at them. Safe to drop before it is done.
+    async fn next_news(&mut self) -> anyhow::Result<Option<PictureNews>> {
+        match &mut self.cameras {
+            Some(cameras) => Ok(cameras.read(self.signalling.next().await?)),
+            None => self.signalling.next_text().await.map(|_| None).map_err(Into::into),
         }
     }
 }
