@@ -287,7 +287,11 @@ mod tests {
         stream.send(&mut Packetizer::new(7), 1, 0, |_| true);
         stream.send(&mut Packetizer::new(300), 1, 0, |_| true);
         assert_eq!(stream.faults(), Faults { picture_ids: 1, tl0: 1, ..Faults::default() });
-        stream.packets.iter_mut().skip(60).for_each(|(timestamp, ..)| *timestamp -= 200_000);
+        stream
+            .packets
+            .iter_mut()
+            .skip(60)
+            .for_each(|(timestamp, ..)| *timestamp = timestamp.wrapping_sub(200_000));
         assert_eq!(stream.faults().timestamps, 1);
     }
 
