@@ -275,7 +275,7 @@ mod tests {
         let counts = viewer.finish(5_500);
         assert_eq!((counts.switches.max(), counts.sharp.max()), (ms(100), ms(450)));
         assert_eq!((counts.faults.total(), counts.foreign, counts.unseen), (0, 0, 0));
-        let heights: Vec<_> = counts.slots[0].heights.iter().map(|(height, _)| *height).collect();
+        let heights: Vec<_> = counts.slots[0].heights.keys().copied().collect();
         assert_eq!(heights, [720], "of what came three seconds after the change");
         assert_eq!((counts.watched, counts.blind, counts.frozen), (1, 0, 0));
     }
