@@ -37,7 +37,7 @@ const sent = (camera) =>
     return after.map(([, { frameHeight }]) => frameHeight).sort((one, other) => one - other);
   });
 
-async function untilSends(camera, heights, withinMs = 15_000) {
+async function untilSends(camera, heights, withinMs = 40_000) {
   const from = Date.now();
   let last;
   do {

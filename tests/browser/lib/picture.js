@@ -76,7 +76,7 @@ export function pictures(watcher) {
 }
 
 /** Waits until the pictures in the first slot are so high. Returns how long that took. */
-export async function untilHeight(watcher, height, withinMs = 15_000) {
+export async function untilHeight(watcher, height, withinMs = 40_000) {
   const from = Date.now();
   let last;
   do {
