@@ -107,6 +107,12 @@ pub trait Decoder: Send {
     /// The payload is not of this codec, empty, or longer than 120 ms; nothing was appended.
     fn decode(&mut self, payload: &[u8], samples: &mut Vec<i16>) -> Result<(), DecodeError>;
 
+    /// In place of [`Decoder::decode`]: how many samples the payload holds if all that it appended were silence. `None` if that isn't
+    /// known so easily; then nothing has happened.
+    fn pass(&mut self, _payload: &[u8]) -> Option<usize> {
+        None
+    }
+
     /// How many samples the payload holds at [`RATE_HZ`], if it is of this codec.
     fn duration(&self, payload: &[u8]) -> Option<usize>;
 

@@ -27,14 +27,14 @@ mod timeline;
 
 use std::time::{Duration, Instant};
 
-use crate::{Decoder, FRAME_SAMPLES, RATE_HZ};
+use crate::{Decoder, FRAME_SAMPLES, Frame, RATE_HZ};
 use decoders::Decoders;
 use delay::{Delay, TARGET_MAX};
 use playout::{PACKET_MAX, Playout};
 use queue::{PACKETS_MAX, Queue, Waiting};
 use timeline::Timeline;
 
-pub use playout::{FrameKind, Pulled};
+pub use playout::FrameKind;
 pub use reception::{Arrival, Reception, ReceptionReport};
 pub use stats::JitterStats;
 
@@ -168,8 +168,9 @@ impl JitterBuffer {
         }
     }
 
-    /// The next 20 ms. To be called each 20 ms, late or early by some milliseconds.
-    pub fn pull(&mut self, now: Instant) -> Pulled {
+    /// The next 20 ms, in place of what is in `frame`, and what they are. To be called each 20 ms, late or early by some
+    /// milliseconds.
+    pub fn pull(&mut self, now: Instant, frame: &mut Frame) -> FrameKind {
         let now = self.at(now);
         let at = match self.tick.map(|tick| tick + FRAME) {
             // A tick that was late is no delay of packets; a timer that has another rate is followed.
@@ -177,7 +178,7 @@ impl JitterBuffer {
             _ => now,
         };
         self.tick = Some(at);
-        self.playout.pull(at, &mut self.queue, &self.delay)
+        self.playout.pull(at, &mut self.queue, &self.delay, frame)
     }
 
     /// Packets are for another decoder from now on, whose RTP clock has a rate in Hz. Those that wait are decoded by the

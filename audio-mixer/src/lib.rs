@@ -64,7 +64,7 @@ pub use digit::Digit;
 pub use dtmf::DtmfDetector;
 pub use frame::{FRAME_SAMPLES, Frame, RATE_HZ, SILENCE};
 pub use gain::GainControl;
-pub use jitter::{Arrival, FrameKind, JitterBuffer, JitterStats, Packet, Pulled, Reception, ReceptionReport};
+pub use jitter::{Arrival, FrameKind, JitterBuffer, JitterStats, Packet, Reception, ReceptionReport};
 pub use level::level_dbov;
 pub use limiter::{LIMITER_DELAY_SAMPLES, Limiter};
 pub use mix::{MixMinus, Sum};

@@ -5,7 +5,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 
-use audio_mixer::{DecodeError, Decoder, JitterBuffer, Packet};
+use audio_mixer::{DecodeError, Decoder, JitterBuffer, Packet, SILENCE};
 
 struct Counting;
 
@@ -73,7 +73,7 @@ fn allocations(buffer: &mut JitterBuffer, start: Instant, frames: std::ops::Rang
                 buffer.push(now, &packet);
             }
         }
-        buffer.pull(now);
+        buffer.pull(now, &mut SILENCE.clone());
     }
     ALLOCATIONS.get() - before
 }

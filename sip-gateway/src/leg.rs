@@ -19,7 +19,7 @@ mod report;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use audio_mixer::{Digit, JitterBuffer, Packet, Pulled};
+use audio_mixer::{Digit, Frame, FrameKind, JitterBuffer, Packet};
 use bytes::{Bytes, BytesMut};
 use rtc_rtp::header::Header;
 use rtc_shared::marshal::{Marshal, Unmarshal};
@@ -282,9 +282,9 @@ impl Leg {
         if is_goodbye { Arrived::Goodbye } else { Arrived::Report }
     }
 
-    /// The phone's next 20 ms.
-    pub fn pull(&mut self, now: Instant) -> Pulled {
-        self.jitter.pull(now)
+    /// The phone's next 20 ms, in place of what is in `frame`, and what they are.
+    pub fn pull(&mut self, now: Instant, frame: &mut Frame) -> FrameKind {
+        self.jitter.pull(now, frame)
     }
 
     /// What the network does to the phone's sound.
@@ -333,13 +333,18 @@ impl Leg {
         Some(remote)
     }
 
-    /// A report to the phone, if one is due, and where it goes. `wall` is the time since 1970, `spread` a random number of 0 to 1:
+    /// A report to the phone, if one is due, and where it goes. `wall` is the time since 1970, `spread` gives a random number of 0 to 1:
     /// reports of many calls are not to come at once (RFC 3550, section 6.3.5).
-    pub fn report(&mut self, now: Instant, wall: Duration, spread: f32) -> Option<(BytesMut, SocketAddr)> {
+    pub fn report(
+        &mut self,
+        now: Instant,
+        wall: Duration,
+        spread: impl FnOnce() -> f32,
+    ) -> Option<(BytesMut, SocketAddr)> {
         if now < self.report_at {
             return None;
         }
-        self.report_at = now + REPORT_INTERVAL.mul_f32(0.5 + spread.clamp(0.0, 1.0));
+        self.report_at = now + REPORT_INTERVAL.mul_f32(0.5 + spread().clamp(0.0, 1.0));
         let latch = if self.agreed.rtcp_mux { &self.latch } else { &self.report_latch };
         // Whoever hears nothing has nothing reported either, wherever they say that reports go.
         let remote = latch.remote(now).filter(|_| self.latch.is_proven())?;

@@ -1,7 +1,7 @@
 //! The delay that is and the one that should be in; whether sound has to become shorter or longer out, and which.
 
+use crate::FRAME_SAMPLES;
 use crate::jitter::playout::FRAME;
-use crate::{FRAME_SAMPLES, Frame};
 
 /// How much later than it should be sound is, in samples, where it is made up for in the midst of a word: 100 ms.
 const URGENT: i64 = 1600;
@@ -70,8 +70,8 @@ impl Pace {
         })
     }
 
-    /// A frame was played.
-    pub(super) fn played(&mut self, frame: &Frame) {
+    /// A frame was played; of silence it need not be there.
+    pub(super) fn played(&mut self, frame: &[i16]) {
         // Down by 1/256 each frame: what was loud 5 s ago is a third of it.
         self.loud_power = power(frame).max(self.loud_power - self.loud_power / 256);
     }

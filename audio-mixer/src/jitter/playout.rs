@@ -82,15 +82,6 @@ pub enum FrameKind {
     Silence,
 }
 
-/// 20 ms of a stream.
-#[derive(Clone, Debug)]
-pub struct Pulled {
-    /// Its sound.
-    pub frame: Frame,
-    /// What that is.
-    pub kind: FrameKind,
-}
-
 impl Playout {
     pub(super) fn new(decoders: Decoders) -> Playout {
         Playout {
@@ -141,7 +132,7 @@ impl Playout {
     }
 
     /// Plays 20 ms, at `at`.
-    pub(super) fn pull(&mut self, at: i64, queue: &mut Queue, delay: &Delay) -> Pulled {
+    pub(super) fn pull(&mut self, at: i64, queue: &mut Queue, delay: &Delay, frame: &mut Frame) -> FrameKind {
         let concealed_before = self.counts.concealed_samples;
         let base = delay.base().unwrap_or(0);
         if !self.is_playing {
@@ -160,9 +151,10 @@ impl Playout {
             (false, 0) => FrameKind::Silence,
             (false, _) => FrameKind::Speech,
         };
-        let frame = self.tape.play();
-        self.pace.played(&frame);
-        Pulled { frame, kind }
+        let is_silent = self.tape.is_silent();
+        self.tape.play(frame);
+        self.pace.played(if is_silent { &[] } else { frame });
+        kind
     }
 
     fn start_if_due(&mut self, due: i64, queue: &mut Queue) {
@@ -226,20 +218,43 @@ impl Playout {
             self.last_sequence = packet.sequence;
             return queue.recycle(packet.payload);
         }
-        let start = self.tape.samples().len();
         if self.seam == Seam::Whole && !self.decoders.is_selected(packet.generation) {
             self.seam = Seam::Jump;
         }
-        let is_decoded =
-            self.decoders.select(packet.generation).decode(&packet.payload, self.tape.end()).is_ok();
+        let count = self.pass(&packet).or_else(|| self.decode(&packet));
         queue.recycle(packet.payload);
-        self.tape.end().truncate(start + PACKET_MAX as usize);
-        let count = (self.tape.samples().len() - start) as i64;
-        if !is_decoded || count == 0 {
+        let Some(count) = count else {
             // It stays missing, as if lost.
-            self.tape.end().truncate(start);
             self.counts.undecodable += 1;
             return;
+        };
+        (self.last_sequence, self.last_duration) = (packet.sequence, count);
+        self.next = packet.position + count;
+        (self.erased, self.lent) = (0, 0);
+        self.is_paused = false;
+        self.seam = Seam::Whole;
+    }
+
+    /// Appends the silence of a packet to silence. How many samples it were, if it was that.
+    fn pass(&mut self, packet: &Waiting) -> Option<i64> {
+        if self.seam != Seam::Whole || !self.tape.is_silent() {
+            return None;
+        }
+        let count = self.decoders.select(packet.generation).pass(&packet.payload)?;
+        self.tape.pass(count);
+        Some(count as i64)
+    }
+
+    /// Appends the sound of a packet. How many samples it were, if it could be decoded.
+    fn decode(&mut self, packet: &Waiting) -> Option<i64> {
+        let start = self.tape.samples().len();
+        let is_decoded =
+            self.decoders.select(packet.generation).decode(&packet.payload, self.tape.end()).is_ok();
+        self.tape.end().truncate(start + PACKET_MAX as usize);
+        let count = self.tape.samples().len() - start;
+        if !is_decoded || count == 0 {
+            self.tape.end().truncate(start);
+            return None;
         }
         if self.seam == Seam::Jump {
             self.concealer.begin(&self.tape.samples()[..start]);
@@ -247,11 +262,7 @@ impl Playout {
         if self.seam != Seam::Whole {
             self.concealer.merge(&mut self.tape.end()[start..]);
         }
-        (self.last_sequence, self.last_duration) = (packet.sequence, count);
-        self.next = packet.position + count;
-        (self.erased, self.lent) = (0, 0);
-        self.is_paused = false;
-        self.seam = Seam::Whole;
+        Some(count as i64)
     }
 
     /// Appends what stands in for at most `missing` samples; `queue` begins with what comes after them. How many it
@@ -328,7 +339,7 @@ impl Playout {
     /// Brings the delay nearer to what it should be; `lead` is what it is, above the base.
     fn adjust(&mut self, lead: i64, target: i64, queue: &mut Queue) {
         let Some(change) = self.pace.judge(lead, target) else { return };
-        let is_quiet = self.pace.is_quiet(&self.tape.samples()[self.tape.head()..]);
+        let is_quiet = self.tape.is_silent() || self.pace.is_quiet(self.tape.unplayed_mut());
         match change {
             Change::Shorter(likeness_min) => {
                 let likeness_min = if is_quiet { Some(0.0) } else { likeness_min };

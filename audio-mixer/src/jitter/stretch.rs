@@ -15,7 +15,8 @@ pub(super) const LENGTHEN_FROM: usize = WINDOW;
 
 /// Takes a period out right after the head, where sound is as like itself as asked for. Whether it did.
 pub(super) fn shorten(tape: &mut Tape, likeness_min: f32) -> bool {
-    let Period { samples, likeness } = period(tape.samples(), tape.head(), Side::After);
+    let head = tape.head();
+    let Period { samples, likeness } = period(tape.samples(), head, Side::After);
     if likeness < likeness_min {
         return false;
     }
@@ -27,12 +28,12 @@ pub(super) fn shorten(tape: &mut Tape, likeness_min: f32) -> bool {
 
 /// Plays the last period once more, where sound is as like itself as asked for. Whether it did.
 pub(super) fn lengthen(tape: &mut Tape, likeness_min: f32) -> bool {
-    let Period { samples, likeness } = period(tape.samples(), tape.head(), Side::Before);
+    let head = tape.head();
+    let Period { samples, likeness } = period(tape.samples(), head, Side::Before);
     if likeness < likeness_min {
         return false;
     }
     let mut again = [0; PERIOD_MAX];
-    let head = tape.head();
     again[..samples].copy_from_slice(&tape.samples()[head - samples..head]);
     tape.open(samples);
     let (opened, after) = tape.unplayed_mut().split_at_mut(samples);
@@ -54,7 +55,7 @@ mod tests {
     use std::f32::consts::TAU;
 
     use super::*;
-    use crate::FRAME_SAMPLES;
+    use crate::{FRAME_SAMPLES, SILENCE};
 
     /// A tape in the middle of a tone, with so much unplayed.
     fn tape(hz: f32, unplayed: usize) -> Tape {
@@ -62,7 +63,7 @@ mod tests {
         let count = 3 * FRAME_SAMPLES + unplayed;
         tape.end().extend((0..count).map(|n| (8000.0 * (TAU * hz * n as f32 / 16_000.0).sin()) as i16));
         for _ in 0..3 {
-            tape.play();
+            tape.play(&mut SILENCE.clone());
         }
         tape
     }

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use audio_mixer::{Codec, ComfortNoise, Frame};
+use audio_mixer::{Codec, ComfortNoise, Frame, SILENCE};
 use bytes::{Bytes, BytesMut};
 use rtc_rtp::header::Header;
 use rtc_shared::marshal::Unmarshal;
@@ -105,7 +105,9 @@ impl Phone {
         datagram: &mut BytesMut,
     ) -> Option<SocketAddr> {
         if let Some(ear) = &mut self.ear {
-            ear.hear(&self.leg.pull(now).frame);
+            let mut frame = SILENCE;
+            self.leg.pull(now, &mut frame);
+            ear.hear(&frame);
         }
         self.leg.tick();
         self.leg.packet(now, payload, datagram)

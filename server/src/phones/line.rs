@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use audio_mixer::{Codec, DtmfDetector, Encoder, FRAME_SAMPLES, Frame, Pulled, SILENCE};
+use audio_mixer::{Codec, DtmfDetector, Encoder, FRAME_SAMPLES, Frame, FrameKind, SILENCE};
 use bytes::Bytes;
 use tercet_core::{EndpointId, RoomId};
 use tercet_sip_gateway::leg::{Arrived, Caller, Dropped, Leg, Numbers};
@@ -42,7 +42,7 @@ pub(super) struct Line {
     /// More has come than was read at once.
     has_more: bool,
     /// What it said while it rested, and has not been heard yet; [`REST_TICKS`] frames at most.
-    held: VecDeque<Pulled>,
+    held: VecDeque<(Frame, FrameKind)>,
     /// It was heard to say something in this tick: the rest is for the next ones.
     has_spoken: bool,
     pub(super) leg: Option<Leg>,
@@ -191,18 +191,22 @@ impl Line {
         }
     }
 
-    /// What is to be heard of it next in this tick; `None` if there is no more. Of silence that is all there is; of what it says a
-    /// frame a tick, as others have it, and what it said while it rested waits for the next ticks.
-    pub(super) fn next_heard(&mut self, now: Instant) -> Option<Pulled> {
-        if !self.has_spoken {
-            return self.held.pop_front().or_else(|| self.pull(now));
-        }
-        while let Some(pulled) = self.pull(now) {
-            if self.held.len() < REST_TICKS as usize {
-                self.held.push_back(pulled);
+    /// What is to be heard of it next in this tick, in place of what is in `frame`; `None` if there is no more. Of silence that is all
+    /// there is; of what it says a frame a tick, as others have it, and what it said while it rested waits for the next ticks.
+    pub(super) fn next_heard(&mut self, now: Instant, frame: &mut Frame) -> Option<FrameKind> {
+        if self.has_spoken {
+            while let Some(kind) = self.pull(now, frame) {
+                if self.held.len() < REST_TICKS as usize {
+                    self.held.push_back((*frame, kind));
+                }
             }
+            return None;
         }
-        None
+        let Some((held, kind)) = self.held.pop_front() else {
+            return self.pull(now, frame);
+        };
+        *frame = held;
+        Some(kind)
     }
 
     /// It was heard, sound or silence. Whether what it says next can wait for some ticks: then nothing of it was waited for.
@@ -212,11 +216,11 @@ impl Line {
     }
 
     /// The phone's next 20 ms of those that have passed since it was read; `None` if there are no more, or it has no media.
-    fn pull(&mut self, now: Instant) -> Option<Pulled> {
+    fn pull(&mut self, now: Instant, frame: &mut Frame) -> Option<FrameKind> {
         self.unread = self.unread.checked_sub(1)?;
-        let pulled = self.leg.as_mut()?.pull(now - TICK * self.unread);
-        self.detect_keys(&pulled.frame);
-        Some(pulled)
+        let kind = self.leg.as_mut()?.pull(now - TICK * self.unread, frame);
+        self.detect_keys(frame);
+        Some(kind)
     }
 
     /// Its media are beyond repair: the call is to end.
@@ -260,8 +264,8 @@ impl Line {
 
     /// The next 20 ms of what is said to the phone, or played.
     pub(super) fn next_played(&mut self) -> Option<Frame> {
-        let mut frame = SILENCE;
         if let Some((sound, at)) = &mut self.said {
+            let mut frame = SILENCE;
             let rest = &sound[(*at).min(sound.len())..];
             let count = rest.len().min(FRAME_SAMPLES);
             frame[..count].copy_from_slice(&rest[..count]);
@@ -273,11 +277,11 @@ impl Line {
             return Some(frame);
         }
         let (music, at) = self.music.as_mut().filter(|(music, _)| !music.is_empty())?;
-        for sample in &mut frame {
-            *sample = music[*at];
+        Some(std::array::from_fn(|_| {
+            let sample = music[*at];
             *at = (*at + 1) % music.len();
-        }
-        Some(frame)
+            sample
+        }))
     }
 
     /// A frame that only this phone hears, as its codec has it; `former` is what it heard just before.
@@ -391,9 +395,10 @@ mod tests {
             if line.begin_tick(tick.into()) {
                 line.take(&inbox, &mut received);
                 inbox.clear();
-                while let Some(pulled) = line.next_heard(now) {
-                    line.was_heard(&pulled.frame, may_rest && pulled.frame == SILENCE);
-                    frames.push(pulled.frame);
+                let mut frame = SILENCE;
+                while line.next_heard(now, &mut frame).is_some() {
+                    line.was_heard(&frame, may_rest && frame == SILENCE);
+                    frames.push(frame);
                 }
             }
             frames
@@ -443,7 +448,8 @@ mod tests {
                 if is_due {
                     line.receive(&mut inbox, &mut received);
                     assert_eq!(received.packets, u64::from(tick));
-                    assert_eq!(std::iter::from_fn(|| line.next_heard(start + TICK * tick)).count(), 3);
+                    let mut next = || line.next_heard(start + TICK * tick, &mut SILENCE.clone());
+                    assert_eq!(std::iter::from_fn(&mut next).count(), 3);
                     line.was_heard(&SILENCE, true);
                 }
                 is_due
@@ -479,8 +485,9 @@ mod tests {
             if line.begin_tick(tick.into()) {
                 line.take(&inbox, &mut received);
                 inbox.clear();
-                while let Some(pulled) = line.next_heard(now) {
-                    line.was_heard(&pulled.frame, true);
+                let mut frame = SILENCE;
+                while line.next_heard(now, &mut frame).is_some() {
+                    line.was_heard(&frame, true);
                 }
             }
             assert!(line.held.is_empty());
@@ -496,7 +503,7 @@ mod tests {
             line.begin_tick(tick);
         }
         line.fail();
-        assert_eq!((line.unread, line.next_heard(start).is_none()), (0, true));
+        assert_eq!((line.unread, line.next_heard(start, &mut SILENCE.clone()).is_none()), (0, true));
         assert!(line.begin_tick(1), "and is read at once if it gets others");
     }
 }

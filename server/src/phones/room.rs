@@ -227,7 +227,11 @@ impl PhoneRoom {
         }
         let source = phone.voice.source();
         let is_heard = self.ramps.contains_key(&source) || self.reserve_of == Some(source);
-        phone.frame = (*frame != SILENCE).then_some(*frame);
+        // Of silence nothing is copied: it is what most say.
+        match *frame == SILENCE {
+            true => phone.frame = None,
+            false => phone.frame = Some(*frame),
+        }
         let packet = phone.voice.packet(phone.frame.as_mut(), is_heard);
         let rests = phone.voice.rests();
         let Some(packet) = packet else {

@@ -41,7 +41,7 @@ impl Stream {
     /// 20 ms pass.
     pub(super) fn tick(&mut self, now: Instant) {
         self.idle_ticks += 1;
-        self.frame = self.jitter.pull(now).frame;
+        self.jitter.pull(now, &mut self.frame);
     }
 
     /// What is heard of it in this tick.

@@ -34,7 +34,7 @@ impl Thread {
 
     /// Reads each phone, and tells its room what it says.
     fn hear(&mut self, now: Instant) {
-        let mut received = Received::default();
+        let (mut received, mut frame) = (Received::default(), SILENCE);
         for (call, line) in &mut self.lines {
             if let Some((room, endpoint)) = &line.enters
                 && let Some(key) = self.room_keys.get(room)
@@ -50,16 +50,15 @@ impl Thread {
                 true => line.receive_all(&mut self.inbox, &mut received),
                 false => line.receive(&mut self.inbox, &mut received),
             });
-            while let Some(pulled) =
-                guarded(&self.metrics, *call, line, |line| line.next_heard(now)).flatten()
+            while let Some(kind) =
+                guarded(&self.metrics, *call, line, |line| line.next_heard(now, &mut frame)).flatten()
             {
                 let room = line
                     .room
                     .as_ref()
                     .and_then(|(room, endpoint)| Some((self.rooms.get_mut(room)?, *endpoint)));
-                let rests =
-                    room.is_some_and(|(room, endpoint)| room.hear(now, endpoint, &pulled.frame, pulled.kind));
-                line.was_heard(&pulled.frame, rests);
+                let rests = room.is_some_and(|(room, endpoint)| room.hear(now, endpoint, &frame, kind));
+                line.was_heard(&frame, rests);
             }
             line.look_whether_it_is_there(now, self.silent_after);
         }
@@ -108,7 +107,7 @@ impl Thread {
                 }
             }
             if let Some(leg) = &mut line.leg
-                && let Some((report, to)) = leg.report(now, wall, rand::random())
+                && let Some((report, to)) = leg.report(now, wall, rand::random)
             {
                 let is_on_rtp = leg.agreed().rtcp_mux;
                 line.send(!is_on_rtp, &report, to);
