@@ -382,7 +382,7 @@ impl Thread {
             NetworkEvent::Carried { room, node, boot, carried } => {
                 self.carried(now, room, node, boot, &carried)
             }
-            NetworkEvent::Data { room, node, data } => self.heard(room, node, &data),
+            NetworkEvent::Data { room, node, data } => self.heard(now, room, node, &data),
             NetworkEvent::StreamBegan(node) => self.tell(ClusterEvent::StreamBegan(node)),
             NetworkEvent::Message(from, message) => self.message(now, from, &message),
             NetworkEvent::ClockMoved(by) => {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::time::Instant;
 
 use mio::Waker;
 use selector::{Candidate, SourceId};
@@ -77,6 +78,8 @@ pub(crate) enum News {
 #[derive(Clone, Debug)]
 pub(crate) struct HeardPacket {
     pub(crate) packet: AudioPacket,
+    /// When it came to this node: whoever takes it later knows what the network did to it.
+    pub(crate) at: Instant,
     pub(crate) candidate: Candidate,
     /// What its source sent right before, where it begins to be heard with this packet.
     pub(crate) pre_roll: Vec<Earlier>,

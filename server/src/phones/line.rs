@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -18,6 +19,12 @@ use super::{LineEvent, PortPair};
 
 /// One port is asked for datagrams so often at once, whatever comes of it.
 const READS_AT_ONCE: usize = 64;
+
+/// Datagrams that are read of one port at once: a second of a phone that sends packets of 20 ms.
+const DATAGRAMS_AT_ONCE: usize = 50;
+
+/// Datagrams that are read of one call at once.
+pub(super) const CALL_DATAGRAMS_MAX: usize = 2 * DATAGRAMS_AT_ONCE;
 
 /// Packets of 20 ms that come so far apart come one a tick.
 const ONE_A_TICK: std::ops::Range<Duration> = Duration::from_millis(13)..Duration::from_millis(27);
@@ -72,6 +79,18 @@ pub(super) struct Sent {
     pub(super) bytes: u64,
     /// Packets that the system didn't take.
     pub(super) refused: u64,
+}
+
+impl Sent {
+    /// A datagram was sent, and the system took it or not.
+    pub(super) fn count(&mut self, datagram: &[u8], is_taken: bool) {
+        if is_taken {
+            self.packets += 1;
+            self.bytes += datagram.len() as u64;
+        } else {
+            self.refused += 1;
+        }
+    }
 }
 
 /// What reading sockets came to.
@@ -133,10 +152,10 @@ impl Line {
     }
 
     /// Reads the phone's packets. Of a phone whose packets come one a tick no more are asked for than ticks have passed: one that
-    /// finds nothing costs as much.
-    pub(super) fn receive(&mut self, inbox: &mut Inbox, received: &mut Received) {
-        inbox.clear();
-        let mut steady = 0;
+    /// finds nothing costs as much. Returns which datagrams of the inbox are its own.
+    pub(super) fn read(&mut self, inbox: &mut Inbox) -> Range<usize> {
+        let (start, mut steady) = (inbox.len(), 0);
+        self.has_more = false;
         for _ in 0..READS_AT_ONCE {
             let at = match self.rtp.receive(inbox) {
                 Ok(Some(at)) => at,
@@ -147,31 +166,32 @@ impl Line {
             let apart = self.received_at.replace(at).map(|former| at.saturating_duration_since(former));
             steady += u32::from(apart.is_some_and(|apart| ONE_A_TICK.contains(&apart)));
             let is_fresh = inbox.now().saturating_duration_since(at) < TICK;
-            if steady >= self.unread && is_fresh {
+            self.has_more = inbox.len() - start >= DATAGRAMS_AT_ONCE;
+            if self.has_more || steady >= self.unread && is_fresh {
                 break;
             }
         }
-        self.has_more = inbox.is_full();
-        self.take(inbox, received);
+        start..inbox.len()
     }
 
-    /// Reads all that there is, on both ports.
-    pub(super) fn receive_all(&mut self, inbox: &mut Inbox, received: &mut Received) {
-        for is_rtcp in [false, true] {
-            inbox.clear();
-            let socket = if is_rtcp { &self.rtcp } else { &self.rtp };
+    /// Reads all that there is, on both ports. Returns which datagrams of the inbox are its own.
+    pub(super) fn read_all(&mut self, inbox: &mut Inbox) -> Range<usize> {
+        let first = inbox.len();
+        for socket in [&self.rtp, &self.rtcp] {
+            let start = inbox.len();
             for _ in 0..READS_AT_ONCE {
-                if matches!(socket.receive(inbox), Ok(None)) {
+                let is_over = matches!(socket.receive(inbox), Ok(None));
+                if is_over || inbox.len() - start >= DATAGRAMS_AT_ONCE {
                     break;
                 }
             }
-            self.take(inbox, received);
         }
+        first..inbox.len()
     }
 
-    /// Takes what was read.
-    fn take(&mut self, inbox: &Inbox, received: &mut Received) {
-        for datagram in inbox.datagrams() {
+    /// Takes what was read of it.
+    pub(super) fn take(&mut self, inbox: &Inbox, own: Range<usize>, received: &mut Received) {
+        for datagram in inbox.datagrams(own) {
             received.packets += 1;
             received.bytes += datagram.bytes.len() as u64;
             let Some(leg) = &mut self.leg else {
@@ -337,7 +357,6 @@ impl Line {
 #[allow(clippy::unwrap_used, reason = "in a test, a panic is the message")]
 mod tests {
     use std::net::UdpSocket;
-    use std::ops::Range;
 
     use tercet_sip_gateway::sdp::Direction;
 
@@ -387,13 +406,13 @@ mod tests {
         let start = Instant::now();
         let (mut line, phone, _) = line(start);
         let from = phone.local_addr().unwrap();
-        let (mut inbox, mut received) = (Inbox::new(start), Received::default());
+        let (mut inbox, mut received) = (Inbox::new(start, CALL_DATAGRAMS_MAX), Received::default());
         let ticks = (1..=80).map(|tick| {
             let now = start + TICK * tick;
             inbox.put(now - TICK / 2, from, &packet(tick, speaks.contains(&tick)));
             let mut frames = Vec::new();
             if line.begin_tick(tick.into()) {
-                line.take(&inbox, &mut received);
+                line.take(&inbox, 0..inbox.len(), &mut received);
                 inbox.clear();
                 let mut frame = SILENCE;
                 while line.next_heard(now, &mut frame).is_some() {
@@ -434,11 +453,17 @@ mod tests {
         }
     }
 
+    fn receive(line: &mut Line, inbox: &mut Inbox, received: &mut Received) {
+        inbox.clear();
+        let own = line.read(inbox);
+        line.take(inbox, own, received);
+    }
+
     #[test]
     fn all_that_came_is_read_after_a_rest() {
         let start = Instant::now();
         let (mut line, phone, to) = line(start);
-        let (mut inbox, mut received) = (Inbox::new(start), Received::default());
+        let (mut inbox, mut received) = (Inbox::new(start, CALL_DATAGRAMS_MAX), Received::default());
         line.was_heard(&SILENCE, true);
         let due: Vec<bool> = (1..=6)
             .map(|tick| {
@@ -446,7 +471,7 @@ mod tests {
                 inbox.set_time(Instant::now());
                 let is_due = line.begin_tick(tick.into());
                 if is_due {
-                    line.receive(&mut inbox, &mut received);
+                    receive(&mut line, &mut inbox, &mut received);
                     assert_eq!(received.packets, u64::from(tick));
                     let mut next = || line.next_heard(start + TICK * tick, &mut SILENCE.clone());
                     assert_eq!(std::iter::from_fn(&mut next).count(), 3);
@@ -462,15 +487,15 @@ mod tests {
     fn a_port_that_has_more_is_read_in_the_next_tick_too() {
         let start = Instant::now();
         let (mut line, phone, to) = line(start);
-        let (mut inbox, mut received) = (Inbox::new(start), Received::default());
+        let (mut inbox, mut received) = (Inbox::new(start, CALL_DATAGRAMS_MAX), Received::default());
         line.was_heard(&SILENCE, true);
         for nth in 0..60 {
             phone.send_to(&packet(nth, false), to).unwrap();
         }
         assert!(line.begin_tick(3));
-        line.receive(&mut inbox, &mut received);
+        receive(&mut line, &mut inbox, &mut received);
         assert!(line.begin_tick(4) && received.packets < 60);
-        line.receive(&mut inbox, &mut received);
+        receive(&mut line, &mut inbox, &mut received);
         assert!(!line.begin_tick(5) && received.packets == 60);
     }
 
@@ -478,12 +503,12 @@ mod tests {
     fn what_a_phone_says_that_may_not_be_heard_waits_for_nothing() {
         let start = Instant::now();
         let (mut line, phone, _) = line(start);
-        let (mut inbox, mut received) = (Inbox::new(start), Received::default());
+        let (mut inbox, mut received) = (Inbox::new(start, CALL_DATAGRAMS_MAX), Received::default());
         for tick in 1..=60 {
             let now = start + TICK * tick;
             inbox.put(now, phone.local_addr().unwrap(), &packet(tick, true));
             if line.begin_tick(tick.into()) {
-                line.take(&inbox, &mut received);
+                line.take(&inbox, 0..inbox.len(), &mut received);
                 inbox.clear();
                 let mut frame = SILENCE;
                 while line.next_heard(now, &mut frame).is_some() {

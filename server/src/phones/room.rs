@@ -194,7 +194,7 @@ impl PhoneRoom {
         let shard = &mut self.shards[origin];
         match news {
             News::Heard(heard) => {
-                let HeardPacket { packet, candidate, pre_roll } = *heard;
+                let HeardPacket { packet, at, candidate, pre_roll } = *heard;
                 if shard.crossed(now, &candidate).position.is_none() {
                     return;
                 }
@@ -203,9 +203,9 @@ impl PhoneRoom {
                 }
                 let stream = self.streams.entry(packet.source).or_insert_with(|| Stream::new(packet.epoch));
                 for earlier in &pre_roll {
-                    stream.packet(now, &earlier.packet);
+                    stream.packet(at, &earlier.packet);
                 }
-                stream.packet(now, &packet);
+                stream.packet(at, &packet);
             }
             News::Turn(turn) => shard.catch_up(turn),
             News::Silenced(source) => {
@@ -241,12 +241,12 @@ impl PhoneRoom {
             self.events.push(PhoneEvent::Started(id));
         }
         let arrival = self.shards.microphone.packet(now, &packet);
-        self.cross(&packet, arrival);
+        self.cross(now, &packet, arrival);
         rests
     }
 
     /// Passes on what other workers have to know to hear it too.
-    fn cross(&mut self, packet: &AudioPacket, arrival: Arrival) {
+    fn cross(&mut self, now: Instant, packet: &AudioPacket, arrival: Arrival) {
         let Some(candidate) = arrival.crossing else {
             return;
         };
@@ -258,8 +258,8 @@ impl PhoneRoom {
             },
         };
         for &worker in to {
-            let heard = HeardPacket { packet: packet.clone(), candidate, pre_roll: arrival.pre_roll.clone() };
-            let news = News::Heard(Box::new(heard));
+            let (packet, pre_roll) = (packet.clone(), arrival.pre_roll.clone());
+            let news = News::Heard(Box::new(HeardPacket { packet, at: now, candidate, pre_roll }));
             let crossing = Crossing { room: self.id.clone(), origin: AudioOrigin::Microphone, news };
             self.outgoing.push((worker, crossing));
         }

@@ -1,10 +1,8 @@
 //! A port of a call: datagrams in, each with the time when the system got it; datagrams out.
-//!
-//! All that is read of a port at once is read before anything is done with it: system calls and what we do with sound push each
-//! other out of the processor's caches.
 
 use std::io::{self, IoSliceMut};
 use std::net::{SocketAddr, UdpSocket};
+use std::ops::Range;
 use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -16,8 +14,8 @@ use nix::sys::time::TimeSpec;
 /// No phone sends longer datagrams: more of one isn't read.
 const DATAGRAM_BYTES: usize = 2048;
 
-/// Datagrams read of one port at once: a second of a phone that sends packets of 20 ms.
-const DATAGRAMS_AT_ONCE: usize = 50;
+/// Each begins on a line of the processor's caches.
+const ALIGNED_BYTES: usize = 64;
 
 /// What has waited longer wasn't: each port is read once a second at least, so the clock of the machine was set.
 const WAITED_MAX: Duration = Duration::from_secs(2);
@@ -25,10 +23,11 @@ const WAITED_MAX: Duration = Duration::from_secs(2);
 /// One port. It is read without anybody having said that there is something.
 pub(super) struct PhoneSocket(UdpSocket);
 
-/// Where the datagrams of a port are read into, and what time it is.
+/// Where datagrams are read into, of one port after another, and what time it is.
 pub(super) struct Inbox {
     read: Vec<Read>,
     bytes: Vec<u8>,
+    used: usize,
     control: Vec<u8>,
     now: Instant,
     /// Since 1970, as the system stamps datagrams.
@@ -39,7 +38,7 @@ pub(super) struct Inbox {
 struct Read {
     at: Instant,
     from: SocketAddr,
-    length: usize,
+    place: Range<usize>,
 }
 
 /// A datagram, in the [`Inbox`] that it was read into.
@@ -51,19 +50,24 @@ pub(super) struct Datagram<'a> {
 }
 
 impl Inbox {
-    pub(super) fn new(now: Instant) -> Inbox {
-        let (bytes, control) = (vec![0; DATAGRAMS_AT_ONCE * DATAGRAM_BYTES], cmsg_space!(TimeSpec));
-        Inbox { read: Vec::with_capacity(DATAGRAMS_AT_ONCE), bytes, control, now, wall: Duration::ZERO }
+    /// For so many datagrams, however long they are.
+    pub(super) fn new(now: Instant, datagrams: usize) -> Inbox {
+        let (bytes, control) = (vec![0; datagrams * DATAGRAM_BYTES], cmsg_space!(TimeSpec));
+        Inbox { read: Vec::new(), bytes, used: 0, control, now, wall: Duration::ZERO }
     }
 
-    /// What was read since it was cleared, in the order in which it came.
-    pub(super) fn datagrams(&self) -> impl Iterator<Item = Datagram<'_>> {
-        let places = self.bytes.chunks_exact(DATAGRAM_BYTES);
-        self.read.iter().zip(places).map(|(read, place)| Datagram {
+    /// Some of those that were read since it was cleared, in the order in which they were.
+    pub(super) fn datagrams(&self, which: Range<usize>) -> impl Iterator<Item = Datagram<'_>> {
+        self.read[which].iter().map(|read| Datagram {
             at: read.at,
             from: read.from,
-            bytes: &place[..read.length],
+            bytes: &self.bytes[read.place.clone()],
         })
+    }
+
+    /// How many were read since it was cleared.
+    pub(super) fn len(&self) -> usize {
+        self.read.len()
     }
 
     /// When it is read.
@@ -71,22 +75,23 @@ impl Inbox {
         self.now
     }
 
-    /// There is no place for more.
-    pub(super) fn is_full(&self) -> bool {
-        self.read.len() >= DATAGRAMS_AT_ONCE
-    }
-
     /// As if it had been read.
     #[cfg(test)]
     pub(super) fn put(&mut self, at: Instant, from: SocketAddr, datagram: &[u8]) {
-        let start = self.read.len() * DATAGRAM_BYTES;
-        self.bytes[start..start + datagram.len()].copy_from_slice(datagram);
-        self.read.push(Read { at, from, length: datagram.len() });
+        self.bytes[self.used..self.used + datagram.len()].copy_from_slice(datagram);
+        self.push(at, from, datagram.len());
     }
 
-    /// The datagrams of one port are done with.
+    /// So many bytes were read.
+    fn push(&mut self, at: Instant, from: SocketAddr, length: usize) {
+        self.read.push(Read { at, from, place: self.used..self.used + length });
+        self.used += length.next_multiple_of(ALIGNED_BYTES);
+    }
+
+    /// What was read is done with.
     pub(super) fn clear(&mut self) {
         self.read.clear();
+        self.used = 0;
     }
 
     /// It is read now.
@@ -111,8 +116,8 @@ impl PhoneSocket {
 
     /// Reads the next datagram, and says when it came; `None` if there is none, or the inbox is full.
     pub(super) fn receive(&self, inbox: &mut Inbox) -> io::Result<Option<Instant>> {
-        let Inbox { read, bytes, control, now, wall } = inbox;
-        let Some(place) = bytes.chunks_exact_mut(DATAGRAM_BYTES).nth(read.len()) else {
+        let Inbox { bytes, used, control, now, wall, .. } = inbox;
+        let Some(place) = bytes.get_mut(*used..*used + DATAGRAM_BYTES) else {
             return Ok(None);
         };
         let mut parts = [IoSliceMut::new(place)];
@@ -131,7 +136,7 @@ impl PhoneSocket {
         let at = waited.and_then(|waited| now.checked_sub(waited)).unwrap_or(*now);
         let from = message.address.as_ref().and_then(socket_address);
         let (length, from) = (message.bytes, from.ok_or(io::ErrorKind::AddrNotAvailable)?);
-        read.push(Read { at, from, length });
+        inbox.push(at, from, length);
         Ok(Some(at))
     }
 
@@ -158,7 +163,7 @@ mod tests {
             socket.set_nonblocking(true).unwrap();
             let (to, sender) = (socket.local_addr().unwrap(), UdpSocket::bind(any).unwrap());
             let socket = PhoneSocket::new(socket);
-            let mut inbox = Inbox::new(Instant::now());
+            let mut inbox = Inbox::new(Instant::now(), 1);
             assert!(socket.receive(&mut inbox).unwrap().is_none());
             // The system begins to stamp some time after it was asked to.
             let is_right = (0..50).any(|_| {
@@ -168,7 +173,7 @@ mod tests {
                 inbox.set_time(Instant::now());
                 inbox.clear();
                 let at = socket.receive(&mut inbox).unwrap().unwrap();
-                let datagram = inbox.datagrams().next().unwrap();
+                let datagram = inbox.datagrams(0..1).next().unwrap();
                 assert_eq!((datagram.from, datagram.bytes), (sender.local_addr().unwrap(), &b"sound"[..]));
                 assert_eq!(datagram.at, at);
                 at < sent + Duration::from_millis(30)
@@ -183,19 +188,20 @@ mod tests {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         socket.set_nonblocking(true).unwrap();
         let (to, sender) = (socket.local_addr().unwrap(), UdpSocket::bind("127.0.0.1:0").unwrap());
-        let count = DATAGRAMS_AT_ONCE + 5;
+        let (at_once, count) = (10, 15);
         for nth in 0..count {
-            sender.send_to(&[nth as u8; 3], to).unwrap();
+            sender.send_to(&[nth as u8; DATAGRAM_BYTES], to).unwrap();
         }
-        let (socket, mut inbox) = (PhoneSocket::new(socket), Inbox::new(Instant::now()));
+        let (socket, mut inbox) = (PhoneSocket::new(socket), Inbox::new(Instant::now(), at_once));
         let mut read = || {
             inbox.clear();
             while socket.receive(&mut inbox).unwrap().is_some() {}
-            inbox.datagrams().map(|datagram| datagram.bytes.to_vec()).collect::<Vec<_>>()
+            inbox.datagrams(0..inbox.len()).map(|datagram| datagram.bytes.to_vec()).collect::<Vec<_>>()
         };
-        let expected = |nths: std::ops::Range<usize>| nths.map(|nth| vec![nth as u8; 3]).collect::<Vec<_>>();
-        assert_eq!(read(), expected(0..DATAGRAMS_AT_ONCE));
-        assert_eq!(read(), expected(DATAGRAMS_AT_ONCE..count));
+        let expected =
+            |nths: Range<usize>| nths.map(|nth| vec![nth as u8; DATAGRAM_BYTES]).collect::<Vec<_>>();
+        assert_eq!(read(), expected(0..at_once));
+        assert_eq!(read(), expected(at_once..count));
         assert!(read().is_empty());
     }
 }

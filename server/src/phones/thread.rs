@@ -1,7 +1,7 @@
 //! The thread of phones: datagrams of phones, commands, and packets of workers in; the same out, each 20 ms.
 //!
-//! Phones are read at ticks, for nothing is done with their sound before: the system says when it came. For commands and
-//! what workers pass on it waits as a media worker does; where many call, these gather for some milliseconds.
+//! All is taken at ticks, for nothing is done with sound before: of what phones send the system says when it came, of what workers
+//! pass on these do. A thread that each packet wakes spends more on waking than on packets.
 
 mod commands;
 mod tick;
@@ -23,7 +23,7 @@ use tercet_sip_gateway::signalling::CallId;
 use tokio::sync::mpsc;
 use tracing::{error, info, warn};
 
-use super::line::Line;
+use super::line::{CALL_DATAGRAMS_MAX, Line};
 use super::metrics::PhoneMetrics;
 use super::room::PhoneRoom;
 use super::socket::Inbox;
@@ -43,7 +43,11 @@ const EVENTS_MAX: usize = 10_000;
 
 /// What is done of one kind before the others have their turn.
 const COMMANDS_A_TURN: usize = 256;
-const CROSSINGS_A_TURN: usize = 4096;
+const CROSSINGS_A_TURN: usize = 8192;
+
+/// So many calls are read before anything is done with what they say, and so many packets made before they are sent: system calls and
+/// what we do with sound push each other out of the processor's caches.
+const CALLS_AT_ONCE: usize = 16;
 
 /// Ticks over which it is smoothed how long one takes: five seconds, which no burst lasts.
 const STRAIN_TICKS: u32 = 256;
@@ -52,14 +56,6 @@ const STRAIN_TICKS: u32 = 256;
 /// they are again.
 const TICK_STRAINED: Duration = Duration::from_millis(17);
 const TICK_RELIEVED: Duration = Duration::from_millis(12);
-
-/// From so many calls on, what workers pass on waits for more of it: a thread that each packet wakes spends more on waking than
-/// on packets.
-const GATHER_CALLS_MIN: usize = 32;
-
-/// For so long, four times a tick, the last one right before it. Jitter buffers take it for jitter, which is less than that of a
-/// wireless network.
-const GATHER: Duration = Duration::from_millis(5);
 
 /// Ticks that were missed are not made up for beyond this: the sound of then is of no use.
 const CATCH_UP_MAX: Duration = Duration::from_millis(100);
@@ -118,9 +114,9 @@ impl Bound {
             is_strained,
             tick_takes: Duration::ZERO,
             metrics: PhoneMetrics::register(),
-            inbox: Inbox::new(Instant::now()),
+            inbox: Inbox::new(Instant::now(), CALLS_AT_ONCE * CALL_DATAGRAMS_MAX),
             ticks: 0,
-            datagram: BytesMut::new(),
+            outbox: Default::default(),
         };
         let run = move || {
             let ended = catch_unwind(AssertUnwindSafe(|| thread.run()));
@@ -161,7 +157,8 @@ struct Thread {
     metrics: PhoneMetrics,
     inbox: Inbox,
     ticks: u64,
-    datagram: BytesMut,
+    /// What is sent to phones at once.
+    outbox: [BytesMut; CALLS_AT_ONCE],
 }
 
 impl Thread {
@@ -170,40 +167,29 @@ impl Thread {
         let mut tick_at = Instant::now() + TICK;
         loop {
             let is_idle = self.lines.is_empty() && self.rooms.is_empty() && self.backlog.is_empty();
-            let wait = if self.lines.len() >= GATHER_CALLS_MIN {
-                std::thread::sleep(until_gathered(Instant::now(), tick_at));
-                Duration::ZERO
-            } else if is_idle {
-                // Nobody is there: whoever comes rings.
-                Duration::from_secs(3600)
-            } else {
-                tick_at.saturating_duration_since(Instant::now())
-            };
-            match self.poll.poll(&mut ready, Some(wait)) {
-                Ok(()) => {}
-                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-                Err(error) => return Err(error).context("waiting for commands"),
-            }
-            if !ready.is_empty() {
-                self.doorbell.answer();
-            }
-            let now = Instant::now();
             if is_idle {
-                tick_at = now + TICK;
+                // Nobody is there: whoever comes rings.
+                match self.poll.poll(&mut ready, None) {
+                    Ok(()) => {}
+                    Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                    Err(error) => return Err(error).context("waiting for commands"),
+                }
+                tick_at = Instant::now();
+            } else {
+                std::thread::sleep(tick_at.saturating_duration_since(Instant::now()));
             }
+            self.doorbell.answer();
+            let now = Instant::now();
+            self.metrics.lag.record(now.saturating_duration_since(tick_at));
             if !self.take_commands(now) {
                 return Ok(());
             }
             self.take_crossings(now);
-            let now = Instant::now();
-            if now >= tick_at {
-                self.metrics.lag.record(now.saturating_duration_since(tick_at));
-                self.tick(now);
-                self.judge_strain(now.elapsed());
-                tick_at += TICK;
-                if now.saturating_duration_since(tick_at) > CATCH_UP_MAX {
-                    tick_at = now + TICK;
-                }
+            self.tick(now);
+            self.judge_strain(now.elapsed());
+            tick_at += TICK;
+            if now.saturating_duration_since(tick_at) > CATCH_UP_MAX {
+                tick_at = now + TICK;
             }
             self.backlog.hand_over(&self.events);
         }
@@ -264,30 +250,5 @@ impl Thread {
             warn!(takes = ?self.tick_takes, calls = self.lines.len(), is_strained, "phones: a tick is 20 ms");
             self.is_strained.store(is_strained, Ordering::Relaxed);
         }
-    }
-}
-
-/// How long datagrams go on gathering: to the next quarter of a tick.
-fn until_gathered(now: Instant, tick_at: Instant) -> Duration {
-    let left = tick_at.saturating_duration_since(now).as_nanos() as u64;
-    match left {
-        0 => Duration::ZERO,
-        _ => Duration::from_nanos((left - 1) % GATHER.as_nanos() as u64 + 1),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn datagrams_gather_until_the_next_quarter_of_a_tick_and_the_last_is_the_tick() {
-        let tick_at = Instant::now() + TICK;
-        let until = |before_us: u64| until_gathered(tick_at - Duration::from_micros(before_us), tick_at);
-        let expected = [(20_000, 5_000), (19_900, 4_900), (15_001, 1), (15_000, 5_000), (400, 400), (0, 0)];
-        for (before_us, us) in expected {
-            assert_eq!(until(before_us), Duration::from_micros(us), "{before_us} µs before");
-        }
-        assert_eq!(until_gathered(tick_at + TICK, tick_at), Duration::ZERO, "it is late");
     }
 }

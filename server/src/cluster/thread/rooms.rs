@@ -46,7 +46,7 @@ impl Thread {
                 let Some(open) = self.rooms.get_mut(&room) else {
                     return;
                 };
-                let HeardPacket { packet, candidate, pre_roll } = *heard;
+                let HeardPacket { packet, candidate, pre_roll, .. } = *heard;
                 if open.bundle.is_empty() {
                     self.bundled.push(room.clone());
                 }
@@ -115,7 +115,7 @@ impl Thread {
     }
 
     /// What is heard of a room on another node, for the workers that have a part of it.
-    pub(super) fn heard(&mut self, room: RoomId, node: NodeId, data: &[u8]) {
+    pub(super) fn heard(&mut self, at: Instant, room: RoomId, node: NodeId, data: &[u8]) {
         let Some(open) = self.rooms.get(&room) else {
             return;
         };
@@ -126,7 +126,7 @@ impl Thread {
                 let room = room.clone();
                 match brought.clone() {
                     Brought::Heard(Heard { origin, packet, candidate, pre_roll }) => {
-                        let news = News::Heard(Box::new(HeardPacket { packet, candidate, pre_roll }));
+                        let news = News::Heard(Box::new(HeardPacket { packet, at, candidate, pre_roll }));
                         self.cross_to(*worker, Crossing { room, origin, news });
                     }
                     Brought::Seen(packet) => {

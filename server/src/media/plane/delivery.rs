@@ -50,9 +50,10 @@ impl Plane {
         local.note(now, origin, packet.source, what);
         let arrival = local.shards[origin].packet(now, &packet);
         if let Some(candidate) = arrival.crossing {
-            let heard =
-                || HeardPacket { packet: packet.clone(), candidate, pre_roll: arrival.pre_roll.clone() };
-            let news = || News::Heard(Box::new(heard()));
+            let news = || {
+                let (packet, pre_roll) = (packet.clone(), arrival.pre_roll.clone());
+                News::Heard(Box::new(HeardPacket { packet, at: now, candidate, pre_roll }))
+            };
             if candidate.claim.is_some() {
                 self.cross(now, &room, origin, news);
             } else {
@@ -78,7 +79,7 @@ impl Plane {
         let shard = &mut local.shards[origin];
         match news {
             News::Heard(heard) => {
-                let HeardPacket { packet, candidate, pre_roll } = *heard;
+                let HeardPacket { packet, candidate, pre_roll, .. } = *heard;
                 let arrival = Arrival { pre_roll, ..shard.crossed(now, &candidate) };
                 self.deliver(now, &room, origin, &packet, &arrival);
             }

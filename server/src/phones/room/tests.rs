@@ -205,7 +205,7 @@ fn a_speaker_of_another_worker_is_decoded_and_heard_by_all_phones() {
         };
         let arrival = elsewhere.packet(hall.now, &packet);
         if let Some(candidate) = arrival.crossing {
-            let heard = HeardPacket { packet, candidate, pre_roll: arrival.pre_roll };
+            let heard = HeardPacket { packet, at: hall.now, candidate, pre_roll: arrival.pre_roll };
             hall.room.crossing(hall.now, AudioOrigin::Microphone, News::Heard(Box::new(heard)));
         }
         hall.run(TICK, &[]);
