@@ -17,7 +17,7 @@ use str0m::media::{Direction, MediaKind, Mid, Pt};
 use str0m::net::{Receive, Transmit};
 use str0m::rtp::{Extension, ExtensionMap, RedDecoder, RtpPacket};
 use str0m::stats::PeerStats;
-use str0m::{Candidate, Event, IceConnectionState, Input, Output, Rtc};
+use str0m::{Candidate, Event, IceConnectionState, Input, Output, PacerReason, Reason, Rtc};
 use tercet_core::{Encoding, FORWARDS_MAX, Forward, IncomingRtp, IncomingVideo, RewrittenVideo, VideoPacket};
 use tercet_dtls::{Sealer, SharedCrypto, exporting};
 use tercet_protocol::{AudioOrigin, ByAudio, CHANNEL_LOSSY, CHANNEL_RELIABLE, SlotMid};
@@ -49,6 +49,9 @@ const ESTIMATE_AT_FIRST: Bitrate = Bitrate::kbps(1_500);
 
 /// What it is taken for is asked for so often: what str0m tells by itself is a mean of three seconds, in which pictures stand still.
 const ESTIMATE_INTERVAL: Duration = Duration::from_millis(100);
+
+/// A network that is tried late is taken for a slow one. From one packet of a try to the next it is no longer than this.
+const TRIED_FOR: Duration = Duration::from_millis(20);
 
 /// str0m may be asked for the time being so often in a row before it is left until the next turn.
 const TIMEOUTS_AT_ONCE: u32 = 64;
@@ -166,6 +169,8 @@ pub(crate) struct Peer {
     channels: u32,
     /// Of a client that watches: what its network is tried for.
     width: Option<Width>,
+    /// Its network is being tried: what is due by then is to be sent in time.
+    tries_until: Instant,
     /// DTLS is done. It stays so when ICE loses its way for a while.
     established: bool,
     /// When something last came from where the peer is.
@@ -219,6 +224,7 @@ impl Peer {
             lossy: None,
             channels: 0,
             width: watches.then(Width::default),
+            tries_until: now,
             established: false,
             heard_at: now,
             deadline: now,
@@ -274,8 +280,7 @@ impl Peer {
 
     /// When [`Peer::handle_timeout`] is due.
     pub(crate) fn deadline(&self) -> Deadline {
-        // A network that is tried late is taken for a slow one.
-        Deadline { at: self.deadline, is_urgent: self.width.is_some() }
+        Deadline { at: self.deadline, is_urgent: self.deadline < self.tries_until }
     }
 
     /// Whether a datagram is of this connection, by its ICE credentials or a known address.
@@ -452,6 +457,9 @@ impl Peer {
                 }
                 Output::Timeout(deadline) => {
                     self.deadline = deadline.min(now + IDLE);
+                    if tries(self.rtc.last_timeout_reason()) {
+                        self.tries_until = self.deadline + TRIED_FOR;
+                    }
                     return Ok(());
                 }
                 Output::Transmit(transmit) => {
@@ -610,6 +618,11 @@ impl Peer {
         };
         Some(PeerEvent::Rtp(origin, rtp))
     }
+}
+
+/// Whether it is a try of the network that is due. All else of the pacer's is to send what is there, at once, and to count what has been sent.
+fn tries(due: Reason) -> bool {
+    matches!(due, Reason::Pacer(PacerReason::Probe1 | PacerReason::Probe2 | PacerReason::Padding))
 }
 
 /// What came from the other end of a path, as str0m takes it.

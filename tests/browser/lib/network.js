@@ -2,6 +2,7 @@
 // namespace (`in-namespace.sh`), the other end of whose cable goes into this one.
 
 import { execFileSync, spawn } from "node:child_process";
+import { createSocket } from "node:dgram";
 import { once } from "node:events";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -51,11 +52,45 @@ export function narrow(kbps) {
   else tc("replace", "dev", SERVER_END, "root", "tbf", ...shape);
 }
 
-/** Of what leaves for the other end of the cable one packet of so many is lost from now on; with `null` none. */
-export function lose(oneOf) {
-  const nft = (text) => execFileSync("nft", ["-f", "-"], { input: text });
-  nft("table netdev tercet\ndelete table netdev tercet\n");
-  if (oneOf === null) return;
-  const chain = `chain out { type filter hook egress device "${SERVER_END}" priority 0; numgen random mod ${oneOf} 0 drop; }`;
-  nft(`table netdev tercet { ${chain} }\n`);
+/**
+ * A long way to some ports of this machine's, from `port` on: what comes to as many of `address`, from `publicPort` on, goes there so
+ * many ms later, and what comes back takes as long. Of the latter, one of so many is lost.
+ */
+export async function openLongWay({ address, publicPort, port, ports, delayMs = 0, lostOneOf = Infinity }) {
+  let random = 1;
+  const isLost = () => {
+    random = (random * 48_271) % 2_147_483_647;
+    return random / 2_147_483_647 < 1 / lostOneOf;
+  };
+  const sockets = [];
+  const open = async (to) => {
+    const socket = createSocket("udp4");
+    sockets.push(socket);
+    socket.bind(to);
+    await once(socket, "listening");
+    return socket;
+  };
+  let isOpen = true;
+  const later = (send) => setTimeout(() => isOpen && send(), delayMs);
+  for (let n = 0; n < ports; n++) {
+    const front = await open({ address, port: publicPort + n });
+    /** For each client, what the server knows it by. */
+    const backs = new Map();
+    front.on("message", async (datagram, client) => {
+      const key = `${client.address}:${client.port}`;
+      if (!backs.has(key)) {
+        const opening = open({ address: "127.0.0.1", port: 0 });
+        backs.set(key, opening);
+        (await opening).on("message", (reply) => isLost() || later(() => front.send(reply, client.port, client.address)));
+      }
+      const back = await backs.get(key);
+      later(() => back.send(datagram, port + n, "127.0.0.1"));
+    });
+  }
+  return {
+    close: () => {
+      isOpen = false;
+      for (const socket of sockets) socket.close();
+    },
+  };
 }

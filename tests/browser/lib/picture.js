@@ -66,12 +66,12 @@ export async function untilSees(watcher, wanted, withinMs = 10_000) {
   throw new Error(`${watcher.name} should see ${sorted}, but sees ${last}; in the slots are ${JSON.stringify(slots)}`);
 }
 
-/** How high the pictures in the first slot are, and for how long it stood still in all. */
+/** How high the pictures in the first slot are, how many there were, and for how long it stood still in all. */
 export function pictures(watcher) {
   return watcher.page.evaluate(async () => {
     const report = await window.room.peerConnection.getStats(window.room.videoSlots[0].track);
     const inbound = [...report.values()].find(({ type }) => type === "inbound-rtp");
-    return { height: inbound?.frameHeight ?? 0, frozenMs: 1_000 * (inbound?.totalFreezesDuration ?? 0) };
+    return { height: inbound?.frameHeight ?? 0, frames: inbound?.framesDecoded ?? 0, frozenMs: 1_000 * (inbound?.totalFreezesDuration ?? 0) };
   });
 }
 
