@@ -66,12 +66,17 @@ export async function untilSees(watcher, wanted, withinMs = 10_000) {
   throw new Error(`${watcher.name} should see ${sorted}, but sees ${last}; in the slots are ${JSON.stringify(slots)}`);
 }
 
-/** How high the pictures in the first slot are, how many there were, and for how long it stood still in all. */
+/** How high the pictures in the first slot are, how many there were, and for how long it stood still: in all, and at most at once. */
 export function pictures(watcher) {
   return watcher.page.evaluate(async () => {
     const report = await window.room.peerConnection.getStats(window.room.videoSlots[0].track);
     const inbound = [...report.values()].find(({ type }) => type === "inbound-rtp");
-    return { height: inbound?.frameHeight ?? 0, frames: inbound?.framesDecoded ?? 0, frozenMs: 1_000 * (inbound?.totalFreezesDuration ?? 0) };
+    return {
+      height: inbound?.frameHeight ?? 0,
+      frames: inbound?.framesDecoded ?? 0,
+      frozenMs: 1_000 * (inbound?.totalFreezesDuration ?? 0),
+      longestMs: window.longestStillMs,
+    };
   });
 }
 
@@ -109,6 +114,16 @@ function look({ colours, staleMs }) {
   window.room.on("video", follow);
   follow();
 
+  // Of the first slot.
+  window.longestStillMs = 0;
+  let shownAt = null;
+  const note = (now) => {
+    if (shownAt !== null) window.longestStillMs = Math.max(window.longestStillMs, now - shownAt);
+    shownAt = now;
+    players.get(0).element.requestVideoFrameCallback(note);
+  };
+  players.get(0)?.element.requestVideoFrameCallback(note);
+
   const probe = new OffscreenCanvas(8, 8).getContext("2d", { willReadFrequently: true });
   const colourOf = (element) => {
     probe.drawImage(element, 0, 0, 8, 8);
@@ -135,9 +150,8 @@ function look({ colours, staleMs }) {
       return performance.now() - at < staleMs ? colour : null;
     });
 
-  const FPS = 10;
   let painting;
-  window.paint = async (rgb, { width = 160, height = 90, detail = false } = {}) => {
+  window.paint = async (rgb, { width = 160, height = 90, fps = 10, detail = false } = {}) => {
     clearInterval(painting);
     const canvas = Object.assign(document.createElement("canvas"), { width, height });
     const pen = canvas.getContext("2d");
@@ -156,8 +170,8 @@ function look({ colours, staleMs }) {
       pen.fillRect((n++ * 8) % width, 0, 8, height / 10);
     };
     draw();
-    painting = setInterval(draw, 1000 / FPS);
-    const [track] = canvas.captureStream(FPS).getVideoTracks();
+    painting = setInterval(draw, 1000 / fps);
+    const [track] = canvas.captureStream(fps).getVideoTracks();
     await window.room.setVideoTrack(track);
   };
 }

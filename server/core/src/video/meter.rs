@@ -7,12 +7,15 @@ use super::{ENCODINGS_MAX, IncomingVideo, Layer, LayerCost, SourceLayers};
 /// RFC 9628, section 4.2, and the others: temporal layers have no more than three bits; four are in use.
 const TEMPORAL_MAX: usize = 4;
 
-/// The time over which is averaged: so many spans of so long each. A keyframe is spread over it.
+/// The time over which is averaged: so many spans of so long each.
 const SPANS: usize = 8;
 const SPAN: Duration = Duration::from_millis(250);
 
 /// Of several streams one counts as ended after so many spans without a packet: who watches it sees nothing move.
 const ENDED_AFTER_SPANS: u64 = 2;
+
+/// Of a keyframe a part counts: it is several times as large as what comes after it, and comes when somebody else begins to watch.
+const KEYFRAME_SHARE: u32 = 4;
 
 /// What came lately of each layer.
 #[derive(Debug, Default)]
@@ -21,6 +24,8 @@ pub(crate) struct LayerMeter {
     heights: [u32; ENCODINGS_MAX],
     /// How many streams there may be, each of which is whole by itself.
     encodings: u8,
+    /// By stream, the timestamp of the newest keyframe.
+    keyframes: [Option<u32>; ENCODINGS_MAX],
     began_at: Option<Instant>,
 }
 
@@ -40,7 +45,12 @@ impl LayerMeter {
         let Layer { spatial, temporal } = rtp.part.layer;
         let spatial = usize::from(rtp.encoding.saturating_add(spatial)).min(ENCODINGS_MAX - 1);
         let temporal = usize::from(temporal).min(TEMPORAL_MAX - 1);
-        self.layers[spatial][temporal].add(span(began_at, now), rtp.payload.len() as u32);
+        let keyframe = &mut self.keyframes[usize::from(rtp.encoding).min(ENCODINGS_MAX - 1)];
+        if rtp.begins_keyframe {
+            *keyframe = Some(rtp.timestamp);
+        }
+        let share = if *keyframe == Some(rtp.timestamp) { KEYFRAME_SHARE } else { 1 };
+        self.layers[spatial][temporal].add(span(began_at, now), rtp.payload.len() as u32 / share);
         for (height, known) in rtp.heights.into_iter().zip(&mut self.heights[usize::from(rtp.encoding)..]) {
             if height > 0 {
                 *known = height;
@@ -68,8 +78,9 @@ impl LayerMeter {
         for (spatial, layers) in self.layers.iter().enumerate() {
             let mut slower = 0;
             let mut is_sent = false;
+            let has_ended = self.has_ended(layers, now);
             for (temporal, layer) in layers.iter().enumerate() {
-                let kbps = self.kbps(layer, now);
+                let kbps = if has_ended { 0 } else { layer.kbps(now) };
                 slower += kbps;
                 let is_new = kbps > 0;
                 is_sent |= is_new;
@@ -91,14 +102,17 @@ impl LayerMeter {
     pub(crate) fn encodings(&self, now: Instant) -> impl Iterator<Item = u8> + Clone {
         let now = self.began_at.filter(|_| self.is_simulcast()).map(|began_at| span(began_at, now));
         let is_sent = move |layers: &[Metered; TEMPORAL_MAX]| {
-            now.is_some_and(|now| layers.iter().any(|layer| self.kbps(layer, now) > 0))
+            now.is_some_and(|now| {
+                !self.has_ended(layers, now) && layers.iter().any(|layer| layer.kbps(now) > 0)
+            })
         };
         (0..).zip(&self.layers).filter(move |(_, layers)| is_sent(layers)).map(|(number, _)| number)
     }
 
-    fn kbps(&self, layer: &Metered, now: u64) -> u32 {
-        let has_ended = self.is_simulcast() && now > layer.newest + ENDED_AFTER_SPANS;
-        if has_ended { 0 } else { layer.kbps(now) }
+    /// Whether nothing comes any more of a stream, in whichever of its layers: an encoder that has too much to say leaves some frames out.
+    fn has_ended(&self, layers: &[Metered; TEMPORAL_MAX], now: u64) -> bool {
+        let newest = layers.iter().map(|layer| layer.newest).max();
+        self.is_simulcast() && newest.is_none_or(|newest| now > newest + ENDED_AFTER_SPANS)
     }
 }
 
@@ -130,4 +144,67 @@ fn span(began_at: Instant, now: Instant) -> u64 {
 
 fn place(span: u64) -> usize {
     (span % SPANS as u64) as usize
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Part, VideoCodec, VideoFormat};
+
+    /// A frame of 1000 bytes of the smaller of two streams.
+    fn frame(n: u32, temporal: u8) -> IncomingVideo {
+        IncomingVideo {
+            encoding: 0,
+            encodings: 2,
+            ssrc: 1,
+            seq: n.into(),
+            timestamp: n * 9_000,
+            marker: true,
+            format: VideoFormat { codec: VideoCodec::Vp8, profile: 0, mode: 0 },
+            begins_keyframe: false,
+            part: Part { layer: Layer { spatial: 0, temporal }, ..Part::default() },
+            descriptor: None,
+            heights: [180; ENCODINGS_MAX],
+            payload: vec![0; 1_000].into(),
+        }
+    }
+
+    /// Ten frames a second, of which each fourth has to be had by all.
+    fn ten_a_second(meter: &mut LayerMeter, start: Instant, frames: std::ops::Range<u32>) -> Instant {
+        let mut at = start;
+        for n in frames {
+            at = start + Duration::from_millis(100) * n;
+            meter.add(at, &frame(n, [0, 2, 1, 2][n as usize % 4]));
+        }
+        at
+    }
+
+    fn kbps(meter: &LayerMeter, now: Instant) -> Vec<u32> {
+        meter.layers(now).costs.iter().map(|cost| cost.kbps).collect()
+    }
+
+    #[test]
+    fn a_layer_whose_frames_are_rare_does_not_end_with_one_that_is_left_out() {
+        let (mut meter, start) = (LayerMeter::default(), Instant::now());
+        let now = ten_a_second(&mut meter, start, 0..40);
+        assert_eq!(kbps(&meter, now), [20, 40, 80]);
+        for n in [41, 42, 43, 45, 46, 47] {
+            meter.add(start + Duration::from_millis(100) * n, &frame(n, if n % 2 == 0 { 1 } else { 2 }));
+        }
+        let costs = kbps(&meter, start + Duration::from_millis(4_700));
+        assert!(costs.len() == 3 && costs[0] >= 8 && costs[2] >= 50, "{costs:?}");
+        assert!(kbps(&meter, start + Duration::from_millis(5_600)).is_empty(), "until nothing comes at all");
+    }
+
+    #[test]
+    fn a_keyframe_is_no_reason_to_have_less() {
+        let (mut meter, start) = (LayerMeter::default(), Instant::now());
+        let now = ten_a_second(&mut meter, start, 0..40);
+        let before = kbps(&meter, now);
+        for part in 0..8 {
+            meter.add(now, &IncomingVideo { begins_keyframe: part == 0, ..frame(40, 0) });
+        }
+        let after = kbps(&meter, now);
+        assert!(after[2] <= before[2] * 5 / 4, "{before:?}, then {after:?}");
+    }
 }

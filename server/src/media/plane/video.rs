@@ -274,6 +274,7 @@ impl Plane {
     }
 
     fn ask_client(&mut self, now: Instant, id: EndpointId, encoding: u8) {
+        trace!(endpoint = %id, encoding, "asked for a keyframe");
         self.metrics.keyframes_asked.increment(1);
         let _ = self.with_peer(now, id, |peer| {
             peer.request_keyframe(encoding);
