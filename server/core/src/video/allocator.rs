@@ -72,7 +72,9 @@ pub struct Allocation {
 ///    them.
 ///
 /// The sum never exceeds the estimate. What a slot has, it keeps while that holds. When it doesn't, everything above the least layers is
-/// divided anew at once, so that an eighth of the estimate is free: one larger step disturbs less than many small ones. To get more, or
+/// divided anew at once, so that an eighth of the estimate is free: one larger step disturbs less than many small ones. Where the estimate
+/// has fallen to less than half, three quarters are free for a second: it is too high at first, and each step down takes a keyframe, which
+/// is much for a network that has just become narrow. To get more, or
 /// to come back from a pause, an eighth has to remain too, by the lowest estimate of a while, and congestion has to be over for as
 /// long. Meanwhile what some give up is passed on: whoever begins to speak doesn't wait.
 ///
@@ -154,6 +156,7 @@ impl Allocator {
             rise_kbps = rise_kbps.min(former_kbps);
         }
         let rise_kbps = if estimate_kbps.is_some() { rise_kbps.max(beyond_doubt_kbps) } else { u64::MAX };
+        let rise_kbps = rise_kbps.min(self.patience.believed(now, estimate_kbps.map(u64::from)));
         let keep_kbps = if is_congested { rise_kbps } else { begin_kbps };
         let mut division = Division { begin_kbps, keep_kbps, rise_kbps, spent_kbps: 0, refused_kbps: None };
         for &index in &*order {

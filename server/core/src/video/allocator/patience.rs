@@ -9,6 +9,11 @@ pub(super) const HOLD_MAX: Duration = Duration::from_secs(8);
 /// A network that has become wide is seen by estimates of so long.
 const LATELY: Duration = Duration::from_millis(500);
 
+/// The first estimates of a network that has fallen to less than half are made of what passed before, too: until congestion may be over
+/// a part of them counts.
+const FALLEN_FOR: Duration = HOLD_MIN;
+const FALLEN_PARTS: u64 = 4;
+
 /// What was given has lasted after so long: congestion that comes later has another reason.
 const LASTED_AFTER: Duration = Duration::from_secs(10);
 
@@ -32,6 +37,8 @@ pub(super) struct Patience {
     raised_at: Option<Instant>,
     lowest: Lowest,
     lately: Lowest,
+    former_kbps: Option<u64>,
+    fallen_at: Option<Instant>,
 }
 
 /// The lowest estimate of a while.
@@ -46,7 +53,16 @@ struct Lowest {
 impl Default for Patience {
     fn default() -> Patience {
         let (lowest, lately) = Default::default();
-        Patience { hold: HOLD_MIN, congested_at: None, raised_at: None, lowest, lately }
+        let (former_kbps, fallen_at) = (None, None);
+        Patience {
+            hold: HOLD_MIN,
+            congested_at: None,
+            raised_at: None,
+            lowest,
+            lately,
+            former_kbps,
+            fallen_at,
+        }
     }
 }
 
@@ -59,6 +75,16 @@ impl Patience {
     /// The lowest estimate of just now, with one that has just come: what passes without a doubt is half of it.
     pub(super) fn beyond_doubt(&mut self, now: Instant, kbps: u64) -> u64 {
         self.lately.with(now, kbps, LATELY) / 2
+    }
+
+    /// What is to be believed of an estimate that has just come, if there is one: less, where it has fallen.
+    pub(super) fn believed(&mut self, now: Instant, kbps: Option<u64>) -> u64 {
+        let former = std::mem::replace(&mut self.former_kbps, kbps);
+        if kbps.zip(former).is_some_and(|(kbps, former)| kbps < former / 2) {
+            self.fallen_at = Some(now);
+        }
+        let has_fallen = self.fallen_at.is_some_and(|at| now.saturating_duration_since(at) < FALLEN_FOR);
+        kbps.map_or(u64::MAX, |kbps| if has_fallen { kbps / FALLEN_PARTS } else { kbps })
     }
 
     /// What slots have doesn't fit any more.

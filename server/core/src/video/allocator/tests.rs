@@ -240,10 +240,22 @@ fn less_passes_and_less_is_sent_at_once() {
     let mut viewer = Viewer::new(4);
     viewer.run_at(5, 4_000);
     assert_eq!(viewer.speaker(), Some(layer(2, 2)));
+    viewer.tick(2_000);
     viewer.tick(1_000);
     assert_eq!(viewer.speaker(), Some(layer(1, 2)));
     viewer.tick(200);
     assert_eq!((viewer.speaker(), viewer.paused()), (Some(layer(0, 0)), vec![3, 4]));
+}
+
+#[test]
+fn a_network_that_has_fallen_is_hardly_believed_for_a_second() {
+    let mut viewer = Viewer::new(0);
+    viewer.run_at(5, 4_000);
+    viewer.tick(1_000);
+    assert_eq!(viewer.speaker(), Some(layer(0, 2)), "one step down, and not one for each estimate");
+    viewer.run_at(1, 1_000);
+    viewer.tick(1_000);
+    assert_eq!(viewer.speaker(), Some(layer(1, 2)));
 }
 
 #[test]
