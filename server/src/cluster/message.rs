@@ -3,7 +3,7 @@
 use selector::SourceId;
 use serde::{Deserialize, Serialize};
 use tercet_core::{
-    Layer, LayerCost, Moderation, NodeId, Participant, Publication, Refusal, Restored, SourceLayers,
+    Content, Layer, LayerCost, Moderation, NodeId, Participant, Publication, Refusal, Restored, SourceLayers,
 };
 use tercet_protocol::{AudioOrigin, ByOrigin, LeaveReason, Role, Standing, Transport};
 
@@ -32,14 +32,15 @@ pub(super) struct RemoteLayers {
     costs: Vec<(u8, u8, u32, u32)>,
     smallest_height: u32,
     encodings: u8,
+    is_of_screen: bool,
 }
 
 impl RemoteLayers {
     pub(super) fn of(layers: &SourceLayers) -> RemoteLayers {
         let cost = |it: &LayerCost| (it.layer.spatial, it.layer.temporal, it.kbps, it.height);
-        let SourceLayers { costs, smallest_height, encodings } = layers;
-        let costs = costs.iter().map(cost).collect();
-        RemoteLayers { costs, smallest_height: *smallest_height, encodings: *encodings }
+        let SourceLayers { content, costs, smallest_height, encodings } = layers;
+        let (costs, is_of_screen) = (costs.iter().map(cost).collect(), *content == Content::Screen);
+        RemoteLayers { costs, smallest_height: *smallest_height, encodings: *encodings, is_of_screen }
     }
 
     /// As they are known here; `None` for what no node of ours sends.
@@ -50,9 +51,10 @@ impl RemoteLayers {
             kbps,
             height,
         };
-        let RemoteLayers { costs, smallest_height, encodings } = self;
+        let RemoteLayers { costs, smallest_height, encodings, is_of_screen } = self;
         let costs = (costs.len() <= COSTS_MAX).then(|| costs.into_iter().map(cost).collect())?;
-        Some(SourceLayers { costs, smallest_height, encodings })
+        let content = if is_of_screen { Content::Screen } else { Content::Camera };
+        Some(SourceLayers { content, costs, smallest_height, encodings })
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use rustc_hash::FxHashMap;
 use selector::SourceId;
 use tercet_core::{
-    ENCODINGS_MAX, EncodingId, EndpointId, Gate, IncomingVideo, KeyframeGate, RoomId, StreamEpoch,
+    Content, ENCODINGS_MAX, EncodingId, EndpointId, Gate, IncomingVideo, KeyframeGate, RoomId, StreamEpoch,
     VideoIngest, VideoPacket,
 };
 use tercet_protocol::TrackOrigin;
@@ -36,7 +36,7 @@ pub(super) struct Camera {
 
 impl Camera {
     pub(super) fn new(source: SourceId, gate: Gate, kbps_max: u32, now: Instant) -> Camera {
-        let ingest = VideoIngest::new(source, gate, kbps_max, now);
+        let ingest = VideoIngest::new(source, Content::Camera, gate, kbps_max, now);
         let (epochs, keyframes, layers_wanted) = Default::default();
         Camera { source, ingest, publishing: false, epochs, arrived_at: None, keyframes, layers_wanted }
     }
