@@ -160,7 +160,7 @@ impl Control {
             video_kbps_max: settings.video_kbps_max,
             is_over_http: transport.is_over_http(),
         };
-        self.command(worker, WorkerCommand::Open(open));
+        self.command(worker, WorkerCommand::Open(Box::new(open)));
         let standing = rank(participant.standing);
         if standing != selector::Standing::Ordinary {
             self.command(worker, WorkerCommand::SetStanding { endpoint, standing });

@@ -119,7 +119,7 @@ impl Hall {
 
     /// What a client sees in its video slots by the last that it was told, if it was told anything.
     fn sees(&mut self, identity: &str) -> Option<Vec<String>> {
-        let told = self.told(identity).into_iter().filter_map(|message| match message {
+        let mut told = self.told(identity).into_iter().filter_map(|message| match message {
             ServerMessage::Video { slots } => Some(slots),
             _ => None,
         });
@@ -128,7 +128,7 @@ impl Hall {
             (Some(id), VideoOrigin::ScreenVideo) => format!("screen of {id}"),
             (None, _) => String::new(),
         };
-        told.last().map(|slots| slots.into_iter().map(name).collect())
+        told.next_back().map(|slots| slots.into_iter().map(name).collect())
     }
 
     /// An offer with so many video slots is answered.

@@ -49,7 +49,7 @@ pub(crate) struct WorkerId(pub(crate) usize);
 #[derive(Debug)]
 pub(crate) enum WorkerCommand {
     /// Make the endpoint of a session, which has no connection yet.
-    Open(OpenEndpoint),
+    Open(Box<OpenEndpoint>),
     /// An offer came for the endpoint; the reply is [`WorkerEvent::OfferAnswered`].
     Offer { endpoint: EndpointId, sdp: String, fresh: bool, request: Option<u32> },
     /// Let the endpoint's audio be heard, or not.

@@ -233,7 +233,7 @@ impl Plane {
     /// The control plane wants something.
     pub(super) fn command(&mut self, now: Instant, command: WorkerCommand) {
         match command {
-            WorkerCommand::Open(open) => self.open(now, open),
+            WorkerCommand::Open(open) => self.open(now, *open),
             WorkerCommand::Offer { endpoint, sdp, fresh, request } => {
                 let result = self.offer(now, endpoint, &sdp, fresh);
                 self.tell(WorkerEvent::OfferAnswered { endpoint, request, result });

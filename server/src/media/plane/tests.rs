@@ -197,7 +197,7 @@ impl World {
             video_kbps_max: 6_000,
             is_over_http,
         };
-        self.plane.command(self.now, WorkerCommand::Open(open));
+        self.plane.command(self.now, WorkerCommand::Open(Box::new(open)));
         self.clients.push(Client {
             rtc,
             endpoint,
