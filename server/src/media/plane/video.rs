@@ -19,7 +19,7 @@ use crate::media::video::Written;
 use crate::media::{WorkerEvent, WorkerId};
 
 /// A camera of which nothing comes for so long is off, whether its client says so or not, and a screen shared no more: of one on which
-/// nothing moves browsers send a picture a second.
+/// nothing moves Chromium sends a picture a second.
 const PICTURE_RELEASE_AFTER: Duration = Duration::from_secs(3);
 
 /// Which of the video tracks of all sessions.
