@@ -116,7 +116,8 @@ fn a_second_line_is_the_screen_and_a_third_is_nobodys() {
     let mut frames = 0..;
     let mut roll = |world: &mut World, count| {
         for (n, frame) in frames.by_ref().take(count).enumerate() {
-            let kind = if n == 0 { KEYFRAME } else { INTERFRAME };
+            // The first is none: it has to be asked for.
+            let kind = if n == 1 { KEYFRAME } else { INTERFRAME };
             for (line, who) in [CAMERA, SCREEN, NOBODYS].into_iter().enumerate() {
                 world.film_on(ada, line, who, (frame, kind));
             }
@@ -126,7 +127,13 @@ fn a_second_line_is_the_screen_and_a_third_is_nobodys() {
         world.seen(viewer).iter().map(|(who, _)| *who).collect::<BTreeSet<u8>>()
     };
     assert_eq!(roll(&mut world, 5), [CAMERA, SCREEN].into());
-    // Each is withheld by itself, and asked for keyframes by itself.
+    let lines = &world.clients[ada].lines;
+    assert_eq!(
+        world.clients[ada].lines_asked,
+        lines[..2].iter().copied().collect(),
+        "each has its keyframes"
+    );
+    // Each is withheld by itself.
     let of_ada = world.clients[ada].endpoint;
     for (shut, seen) in [(TrackOrigin::ScreenVideo, CAMERA), (TrackOrigin::Camera, SCREEN)] {
         let gates = ByOrigin::each(|origin| if origin == shut { Gate::Muted } else { Gate::Open });
