@@ -14,13 +14,15 @@ use std::time::{Duration, Instant};
 
 use str0m::IceConnectionState;
 use tercet_protocol::{
-    AudioOrigin, ByAudio, DataFrameIn, DataFrameOut, LeaveReason, Request, ServerMessage, Welcome,
+    AudioOrigin, ByAudio, ByVideo, DataFrameIn, DataFrameOut, LeaveReason, Request, ServerMessage,
+    VideoOrigin, Welcome,
 };
 use tokio::net::UdpSocket;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep_until, timeout};
 
+use self::filming::Filming;
 use crate::link::Link;
 use crate::session::{media_socket, negotiate};
 use crate::url::is_on_this_machine;
@@ -28,6 +30,10 @@ use crate::{
     Audio, Channel, JoinError, JoinOptions, MediaStream, Peer, PeerError, PeerEvent, PeerOutput,
     ReceivedPacket, Session, Signalling, SignallingError, SyntheticFrame,
 };
+
+mod filming;
+
+pub use self::filming::picture_in;
 
 /// How many packets wait for the test to look at them; what comes beyond is dropped and counted.
 const PACKETS_MAX: usize = 8_192;
@@ -149,6 +155,7 @@ struct Shared {
 
 enum Command {
     Publish(AudioOrigin, Option<Voice>),
+    Film(VideoOrigin, Option<u8>),
     SendAudio(Audio),
     LoseFrames(u32),
     PauseFrames(u32),
@@ -246,6 +253,11 @@ impl Client {
     /// As [`Client::speak`], as the sound of a screen: see [`PeerOptions::screen`](crate::PeerOptions::screen).
     pub async fn share(&self, sound: impl Into<Option<Voice>>) -> Result<(), ClientError> {
         self.media.command(Command::Publish(AudioOrigin::Screen, sound.into())).await
+    }
+
+    /// Publishes ten pictures a second with this number from now on, or none: see [`PeerOptions::video`](crate::PeerOptions::video).
+    pub async fn film(&self, origin: VideoOrigin, number: impl Into<Option<u8>>) -> Result<(), ClientError> {
+        self.media.command(Command::Film(origin, number.into())).await
     }
 
     /// Sends one frame now.
@@ -406,6 +418,7 @@ impl Media {
             channels_open: channels_are,
             shared: shared.clone(),
             voices: ByAudio::each(|_| Published { voice: None, frames: 0, next_frame: Instant::now() }),
+            pictures: ByVideo::each(|_| Filming::new()),
             ready: false,
         };
         let task = tokio::spawn(task.run());
@@ -433,6 +446,7 @@ struct MediaTask {
     channels_open: watch::Sender<usize>,
     shared: Arc<Shared>,
     voices: ByAudio<Published>,
+    pictures: ByVideo<Filming>,
     /// Whether there was a connection: what is lost of it later doesn't stop the voice.
     ready: bool,
 }
@@ -460,8 +474,10 @@ impl MediaTask {
                 return Ok(());
             }
             // Not before the connection: str0m would queue what can't be sent.
-            let due = self.voices.iter().filter(|(_, it)| it.voice.is_some() && self.ready);
-            let wake_at = due.map(|(_, it)| it.next_frame).fold(deadline, Instant::min);
+            let voices = self.voices.iter().filter(|(_, it)| it.voice.is_some());
+            let pictures = self.pictures.iter().filter_map(|(_, it)| it.due());
+            let due = voices.map(|(_, it)| it.next_frame).chain(pictures).filter(|_| self.ready);
+            let wake_at = due.fold(deadline, Instant::min);
             tokio::select! {
                 command = self.commands.recv() => match command {
                     Some(Command::Close) | None => {
@@ -485,6 +501,9 @@ impl MediaTask {
                     for origin in AudioOrigin::ALL {
                         self.publish(now, origin)?;
                     }
+                    for origin in VideoOrigin::ALL {
+                        self.show(now, origin)?;
+                    }
                 }
             }
         }
@@ -504,6 +523,7 @@ impl MediaTask {
                 }
                 published.voice = voice;
             }
+            Command::Film(origin, number) => self.pictures[origin].film(now, number),
             Command::SendAudio(audio) => self.send(now, AudioOrigin::Microphone, audio)?,
             Command::LoseFrames(frames) => self.peer.lose_frames(frames),
             Command::PauseFrames(frames) => self.peer.pause_frames(frames),
@@ -539,6 +559,12 @@ impl MediaTask {
         let frame = SyntheticFrame::new(voice.publisher, published.frames, now);
         published.frames = published.frames.wrapping_add(1);
         self.send(now, origin, Audio::new(frame.encode(voice.payload_bytes), voice.level_dbov))
+    }
+
+    fn show(&mut self, now: Instant, origin: VideoOrigin) -> Result<(), PeerError> {
+        let due = self.pictures[origin].next(now).filter(|_| self.ready);
+        let Some(payloads) = due else { return Ok(()) };
+        self.peer.send_picture_of(now, origin, 0, payloads, filming::FRAME_TICKS)
     }
 
     fn send(&mut self, now: Instant, origin: AudioOrigin, audio: Audio) -> Result<(), PeerError> {
@@ -582,7 +608,7 @@ impl MediaTask {
                 self.connection.send_replace(Connection::Connected);
             }
             PeerEvent::IceChanged(state) => self.ice_changed(state),
-            // Its client has no camera.
+            // All its pictures are keyframes.
             PeerEvent::KeyframeWanted(_) => {}
             PeerEvent::Closed => {
                 self.connection.send_replace(Connection::Closed);

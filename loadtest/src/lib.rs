@@ -65,7 +65,7 @@ pub mod floor;
 
 pub mod page;
 
-pub use client::{Client, ClientError, Connection, DataMessage, Voice};
+pub use client::{Client, ClientError, Connection, DataMessage, Voice, picture_in};
 pub use counts::{Counts, StreamCount, StreamTotals};
 pub use driver::{
     Addresses, CameraKind, DrivenPeer, Driver, DriverOptions, Parting, PeerKey, PictureNews, Place,

@@ -21,13 +21,13 @@ use str0m::media::{Direction, MediaKind};
 use str0m::net::{Protocol, Receive, TcpType};
 use str0m::rtp::{ExtensionValues, RtpPacket, RtpWrite};
 use str0m::{Candidate, Event, Input, Output, Rtc, RtcError};
-use tercet_protocol::{AudioOrigin, ByAudio};
+use tercet_protocol::{AudioOrigin, ByAudio, ByVideo};
 
 use crate::red;
 
 pub use events::{PeerError, PeerEvent, PeerOutput, ReceivedPacket};
 pub use options::{Codec, PeerOptions, VideoOffer};
-use video::Camera;
+use video::Picture;
 
 /// Identifies an m-line within a session description (RFC 8843).
 pub type MediaStream = str0m::media::Mid;
@@ -75,7 +75,7 @@ pub struct Peer {
     channels: Vec<(ChannelId, Channel)>,
     options: PeerOptions,
     outgoing: ByAudio<Outgoing>,
-    camera: Option<Camera>,
+    pictures: ByVideo<Option<Picture>>,
     watched: Vec<MediaStream>,
 }
 
@@ -119,13 +119,13 @@ impl Peer {
             channels: Vec::new(),
             options,
             outgoing,
-            camera: None,
+            pictures: ByVideo::default(),
             watched: Vec::new(),
         })
     }
 
     /// The first offer: one `sendonly` audio m-line, a `recvonly` one for each of `slots`, one of each for the
-    /// sound of screens if the options say so, and the data channels. Call it once; [`Peer::restart_ice`] makes the
+    /// sound of screens if the options say so, what they say of video, and the data channels. Call it once; [`Peer::restart_ice`] makes the
     /// offers that follow.
     pub fn offer(&mut self, slots: u8) -> String {
         let mut changes = self.rtc.sdp_api();
@@ -140,7 +140,11 @@ impl Peer {
             let mut add =
                 |direction, layers| changes.add_media(MediaKind::Video, direction, None, None, layers);
             let layers = is_simulcast.then(video::layers);
-            self.camera = camera.then(|| Camera::new(add(Direction::SendOnly, layers), is_simulcast));
+            self.pictures.camera =
+                camera.then(|| Picture::new(add(Direction::SendOnly, layers), is_simulcast));
+            let has_screen = camera && self.options.screen;
+            self.pictures.screen_video =
+                has_screen.then(|| Picture::new(add(Direction::SendOnly, None), false));
             self.watched = (0..slots).map(|_| add(Direction::RecvOnly, None)).collect();
         }
         if self.options.data_channels {

@@ -1,9 +1,9 @@
-// Shared sound in real browsers: heard beside the talkers, one share at a time, and in the demo.
+// Shared sound in real browsers: heard beside the talkers, one share at a time; and the demo, which shares pictures too.
 
 import assert from "node:assert/strict";
 import { after, afterEach, before, beforeEach, describe, test } from "node:test";
 import { openBrowser } from "./lib/browser.js";
-import { startServer } from "./lib/server.js";
+import { startServer, startServerWith } from "./lib/server.js";
 import { joinAs, knownTones, untilHears } from "./lib/talker.js";
 
 const SOON = { timeout: 15_000 };
@@ -69,7 +69,7 @@ describe("the demo", () => {
     const id = await guest.evaluate(() => window.tercetRoom.me.id);
     await by(guest, "share").click();
     await by(moderator, "screen").filter({ hasText: "Gil shares sound" }).waitFor(SOON);
-    await by(guest, "screen").filter({ hasText: "You share sound" }).waitFor(SOON);
+    await by(guest, "screen").filter({ hasText: "You share your screen and its sound" }).waitFor(SOON);
     // A second share waits, and says so.
     await by(moderator, "share").click();
     await by(moderator, "screen").filter({ hasText: "Gil shares sound; yours is heard when they stop" }).waitFor(SOON);
@@ -91,25 +91,59 @@ describe("the demo", () => {
     await by(guest, "share").filter({ hasText: "Share screen" }).waitFor(SOON);
   });
 
-  test("says so when what was chosen has no sound", async () => {
-    const page = await join("quiet", "Di");
-    await page.evaluate(() => {
-      window.pickedSounds = 0;
-    });
-    await by(page, "share").click();
-    await notice(page, "share").filter({ hasText: "without sound" }).waitFor(SOON);
-    assert.equal(await page.evaluate(() => window.tercetRoom.sharedAudio), null);
+  test("shows a shared screen first and large, until a moderator or its sharer stops it", async () => {
+    const moderator = await join("slides", "Mo");
+    const guest = await join("slides", "Gil");
+    const id = await guest.evaluate(() => window.tercetRoom.me.id);
+    const screen = moderator.locator(`[data-testid="video-slot"][data-index="0"][data-origin="screen_video"]`);
+    await pickSilence(guest);
+    await by(guest, "share").click();
+    await by(guest, "screen").filter({ hasText: "You share your screen" }).waitFor(SOON);
+    // What moves in it is theirs.
+    await screen.and(moderator.locator(`[data-participant="${id}"][data-dark="false"]`)).waitFor(SOON);
+
+    const person = moderator.locator(`[data-testid="participant"][data-participant-id="${id}"]`);
+    await person.locator('[data-testid="actions"]').click();
+    await person.locator('[data-testid="action-screen-off"]').click();
+    await notice(guest, "screen-video").waitFor(SOON);
+    await screen.waitFor({ state: "detached", ...SOON });
+    assert.equal(await guest.evaluate(() => window.tercetRoom.sharedVideo), null);
+
+    await by(guest, "share").click();
+    await screen.waitFor(SOON);
+    await by(guest, "share").filter({ hasText: "Stop sharing" }).click();
+    await screen.waitFor({ state: "detached", ...SOON });
+  });
+
+  test("where there are no pictures, it says so when what was chosen has no sound", async () => {
+    const own = await startServerWith("[room]\nvideo_slots = 0\n");
+    try {
+      const page = await join("quiet", "Di", own);
+      await pickSilence(page);
+      await by(page, "share").click();
+      await notice(page, "share").filter({ hasText: "without sound" }).waitFor(SOON);
+      const shared = await page.evaluate(() => [window.tercetRoom.sharedAudio, window.tercetRoom.sharedVideo]);
+      assert.deepEqual(shared, [null, null]);
+    } finally {
+      await own.stop();
+    }
   });
 });
 
 const by = (page, testId) => page.locator(`[data-testid="${testId}"]`);
 const notice = (page, kind) => page.locator(`[data-testid="notice"][data-kind="${kind}"]`);
 
-/** Enters the demo, in a page whose picker is answered with a tone. */
-async function join(room, name) {
+/** What is picked from now on has no sound. */
+const pickSilence = (page) =>
+  page.evaluate(() => {
+    window.pickedSounds = 0;
+  });
+
+/** Enters the demo, in a page whose picker is answered with a picture that moves, and a tone. */
+async function join(room, name, at = server) {
   const page = await browser.newPage();
   await page.addInitScript(answerPicker);
-  await page.goto(`${server.url}/?room=${room}`);
+  await page.goto(`${at.url}/?room=${room}`);
   await by(page, "join-name").fill(name);
   await by(page, "join-button").click();
   await page.waitForFunction(() => window.tercetRoom, undefined, SOON);
@@ -122,7 +156,12 @@ function answerPicker() {
   navigator.mediaDevices.getDisplayMedia = async () => {
     const audio = new AudioContext();
     const picture = document.createElement("canvas");
-    picture.getContext("2d");
+    const pen = picture.getContext("2d");
+    let n = 0;
+    setInterval(() => {
+      pen.fillStyle = `hsl(${10 * n++} 50% 50%)`;
+      pen.fillRect(0, 0, picture.width, picture.height);
+    }, 100);
     const tracks = picture.captureStream().getTracks();
     if (window.pickedSounds > 0) {
       const oscillator = new OscillatorNode(audio, { frequency: 900 });

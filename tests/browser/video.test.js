@@ -1,13 +1,10 @@
 // Cameras in real browsers: who sees whom, told by the colour of the pictures.
 
 import assert from "node:assert/strict";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { after, afterEach, before, beforeEach, describe, test } from "node:test";
 import { openBrowser } from "./lib/browser.js";
 import { everSeen, firstSeenMs, joinWatching, seen, sends, turnOff, turnOn, untilSees } from "./lib/picture.js";
-import { startServer } from "./lib/server.js";
+import { startServer, startServerWith } from "./lib/server.js";
 import { sleep } from "./lib/talker.js";
 
 let server;
@@ -253,14 +250,4 @@ async function pictures() {
   const video = report.filter(({ type, kind, framesDecoded }) => type === "inbound-rtp" && kind === "video" && framesDecoded);
   const [{ framesDecoded: frames, keyFramesDecoded: keyframes }] = video;
   return { frames, keyframes };
-}
-
-/** With a configuration file. */
-async function startServerWith(toml) {
-  const folder = await mkdtemp(join(tmpdir(), "tercet-config-"));
-  const path = join(folder, "tercet.toml");
-  await writeFile(path, toml);
-  const own = await startServer("--config", path);
-  await rm(folder, { recursive: true });
-  return own;
 }

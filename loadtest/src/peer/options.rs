@@ -40,7 +40,8 @@ pub struct PeerOptions {
     /// The label of a data channel that both sides take as open with id 0 (`negotiated` in WebRTC's API), for servers
     /// that have such a one. What comes on it isn't told.
     pub channel_zero: Option<&'static str>,
-    /// Whether the m-lines for the sound of screens are offered: one's own, and the one that is heard.
+    /// Whether the m-lines of screens are offered: for their sound one's own, and the one that is heard; beside a camera, one for
+    /// one's own picture.
     pub screen: bool,
     /// What is offered of video, if anything.
     pub video: Option<VideoOffer>,

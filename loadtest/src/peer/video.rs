@@ -1,4 +1,4 @@
-//! A peer's camera, and what it watches.
+//! A peer's camera, the picture of its screen, and what it watches.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -6,6 +6,7 @@ use std::time::Instant;
 use str0m::format::Codec;
 use str0m::media::{Direction, KeyframeRequest, MediaAdded, MediaKind, Rid, Simulcast, SimulcastLayer};
 use str0m::rtp::RtpWrite;
+use tercet_protocol::VideoOrigin;
 
 use super::{MediaStream, Peer, PeerError};
 
@@ -19,8 +20,8 @@ pub(super) fn layers() -> Simulcast {
     layers
 }
 
-/// Where the streams of a camera are.
-pub(super) struct Camera {
+/// Where the streams of a camera are, or of a screen.
+pub(super) struct Picture {
     mid: MediaStream,
     /// The smallest pictures first.
     streams: Vec<Stream>,
@@ -32,14 +33,14 @@ struct Stream {
     timestamp: u32,
 }
 
-impl Camera {
-    pub(super) fn new(mid: MediaStream, is_simulcast: bool) -> Camera {
+impl Picture {
+    pub(super) fn new(mid: MediaStream, is_simulcast: bool) -> Picture {
         let stream = |rid| Stream { rid, sequence: 1, timestamp: rand::random() };
         let streams = match is_simulcast {
             true => RIDS.into_iter().map(|rid| stream(Some(Rid::from(rid)))).collect(),
             false => vec![stream(None)],
         };
-        Camera { mid, streams }
+        Picture { mid, streams }
     }
 }
 
@@ -62,12 +63,24 @@ impl Peer {
         payloads: Vec<Arc<[u8]>>,
         ticks: u32,
     ) -> Result<(), PeerError> {
+        self.send_picture_of(now, VideoOrigin::Camera, size, payloads, ticks)
+    }
+
+    /// As [`Peer::send_picture`], of the camera or of the screen.
+    pub fn send_picture_of(
+        &mut self,
+        now: Instant,
+        origin: VideoOrigin,
+        size: usize,
+        payloads: Vec<Arc<[u8]>>,
+        ticks: u32,
+    ) -> Result<(), PeerError> {
         let params = self.rtc.codec_config().params().iter();
         let vp8 = params.filter(|params| params.spec().codec == Codec::Vp8).map(|params| params.pt()).next();
-        let (vp8, camera) = vp8.zip(self.camera.as_mut()).ok_or(PeerError::NotNegotiated)?;
-        let of_size = camera.streams.get_mut(size).ok_or(PeerError::NotNegotiated)?;
+        let (vp8, picture) = vp8.zip(self.pictures[origin].as_mut()).ok_or(PeerError::NotNegotiated)?;
+        let of_size = picture.streams.get_mut(size).ok_or(PeerError::NotNegotiated)?;
         let mut api = self.rtc.direct_api();
-        let stream = api.stream_tx_by_mid(camera.mid, of_size.rid).ok_or(PeerError::NotNegotiated)?;
+        let stream = api.stream_tx_by_mid(picture.mid, of_size.rid).ok_or(PeerError::NotNegotiated)?;
         let is_nackable = of_size.rid.is_some();
         of_size.timestamp = of_size.timestamp.wrapping_add(ticks);
         let last = payloads.len().saturating_sub(1);
@@ -91,7 +104,7 @@ impl Peer {
 
     /// Of which of the camera's sizes a keyframe is wanted; `None` of a stream that isn't the camera's.
     pub(super) fn keyframe_wanted(&self, request: &KeyframeRequest) -> Option<u8> {
-        let camera = self.camera.as_ref().filter(|camera| camera.mid == request.mid)?;
+        let camera = self.pictures.camera.as_ref().filter(|camera| camera.mid == request.mid)?;
         let size = camera.streams.iter().position(|stream| stream.rid == request.rid)?;
         Some(size as u8)
     }

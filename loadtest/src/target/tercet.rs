@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use anyhow::{bail, ensure};
-use tercet_protocol::{Request, Role, ServerMessage, SlotView, TrackOrigin, Welcome};
+use tercet_protocol::{Request, Role, ServerMessage, SlotView, VideoOrigin, Welcome};
 use tokio::sync::watch;
 
 use super::{JoinRequest, Joined, Leg, told_to_leave};
@@ -84,7 +84,7 @@ impl Cameras {
                 let sources = slots.into_iter().map(|slot| source(slot.participant));
                 Some(PictureNews::Shows(Instant::now(), sources.collect()))
             }
-            ServerMessage::VideoWanted { origin: TrackOrigin::Camera, layers } => {
+            ServerMessage::VideoWanted { origin: VideoOrigin::Camera, layers } => {
                 Some(PictureNews::LayersWanted(layers))
             }
             _ => None,

@@ -37,7 +37,7 @@ pub struct Participant {
     pub standing: Standing,
     /// Whether they ask to speak.
     pub hand_raised: bool,
-    /// Their microphone, screen and camera.
+    /// Their microphone, camera, and the sound and picture of their screen.
     pub tracks: ByOrigin<Publication>,
     /// Where they are, if that is another node.
     pub node: Option<NodeId>,
@@ -390,9 +390,9 @@ mod tests {
         let (mut room, _, ben) = room();
         room.raise_hand(&ben, true).expect("ben is there");
         let gates = |ben: &Participant| TrackOrigin::ALL.map(|origin| ben.gate(origin));
-        assert_eq!(room.participant(&ben).map(gates), Some([Gate::ListenOnly; 3]));
+        assert_eq!(room.participant(&ben).map(gates), Some([Gate::ListenOnly; 4]));
         let ben = room.moderate(&ben, Moderation::SetRole(Role::Speaker)).expect("ben is there");
-        assert_eq!((gates(ben), ben.hand_raised), ([Gate::Open; 3], false));
+        assert_eq!((gates(ben), ben.hand_raised), ([Gate::Open; 4], false));
     }
 
     #[test]
@@ -427,7 +427,7 @@ mod tests {
         let ada = room.participant(&ada).expect("ada is there");
         let tracks = [&first, &again, ada].into_iter().flat_map(|participant| participant.tracks.iter());
         let sources: std::collections::BTreeSet<SourceId> = tracks.map(|(_, track)| track.source).collect();
-        assert_eq!(sources.len(), 9);
+        assert_eq!(sources.len(), 12);
     }
 
     /// A moderator and four listeners, of whom two are listed.

@@ -50,7 +50,7 @@ pub enum Request {
     },
     /// A WebRTC session description: an audio m-line to send on and one for the sound of a screen, one
     /// `recvonly` audio m-line a slot and one for the screen slot, and the data channels; with video, an m-line
-    /// to send it on, and one `recvonly` video m-line a video slot. Sent again, with the same connection, it restarts ICE.
+    /// to send the camera's on and one for the picture of a screen, and one `recvonly` video m-line a video slot. Sent again, with the same connection, it restarts ICE.
     Offer {
         /// RFC 8866.
         sdp: String,
@@ -78,7 +78,7 @@ pub enum Request {
         #[schemars(length(max = 256))]
         except: BTreeSet<String>,
     },
-    /// Choose whom to watch: the first video slots show them, in this order, for as long as they are there; the others, those who
+    /// Choose whom to watch: the first video slots, after that of a shared screen, show them, in this order, for as long as they are there; the others, those who
     /// speak. Without anybody, only those who speak again.
     Watch {
         /// Whom in the first slot, by id.

@@ -15,8 +15,10 @@ mod server;
 pub use calls::{CallState, DialOrder, DialRights, WireCall};
 pub use client::{ClientMessage, DataFrameIn, Request, SlotView};
 pub use error::{ErrorCode, ProtocolError};
-pub use model::{Role, SpeakerLevel, Standing, TrackKind, Transport, WireParticipant, WireSlot, WireTrack};
-pub use origin::{AudioOrigin, ByAudio, ByOrigin, TrackOrigin};
+pub use model::{
+    Role, SpeakerLevel, Standing, TrackKind, Transport, WireParticipant, WireSlot, WireTrack, WireVideoSlot,
+};
+pub use origin::{AudioOrigin, ByAudio, ByOrigin, ByVideo, MediaOrigin, TrackOrigin, VideoOrigin};
 pub use server::{
     DataFrameOut, IceServer, LeaveReason, RoomInfo, ServerMessage, SessionInfo, SlotMid, Welcome,
 };

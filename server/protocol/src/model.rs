@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::TrackOrigin;
+use crate::{TrackOrigin, VideoOrigin};
 
 /// What a participant may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
@@ -100,6 +100,8 @@ pub struct WireParticipant {
     pub screen_muted: bool,
     /// Whether the picture of their camera is.
     pub camera_muted: bool,
+    /// Whether the picture of their screen is.
+    pub screen_video_muted: bool,
     /// Whether they ask to speak.
     pub hand_raised: bool,
     /// The CSRC (RFC 3550, section 5.1) that packets of theirs carry in a listener's slot.
@@ -108,6 +110,8 @@ pub struct WireParticipant {
     pub screen_source: u32,
     /// The CSRC of the picture of their camera, in a video slot.
     pub camera_source: u32,
+    /// The CSRC of the picture of their screen, in a video slot.
+    pub screen_video_source: u32,
     /// What they publish now.
     pub tracks: Vec<WireTrack>,
 }
@@ -121,6 +125,20 @@ pub struct WireSlot {
     pub mid: Option<String>,
     /// The speaker, or `null` while the slot is free.
     pub participant: Option<String>,
+}
+
+/// Who is seen in a video slot of the receiver of the message.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct WireVideoSlot {
+    /// Counted from 0.
+    pub index: u8,
+    /// The m-line of the slot in the receiver's own session description.
+    pub mid: String,
+    /// Whose picture it is, or `null` while the slot is free.
+    pub participant: Option<String>,
+    /// Their camera's, or their screen's.
+    #[serde(default)]
+    pub origin: VideoOrigin,
 }
 
 /// How loud a speaker is.

@@ -4,7 +4,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    DialRights, ProtocolError, SpeakerLevel, TrackOrigin, WireCall, WireParticipant, WireSlot, WireTrack,
+    DialRights, ProtocolError, SpeakerLevel, VideoOrigin, WireCall, WireParticipant, WireSlot, WireTrack,
+    WireVideoSlot,
 };
 
 /// One message from the server: a reply to a request, or an event.
@@ -102,16 +103,16 @@ pub enum ServerMessage {
         /// All slots, in order.
         slots: Vec<WireSlot>,
     },
-    /// Who is seen in each of the receiver's video slots, after a change: first whoever spoke last, or whom the receiver
-    /// watches.
+    /// Who is seen in each of the receiver's video slots, after a change: first whose screen is shared, then whoever spoke last,
+    /// or whom the receiver watches.
     Video {
         /// All video slots that were offered, in order.
-        slots: Vec<WireSlot>,
+        slots: Vec<WireVideoSlot>,
     },
     /// To somebody who sends video: how much of it anybody watches, after a change.
     VideoWanted {
         /// Of which of their tracks.
-        origin: TrackOrigin,
+        origin: VideoOrigin,
         /// Of the sizes in which it is sent (simulcast, or spatial layers), the smallest so many, 1 or more. The others needn't be
         /// sent.
         layers: u8,
@@ -181,7 +182,7 @@ pub struct Welcome {
     pub screen: Option<String>,
     /// Who is seen now.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub video: Vec<WireSlot>,
+    pub video: Vec<WireVideoSlot>,
     /// Whom the client may have called into the room; absent if nobody.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dial: Option<DialRights>,

@@ -3,9 +3,9 @@
 use selector::SourceId;
 use serde::{Deserialize, Serialize};
 use tercet_core::{
-    Layer, LayerCost, Moderation, NodeId, Participant, Publication, Refusal, Restored, SourceLayers,
+    Content, Layer, LayerCost, Moderation, NodeId, Participant, Publication, Refusal, Restored, SourceLayers,
 };
-use tercet_protocol::{AudioOrigin, ByOrigin, LeaveReason, Role, Standing, Transport};
+use tercet_protocol::{AudioOrigin, ByOrigin, LeaveReason, Role, Standing, TrackOrigin, Transport};
 
 /// What one node tells another.
 #[derive(Debug, Serialize, Deserialize)]
@@ -14,32 +14,33 @@ pub(super) enum NodeMessage {
     OfRoom { room: String, message: RoomMessage },
     /// For the workers: a source is silent.
     Silenced { room: String, origin: AudioOrigin, source: u32 },
-    /// For the workers: somebody who watches a camera needs a keyframe.
+    /// For the workers: somebody who watches a picture needs a keyframe.
     KeyframeWanted { room: String, source: u32, encoding: u8 },
-    /// For the workers: what clients of the sender want of a camera on the receiver: of its streams those to be shown now, bit by bit,
+    /// For the workers: what clients of the sender want of a picture on the receiver: of its streams those to be shown now, bit by bit,
     /// and how many of its sizes they would look at.
     VideoWanted { room: String, source: u32, encodings: u8, layers: u8 },
-    /// For the workers: what is known of the layers of a camera on the sender.
+    /// For the workers: what is known of the layers of a picture on the sender.
     VideoLayers { room: String, source: u32, layers: RemoteLayers },
     /// For the workers: how many changes the room has seen.
     Turn { room: String, origin: AudioOrigin, turn: u64 },
 }
 
-/// What is known of a camera's layers.
+/// What is known of a picture's layers.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct RemoteLayers {
     /// Spatial, temporal, kbit/s, height.
     costs: Vec<(u8, u8, u32, u32)>,
     smallest_height: u32,
     encodings: u8,
+    is_of_screen: bool,
 }
 
 impl RemoteLayers {
     pub(super) fn of(layers: &SourceLayers) -> RemoteLayers {
         let cost = |it: &LayerCost| (it.layer.spatial, it.layer.temporal, it.kbps, it.height);
-        let SourceLayers { costs, smallest_height, encodings } = layers;
-        let costs = costs.iter().map(cost).collect();
-        RemoteLayers { costs, smallest_height: *smallest_height, encodings: *encodings }
+        let SourceLayers { content, costs, smallest_height, encodings } = layers;
+        let (costs, is_of_screen) = (costs.iter().map(cost).collect(), *content == Content::Screen);
+        RemoteLayers { costs, smallest_height: *smallest_height, encodings: *encodings, is_of_screen }
     }
 
     /// As they are known here; `None` for what no node of ours sends.
@@ -50,9 +51,10 @@ impl RemoteLayers {
             kbps,
             height,
         };
-        let RemoteLayers { costs, smallest_height, encodings } = self;
+        let RemoteLayers { costs, smallest_height, encodings, is_of_screen } = self;
         let costs = (costs.len() <= COSTS_MAX).then(|| costs.into_iter().map(cost).collect())?;
-        Some(SourceLayers { costs, smallest_height, encodings })
+        let content = if is_of_screen { Content::Screen } else { Content::Camera };
+        Some(SourceLayers { content, costs, smallest_height, encodings })
     }
 }
 
@@ -79,10 +81,10 @@ pub(crate) enum RoomMessage {
     /// These entered, told of or not, each with their turn: whoever has their identity elsewhere, from before, is replaced.
     Entered(Vec<(String, u64)>),
     /// Somebody who was on the sender, which stops, has joined on the receiver: what they were, and what they publish
-    /// on the sender until they leave it, as microphone, as screen and as camera.
+    /// on the sender until they leave it, in the order of [`TrackOrigin::ALL`].
     HandedOver {
         was: CarriedParticipant,
-        sources: (u32, u32, u32),
+        sources: [u32; TrackOrigin::ALL.len()],
     },
     /// A moderator on the sender does something to somebody on the receiver.
     Moderate {
@@ -95,7 +97,7 @@ pub(crate) enum RoomMessage {
         request: u64,
         outcome: Result<(), Refusal>,
     },
-    /// Which cameras on the receiver are watched on the sender: these, and no others any more.
+    /// Which pictures on the receiver are watched on the sender: these, and no others any more.
     Watched(Vec<u32>),
     /// A data frame for those on the receiver, or for some of them.
     Data {
@@ -134,8 +136,11 @@ pub(crate) struct RemoteParticipant {
     microphone: RemoteTrack,
     screen: RemoteTrack,
     camera: RemoteTrack,
+    screen_video: RemoteTrack,
     /// When they entered, as the room counts.
     pub(crate) turn: u64,
+    /// Since when they share the picture of their screen, if they do, as the room counts.
+    pub(crate) shares_since: Option<u64>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -156,7 +161,7 @@ impl RemoteTrack {
 }
 
 impl RemoteParticipant {
-    pub(crate) fn of(participant: &Participant, turn: u64) -> RemoteParticipant {
+    pub(crate) fn of(participant: &Participant, turn: u64, shares_since: Option<u64>) -> RemoteParticipant {
         RemoteParticipant {
             id: participant.id.to_string(),
             name: participant.name.clone(),
@@ -167,7 +172,9 @@ impl RemoteParticipant {
             microphone: RemoteTrack::of(&participant.tracks.microphone),
             screen: RemoteTrack::of(&participant.tracks.screen),
             camera: RemoteTrack::of(&participant.tracks.camera),
+            screen_video: RemoteTrack::of(&participant.tracks.screen_video),
             turn,
+            shares_since,
         }
     }
 
@@ -184,6 +191,7 @@ impl RemoteParticipant {
                 microphone: self.microphone.read(),
                 screen: self.screen.read(),
                 camera: self.camera.read(),
+                screen_video: self.screen_video.read(),
             },
             node: Some(node),
         }
@@ -208,6 +216,7 @@ pub(crate) struct CarriedParticipant {
     pub(crate) muted: bool,
     pub(crate) screen_muted: bool,
     pub(crate) camera_muted: bool,
+    pub(crate) screen_video_muted: bool,
 }
 
 impl CarriedParticipant {
@@ -217,7 +226,12 @@ impl CarriedParticipant {
             role: self.role,
             standing: self.standing,
             hand_raised: self.hand_raised,
-            muted: ByOrigin { microphone: self.muted, screen: self.screen_muted, camera: self.camera_muted },
+            muted: ByOrigin {
+                microphone: self.muted,
+                screen: self.screen_muted,
+                camera: self.camera_muted,
+                screen_video: self.screen_video_muted,
+            },
         }
     }
 
@@ -230,6 +244,7 @@ impl CarriedParticipant {
             muted: participant.tracks.microphone.muted,
             screen_muted: participant.tracks.screen.muted,
             camera_muted: participant.tracks.camera.muted,
+            screen_video_muted: participant.tracks.screen_video.muted,
         }
     }
 }
@@ -275,7 +290,9 @@ mod tests {
             microphone: track,
             screen: track,
             camera: track,
+            screen_video: track,
             turn: 7,
+            shares_since: Some(8),
         };
         let messages = [
             RoomMessage::Roster { uncounted: 9, wants_yours: true },
@@ -296,7 +313,7 @@ mod tests {
         let node = NodeId { zone: 1, index: 2 };
         let there = participant.clone().on(node);
         assert_eq!(there.node, Some(node));
-        assert_eq!(RemoteParticipant::of(&there, 7), participant);
+        assert_eq!(RemoteParticipant::of(&there, 7, Some(8)), participant);
     }
 
     #[test]
@@ -309,6 +326,7 @@ mod tests {
             muted: false,
             screen_muted: false,
             camera_muted: false,
+            screen_video_muted: false,
         };
         let many: Vec<CarriedParticipant> = (0..500).map(one).collect();
         let bytes = write_carried(5, &many, 1000);

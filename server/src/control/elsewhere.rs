@@ -1,7 +1,7 @@
 //! A room on other nodes: what they say of it in, what clients and workers have to know of that out, and the reverse.
 //!
 //! Each node speaks for those who are on it, and for nobody else. So two that parted and met again have nothing to settle, but
-//! who of two of one identity came later: each entering has a turn, the time by the cluster's clock, or one more than the
+//! who of two of one identity came later, and who of two shared a screen first: each entering has a turn, and each sharing, the time by the cluster's clock, or one more than the
 //! highest that was heard of (Lamport).
 
 mod moderation;
@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use selector::SourceId;
 use tercet_core::{Moderation, NodeId, Participant, ParticipantId, Refusal, RoomId, SessionId};
-use tercet_protocol::{ByOrigin, ErrorCode, LeaveReason};
+use tercet_protocol::{ByOrigin, ErrorCode, LeaveReason, TrackOrigin};
 
 pub(super) use self::sought::Seeking;
 use self::sought::Sought;
@@ -69,7 +69,7 @@ struct Asked {
 #[derive(Default)]
 pub(super) struct Elsewhere {
     pub(super) nodes: BTreeSet<NodeId>,
-    /// The highest turn that somebody had who entered, on any node.
+    /// The highest turn that somebody had who entered or shared a screen, on any node.
     turn: u64,
     /// When each entered who is known of, here or there.
     turns: BTreeMap<ParticipantId, u64>,
@@ -110,8 +110,14 @@ pub(super) struct Former {
 impl Elsewhere {
     /// Somebody enters here, at a time: their turn.
     fn enter(&mut self, id: &ParticipantId, time_ms: u64) -> u64 {
+        let turn = self.next_turn(time_ms);
+        self.turns.insert(id.clone(), turn);
+        turn
+    }
+
+    /// The turn of what happens here, at a time.
+    pub(super) fn next_turn(&mut self, time_ms: u64) -> u64 {
         self.turn = time_ms.max(self.turn + 1);
-        self.turns.insert(id.clone(), self.turn);
         self.turn
     }
 
@@ -126,7 +132,7 @@ impl OwnNode {
         OwnNode { id, worker, commands, asked, request_next: 1, load_told: None, others: Vec::new(), clock }
     }
 
-    fn time_ms(&self, now: Instant) -> u64 {
+    pub(super) fn time_ms(&self, now: Instant) -> u64 {
         let (at, ms) = self.clock;
         ms + now.saturating_duration_since(at).as_millis() as u64
     }
@@ -288,16 +294,8 @@ impl Control {
                 }
             }
             RoomMessage::HandedOver { was, sources } => {
-                self.handed_over(
-                    now,
-                    room,
-                    was,
-                    ByOrigin {
-                        microphone: SourceId(sources.0),
-                        screen: SourceId(sources.1),
-                        camera: SourceId(sources.2),
-                    },
-                );
+                let sources = ByOrigin::each(|origin| SourceId(sources[origin as usize]));
+                self.handed_over(now, room, was, sources);
             }
             RoomMessage::Moderate { request, whom, what } => {
                 let whom = ParticipantId::from(whom.as_str());
@@ -327,7 +325,7 @@ impl Control {
                 continue;
             };
             let of_node = live.room.participants().filter(|it| it.node == Some(node));
-            let lost: Vec<(ParticipantId, [SourceId; 3])> =
+            let lost: Vec<(ParticipantId, Sources)> =
                 of_node.map(|it| (it.id.clone(), sources_of(it))).collect();
             live.elsewhere.lost.extend(lost.iter().map(|(id, _)| (id.clone(), now)));
             live.elsewhere.unnamed.remove(&node);
@@ -335,9 +333,7 @@ impl Control {
                 carried.is_dead = true;
             }
             self.silence(&room, lost.iter().flat_map(|(_, sources)| *sources));
-            for (_, [_, _, camera]) in &lost {
-                self.camera_changed(now, &room, *camera, false);
-            }
+            self.pictures_ended(now, &room, lost.iter().flat_map(|(_, sources)| *sources));
             self.restore_carried(now, &room, node);
             self.restore_replaced(now, &room, node);
         }
@@ -428,6 +424,13 @@ impl Control {
 }
 
 impl LiveRoom {
+    /// Somebody as other nodes are told.
+    fn remote(&self, participant: &Participant) -> RemoteParticipant {
+        let turn = self.elsewhere.turn_of(&participant.id);
+        let shares_since = self.cameras.focus.turn_of(participant.tracks.screen_video.source);
+        RemoteParticipant::of(participant, turn, shares_since)
+    }
+
     /// How many are here of whom nobody is told.
     fn uncounted_here(&self) -> u32 {
         let listed = self.sessions.keys().filter(|id| self.room.is_listed(id)).count();
@@ -435,9 +438,11 @@ impl LiveRoom {
     }
 }
 
-fn sources_of(participant: &Participant) -> [SourceId; 3] {
-    [&participant.tracks.microphone, &participant.tracks.screen, &participant.tracks.camera]
-        .map(|it| it.source)
+/// What somebody publishes, in the order of [`TrackOrigin::ALL`].
+type Sources = [SourceId; TrackOrigin::ALL.len()];
+
+pub(super) fn sources_of(participant: &Participant) -> Sources {
+    TrackOrigin::ALL.map(|origin| participant.tracks[origin].source)
 }
 
 /// Whom a moderator's request is about is on another node, or not known here.

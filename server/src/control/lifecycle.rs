@@ -10,6 +10,7 @@ use tercet_protocol::{
 use tokio::sync::oneshot;
 use tracing::info;
 
+use super::elsewhere::sources_of;
 use super::live_room::LiveRoom;
 use super::requests::rank;
 use super::session::{NewSession, Outgoing, Session, Socket, text};
@@ -159,7 +160,7 @@ impl Control {
             video_kbps_max: settings.video_kbps_max,
             is_over_http: transport.is_over_http(),
         };
-        self.command(worker, WorkerCommand::Open(open));
+        self.command(worker, WorkerCommand::Open(Box::new(open)));
         let standing = rank(participant.standing);
         if standing != selector::Standing::Ordinary {
             self.command(worker, WorkerCommand::SetStanding { endpoint, standing });
@@ -281,14 +282,14 @@ impl Control {
         live.cameras.rewatch(session.worker, &session.video_told, &[]);
         let is_here = live.room.participant(&session.participant).is_some_and(|it| it.node.is_none());
         let was_listed = is_here && live.room.is_listed(&session.participant);
-        let camera = live.room.participant(&session.participant).map(|it| it.tracks.camera.source);
+        let sources = live.room.participant(&session.participant).map(sources_of);
         let worker_is_gone = live.remove(&session.participant, session.worker);
         // Other nodes may keep one who was handed over in mind, until they hear that that session is over too.
         let is_news = was_listed || session.ends_at.is_some();
         self.left_here(&session.room, &session.participant, is_news, reason);
         if !self.close_empty_room(&session.room) {
-            if let Some(camera) = camera.filter(|_| is_here) {
-                self.camera_changed(now, &session.room, camera, false);
+            if let Some(sources) = sources.filter(|_| is_here) {
+                self.pictures_ended(now, &session.room, sources);
             }
             self.show_cameras(now, &session.room);
             if worker_is_gone {

@@ -7,7 +7,8 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use selector::{Level, SourceId};
 use tercet_core::{Participant, ParticipantId, Publication, Room, SessionId};
 use tercet_protocol::{
-    ByOrigin, SlotMid, SpeakerLevel, TrackKind, TrackOrigin, WireParticipant, WireSlot, WireTrack,
+    ByOrigin, MediaOrigin, SlotMid, SpeakerLevel, TrackKind, TrackOrigin, VideoOrigin, WireParticipant,
+    WireSlot, WireTrack, WireVideoSlot,
 };
 
 use super::elsewhere::Elsewhere;
@@ -227,11 +228,19 @@ impl LiveRoom {
     }
 
     /// Video slots as a client is told.
-    pub(super) fn wire_video(&self, shown: &[Option<SourceId>], slots: &[SlotMid]) -> Vec<WireSlot> {
-        let slot = |(source, slot): (&Option<SourceId>, &SlotMid)| WireSlot {
-            index: slot.index,
-            mid: Some(slot.mid.clone()),
-            participant: source.and_then(|s| self.by_source.get(&s)).map(ParticipantId::to_string),
+    pub(super) fn wire_video(&self, shown: &[Option<SourceId>], slots: &[SlotMid]) -> Vec<WireVideoSlot> {
+        let slot = |(source, slot): (&Option<SourceId>, &SlotMid)| {
+            let participant = source.and_then(|source| self.by_source.get(&source));
+            let tracks = participant.and_then(|id| self.room.participant(id)).map(|it| &it.tracks);
+            let is_it = |origin: &VideoOrigin| {
+                tracks.is_some_and(|tracks| Some(tracks[(*origin).into()].source) == *source)
+            };
+            WireVideoSlot {
+                index: slot.index,
+                mid: slot.mid.clone(),
+                participant: participant.map(ParticipantId::to_string),
+                origin: VideoOrigin::ALL.into_iter().find(is_it).unwrap_or_default(),
+            }
         };
         shown.iter().zip(slots).map(slot).collect()
     }
@@ -253,7 +262,7 @@ fn sources(positions: &[Option<(SourceId, Level)>]) -> impl Iterator<Item = Opti
 
 /// A participant as clients are told.
 pub(super) fn wire_participant(participant: &Participant) -> WireParticipant {
-    let ByOrigin { microphone, screen, camera } = &participant.tracks;
+    let ByOrigin { microphone, screen, camera, screen_video } = &participant.tracks;
     let published = participant.tracks.iter().filter(|(_, track)| track.publishing);
     WireParticipant {
         id: participant.id.to_string(),
@@ -264,19 +273,21 @@ pub(super) fn wire_participant(participant: &Participant) -> WireParticipant {
         muted: microphone.muted,
         screen_muted: screen.muted,
         camera_muted: camera.muted,
+        screen_video_muted: screen_video.muted,
         hand_raised: participant.hand_raised,
         source: microphone.source.0,
         screen_source: screen.source.0,
         camera_source: camera.source.0,
+        screen_video_source: screen_video.source.0,
         tracks: published.map(|(origin, track)| wire_track(origin, track)).collect(),
     }
 }
 
 /// A participant's track as clients are told.
 pub(super) fn wire_track(origin: TrackOrigin, track: &Publication) -> WireTrack {
-    let (letter, kind) = match origin {
-        TrackOrigin::Microphone | TrackOrigin::Screen => ('a', TrackKind::Audio),
-        TrackOrigin::Camera => ('v', TrackKind::Video),
+    let (letter, kind) = match origin.media() {
+        MediaOrigin::Audio(_) => ('a', TrackKind::Audio),
+        MediaOrigin::Video(_) => ('v', TrackKind::Video),
     };
     WireTrack { id: format!("{letter}{}", track.source.0), kind, origin }
 }

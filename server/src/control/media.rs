@@ -9,7 +9,9 @@ use selector::SourceId;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use tercet_core::{EndpointId, RoomId, SessionId};
-use tercet_protocol::{AudioOrigin, DATA_BYTES_MAX, ErrorCode, ServerMessage, SlotMid, TrackOrigin};
+use tercet_protocol::{
+    AudioOrigin, DATA_BYTES_MAX, ErrorCode, MediaOrigin, ServerMessage, SlotMid, TrackOrigin,
+};
 use tracing::debug;
 
 use super::Control;
@@ -162,6 +164,7 @@ impl Control {
         let Some((room, participant)) = session.map(|s| (s.room.clone(), s.participant.clone())) else {
             return;
         };
+        let time_ms = self.own_node.as_ref().map_or(0, |own| own.time_ms(now));
         let Some(live) = self.rooms.get_mut(&room) else {
             return;
         };
@@ -171,8 +174,8 @@ impl Control {
         }
         let former = live.former(&participant);
         let changed = live.room.set_publishing(&participant, origin, publishing);
-        let track_source = changed.map(|track| track.source);
-        let Some((former, track)) = former.zip(changed.map(|track| wire_track(origin, track))) else {
+        let changed = changed.map(|track| (track.source, wire_track(origin, track)));
+        let Some((former, (source, track))) = former.zip(changed) else {
             return;
         };
         let id = participant.to_string();
@@ -181,10 +184,18 @@ impl Control {
         } else {
             ServerMessage::TrackUnpublished { participant: id, track: track.id }
         };
-        let camera = track_source.filter(|_| origin == TrackOrigin::Camera);
+        let is_seen_otherwise = match origin.media() {
+            MediaOrigin::Audio(_) => false,
+            // Before other nodes are told: since when a screen is shared they are told too.
+            MediaOrigin::Video(origin) if publishing => {
+                let turn = live.elsewhere.next_turn(time_ms);
+                live.cameras.begins(origin, source, turn)
+            }
+            MediaOrigin::Video(_) => live.cameras.focus.remove(source),
+        };
         self.tell_of(now, &room, &participant, former, &event);
-        if let Some(camera) = camera {
-            self.camera_changed(now, &room, camera, publishing);
+        if is_seen_otherwise {
+            self.cameras_changed(now, &room);
         }
     }
 

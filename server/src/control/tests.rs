@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use selector::Level;
 use tercet_core::EndpointId;
 use tercet_protocol::{
-    ClientMessage, Request, Role, ServerMessage, SlotMid, TrackOrigin, Transport, Welcome,
+    ClientMessage, Request, Role, ServerMessage, SlotMid, TrackKind, TrackOrigin, Transport, VideoOrigin,
+    Welcome, WireVideoSlot,
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -103,6 +104,31 @@ impl Hall {
         let endpoint = self.endpoint(identity);
         let event = WorkerEvent::PublishingStarted { endpoint, origin: TrackOrigin::Camera };
         self.control.worker_event(self.now, event);
+    }
+
+    /// The picture of somebody's screen begins to come, or ends.
+    fn shares(&mut self, identity: &str, shares: bool) {
+        let (endpoint, origin) = (self.endpoint(identity), TrackOrigin::ScreenVideo);
+        let event = match shares {
+            true => WorkerEvent::PublishingStarted { endpoint, origin },
+            false => WorkerEvent::PublishingEnded { endpoint, origin },
+        };
+        self.control.worker_event(self.now, event);
+        self.tick(100);
+    }
+
+    /// What a client sees in its video slots by the last that it was told, if it was told anything.
+    fn sees(&mut self, identity: &str) -> Option<Vec<String>> {
+        let mut told = self.told(identity).into_iter().filter_map(|message| match message {
+            ServerMessage::Video { slots } => Some(slots),
+            _ => None,
+        });
+        let name = |slot: WireVideoSlot| match (slot.participant, slot.origin) {
+            (Some(id), VideoOrigin::Camera) => id,
+            (Some(id), VideoOrigin::ScreenVideo) => format!("screen of {id}"),
+            (None, _) => String::new(),
+        };
+        told.next_back().map(|slots| slots.into_iter().map(name).collect())
     }
 
     /// An offer with so many video slots is answered.
@@ -481,4 +507,63 @@ fn a_stopped_video_line_takes_no_camera_from_the_others() {
         _ => None,
     });
     assert_eq!(watch, Some(vec![true, false, true]));
+}
+
+#[test]
+fn a_shared_screen_has_the_first_slot_of_all_but_its_sharer_until_it_ends() {
+    let mut hall = Hall::new();
+    for speaker in ["s", "t"] {
+        hall.join(speaker, Role::Speaker);
+        hall.films(speaker);
+    }
+    hall.tick(100);
+    for viewer in ["a", "s", "t"] {
+        hall.offers_video(viewer, 3);
+    }
+    hall.all_told();
+    hall.shares("s", true);
+    assert_eq!(hall.sees("a").as_deref(), Some(&["screen of s".into(), "s".into(), "t".into()][..]));
+    assert_eq!(hall.sees("t").as_deref(), Some(&["screen of s".into(), "s".into(), String::new()][..]));
+    assert_eq!(hall.sees("s"), None, "nothing changes for them");
+    // Whom one watches comes after it, and who is the loudest too.
+    let watch = |participant: &str| Request::Watch {
+        participant: Some(participant.to_owned()),
+        participants: Vec::new(),
+    };
+    hall.request("a", watch("t"));
+    assert_eq!(hall.sees("a").as_deref(), Some(&["screen of s".into(), "t".into(), "s".into()][..]));
+    // Another waits, and even the first sharer isn't shown it.
+    hall.shares("t", true);
+    assert_eq!((hall.sees("a"), hall.sees("s"), hall.sees("t")), (None, None, None));
+    hall.shares("s", false);
+    assert_eq!(hall.sees("a").as_deref(), Some(&["screen of t".into(), "t".into(), "s".into()][..]));
+    assert_eq!(hall.sees("s").as_deref(), Some(&["screen of t".into(), "t".into(), String::new()][..]));
+    assert_eq!(hall.sees("t").as_deref(), Some(&["s".into(), String::new(), String::new()][..]));
+    hall.request("t", Request::Leave);
+    hall.tick(100);
+    assert_eq!(hall.sees("a").as_deref(), Some(&["s".into(), String::new(), String::new()][..]));
+}
+
+#[test]
+fn a_screen_is_shared_where_there_is_no_camera_and_told_in_a_welcome() {
+    let mut hall = Hall::new();
+    hall.join("s", Role::Speaker);
+    hall.offers_video("a", 1);
+    let welcome = hall.welcome("a");
+    hall.all_told();
+    hall.shares("s", true);
+    let told = hall.told("a");
+    let published = told.iter().find_map(|message| match message {
+        ServerMessage::TrackPublished { participant, track } => Some((participant.as_str(), track.clone())),
+        _ => None,
+    });
+    let track = published.filter(|(of, _)| *of == "s").expect("told who shares").1;
+    assert_eq!((track.kind, track.origin), (TrackKind::Video, TrackOrigin::ScreenVideo));
+    let resumed = hall.resume("a", &welcome);
+    let [slot] = &resumed.video[..] else {
+        panic!("{:?}", resumed.video);
+    };
+    assert_eq!((slot.participant.as_deref(), slot.origin), (Some("s"), VideoOrigin::ScreenVideo));
+    let sharer = resumed.participants.iter().find(|it| it.id == "s").expect("they are listed");
+    assert_eq!(track.id, format!("v{}", sharer.screen_video_source));
 }

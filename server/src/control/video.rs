@@ -1,4 +1,4 @@
-//! Whom clients watch: cameras that go on and off, who speaks, and what clients choose in; what video slots are to show out.
+//! Whom clients watch: cameras and screens that go on and off, who speaks, and what clients choose in; what video slots are to show out.
 //!
 //! What one client chooses concerns that client. What concerns all of a room is looked at ten times a second at most.
 
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use rustc_hash::FxHashMap;
 use selector::SourceId;
 use tercet_core::{Focus, NodeId, ParticipantId, RoomId, SessionId};
-use tercet_protocol::{ErrorCode, ServerMessage, SlotMid, SlotView};
+use tercet_protocol::{ErrorCode, ServerMessage, SlotMid, SlotView, VideoOrigin};
 
 use super::Control;
 use super::elsewhere::Seeking;
@@ -23,10 +23,10 @@ const VIDEO_SLOTS_MAX: usize = 16;
 /// How far apart changes are that concern every video slot of a room.
 pub(super) const CAMERAS_INTERVAL: Duration = Duration::from_millis(100);
 
-/// The cameras of a room.
+/// The cameras of a room, and the screens that are shared there.
 #[derive(Default)]
 pub(super) struct Cameras {
-    /// Whose cameras are looked at.
+    /// Whose are looked at.
     pub(super) focus: Focus,
     /// How many slots of each worker's clients are to show which.
     watchers: BTreeMap<(SourceId, WorkerId), usize>,
@@ -35,13 +35,21 @@ pub(super) struct Cameras {
     /// Whether workers and nodes may have to be told who watches.
     watchers_changed: bool,
     shown_at: Option<Instant>,
-    /// Which cameras of each worker are watched by clients of which others, as the workers were told.
+    /// Which of each worker are watched by clients of which others, as the workers were told.
     told: BTreeMap<WorkerId, WatchedBy>,
 }
 
 type WatchedBy = FxHashMap<SourceId, Vec<WorkerId>>;
 
 impl Cameras {
+    /// A camera is on, or a screen is shared since that turn. Returns whether that is new.
+    pub(super) fn begins(&mut self, origin: VideoOrigin, source: SourceId, turn: u64) -> bool {
+        match origin {
+            VideoOrigin::Camera => self.focus.add(source),
+            VideoOrigin::ScreenVideo => self.focus.share(source, turn),
+        }
+    }
+
     /// Clients of other nodes watch others here.
     pub(super) fn watched_elsewhere(&mut self) {
         self.watchers_changed = true;
@@ -93,22 +101,32 @@ impl LiveRoom {
 
     /// What the video slots of a session are to show.
     fn video_of(&self, session: &Session) -> Vec<Option<SourceId>> {
-        let camera = |id: &ParticipantId| self.room.participant(id).map(|it| it.tracks.camera.source);
+        let tracks = |id: &ParticipantId| self.room.participant(id).map(|it| &it.tracks);
+        let camera = |id: &ParticipantId| tracks(id).map(|tracks| tracks.camera.source);
         let own = camera(&session.participant).unwrap_or(session.source);
+        let own_screen = tracks(&session.participant).map(|tracks| tracks.screen_video.source);
         let pinned: Vec<SourceId> = session.watches.iter().filter_map(camera).collect();
-        self.cameras.focus.slots(own, &pinned, &session.video_told, session.video_mids.len())
+        // A player that asked for somebody has their camera.
+        let plays_one = session.transport.is_over_http() && !session.watches.is_empty();
+        let focus = &self.cameras.focus;
+        let screen = focus.screen().filter(|screen| !plays_one && Some(*screen) != own_screen);
+        focus.slots(own, screen, &pinned, &session.video_told, session.video_mids.len())
     }
 }
 
 impl Control {
-    /// A camera began to be seen, or ended.
-    pub(super) fn camera_changed(&mut self, now: Instant, room: &RoomId, camera: SourceId, is_on: bool) {
+    /// What somebody published is seen no more, whatever of it was a picture.
+    pub(super) fn pictures_ended(
+        &mut self,
+        now: Instant,
+        room: &RoomId,
+        sources: impl IntoIterator<Item = SourceId>,
+    ) {
         let Some(live) = self.rooms.get_mut(room) else {
             return;
         };
-        let focus = &mut live.cameras.focus;
-        let is_news = if is_on { focus.add(camera) } else { focus.remove(camera) };
-        if is_news {
+        let ended = sources.into_iter().filter(|source| live.cameras.focus.remove(*source)).count();
+        if ended > 0 {
             self.cameras_changed(now, room);
         }
     }
@@ -241,7 +259,7 @@ impl Control {
         self.command(worker, WorkerCommand::Watch { endpoint, sources });
     }
 
-    /// Tells workers and nodes which of their cameras are watched, and where, if that changed.
+    /// Tells workers and nodes which of their cameras and screens are watched, and where, if that changed.
     fn tell_watchers(&mut self, room: &RoomId) {
         let Some(live) = self.rooms.get_mut(room) else {
             return;

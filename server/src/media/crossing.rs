@@ -33,13 +33,13 @@ pub(crate) struct VideoCrossing {
 /// What there is to tell of pictures.
 #[derive(Clone, Debug)]
 pub(crate) enum VideoNews {
-    /// A packet of a camera that the other worker's clients watch.
+    /// A packet of a picture that the other worker's clients watch.
     Packet(Box<VideoPacket>),
     /// Somebody who watches it needs a keyframe.
     KeyframeWanted(EncodingId),
-    /// What clients of a worker want of a camera that may be one of the other worker's.
+    /// What clients of a worker want of a picture that may be one of the other worker's.
     Wanted { source: SourceId, by: WorkerId, wanted: Wanted },
-    /// What is known of the layers of a camera that the other worker's clients watch.
+    /// What is known of the layers of a picture that the other worker's clients watch.
     Layers(SourceId, Box<SourceLayers>),
 }
 

@@ -31,7 +31,7 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 use selector::{Level, SourceId, Standing};
 use tercet_core::{EndpointId, Gate, Layer, Listening, RoomAudio, RoomId, SourceLayers};
-use tercet_protocol::{AudioOrigin, ByOrigin, TrackOrigin};
+use tercet_protocol::{AudioOrigin, ByOrigin, TrackOrigin, VideoOrigin};
 
 pub(crate) use crossing::{
     Crossing, CrossingSender, Doorbell, HeardPacket, News, Passed, VideoCrossing, VideoNews, crossing,
@@ -49,7 +49,7 @@ pub(crate) struct WorkerId(pub(crate) usize);
 #[derive(Debug)]
 pub(crate) enum WorkerCommand {
     /// Make the endpoint of a session, which has no connection yet.
-    Open(OpenEndpoint),
+    Open(Box<OpenEndpoint>),
     /// An offer came for the endpoint; the reply is [`WorkerEvent::OfferAnswered`].
     Offer { endpoint: EndpointId, sdp: String, fresh: bool, request: Option<u32> },
     /// Let the endpoint's audio be heard, or not.
@@ -69,7 +69,7 @@ pub(crate) enum WorkerCommand {
     /// The endpoint's client wants to be told which layers there are for its video slots, by [`WorkerEvent::LayersChanged`]; or no
     /// more.
     FollowLayers { endpoint: EndpointId, follows: bool },
-    /// Which cameras of the worker clients of other workers watch.
+    /// Which cameras and screens of the worker clients of other workers watch.
     SetWatched { room: RoomId, watched_by: FxHashMap<SourceId, Vec<WorkerId>> },
     /// What the endpoint's client publishes on another node, while it moves from one to the other.
     SetOwnElsewhere { endpoint: EndpointId, sources: ByOrigin<SourceId> },
@@ -101,7 +101,7 @@ pub(crate) struct OpenEndpoint {
     pub(crate) red: bool,
     /// How many video slots it may have.
     pub(crate) video_slots_max: usize,
-    /// How many kbit/s its camera may have.
+    /// How many kbit/s its camera may have, and its screen.
     pub(crate) video_kbps_max: u32,
     /// It is an encoder's or a player's: ICE is full for those who need it, and audio without levels is measured.
     pub(crate) is_over_http: bool,
@@ -141,7 +141,7 @@ pub(crate) enum WorkerEvent {
     /// Of the sizes in which its client sends a track so many are watched, the smallest first.
     VideoWanted {
         endpoint: EndpointId,
-        origin: TrackOrigin,
+        origin: VideoOrigin,
         layers: u8,
     },
     /// What there is of those whom the endpoint's video slots show, slot by slot. Told to those who follow it, once a second at most.

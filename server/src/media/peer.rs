@@ -20,7 +20,7 @@ use str0m::stats::PeerStats;
 use str0m::{Candidate, Event, IceConnectionState, Input, Output, PacerReason, Reason, Rtc};
 use tercet_core::{Encoding, FORWARDS_MAX, Forward, IncomingRtp, IncomingVideo, RewrittenVideo, VideoPacket};
 use tercet_dtls::{Sealer, SharedCrypto, exporting};
-use tercet_protocol::{AudioOrigin, ByAudio, CHANNEL_LOSSY, CHANNEL_RELIABLE, SlotMid};
+use tercet_protocol::{AudioOrigin, ByAudio, CHANNEL_LOSSY, CHANNEL_RELIABLE, SlotMid, VideoOrigin};
 use tracing::debug;
 
 use super::dependency;
@@ -80,8 +80,7 @@ pub(crate) enum PeerEvent {
     /// ICE found its way again.
     Reconnected,
     Rtp(AudioOrigin, IncomingRtp),
-    /// A packet of the camera's.
-    Video(IncomingVideo),
+    Video(VideoOrigin, IncomingVideo),
     /// What the client's network takes; `None` if that can't be known.
     Estimated {
         kbps: Option<u32>,
@@ -90,7 +89,7 @@ pub(crate) enum PeerEvent {
     KeyframeWanted {
         slot: usize,
     },
-    /// RTP on an m-line that is neither the microphone's, the screen's nor the camera's.
+    /// RTP on an m-line that is neither the microphone's nor the camera's, and no screen's.
     StrayRtp,
     /// Reliable data frames can be sent.
     ReliableOpened,
@@ -401,9 +400,9 @@ impl Peer {
         self.video.write(&mut self.rtc, now, slot, rewritten, packet)
     }
 
-    /// Asks the client for a keyframe of one of its camera's streams, once time has passed and the peer was drained.
-    pub(crate) fn request_keyframe(&mut self, encoding: u8) {
-        self.video.request_keyframe(&mut self.rtc, encoding);
+    /// Asks the client for a keyframe of one of the streams of its camera or screen, once time has passed and the peer was drained.
+    pub(crate) fn request_keyframe(&mut self, origin: VideoOrigin, encoding: u8) {
+        self.video.request_keyframe(&mut self.rtc, origin, encoding);
     }
 
     /// What the client could be sent if its network took it: with the next larger picture, if there is one, and in all. kbit/s.
@@ -591,7 +590,7 @@ impl Peer {
         let stream = api.stream_rx(&packet.header.ssrc).map(|stream| (stream.mid(), stream.rid()));
         let Some(origin) = stream.and_then(|(mid, _)| self.lines.origin_of(mid)) else {
             let video = stream.and_then(|stream| self.video.incoming(&self.rtc, stream, &packet));
-            return Some(video.map_or(PeerEvent::StrayRtp, PeerEvent::Video));
+            return Some(video.map_or(PeerEvent::StrayRtp, |(origin, rtp)| PeerEvent::Video(origin, rtp)));
         };
         let pt = packet.header.payload_type;
         let params = self.rtc.codec_config().params().iter();

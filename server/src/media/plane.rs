@@ -33,7 +33,7 @@ use tercet_core::{
     VideoShard,
 };
 use tercet_dtls::SharedCrypto;
-use tercet_protocol::{AudioOrigin, ByAudio};
+use tercet_protocol::{AudioOrigin, ByAudio, ByVideo};
 use tokio::sync::mpsc;
 use tracing::{debug, info, warn};
 
@@ -53,7 +53,7 @@ use followed::FollowedLayers;
 use layers::{Told, WantedElsewhere};
 use mix::Mixes;
 use rounds::Rounds;
-use video::Camera;
+use video::{Picture, PictureId};
 
 /// Who is heard is told to the control plane at this pace.
 const SELECTION_INTERVAL: Duration = Duration::from_millis(100);
@@ -67,10 +67,10 @@ pub(super) struct Plane {
     others: Vec<CrossingSender>,
     metrics: WorkerMetrics,
     endpoints: FxHashMap<EndpointId, Endpoint>,
-    /// Those of them that publish a screen: few, of many.
+    /// Those of them that publish the sound of a screen: few, of many.
     sharers: FxHashSet<EndpointId>,
-    /// Those of them that publish a camera.
-    cameras: FxHashSet<EndpointId>,
+    /// What they publish of pictures.
+    pictures: FxHashSet<PictureId>,
     /// Encoders that check their connection no more, and send all the same, as FFmpeg does.
     unchecked: FxHashSet<EndpointId>,
     /// Those whose clients are told of layers.
@@ -85,7 +85,7 @@ pub(super) struct Plane {
     gauge: StrainGauge,
     is_strained: bool,
     outgoing: Vec<Transmit>,
-    /// Whom a packet of a camera is for; empty between packets.
+    /// Whom a video packet is for; empty between packets.
     shown: Vec<(EndpointId, usize, RewrittenVideo)>,
     /// Where datagrams are sealed, one after another.
     datagram: Vec<u8>,
@@ -107,7 +107,7 @@ struct Endpoint {
     /// How its room's speakers are chosen, if it may hear them as one mix: a player that didn't choose whom to hear.
     mix_of: Option<RoomAudio>,
     tracks: ByAudio<Track>,
-    camera: Camera,
+    pictures: ByVideo<Picture>,
     /// New addresses that it may come from.
     address_allowance: Allowance,
     data_allowance: Allowance,
@@ -141,11 +141,11 @@ struct LocalRoom {
     /// Its voices, and its stage.
     shards: ByAudio<RoomShard>,
     video: VideoShard,
-    /// The clients here whose cameras are on.
-    cameras: FxHashMap<SourceId, EndpointId>,
-    /// Cameras' streams of other workers of which somebody here needs a keyframe.
+    /// Whose pictures come from clients here.
+    pictures: FxHashMap<SourceId, PictureId>,
+    /// Streams of pictures of other workers of which somebody here needs a keyframe.
     keyframes_elsewhere: FxHashMap<EncodingId, KeyframeGate>,
-    /// Which cameras clients of other workers watch, and whose clients these are.
+    /// Which pictures clients of other workers watch, and whose clients these are.
     watched_by: FxHashMap<SourceId, Vec<WorkerId>>,
     /// What these want of them.
     wanted_elsewhere: WantedElsewhere,
@@ -166,7 +166,7 @@ struct LocalRoom {
 impl LocalRoom {
     /// Whether anybody here has to do with video.
     fn has_video(&self) -> bool {
-        !self.cameras.is_empty() || self.video.watched().next().is_some()
+        !self.pictures.is_empty() || self.video.watched().next().is_some()
     }
 
     /// Something happened to a source. Traces are of voices.
@@ -195,7 +195,7 @@ impl Plane {
             metrics,
             endpoints: FxHashMap::default(),
             sharers: FxHashSet::default(),
-            cameras: FxHashSet::default(),
+            pictures: FxHashSet::default(),
             unchecked: FxHashSet::default(),
             following: FxHashMap::default(),
             rooms: FxHashMap::default(),
@@ -233,7 +233,7 @@ impl Plane {
     /// The control plane wants something.
     pub(super) fn command(&mut self, now: Instant, command: WorkerCommand) {
         match command {
-            WorkerCommand::Open(open) => self.open(now, open),
+            WorkerCommand::Open(open) => self.open(now, *open),
             WorkerCommand::Offer { endpoint, sdp, fresh, request } => {
                 let result = self.offer(now, endpoint, &sdp, fresh);
                 self.tell(WorkerEvent::OfferAnswered { endpoint, request, result });
@@ -477,9 +477,9 @@ impl Plane {
                 self.media_arrived(now, id);
                 self.rtp(now, id, origin, rtp);
             }
-            PeerEvent::Video(rtp) => {
+            PeerEvent::Video(origin, rtp) => {
                 self.media_arrived(now, id);
-                self.video_rtp(now, id, rtp);
+                self.video_rtp(now, (id, origin), rtp);
             }
             PeerEvent::Estimated { kbps } => self.estimated(now, id, kbps),
             PeerEvent::KeyframeWanted { slot } => self.keyframe_wanted_in(now, id, slot),

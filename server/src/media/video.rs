@@ -12,12 +12,15 @@ use tercet_core::{
     DependencyReader, ENCODINGS_MAX, IncomingVideo, Rewritten, RewrittenPicture, RewrittenVideo, VideoCodec,
     VideoFormat, VideoPacket,
 };
-use tercet_protocol::SlotMid;
+use tercet_protocol::{SlotMid, VideoOrigin};
 
 use super::dependency::Descriptor;
 use super::layers::read;
 use super::lines::{Seated, Way, join};
 use super::stream::JUMP_MAX;
+
+/// The lines that a client sends on: its camera's and its screen's.
+const SENT_MAX: usize = VideoOrigin::ALL.len();
 
 /// Formats that a line can be sent in: more than browsers name.
 const FORMATS_MAX: usize = 24;
@@ -44,16 +47,17 @@ pub(crate) enum Written {
 
 /// The video m-lines of a connection.
 pub(super) struct VideoLines {
-    camera: Option<Camera>,
+    /// What the client sends: the camera first.
+    sent: Vec<SentLine>,
     slots: Vec<VideoLine>,
     slots_max: usize,
 }
 
-/// The line on which the client sends.
-struct Camera {
+/// A line on which the client sends.
+struct SentLine {
     mid: Mid,
-    /// With simulcast, its streams, as RFC 8852 calls them: those of the smallest pictures first.
-    rids: ArrayVec<Rid, ENCODINGS_MAX>,
+    active: bool,
+    rids: SentRids,
     /// What the packets of each stream say of what they are a part of; and of which SSRC, whose frames are numbered as one.
     dependencies: [(u32, DependencyReader); ENCODINGS_MAX],
 }
@@ -83,30 +87,35 @@ struct LineNumbers {
 
 type Formats = ArrayVec<(Pt, VideoFormat), FORMATS_MAX>;
 
+/// With simulcast, the streams of a line, as RFC 8852 calls them: those of the smallest pictures first.
+type SentRids = ArrayVec<Rid, ENCODINGS_MAX>;
+
 /// A video m-line of an answered offer.
 struct NegotiatedVideo {
     mid: Mid,
     way: Way,
     formats: Formats,
+    rids: SentRids,
 }
 
 impl VideoLines {
     pub(super) fn new(slots_max: usize) -> VideoLines {
-        VideoLines { camera: None, slots: Vec::new(), slots_max }
+        VideoLines { sent: Vec::new(), slots: Vec::new(), slots_max }
     }
 
-    /// The lines of a session description, in its order. The first on which the client sends is its camera; those it only
-    /// receives on are the slots.
+    /// The lines of a session description, in its order. The first on which the client sends is its camera, the second its
+    /// screen; those it only receives on are the slots.
     pub(super) fn seat(&mut self, rtc: &mut Rtc, mids: impl Iterator<Item = Mid>) {
+        self.sent.iter_mut().for_each(|line| line.active = false);
         self.slots.iter_mut().for_each(|line| line.active = false);
         let read: Vec<NegotiatedVideo> = mids.filter_map(|mid| negotiated(rtc, mid)).collect();
-        let sending = read.iter().find(|line| line.way == Way::Up).map(|line| line.mid);
-        let known = self.camera.take().filter(|camera| Some(camera.mid) == sending);
-        self.camera = sending.map(|mid| Camera::on(rtc, mid, known));
-        let is_known = |line: &&NegotiatedVideo| self.slots.iter().any(|slot| slot.mid == line.mid);
-        let (known, new): (Vec<_>, Vec<_>) =
-            read.iter().filter(|line| line.way == Way::Down).partition(is_known);
-        for line in &new {
+        // Those that are known keep their places; new ones, wherever they stand, take what is left.
+        let is_known = |line: &NegotiatedVideo| {
+            let mut known = self.sent.iter().map(Seated::mid).chain(self.slots.iter().map(Seated::mid));
+            known.any(|mid| mid == line.mid)
+        };
+        let (known, new): (Vec<_>, Vec<_>) = read.into_iter().partition(is_known);
+        for line in new.iter().filter(|line| line.way == Way::Down) {
             if let Some(stream) = rtc.direct_api().stream_tx_by_mid(line.mid, None) {
                 keep_anew(stream);
                 // Its sender spread it already; what waits here is late when the network takes less than it was taken for.
@@ -114,13 +123,17 @@ impl VideoLines {
             }
         }
         for line in known.into_iter().chain(new) {
-            join(&mut self.slots, line.mid, line, self.slots_max);
+            match line.way {
+                Way::Up => join(&mut self.sent, line.mid, &line, SENT_MAX),
+                Way::Down => join(&mut self.slots, line.mid, &line, self.slots_max),
+                Way::Stopped => {}
+            }
         }
     }
 
     /// Whether something can be sent or received.
     pub(super) fn are_of_use(&self) -> bool {
-        self.camera.is_some() || self.slots.iter().any(|line| line.active)
+        self.sent.iter().any(|line| line.active) || self.slots.iter().any(|line| line.active)
     }
 
     /// Those of the slots that aren't stopped.
@@ -175,27 +188,30 @@ impl VideoLines {
         Written::Sent
     }
 
-    /// Asks the client for a keyframe of one of its streams.
-    pub(super) fn request_keyframe(&self, rtc: &mut Rtc, encoding: u8) {
-        let Some(camera) = &self.camera else {
+    /// Asks the client for a keyframe of one of the streams of its camera or screen.
+    pub(super) fn request_keyframe(&self, rtc: &mut Rtc, origin: VideoOrigin, encoding: u8) {
+        let line =
+            VideoOrigin::ALL.into_iter().zip(&self.sent).find(|(of, line)| *of == origin && line.active);
+        let Some((_, line)) = line else {
             return;
         };
-        let rid = camera.rids.get(usize::from(encoding)).copied();
-        if let Some(stream) = rtc.direct_api().stream_rx_by_mid(camera.mid, rid) {
+        let rid = line.rids.get(usize::from(encoding)).copied();
+        if let Some(stream) = rtc.direct_api().stream_rx_by_mid(line.mid, rid) {
             stream.request_keyframe(KeyframeRequestKind::Pli);
         }
     }
 
-    /// A packet of the client's camera; `None` for what isn't.
+    /// A packet of the client's camera or screen; `None` for what is neither's.
     pub(super) fn incoming(
         &mut self,
         rtc: &Rtc,
         (mid, rid): (Mid, Option<Rid>),
         packet: &RtpPacket,
-    ) -> Option<IncomingVideo> {
-        let camera = self.camera.as_mut().filter(|camera| camera.mid == mid)?;
+    ) -> Option<(VideoOrigin, IncomingVideo)> {
+        let mut lines = VideoOrigin::ALL.into_iter().zip(&mut self.sent);
+        let (origin, line) = lines.find(|(_, line)| line.active && line.mid == mid)?;
         let encoding = match rid {
-            Some(rid) => camera.rids.iter().position(|known| *known == rid)?,
+            Some(rid) => line.rids.iter().position(|known| *known == rid)?,
             None => 0,
         };
         let pt = packet.header.payload_type;
@@ -203,16 +219,16 @@ impl VideoLines {
         let format = params.filter(|params| params.pt() == pt).find_map(format_of)?;
         let marker = packet.header.marker;
         let ssrc = *packet.header.ssrc;
-        let (of, dependencies) = &mut camera.dependencies[encoding];
+        let (of, dependencies) = &mut line.dependencies[encoding];
         if std::mem::replace(of, ssrc) != ssrc {
             *dependencies = DependencyReader::default();
         }
         let descriptor = packet.header.ext_vals.user_values.get::<Descriptor>();
         let dependency = descriptor.and_then(|descriptor| dependencies.read(&descriptor.0).ok());
         let read = read(format.codec, &packet.payload, marker, dependency.as_ref());
-        Some(IncomingVideo {
+        let incoming = IncomingVideo {
             encoding: encoding as u8,
-            encodings: camera.rids.len().max(1) as u8,
+            encodings: line.rids.len().max(1) as u8,
             ssrc,
             seq: *packet.seq_no,
             timestamp: packet.header.timestamp,
@@ -223,18 +239,8 @@ impl VideoLines {
             descriptor: descriptor.filter(|_| format.codec == VideoCodec::Av1).map(|it| it.0.clone()),
             heights: read.heights,
             payload: packet.payload.clone(),
-        })
-    }
-}
-
-impl Camera {
-    /// What is sent on a line, of which something may be `known`.
-    fn on(rtc: &Rtc, mid: Mid, known: Option<Camera>) -> Camera {
-        let rids = match rtc.media(mid).map(|media| media.rids_rx()) {
-            Some(Rids::Specific(rids)) => rids.iter().copied().take(ENCODINGS_MAX).collect(),
-            _ => ArrayVec::new(),
         };
-        Camera { mid, rids, dependencies: known.map(|camera| camera.dependencies).unwrap_or_default() }
+        Some((origin, incoming))
     }
 }
 
@@ -299,6 +305,26 @@ impl LineNumbers {
     }
 }
 
+impl Seated for SentLine {
+    type Line = NegotiatedVideo;
+
+    fn new(line: &NegotiatedVideo) -> SentLine {
+        SentLine { mid: line.mid, active: true, rids: line.rids.clone(), dependencies: Default::default() }
+    }
+
+    fn mid(&self) -> Mid {
+        self.mid
+    }
+
+    fn is_active(&self) -> bool {
+        self.active
+    }
+
+    fn renew(&mut self, line: &NegotiatedVideo) {
+        (self.active, self.rids) = (true, line.rids.clone());
+    }
+}
+
 impl Seated for VideoLine {
     type Line = NegotiatedVideo;
 
@@ -331,7 +357,11 @@ fn negotiated(rtc: &Rtc, mid: Mid) -> Option<NegotiatedVideo> {
     let params = rtc.codec_config().params();
     let of = |pt: &Pt| Some((*pt, params.iter().filter(|params| params.pt() == *pt).find_map(format_of)?));
     let formats = media.remote_pts().iter().filter_map(of).take(FORMATS_MAX).collect();
-    Some(NegotiatedVideo { mid, way, formats })
+    let rids = match media.rids_rx() {
+        Rids::Specific(rids) => rids.iter().copied().take(ENCODINGS_MAX).collect(),
+        Rids::Any | Rids::None => ArrayVec::new(),
+    };
+    Some(NegotiatedVideo { mid, way, formats, rids })
 }
 
 fn format_of(params: &PayloadParams) -> Option<VideoFormat> {

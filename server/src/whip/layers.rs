@@ -326,9 +326,9 @@ mod tests {
     #[test]
     fn an_event_names_encodings_of_simulcast_and_layers_of_scalable_coding() {
         let costs = [(0, 0, 60, 180), (0, 1, 100, 180), (1, 0, 400, 0)].map(cost).into();
-        let simulcast = SourceLayers { costs, smallest_height: 180, encodings: 3 };
+        let simulcast = SourceLayers { costs, smallest_height: 180, encodings: 3, ..SourceLayers::default() };
         let costs = [(0, 0, 100, 270), (1, 0, 400, 540)].map(cost).into();
-        let scalable = SourceLayers { costs, smallest_height: 270, encodings: 1 };
+        let scalable = SourceLayers { costs, smallest_height: 270, encodings: 1, ..SourceLayers::default() };
         let small = |temporal: u8, bitrate: u32| json!({"encodingId": "0", "simulcastIdx": 0, "temporalLayerId": temporal, "bitrate": bitrate, "height": 180});
         let told = event(&[Some(simulcast), None, Some(scalable)]);
         assert_eq!(

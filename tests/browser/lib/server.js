@@ -3,6 +3,9 @@
 
 import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
@@ -65,6 +68,16 @@ export async function startServer(...args) {
     }
   }
   throw new Error("the server ended before it was up");
+}
+
+/** The same, with a configuration file. */
+export async function startServerWith(toml, ...args) {
+  const folder = await mkdtemp(join(tmpdir(), "tercet-config-"));
+  const path = join(folder, "tercet.toml");
+  await writeFile(path, toml);
+  const server = await startServer("--config", path, ...args);
+  await rm(folder, { recursive: true });
+  return server;
 }
 
 async function drain(server) {

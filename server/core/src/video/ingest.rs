@@ -1,11 +1,11 @@
-//! A camera's RTP in; packets that may be seen out, numbered without the sender's padding.
+//! The RTP of a camera or a screen in; packets that may be seen out, numbered without the sender's padding.
 
 use std::sync::Arc;
 use std::time::Instant;
 
 use selector::SourceId;
 
-use super::{CLOCK_HZ, ENCODINGS_MAX, LayerMeter, Part, SourceLayers, VideoFormat, VideoPacket};
+use super::{CLOCK_HZ, Content, ENCODINGS_MAX, LayerMeter, Part, SourceLayers, VideoFormat, VideoPacket};
 use crate::numbering::{Numbering, RtpNumbers};
 use crate::{Allowance, Dropped, Gate};
 
@@ -18,7 +18,7 @@ const BURST_PACKETS: u32 = 3_000;
 /// extensions and SRTP's tag.
 pub const VIDEO_PAYLOAD_BYTES_MAX: usize = 1_320;
 
-/// A camera's packet as the transport decrypted it.
+/// A video packet as the transport decrypted it.
 #[derive(Clone, Debug)]
 pub struct IncomingVideo {
     /// In which of the track's streams it came, the smallest pictures first.
@@ -50,6 +50,7 @@ pub struct IncomingVideo {
 /// The receiving side of one published video track.
 pub struct VideoIngest {
     source: SourceId,
+    content: Content,
     gate: Gate,
     numberings: [Numbering; ENCODINGS_MAX],
     meter: LayerMeter,
@@ -60,12 +61,12 @@ pub struct VideoIngest {
 impl VideoIngest {
     /// The receiving side of a track that nothing arrived on yet, which may have so many kbit/s, and what they are in a second at
     /// once.
-    pub fn new(source: SourceId, gate: Gate, kbps_max: u32, now: Instant) -> VideoIngest {
+    pub fn new(source: SourceId, content: Content, gate: Gate, kbps_max: u32, now: Instant) -> VideoIngest {
         let packets = Allowance::new(RATE_PACKETS_PER_S, BURST_PACKETS, now);
         let bytes_per_s = kbps_max.saturating_mul(1_000 / 8);
         let bytes = Allowance::new(bytes_per_s, bytes_per_s, now);
         let numberings = std::array::from_fn(|_| Numbering::of_video(CLOCK_HZ));
-        VideoIngest { source, gate, numberings, meter: LayerMeter::default(), packets, bytes }
+        VideoIngest { source, content, gate, numberings, meter: LayerMeter::default(), packets, bytes }
     }
 
     /// Whose pictures they are.
@@ -90,7 +91,7 @@ impl VideoIngest {
 
     /// What is known of the track's layers, as they were in the last seconds.
     pub fn layers(&self, now: Instant) -> SourceLayers {
-        self.meter.layers(now)
+        SourceLayers { content: self.content, ..self.meter.layers(now) }
     }
 
     /// Which stream is meant: one of which nothing comes, or that there isn't, stands for the largest one below of which something does.
@@ -165,7 +166,7 @@ mod tests {
     #[test]
     fn nobody_begins_with_a_packet_that_comes_after_those_that_follow_it() {
         let now = Instant::now();
-        let mut ingest = VideoIngest::new(SourceId(1), Gate::Open, 6_000, now);
+        let mut ingest = VideoIngest::new(SourceId(1), Content::Camera, Gate::Open, 6_000, now);
         let mut begins = |seq, begins| ingest.handle(now, rtp(seq, begins)).map(|it| it.begins_keyframe);
         assert_eq!(begins(10, true), Ok(true));
         assert_eq!((begins(13, false), begins(14, false)), (Ok(false), Ok(false)));
@@ -175,7 +176,7 @@ mod tests {
     #[test]
     fn a_payload_passes_here_if_it_does_between_nodes() {
         let now = Instant::now();
-        let mut ingest = VideoIngest::new(SourceId(1), Gate::Open, 6_000, now);
+        let mut ingest = VideoIngest::new(SourceId(1), Content::Camera, Gate::Open, 6_000, now);
         let payload = |bytes: usize| IncomingVideo { payload: vec![1; bytes].into(), ..rtp(1, false) };
         assert!(ingest.handle(now, payload(VIDEO_PAYLOAD_BYTES_MAX)).is_ok());
         assert_eq!(ingest.handle(now, payload(VIDEO_PAYLOAD_BYTES_MAX + 1)), Err(Dropped::Oversized));
@@ -184,7 +185,7 @@ mod tests {
     #[test]
     fn a_camera_has_so_many_bytes_a_second() {
         let start = Instant::now();
-        let mut ingest = VideoIngest::new(SourceId(1), Gate::Open, 800, start);
+        let mut ingest = VideoIngest::new(SourceId(1), Content::Camera, Gate::Open, 800, start);
         let mut passed = 0;
         for seq in 0..10_000_u64 {
             let timestamp = seq as u32 * 90;

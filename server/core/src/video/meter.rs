@@ -1,4 +1,4 @@
-//! A camera's packets in; what each of its layers takes out.
+//! A track's packets in; what each of its layers takes out.
 
 use std::time::{Duration, Instant};
 
@@ -60,7 +60,8 @@ impl LayerMeter {
 
     /// What is known of the layers.
     pub(crate) fn layers(&self, now: Instant) -> SourceLayers {
-        SourceLayers { costs: self.costs(now), smallest_height: self.heights[0], encodings: self.encodings }
+        let (costs, smallest_height) = (self.costs(now), self.heights[0]);
+        SourceLayers { costs, smallest_height, encodings: self.encodings, ..SourceLayers::default() }
     }
 
     fn is_simulcast(&self) -> bool {

@@ -29,6 +29,8 @@ pub struct VideoShard {
 /// What is known of a source's layers, on the worker that it comes to, and told to others.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct SourceLayers {
+    /// What they are of.
+    pub content: Content,
     /// What comes of it now.
     pub costs: Vec<LayerCost>,
     /// How high the smallest pictures are, in pixels; 0 if that isn't known.
@@ -214,7 +216,7 @@ impl VideoShard {
             let height = viewer.height(index);
             Demand {
                 costs: known(slot).map_or(&[], |layers| &layers.costs),
-                content: Content::Camera,
+                content: known(slot).map_or(Content::default(), |layers| layers.content),
                 height: if slot.wanted().is_some() { height } else { 0 },
                 importance: importance(index, height),
                 min: Layer::default(),
@@ -518,7 +520,7 @@ mod tests {
         let cost =
             |(spatial, kbps, height)| LayerCost { layer: Layer { spatial, temporal: 0 }, kbps, height };
         let costs: Vec<LayerCost> = [(0, 100, 180), (1, 400, 360), (2, 1_500, 720)].map(cost).into();
-        let layers = SourceLayers { costs, smallest_height: 180, encodings: 3 };
+        let layers = SourceLayers { costs, smallest_height: 180, encodings: 3, ..SourceLayers::default() };
         shard.set_layers(SourceId(7), layers.clone());
         shard.set_layers(SourceId(8), layers.clone());
         shard.allocate(now, id);
@@ -601,5 +603,31 @@ mod tests {
         let later = Instant::now() + std::time::Duration::from_secs(2);
         assert!(shard.due_wishes(now).is_empty());
         assert_eq!((of(shard.due_wishes(later)), shard.due_wishes(later)), (vec![7], Vec::new()));
+    }
+
+    #[test]
+    fn a_screen_is_larger_before_it_is_smoother_and_a_camera_the_other_way_round() {
+        let mut shard = VideoShard::default();
+        let (id, now) = (EndpointId(1), Instant::now());
+        shard.set_slots(id, [VideoSlot::new(1, 1)]);
+        shard.set_reachable(now, id, true);
+        shard.set_estimate(id, Some(250));
+        let kbps = [[60, 70, 80], [200, 300, 500]];
+        let of_size = |(spatial, rates): (u8, [u32; 3])| {
+            (0..).zip(rates).map(move |(temporal, kbps)| LayerCost {
+                layer: Layer { spatial, temporal },
+                kbps,
+                height: 360 << spatial,
+            })
+        };
+        let costs: Vec<LayerCost> = (0..).zip(kbps).flat_map(of_size).collect();
+        let mut given = |source, content| {
+            let layers = SourceLayers { content, costs: costs.clone(), smallest_height: 360, encodings: 2 };
+            shard.set_layers(SourceId(source), layers);
+            shard.watch(now, id, vec![Some(SourceId(source))]);
+            shard.viewers[&id].slots[0].target().map(|it| (it.spatial, it.temporal))
+        };
+        assert_eq!(given(7, Content::Camera), Some((0, 2)));
+        assert_eq!(given(8, Content::Screen), Some((1, 0)));
     }
 }

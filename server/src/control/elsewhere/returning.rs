@@ -22,8 +22,8 @@ impl Control {
         let live = self.rooms.get(room);
         let participant = live.and_then(|live| live.room.participant(&session.participant));
         if let Some(participant) = participant.filter(|it| it.node.is_none()) {
-            let [microphone, screen, camera] = sources_of(participant);
-            let (was, sources) = (CarriedParticipant::of(participant), (microphone.0, screen.0, camera.0));
+            let sources = sources_of(participant).map(|source| source.0);
+            let was = CarriedParticipant::of(participant);
             self.tell_node(to, room, RoomMessage::HandedOver { was, sources });
         }
     }
@@ -134,7 +134,7 @@ impl Control {
         live.elsewhere.lost.remove(id);
         live.drop_remote(id);
         self.silence(room, sources_of(&there));
-        self.camera_changed(now, room, there.tracks.camera.source, false);
+        self.pictures_ended(now, room, sources_of(&there));
         Former { was_on_dead_node: if is_lost { Some(was) } else { carried }, was_listed }
     }
 }

@@ -4,9 +4,9 @@ use std::time::Instant;
 
 use selector::SourceId;
 use tercet_core::{NodeId, Participant, ParticipantId, RoomId, SessionId};
-use tercet_protocol::{LeaveReason, ServerMessage, WireParticipant};
+use tercet_protocol::{LeaveReason, ServerMessage, VideoOrigin, WireParticipant};
 
-use super::{ENTERED_A_MESSAGE, PARTICIPANTS_A_MESSAGE, sources_of};
+use super::{ENTERED_A_MESSAGE, PARTICIPANTS_A_MESSAGE, Sources, sources_of};
 use crate::cluster::{RemoteParticipant, RoomMessage};
 use crate::control::Control;
 use crate::control::live_room::{LiveRoom, wire_participant, wire_track};
@@ -23,8 +23,7 @@ impl Control {
         let elsewhere = &live.elsewhere;
         let here = || live.room.participants().filter(|it| it.node.is_none());
         let listed = here().filter(|it| live.room.is_listed(&it.id));
-        let listed: Vec<RemoteParticipant> =
-            listed.map(|it| RemoteParticipant::of(it, elsewhere.turn_of(&it.id))).collect();
+        let listed: Vec<RemoteParticipant> = listed.map(|it| live.remote(it)).collect();
         let others = here().filter(|it| !live.room.is_listed(&it.id));
         let others: Vec<(String, u64)> =
             others.map(|it| (it.id.to_string(), elsewhere.turn_of(&it.id))).collect();
@@ -79,7 +78,7 @@ impl Control {
 
     /// A node says how somebody there is.
     pub(super) fn adopt(&mut self, now: Instant, room: &RoomId, from: NodeId, remote: RemoteParticipant) {
-        let turn = remote.turn;
+        let (turn, shares_since) = (remote.turn, remote.shares_since);
         let participant = remote.clone().on(from);
         let id = participant.id.clone();
         if !self.yield_identity(now, room, &id, from, turn) {
@@ -100,7 +99,7 @@ impl Control {
                 former.node.filter(|node| *node != from && live.elsewhere.nodes.contains(node))
         {
             // It ends there, or this one does: whichever goes last is told.
-            let former = RemoteParticipant::of(former, live.elsewhere.turn_of(&id));
+            let former = live.remote(former);
             live.elsewhere.shadowed.insert((id.clone(), other), former);
         }
         live.elsewhere.lost.remove(&id);
@@ -114,8 +113,7 @@ impl Control {
             return;
         };
         let is_new = former_sources.is_none_or(|former| former != sources);
-        let camera = &adopted.tracks.camera;
-        let (camera, is_on) = (camera.source, camera.publishing);
+        let pictures = VideoOrigin::ALL.map(|origin| (origin, adopted.tracks[origin.into()].clone()));
         let now_so = wire_participant(adopted);
         let messages = match former {
             Some((former, true)) => changes(&former, adopted, now_so),
@@ -125,10 +123,11 @@ impl Control {
         for message in messages {
             self.broadcast(now, room, &message);
         }
-        if let Some([_, _, former]) = former_sources.filter(|_| is_new) {
-            self.camera_changed(now, room, former, false);
-        }
-        self.camera_changed(now, room, camera, is_on);
+        let former = former_sources.filter(|_| is_new).into_iter().flatten();
+        let ended = pictures.iter().filter(|(_, track)| !track.publishing).map(|(_, track)| track.source);
+        self.pictures_ended(now, room, former.chain(ended));
+        let shown = pictures.iter().filter(|(_, track)| track.publishing);
+        self.pictures_began(now, room, shown.map(|(origin, track)| (*origin, track.source)), shares_since);
         self.follow_handed_over(room, &id);
         if is_new {
             self.name_slots_again(room, sources);
@@ -136,8 +135,27 @@ impl Control {
         }
     }
 
+    /// Pictures of somebody on another node are seen; that of their screen since a turn.
+    fn pictures_began(
+        &mut self,
+        now: Instant,
+        room: &RoomId,
+        shown: impl Iterator<Item = (VideoOrigin, SourceId)>,
+        shares_since: Option<u64>,
+    ) {
+        let Some(live) = self.rooms.get_mut(room) else {
+            return;
+        };
+        let turn = shares_since.unwrap_or(0);
+        live.elsewhere.turn = live.elsewhere.turn.max(turn);
+        let began = shown.filter(|(origin, source)| live.cameras.begins(*origin, *source, turn)).count();
+        if began > 0 {
+            self.cameras_changed(now, room);
+        }
+    }
+
     /// Packets of somebody may come before their name: who was told of a nameless speaker is told again.
-    pub(super) fn name_slots_again(&mut self, room: &RoomId, sources: [SourceId; 3]) {
+    pub(super) fn name_slots_again(&mut self, room: &RoomId, sources: Sources) {
         let Some(live) = self.rooms.get_mut(room) else {
             return;
         };
@@ -167,7 +185,7 @@ impl Control {
             self.tell_left(now, room, id, reason);
         }
         self.silence(room, sources_of(&left));
-        self.camera_changed(now, room, left.tracks.camera.source, false);
+        self.pictures_ended(now, room, sources_of(&left));
         // Who was handed over and left there has left altogether.
         if let Some(session) = self.rooms.get(room).and_then(|live| live.sessions.get(id)).copied() {
             self.end(now, session, LeaveReason::Replaced);
@@ -204,7 +222,7 @@ impl Control {
         };
         let own = live.room.participant(id).filter(|it| it.node.is_none() && live.room.is_listed(id));
         if let Some(participant) = own {
-            let participant = RemoteParticipant::of(participant, live.elsewhere.turn_of(id));
+            let participant = live.remote(participant);
             self.tell_nodes(room, &RoomMessage::Participants(vec![participant]));
         }
     }

@@ -253,7 +253,10 @@ impl Nodes {
     }
 
     fn films(&mut self, client: usize) {
-        let origin = TrackOrigin::Camera;
+        self.publishes(client, TrackOrigin::Camera);
+    }
+
+    fn publishes(&mut self, client: usize, origin: TrackOrigin) {
         self.report(client, |endpoint| WorkerEvent::PublishingStarted { endpoint, origin });
     }
 
@@ -475,4 +478,37 @@ fn nobody_looks_at_cameras_of_a_node_that_is_gone() {
     nodes.arrive();
     nodes.pass(Duration::from_millis(100));
     assert_eq!(nodes.clients[1].watched.as_deref(), Some("p0"));
+}
+
+#[test]
+fn all_nodes_look_at_the_screen_that_was_shared_first() {
+    let mut nodes = Nodes::new(2);
+    for (at, identity, role) in
+        [(0, 0, Role::Speaker), (1, 1, Role::Speaker), (0, 2, Role::Listener), (1, 3, Role::Listener)]
+    {
+        nodes.join(at, identity, role);
+    }
+    nodes.arrive();
+    nodes.views(2);
+    nodes.views(3);
+    let looked_at = |nodes: &mut Nodes| {
+        for _ in 0..2 {
+            nodes.arrive();
+            nodes.pass(Duration::from_millis(100));
+        }
+        nodes.read_all();
+        [2, 3].map(|viewer: usize| nodes.clients[viewer].watched.clone())
+    };
+    // Neither node has heard of the other's when it is shared.
+    nodes.publishes(1, TrackOrigin::ScreenVideo);
+    nodes.now += Duration::from_millis(5);
+    nodes.publishes(0, TrackOrigin::ScreenVideo);
+    assert_eq!(looked_at(&mut nodes), [Some("p1".to_owned()), Some("p1".to_owned())]);
+    // Whatever the order in which they are told.
+    nodes.part(0, 1);
+    assert_eq!(looked_at(&mut nodes), [Some("p0".to_owned()), Some("p1".to_owned())]);
+    nodes.meet(0, 1);
+    assert_eq!(looked_at(&mut nodes), [Some("p1".to_owned()), Some("p1".to_owned())]);
+    nodes.report(1, |endpoint| WorkerEvent::PublishingEnded { endpoint, origin: TrackOrigin::ScreenVideo });
+    assert_eq!(looked_at(&mut nodes), [Some("p0".to_owned()), Some("p0".to_owned())]);
 }

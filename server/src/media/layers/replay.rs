@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use selector::SourceId;
 use tercet_core::{
-    DependencyReader, Gate, IncomingVideo, RewrittenVideo, VideoFormat, VideoIngest, VideoPacket, VideoSlot,
+    Content, DependencyReader, Gate, IncomingVideo, RewrittenVideo, VideoFormat, VideoIngest, VideoPacket,
+    VideoSlot,
 };
 
 use super::*;
@@ -76,7 +77,7 @@ fn octets(hex: &str) -> Option<Vec<u8>> {
 /// What a viewer gets, each packet with what they were to get then, and with its descriptor.
 fn watch(codec: VideoCodec, trace: &str) -> Vec<(Got, Option<Vec<u8>>)> {
     let start = Instant::now();
-    let mut ingest = VideoIngest::new(SourceId(1), Gate::Open, 30_000, start);
+    let mut ingest = VideoIngest::new(SourceId(1), Content::Camera, Gate::Open, 30_000, start);
     let mut slot = VideoSlot::new(100, 5_000);
     slot.show(Some(SourceId(1)));
     let mut got = Vec::new();

@@ -11,9 +11,9 @@ use selector::Standing;
 use tercet_core::{
     Allowance, EndpointId, Gate, Ingest, RoomShard, SHARE_RELEASE_AFTER, Slot, VideoShard, VideoSlot,
 };
-use tercet_protocol::{AudioOrigin, ByAudio, TrackOrigin};
+use tercet_protocol::{AudioOrigin, ByAudio, ByVideo, MediaOrigin, TrackOrigin, VideoOrigin};
 
-use super::video::Camera;
+use super::video::Picture;
 use super::{Endpoint, LocalRoom, Plane, SELECTION_INTERVAL, Track};
 use crate::media::crossing::News;
 use crate::media::peer::{Peer, PeerLimits};
@@ -44,7 +44,7 @@ impl Plane {
             },
             has_rounds: ByAudio::default(),
             video: VideoShard::default(),
-            cameras: FxHashMap::default(),
+            pictures: FxHashMap::default(),
             keyframes_elsewhere: FxHashMap::default(),
             watched_by: FxHashMap::default(),
             wanted_elsewhere: Default::default(),
@@ -62,9 +62,13 @@ impl Plane {
             let ingest = Ingest::new(source, gate, now);
             Track { source, ingest, publishing: false, arrived_at: None, level_missing: false, meter: None }
         };
+        let picture = |origin: VideoOrigin| {
+            let (source, gate) = (open.sources[origin.into()], open.gates[origin.into()]);
+            Picture::new(origin, source, gate, open.video_kbps_max, now)
+        };
         let endpoint = Endpoint {
             tracks: ByAudio::each(track),
-            camera: Camera::new(open.sources.camera, open.gates.camera, open.video_kbps_max, now),
+            pictures: ByVideo::each(picture),
             room: open.room,
             limits: PeerLimits {
                 slots: open.audio.params.slots,
@@ -141,7 +145,9 @@ impl Plane {
                 track.ingest.restart();
                 track.level_missing = false;
             }
-            endpoint.camera.ingest.restart();
+            for origin in VideoOrigin::ALL {
+                endpoint.pictures[origin].ingest.restart();
+            }
             endpoint.peer = Some(Box::new(peer));
             endpoint.had_peer = true;
         }
@@ -204,8 +210,9 @@ impl Plane {
         let Some(endpoint) = self.endpoints.get_mut(&id) else {
             return;
         };
-        let Some(origin) = audio(origin) else {
-            return self.set_camera_gate(id, gate);
+        let origin = match origin.media() {
+            MediaOrigin::Audio(origin) => origin,
+            MediaOrigin::Video(origin) => return self.set_picture_gate((id, origin), gate),
         };
         endpoint.tracks[origin].ingest.set_gate(gate);
         match gate {
@@ -297,7 +304,9 @@ impl Plane {
         for origin in AudioOrigin::ALL {
             self.end_publishing(now, id, origin);
         }
-        self.end_camera(id);
+        for origin in VideoOrigin::ALL {
+            self.end_picture((id, origin));
+        }
     }
 
     /// Ends the shares of which nothing came for long: whoever stops one says so by no more than that. A microphone
@@ -335,9 +344,4 @@ pub(super) fn random_slot() -> Slot {
 
 pub(super) fn random_video_slot() -> VideoSlot {
     VideoSlot::new(rand::random_range(0..FIRST_SEQ_MAX), rand::random())
-}
-
-/// `None` for what is no audio.
-fn audio(origin: TrackOrigin) -> Option<AudioOrigin> {
-    AudioOrigin::ALL.into_iter().find(|&audio| TrackOrigin::from(audio) == origin)
 }

@@ -74,7 +74,7 @@ mod tests {
 
     fn layers(kbps: u32) -> SourceLayers {
         let costs = vec![LayerCost { layer: Layer::default(), kbps, height: 180 }];
-        SourceLayers { costs, smallest_height: 180, encodings: 3 }
+        SourceLayers { costs, smallest_height: 180, encodings: 3, ..SourceLayers::default() }
     }
 
     #[test]

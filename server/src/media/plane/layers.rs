@@ -1,12 +1,11 @@
-//! How much of each picture goes where: what viewers' networks take and how large they look in; how much of each camera their slots
-//! get out, what crosses to other workers, and what cameras needn't send.
+//! How much of each picture goes where: what viewers' networks take and how large they look in; how much of each picture their slots
+//! get out, what crosses to other workers, and what senders needn't send.
 
 use std::time::{Duration, Instant};
 
 use rustc_hash::FxHashMap;
 use selector::SourceId;
 use tercet_core::{ENCODINGS_MAX, EndpointId, Layer, RoomId, SourceLayers, VideoPacket, Wanted};
-use tercet_protocol::TrackOrigin;
 use tracing::trace;
 
 use super::Plane;
@@ -22,7 +21,7 @@ const NEWS_INTERVAL: Duration = Duration::from_secs(1);
 /// What a worker wanted and doesn't repeat for so long, it wants no more.
 const WANTED_FOR: Duration = Duration::from_secs(3);
 
-/// A camera goes on sending what nobody looks at any more for so long: they may come back to it, and it takes time to begin.
+/// A client goes on sending what nobody looks at any more for so long: they may come back to it, and it takes time to begin.
 const UNWANTED_AFTER: Duration = Duration::from_secs(3);
 
 /// What clients of other workers want of sources here.
@@ -69,7 +68,7 @@ impl LayersWanted {
     /// So many sizes are watched now. Returns how many its client is to be told of, if that is news: more at once, fewer when it has
     /// been so for a while.
     fn now_are(&mut self, now: Instant, layers: u8) -> Option<u8> {
-        // What is sent at all is sent in one size at least: a camera of which nothing comes is off.
+        // What is sent at all is sent in one size at least: one of which nothing comes is off.
         let sizes = ENCODINGS_MAX as u8;
         let layers = layers.clamp(1, sizes);
         let former = self.told.unwrap_or(sizes);
@@ -135,7 +134,7 @@ impl Plane {
             self.rooms.iter().filter(|(_, local)| local.has_video()).map(|(room, _)| room.clone()).collect();
         for room in rooms {
             self.tell_what_is_wanted(now, &room);
-            self.tell_cameras(now, &room);
+            self.tell_senders(now, &room);
         }
     }
 
@@ -158,17 +157,17 @@ impl Plane {
         });
     }
 
-    /// What comes of each camera here, for those who watch it here and on other workers.
+    /// What comes of each picture here, for those who watch it here and on other workers.
     fn measure_layers(&mut self, now: Instant) {
         let Plane { rooms, endpoints, .. } = self;
         let mut crossings = Vec::new();
         for (room, local) in rooms {
             local.wanted_elsewhere.forget_old(now);
-            for (source, id) in &local.cameras {
+            for (source, (id, origin)) in &local.pictures {
                 let Some(endpoint) = endpoints.get(id) else {
                     continue;
                 };
-                let layers = endpoint.camera.ingest.layers(now);
+                let layers = endpoint.pictures[*origin].ingest.layers(now);
                 local.video.set_layers(*source, layers.clone());
                 let told = local.told.layers.get(source);
                 trace!(source = source.0, ?layers, "measured");
@@ -181,22 +180,22 @@ impl Plane {
                 }
                 local.told.layers.insert(*source, (layers, now));
             }
-            let cameras = &local.cameras;
-            local.told.layers.retain(|source, _| cameras.contains_key(source));
+            let pictures = &local.pictures;
+            local.told.layers.retain(|source, _| pictures.contains_key(source));
         }
         for (worker, crossing) in crossings {
             self.cross_to(worker, crossing);
         }
     }
 
-    /// Tells the workers of cameras elsewhere what is wanted of these here.
+    /// Tells the workers of pictures elsewhere what is wanted of these here.
     fn tell_what_is_wanted(&mut self, now: Instant, room: &RoomId) {
         let Some(local) = self.rooms.get_mut(room) else {
             return;
         };
         let mut news = Vec::new();
         let watched: Vec<SourceId> = local.video.watched().collect();
-        for &source in watched.iter().filter(|source| !local.cameras.contains_key(source)) {
+        for &source in watched.iter().filter(|source| !local.pictures.contains_key(source)) {
             let wanted = local.video.wanted_of(source);
             let told = local.told.wanted.get(&source);
             if told.is_none_or(|(told, at)| *told != wanted || now >= *at + NEWS_INTERVAL) {
@@ -213,7 +212,7 @@ impl Plane {
         }
     }
 
-    /// Clients of another worker want so much of a camera, which may be one of this worker's.
+    /// Clients of another worker want so much of a picture, which may be one of this worker's.
     pub(super) fn wanted_elsewhere(
         &mut self,
         now: Instant,
@@ -221,28 +220,28 @@ impl Plane {
         (source, by): (SourceId, WorkerId),
         wanted: Wanted,
     ) {
-        if let Some(local) = self.rooms.get_mut(room).filter(|local| local.cameras.contains_key(&source)) {
+        if let Some(local) = self.rooms.get_mut(room).filter(|local| local.pictures.contains_key(&source)) {
             local.wanted_elsewhere.0.insert((source, by), (wanted, now));
         }
     }
 
-    /// Tells the clients of cameras here how much of these is watched, if that is news.
-    fn tell_cameras(&mut self, now: Instant, room: &RoomId) {
+    /// Tells those who send pictures here how much of these is watched, if that is news.
+    fn tell_senders(&mut self, now: Instant, room: &RoomId) {
         let Some(local) = self.rooms.get(room) else {
             return;
         };
         let mut news = Vec::new();
-        for (source, id) in &local.cameras {
+        for (source, id) in &local.pictures {
             let here = local.video.wanted_of(*source).layers;
             let watchers = local.watched_by.get(source).map_or(&[][..], Vec::as_slice);
             news.push((*id, here.max(local.wanted_elsewhere.of(*source, watchers))));
         }
-        for (endpoint, layers) in news {
-            let camera = self.endpoints.get_mut(&endpoint).map(|endpoint| &mut endpoint.camera);
-            let Some(layers) = camera.and_then(|camera| camera.layers_wanted.now_are(now, layers)) else {
+        for ((endpoint, origin), layers) in news {
+            let picture = self.endpoints.get_mut(&endpoint).map(|endpoint| &mut endpoint.pictures[origin]);
+            let Some(layers) = picture.and_then(|picture| picture.layers_wanted.now_are(now, layers)) else {
                 continue;
             };
-            self.tell(WorkerEvent::VideoWanted { endpoint, origin: TrackOrigin::Camera, layers });
+            self.tell(WorkerEvent::VideoWanted { endpoint, origin, layers });
         }
     }
 }

@@ -42,8 +42,9 @@ struct Client {
     /// The lines that it sends on, cameras last.
     lines: Vec<Mid>,
     connected: bool,
-    /// How often it was asked for a keyframe.
+    /// How often it was asked for a keyframe, and of what is sent on which lines.
     keyframes_asked: usize,
+    lines_asked: BTreeSet<Mid>,
     /// Whether its network is gone.
     cut: bool,
     /// Whether it sends STUN.
@@ -115,7 +116,10 @@ impl Client {
                 }
                 Output::Event(Event::Connected) => self.connected = true,
                 Output::Event(Event::RtpPacket(packet)) => self.heard.push(packet),
-                Output::Event(Event::KeyframeRequest(_)) => self.keyframes_asked += 1,
+                Output::Event(Event::KeyframeRequest(request)) => {
+                    self.keyframes_asked += 1;
+                    self.lines_asked.insert(request.mid);
+                }
                 Output::Event(Event::SenderFeedback(feedback)) => {
                     let sender = feedback.sender_info;
                     let counts = (sender.sender_packet_count, sender.sender_octet_count);
@@ -197,7 +201,7 @@ impl World {
             video_kbps_max: 6_000,
             is_over_http,
         };
-        self.plane.command(self.now, WorkerCommand::Open(open));
+        self.plane.command(self.now, WorkerCommand::Open(Box::new(open)));
         self.clients.push(Client {
             rtc,
             endpoint,
@@ -208,6 +212,7 @@ impl World {
             lines: Vec::new(),
             connected: false,
             keyframes_asked: 0,
+            lines_asked: BTreeSet::new(),
             cut: false,
             checks: true,
             heard: Vec::new(),

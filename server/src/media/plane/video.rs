@@ -5,24 +5,28 @@ use std::time::{Duration, Instant};
 use rustc_hash::FxHashMap;
 use selector::SourceId;
 use tercet_core::{
-    ENCODINGS_MAX, EncodingId, EndpointId, Gate, IncomingVideo, KeyframeGate, RoomId, StreamEpoch,
+    Content, ENCODINGS_MAX, EncodingId, EndpointId, Gate, IncomingVideo, KeyframeGate, RoomId, StreamEpoch,
     VideoIngest, VideoPacket,
 };
-use tercet_protocol::TrackOrigin;
+use tercet_protocol::VideoOrigin;
 use tracing::trace;
 
+use super::Plane;
 use super::endpoints::random_video_slot;
 use super::layers::LayersWanted;
-use super::{Endpoint, Plane};
 use crate::media::crossing::{VideoCrossing, VideoNews};
 use crate::media::video::Written;
 use crate::media::{WorkerEvent, WorkerId};
 
-/// A camera of which nothing comes for so long is off, whether its client says so or not.
-const CAMERA_RELEASE_AFTER: Duration = Duration::from_secs(3);
+/// A camera of which nothing comes for so long is off, whether its client says so or not, and a screen shared no more: of one on which
+/// nothing moves Chromium sends a picture a second.
+const PICTURE_RELEASE_AFTER: Duration = Duration::from_secs(3);
 
-/// The video track that a session can publish.
-pub(super) struct Camera {
+/// Which of the video tracks of all sessions.
+pub(super) type PictureId = (EndpointId, VideoOrigin);
+
+/// One of the video tracks that a session can publish.
+pub(super) struct Picture {
     pub(super) source: SourceId,
     pub(super) ingest: VideoIngest,
     pub(super) publishing: bool,
@@ -34,39 +38,50 @@ pub(super) struct Camera {
     pub(super) layers_wanted: LayersWanted,
 }
 
-impl Camera {
-    pub(super) fn new(source: SourceId, gate: Gate, kbps_max: u32, now: Instant) -> Camera {
-        let ingest = VideoIngest::new(source, gate, kbps_max, now);
+impl Picture {
+    pub(super) fn new(
+        origin: VideoOrigin,
+        source: SourceId,
+        gate: Gate,
+        kbps_max: u32,
+        now: Instant,
+    ) -> Picture {
+        let content = match origin {
+            VideoOrigin::Camera => Content::Camera,
+            VideoOrigin::ScreenVideo => Content::Screen,
+        };
+        let ingest = VideoIngest::new(source, content, gate, kbps_max, now);
         let (epochs, keyframes, layers_wanted) = Default::default();
-        Camera { source, ingest, publishing: false, epochs, arrived_at: None, keyframes, layers_wanted }
+        Picture { source, ingest, publishing: false, epochs, arrived_at: None, keyframes, layers_wanted }
     }
 }
 
 impl Plane {
-    /// A packet of a client's camera arrived.
-    pub(super) fn video_rtp(&mut self, now: Instant, id: EndpointId, rtp: IncomingVideo) {
-        let Some(endpoint) = self.endpoints.get_mut(&id) else {
+    /// A packet of a client's camera or screen arrived.
+    pub(super) fn video_rtp(&mut self, now: Instant, id: PictureId, rtp: IncomingVideo) {
+        let (endpoint_id, origin) = id;
+        let Some(endpoint) = self.endpoints.get_mut(&endpoint_id) else {
             return;
         };
-        let camera = &mut endpoint.camera;
-        let packet = match camera.ingest.handle(now, rtp) {
+        let picture = &mut endpoint.pictures[origin];
+        let packet = match picture.ingest.handle(now, rtp) {
             Ok(packet) => packet,
             Err(dropped) => return self.metrics.ingest_dropped(dropped),
         };
-        camera.arrived_at = Some(now);
+        picture.arrived_at = Some(now);
         let encoding = usize::from(packet.encoding);
         if packet.begins_keyframe {
-            camera.keyframes[encoding].came();
+            picture.keyframes[encoding].came();
         }
-        let is_new = !std::mem::replace(&mut camera.publishing, true);
-        let begins_anew = camera.epochs[encoding].replace(packet.epoch) != Some(packet.epoch) || is_new;
+        let is_new = !std::mem::replace(&mut picture.publishing, true);
+        let begins_anew = picture.epochs[encoding].replace(packet.epoch) != Some(packet.epoch) || is_new;
         let room = endpoint.room.clone();
         if is_new {
-            self.cameras.insert(id);
+            self.pictures.insert(id);
             if let Some(local) = self.rooms.get_mut(&room) {
-                local.cameras.insert(packet.source, id);
+                local.pictures.insert(packet.source, id);
             }
-            self.tell(WorkerEvent::PublishingStarted { endpoint: id, origin: TrackOrigin::Camera });
+            self.tell(WorkerEvent::PublishingStarted { endpoint: endpoint_id, origin: origin.into() });
         }
         if begins_anew && !packet.begins_keyframe {
             // Whoever watches it by now asked in vain, or can't go on.
@@ -103,7 +118,7 @@ impl Plane {
                 self.wanted_elsewhere(now, &room, (source, by), wanted);
             }
             VideoNews::Layers(source, layers) => {
-                if let Some(local) = self.rooms.get_mut(&room).filter(|it| !it.cameras.contains_key(&source))
+                if let Some(local) = self.rooms.get_mut(&room).filter(|it| !it.pictures.contains_key(&source))
                 {
                     local.video.set_layers(source, *layers);
                 }
@@ -159,7 +174,7 @@ impl Plane {
         }
     }
 
-    /// Which cameras here are watched by clients of other workers.
+    /// Which pictures here are watched by clients of other workers.
     pub(super) fn set_watched(
         &mut self,
         now: Instant,
@@ -226,10 +241,10 @@ impl Plane {
 
     /// Asks for what was wanted and could not be asked for yet.
     pub(super) fn ask_for_keyframes(&mut self, now: Instant) {
-        self.end_stopped_cameras(now);
-        for id in self.cameras.iter().copied().collect::<Vec<_>>() {
+        self.end_stopped_pictures(now);
+        for id in self.pictures.iter().copied().collect::<Vec<_>>() {
             for encoding in 0..ENCODINGS_MAX {
-                if self.endpoints.get_mut(&id).is_some_and(|it| it.camera.keyframes[encoding].is_due(now)) {
+                if self.picture_mut(id).is_some_and(|it| it.keyframes[encoding].is_due(now)) {
                     self.ask_client(now, id, encoding as u8);
                 }
             }
@@ -259,25 +274,29 @@ impl Plane {
         }
     }
 
-    /// Returns whether it is a camera of a client here.
+    /// Returns whether it is a picture of a client here.
     fn want_keyframe_here(&mut self, now: Instant, room: &RoomId, wanted: EncodingId) -> bool {
-        let Some(&id) = self.rooms.get(room).and_then(|local| local.cameras.get(&wanted.source)) else {
+        let Some(&id) = self.rooms.get(room).and_then(|local| local.pictures.get(&wanted.source)) else {
             return false;
         };
-        if let Some(Endpoint { camera, .. }) = self.endpoints.get_mut(&id) {
-            let encoding = camera.ingest.sent_encoding(now, wanted.number);
-            if camera.keyframes[usize::from(encoding)].want(now) {
+        if let Some(picture) = self.picture_mut(id) {
+            let encoding = picture.ingest.sent_encoding(now, wanted.number);
+            if picture.keyframes[usize::from(encoding)].want(now) {
                 self.ask_client(now, id, encoding);
             }
         }
         true
     }
 
-    fn ask_client(&mut self, now: Instant, id: EndpointId, encoding: u8) {
-        trace!(endpoint = %id, encoding, "asked for a keyframe");
+    fn picture_mut(&mut self, (id, origin): PictureId) -> Option<&mut Picture> {
+        self.endpoints.get_mut(&id).map(|endpoint| &mut endpoint.pictures[origin])
+    }
+
+    fn ask_client(&mut self, now: Instant, (id, origin): PictureId, encoding: u8) {
+        trace!(endpoint = %id, ?origin, encoding, "asked for a keyframe");
         self.metrics.keyframes_asked.increment(1);
         let _ = self.with_peer(now, id, |peer| {
-            peer.request_keyframe(encoding);
+            peer.request_keyframe(origin, encoding);
             Ok(())
         });
         self.speak_soon(now, id);
@@ -291,43 +310,45 @@ impl Plane {
         }
     }
 
-    pub(super) fn set_camera_gate(&mut self, id: EndpointId, gate: Gate) {
-        let Some(endpoint) = self.endpoints.get_mut(&id) else {
+    pub(super) fn set_picture_gate(&mut self, id: PictureId, gate: Gate) {
+        let Some(picture) = self.picture_mut(id) else {
             return;
         };
-        endpoint.camera.ingest.set_gate(gate);
+        picture.ingest.set_gate(gate);
         if gate != Gate::Open {
-            self.end_camera(id);
+            self.end_picture(id);
         }
     }
 
-    /// Nothing of a camera is seen any more.
-    pub(super) fn end_camera(&mut self, id: EndpointId) {
-        self.cameras.remove(&id);
-        let Some(endpoint) = self.endpoints.get_mut(&id) else {
+    /// Nothing of a camera or screen is seen any more.
+    pub(super) fn end_picture(&mut self, id: PictureId) {
+        self.pictures.remove(&id);
+        let (endpoint_id, origin) = id;
+        let Some(endpoint) = self.endpoints.get_mut(&endpoint_id) else {
             return;
         };
-        if !std::mem::replace(&mut endpoint.camera.publishing, false) {
+        let picture = &mut endpoint.pictures[origin];
+        if !std::mem::replace(&mut picture.publishing, false) {
             return;
         }
-        endpoint.camera.layers_wanted = LayersWanted::default();
-        endpoint.camera.keyframes.iter_mut().for_each(KeyframeGate::forget);
-        let source = endpoint.camera.source;
+        picture.layers_wanted = LayersWanted::default();
+        picture.keyframes.iter_mut().for_each(KeyframeGate::forget);
+        let source = picture.source;
         if let Some(local) = self.rooms.get_mut(&endpoint.room) {
-            local.cameras.remove(&source);
+            local.pictures.remove(&source);
             local.video.interrupt(source);
             local.video.forget_layers(source);
         }
-        self.tell(WorkerEvent::PublishingEnded { endpoint: id, origin: TrackOrigin::Camera });
+        self.tell(WorkerEvent::PublishingEnded { endpoint: endpoint_id, origin: origin.into() });
     }
 
-    fn end_stopped_cameras(&mut self, now: Instant) {
-        let is_over = |id: &&EndpointId| {
-            let arrived_at = self.endpoints.get(id).and_then(|endpoint| endpoint.camera.arrived_at);
-            arrived_at.is_none_or(|at| now.saturating_duration_since(at) >= CAMERA_RELEASE_AFTER)
+    fn end_stopped_pictures(&mut self, now: Instant) {
+        let is_over = |(id, origin): &&PictureId| {
+            let arrived_at = self.endpoints.get(id).and_then(|it| it.pictures[*origin].arrived_at);
+            arrived_at.is_none_or(|at| now.saturating_duration_since(at) >= PICTURE_RELEASE_AFTER)
         };
-        for id in self.cameras.iter().filter(is_over).copied().collect::<Vec<_>>() {
-            self.end_camera(id);
+        for id in self.pictures.iter().filter(is_over).copied().collect::<Vec<_>>() {
+            self.end_picture(id);
         }
     }
 }

@@ -58,7 +58,7 @@ impl Hall {
             let sources = ByOrigin::each(|origin| match origin {
                 TrackOrigin::Microphone => source(phone),
                 TrackOrigin::Screen => SourceId(100 + phone as u32),
-                TrackOrigin::Camera => SourceId(200 + phone as u32),
+                TrackOrigin::Camera | TrackOrigin::ScreenVideo => SourceId(200 + phone as u32),
             });
             let gates = ByOrigin::each(|_| Gate::Open);
             let (endpoint, room_id, audio) = (endpoint(phone), "hall".into(), audio.clone());

@@ -14,9 +14,14 @@ const FRAME_MS: u64 = 33;
 impl World {
     /// A frame of a camera, of one packet; its third octet says whose it is.
     fn film(&mut self, client: usize, frame: u32, kind: [u8; 2]) {
-        let who = client as u8;
+        let line = self.clients[client].lines.len() - 1;
+        self.film_on(client, line, client as u8, (frame, kind));
+    }
+
+    /// The same, on a line by its number, as whose it is said to be.
+    fn film_on(&mut self, client: usize, line: usize, who: u8, (frame, kind): (u32, [u8; 2])) {
         let client = &mut self.clients[client];
-        let mid = *client.lines.last().expect("a camera");
+        let mid = client.lines[line];
         let pt = client.rtc.codec_config().params().iter().find(|it| it.spec().codec.is_video());
         let pt = pt.expect("VP8").pt();
         let sequence = 500 + u64::from(frame);
@@ -90,7 +95,59 @@ fn packet_of(source: SourceId, codec: VideoCodec, seq: u64) -> VideoPacket {
 }
 
 fn camera_of(client: usize) -> SourceId {
-    SourceId(client as u32 + 1 + 100 * TrackOrigin::Camera as u32)
+    source_of(client, TrackOrigin::Camera)
+}
+
+fn source_of(client: usize, origin: TrackOrigin) -> SourceId {
+    SourceId(client as u32 + 1 + 100 * origin as u32)
+}
+
+#[test]
+fn a_second_line_is_the_screen_and_a_third_is_nobodys() {
+    const CAMERA: u8 = 1;
+    const SCREEN: u8 = 2;
+    const NOBODYS: u8 = 3;
+    let mut world = World::new();
+    let (ada, viewer) = (world.join_with_video((0, 0), (3, 0)), world.join_with_video((0, 3), (0, 3)));
+    let endpoint = world.clients[viewer].endpoint;
+    let origins = [TrackOrigin::ScreenVideo, TrackOrigin::Camera];
+    let sources = origins.map(|origin| Some(source_of(ada, origin))).into();
+    world.plane.command(world.now, WorkerCommand::Watch { endpoint, sources });
+    let mut frames = 0..;
+    let mut roll = |world: &mut World, count| {
+        for (n, frame) in frames.by_ref().take(count).enumerate() {
+            // The first is none: it has to be asked for.
+            let kind = if n == 1 { KEYFRAME } else { INTERFRAME };
+            for (line, who) in [CAMERA, SCREEN, NOBODYS].into_iter().enumerate() {
+                world.film_on(ada, line, who, (frame, kind));
+            }
+            world.step(FRAME_MS);
+        }
+        world.step(FRAME_MS);
+        world.seen(viewer).iter().map(|(who, _)| *who).collect::<BTreeSet<u8>>()
+    };
+    assert_eq!(roll(&mut world, 5), [CAMERA, SCREEN].into());
+    let lines = &world.clients[ada].lines;
+    assert_eq!(
+        world.clients[ada].lines_asked,
+        lines[..2].iter().copied().collect(),
+        "each has its keyframes"
+    );
+    // Each is withheld by itself.
+    let of_ada = world.clients[ada].endpoint;
+    for (shut, seen) in [(TrackOrigin::ScreenVideo, CAMERA), (TrackOrigin::Camera, SCREEN)] {
+        let gates = ByOrigin::each(|origin| if origin == shut { Gate::Muted } else { Gate::Open });
+        world.plane.command(world.now, WorkerCommand::SetGates { endpoint: of_ada, gates });
+        assert_eq!(roll(&mut world, 5), [seen].into());
+    }
+    let told = world.plane.events.drain(..).filter_map(|event| match event {
+        WorkerEvent::PublishingStarted { origin, .. } => Some((origin, true)),
+        WorkerEvent::PublishingEnded { origin, .. } => Some((origin, false)),
+        _ => None,
+    });
+    let [screen, camera] = origins;
+    let expected = [(camera, true), (screen, true), (screen, false), (camera, false), (screen, true)];
+    assert_eq!(told.collect::<Vec<_>>(), expected);
 }
 
 #[test]
