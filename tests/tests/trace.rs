@@ -87,8 +87,8 @@ async fn a_trace_notes_what_else_decides() -> anyhow::Result<()> {
     let notes: Vec<&str> = csv.lines().filter_map(|line| line.strip_prefix('#')).collect();
     assert_eq!(notes[..2], ["k,1", "release_after_ms,4000"]);
     let happened: Vec<&str> = notes[2..].iter().filter_map(|note| Some(note.split_once(',')?.1)).collect();
-    // Each participant has three sources, the microphone first.
-    assert_eq!(happened, ["7,priority", "7,pinned", "4,silent", "7,silent"]);
+    // Each participant has four sources, the microphone first.
+    assert_eq!(happened, ["9,priority", "9,pinned", "5,silent", "9,silent"]);
     Ok(())
 }
 
