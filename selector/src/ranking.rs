@@ -319,6 +319,11 @@ impl Ranking {
         self.occupants.iter().flatten().find(|o| o.source == source).map(|o| o.loudness)
     }
 
+    /// `None` for a source without a position, and for one that never spoke.
+    pub(crate) fn active_at(&self, source: SourceId) -> Option<Duration> {
+        self.occupants.iter().flatten().find(|o| o.source == source)?.active_at
+    }
+
     pub(crate) fn slots(&self) -> usize {
         self.occupants.len() - 1
     }

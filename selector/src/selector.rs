@@ -194,6 +194,12 @@ impl Selector {
         Level::from_dbov((db - 127).clamp(-127, 0) as i8)
     }
 
+    /// When a source that has a position last spoke; `None` for one that has none, or never did. Of one that fell silent
+    /// [`Selector::level`] is how loud its voice was.
+    pub fn active_at(&self, source: SourceId) -> Option<Duration> {
+        self.ranking.active_at(source)
+    }
+
     /// The noise of a source whose packets were judged here; `None` for another.
     pub fn noise_floor(&self, source: SourceId) -> Option<Level> {
         self.sources.get(&source).map(Activity::floor)

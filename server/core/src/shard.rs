@@ -87,8 +87,10 @@ pub struct Speaker {
     pub position: usize,
     /// Who.
     pub source: SourceId,
-    /// Smoothed.
+    /// How loud their voice is, or was; smoothed.
     pub level: Level,
+    /// When they last spoke: a position is theirs for a while longer. `None` for somebody who never did.
+    pub active_at: Option<Instant>,
 }
 
 /// The part of a room that lives on one worker.
@@ -335,7 +337,12 @@ impl RoomShard {
         let heard = positions.iter().take(self.heard_positions).enumerate();
         let occupied = heard.filter_map(|(position, source)| Some((position, (*source)?)));
         occupied
-            .map(|(position, source)| Speaker { position, source, level: self.selector.level(source) })
+            .map(|(position, source)| Speaker {
+                position,
+                source,
+                level: self.selector.level(source),
+                active_at: self.selector.active_at(source).map(|at| self.epoch + at),
+            })
             .collect()
     }
 

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use rustc_hash::{FxHashMap, FxHashSet};
-use selector::{Level, SourceId};
-use tercet_core::{Participant, ParticipantId, Publication, Room, SessionId};
+use selector::SourceId;
+use tercet_core::{Participant, ParticipantId, Publication, Room, SessionId, Speaker};
 use tercet_protocol::{
     ByOrigin, MediaOrigin, SlotMid, SpeakerLevel, TrackKind, TrackOrigin, VideoOrigin, WireParticipant,
     WireSlot, WireTrack, WireVideoSlot,
@@ -22,6 +22,9 @@ use crate::media::{Selection, TraceSender, WorkerId};
 const LIVELY_PARTICIPANTS_MAX: usize = 100;
 const LEVELS_INTERVAL_LARGE: Duration = Duration::from_millis(450);
 
+/// Whoever hasn't spoken for so long is told to be silent, though the position is theirs for a while longer.
+const SILENT_AFTER: Duration = Duration::from_millis(500);
+
 /// A room with somebody in it.
 pub(super) struct LiveRoom {
     pub(super) room: Room,
@@ -31,7 +34,7 @@ pub(super) struct LiveRoom {
     /// How many sessions each worker has.
     workers: BTreeMap<WorkerId, usize>,
     /// Who is heard by the listeners of each worker: slots first, the reserve last.
-    selections: BTreeMap<WorkerId, Vec<Option<(SourceId, Level)>>>,
+    selections: BTreeMap<WorkerId, Vec<Option<Speaker>>>,
     /// Whose screen is heard by the listeners of each worker.
     screens: BTreeMap<WorkerId, SourceId>,
     /// The workers some of whose listeners may have another speaker in a slot than they were told.
@@ -169,10 +172,12 @@ impl LiveRoom {
     /// Takes note of who is heard. Returns the levels to be told, unless they were told just now.
     pub(super) fn select(&mut self, now: Instant, selection: Selection) -> Option<Vec<SpeakerLevel>> {
         let worker = selection.worker;
-        let ended = selection.positions.iter().all(Option::is_none);
-        let levels = selection.positions.iter().flatten().filter_map(|(source, level)| {
-            let participant = self.by_source.get(source)?.to_string();
-            Some(SpeakerLevel { participant, level_dbov: level.dbov() })
+        let is_silent = |at: Instant| now.saturating_duration_since(at) >= SILENT_AFTER;
+        let speaking =
+            selection.positions.iter().flatten().filter(|it| it.active_at.is_some_and(|at| !is_silent(at)));
+        let levels = speaking.filter_map(|speaker| {
+            let participant = self.by_source.get(&speaker.source)?.to_string();
+            Some(SpeakerLevel { participant, level_dbov: speaker.level.dbov() })
         });
         let levels: Vec<SpeakerLevel> = levels.collect();
         if self.workers.contains_key(&worker) {
@@ -183,11 +188,15 @@ impl LiveRoom {
             }
             self.selections.insert(worker, positions);
         }
+        // That nobody speaks is told once.
+        if levels.is_empty() {
+            return self.levels_told_at.remove(&worker).map(|_| levels);
+        }
         let large = self.sessions.len() > LIVELY_PARTICIPANTS_MAX;
         let told_at = self.levels_told_at.get(&worker);
         let told_just_now =
             told_at.is_some_and(|&at| now.saturating_duration_since(at) < LEVELS_INTERVAL_LARGE);
-        if large && told_just_now && !ended {
+        if large && told_just_now {
             return None;
         }
         self.levels_told_at.insert(worker, now);
@@ -204,7 +213,7 @@ impl LiveRoom {
         let slots = usize::from(self.room.settings().slots);
         let source = |position: usize| {
             let positions = self.selections.get(&worker)?;
-            positions.get(position).copied().flatten().map(|(source, _)| source)
+            positions.get(position)?.as_ref().map(|speaker| speaker.source)
         };
         let heard = |position| match source(position) {
             Some(speaker) if speaker == own => source(slots),
@@ -256,8 +265,8 @@ impl LiveRoom {
     }
 }
 
-fn sources(positions: &[Option<(SourceId, Level)>]) -> impl Iterator<Item = Option<SourceId>> {
-    positions.iter().map(|position| position.map(|(source, _)| source))
+fn sources(positions: &[Option<Speaker>]) -> impl Iterator<Item = Option<SourceId>> {
+    positions.iter().map(|position| position.map(|speaker| speaker.source))
 }
 
 /// A participant as clients are told.

@@ -212,7 +212,7 @@ impl Control {
                 live.slots_changed.insert(worker);
             }
         }
-        let loudest = live.loudest_camera(&selection);
+        let loudest = live.loudest_camera(now, &selection);
         let levels = live.select(now, selection);
         if live.cameras.focus.hear(now, loudest) {
             self.cameras_changed(now, &room);

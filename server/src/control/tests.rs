@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use selector::Level;
-use tercet_core::EndpointId;
+use tercet_core::{EndpointId, Speaker};
 use tercet_protocol::{
     ClientMessage, Request, Role, ServerMessage, SlotMid, TrackKind, TrackOrigin, Transport, VideoOrigin,
     Welcome, WireVideoSlot,
@@ -172,9 +172,22 @@ impl Hall {
 
     /// On every worker, somebody is heard at this level.
     fn hears(&mut self, speaker: &str, level_dbov: i8) {
-        let source = self.control.sessions[&self.clients[speaker].0.session].source;
+        self.hears_all(&[(speaker, level_dbov, 0)]);
+    }
+
+    /// On every worker, they have the positions: how loud their voices are, and how many milliseconds ago they spoke.
+    fn hears_all(&mut self, speakers: &[(&str, i8, u64)]) {
+        let mut positions = vec![None; 4];
+        for (position, (speaker, level_dbov, ago_ms)) in speakers.iter().enumerate() {
+            positions[position] = Some(Speaker {
+                position,
+                source: self.session(speaker).source,
+                level: Level::from_dbov(*level_dbov),
+                active_at: self.now.checked_sub(Duration::from_millis(*ago_ms)),
+            });
+        }
         for worker in [WorkerId(0), WorkerId(1)] {
-            let positions = vec![Some((source, Level::from_dbov(level_dbov))), None, None, None];
+            let positions = positions.clone();
             let selection = Selection { worker, room: "hall".into(), positions, views: Vec::new() };
             self.control.worker_event(self.now, WorkerEvent::Selected(selection));
         }
@@ -428,6 +441,39 @@ fn cameras_that_come_in_a_row_are_looked_at_twice() {
     hall.tick(1_000);
     assert!(hall.watched("a").is_empty(), "nothing changed");
     assert_eq!(hall.watched("mod").len(), 2);
+}
+
+#[test]
+fn whoever_fell_silent_is_neither_looked_at_nor_told_to_be_loud() {
+    let mut hall = Hall::new();
+    for speaker in ["s", "t"] {
+        hall.join(speaker, Role::Speaker);
+        hall.films(speaker);
+    }
+    hall.offers_video("a", 1);
+    hall.tick(100);
+    assert_eq!(hall.sees("a"), Some(vec!["s".to_owned()]));
+    let loud = |hall: &mut Hall| {
+        let told = hall.told("a").into_iter().filter_map(|message| match message {
+            ServerMessage::Speakers { levels } => Some(levels),
+            _ => None,
+        });
+        told.last().map(|levels| levels.into_iter().map(|it| it.participant).collect::<Vec<_>>())
+    };
+    // The louder one has the position still, and no longer speaks.
+    for ago_ms in (0..=400).step_by(100) {
+        hall.hears_all(&[("s", -20, ago_ms), ("t", -40, 0)]);
+        hall.tick(100);
+    }
+    assert_eq!(loud(&mut hall), Some(vec!["s".to_owned(), "t".to_owned()]), "a pause within a sentence");
+    hall.hears_all(&[("s", -20, 500), ("t", -40, 0)]);
+    assert_eq!(hall.sees("a"), Some(vec!["t".to_owned()]), "it leads since a while");
+    hall.hears_all(&[("s", -20, 600), ("t", -40, 0)]);
+    assert_eq!(loud(&mut hall), Some(vec!["t".to_owned()]));
+    hall.hears_all(&[("s", -20, 1_100), ("t", -40, 500)]);
+    assert_eq!(loud(&mut hall), Some(vec![]));
+    hall.hears_all(&[("s", -20, 1_200), ("t", -40, 600)]);
+    assert_eq!(loud(&mut hall), None, "it was said");
 }
 
 #[test]

@@ -23,6 +23,9 @@ const VIDEO_SLOTS_MAX: usize = 16;
 /// How far apart changes are that concern every video slot of a room.
 pub(super) const CAMERAS_INTERVAL: Duration = Duration::from_millis(100);
 
+/// Whoever hasn't spoken for so long is looked at no longer when somebody else speaks.
+const PAUSE: Duration = Duration::from_millis(200);
+
 /// The cameras of a room, and the screens that are shared there.
 #[derive(Default)]
 pub(super) struct Cameras {
@@ -90,13 +93,17 @@ impl Cameras {
 }
 
 impl LiveRoom {
-    /// The camera of whoever is the loudest, where that is on.
-    pub(super) fn loudest_camera(&self, selection: &Selection) -> Option<SourceId> {
+    /// The camera of whoever is the loudest of those who speak, where that is on, and when they were last heard to.
+    pub(super) fn loudest_camera(&self, now: Instant, selection: &Selection) -> Option<(SourceId, Instant)> {
         let slots = usize::from(self.room.settings().slots);
         let heard = selection.positions.iter().take(slots).flatten();
-        let (loudest, _) = heard.max_by_key(|(_, level)| *level)?;
-        let speaker = self.publisher(*loudest).and_then(|id| self.room.participant(id))?;
-        Some(speaker.tracks.camera.source).filter(|_| speaker.tracks.camera.publishing)
+        let speaking = heard.filter_map(|speaker| Some((speaker, speaker.active_at?)));
+        let (loudest, active_at) = speaking
+            .filter(|(_, at)| now.saturating_duration_since(*at) < PAUSE)
+            .max_by_key(|(speaker, _)| speaker.level)?;
+        let participant = self.publisher(loudest.source).and_then(|id| self.room.participant(id))?;
+        let camera = &participant.tracks.camera;
+        camera.publishing.then_some((camera.source, active_at))
     }
 
     /// What the video slots of a session are to show.

@@ -29,8 +29,8 @@ mod worker;
 use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
-use selector::{Level, SourceId, Standing};
-use tercet_core::{EndpointId, Gate, Layer, Listening, RoomAudio, RoomId, SourceLayers};
+use selector::{SourceId, Standing};
+use tercet_core::{EndpointId, Gate, Layer, Listening, RoomAudio, RoomId, SourceLayers, Speaker};
 use tercet_protocol::{AudioOrigin, ByOrigin, TrackOrigin, VideoOrigin};
 
 pub(crate) use crossing::{
@@ -180,7 +180,7 @@ pub(crate) struct Selection {
     pub(crate) worker: WorkerId,
     pub(crate) room: RoomId,
     /// Slots first, the reserve last.
-    pub(crate) positions: Vec<Option<(SourceId, Level)>>,
+    pub(crate) positions: Vec<Option<Speaker>>,
     /// Who is in the slots of those who chose whom to hear.
     pub(crate) views: Vec<(EndpointId, Vec<Option<SourceId>>)>,
 }

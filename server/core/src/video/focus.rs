@@ -4,8 +4,9 @@ use std::time::{Duration, Instant};
 
 use selector::SourceId;
 
-/// Somebody has to be the loudest for so long before all look at them: a cough is shorter.
-const LEAD: Duration = Duration::from_millis(300);
+/// Somebody has to be the loudest for so long before all look at them: a cough is shorter. Half an interval more than some whole
+/// ones of the ten a second in which it is asked.
+const LEAD: Duration = Duration::from_millis(250);
 
 /// All look at somebody for so long at least.
 const HOLD: Duration = Duration::from_secs(1);
@@ -20,7 +21,7 @@ pub struct Focus {
     order: Vec<SourceId>,
     /// Since which turn each screen is shared, the first first.
     screens: Vec<(u64, SourceId)>,
-    /// Who is the loudest, and since when.
+    /// Who is the loudest of those who speak, and since when.
     leader: Option<(SourceId, Instant)>,
     changed_at: Option<Instant>,
 }
@@ -59,19 +60,22 @@ impl Focus {
         before != self.order.len() + self.screens.len()
     }
 
-    /// The camera of whoever is the loudest now, if that is on and anybody speaks. To be told some times a second. Returns whether
-    /// others are looked at.
-    pub fn hear(&mut self, now: Instant, loudest: Option<SourceId>) -> bool {
-        let loudest = loudest.filter(|camera| self.order.contains(camera));
-        let since = match self.leader {
-            Some((leader, since)) if Some(leader) == loudest => since,
-            _ => now,
-        };
-        self.leader = loudest.map(|camera| (camera, since));
-        let Some(camera) = loudest.filter(|camera| self.order.first() != Some(camera)) else {
+    /// The camera of whoever is the loudest now, if that is on and anybody speaks, and when they were last heard to. To be told
+    /// some times a second. Returns whether others are looked at.
+    pub fn hear(&mut self, now: Instant, loudest: Option<(SourceId, Instant)>) -> bool {
+        let Some((camera, active_at)) = loudest.filter(|(camera, _)| self.order.contains(camera)) else {
+            self.leader = None;
             return false;
         };
-        let leads = now.saturating_duration_since(since) >= LEAD;
+        let since = match self.leader {
+            Some((leader, since)) if leader == camera => since,
+            _ => active_at,
+        };
+        self.leader = Some((camera, since));
+        if self.order.first() == Some(&camera) {
+            return false;
+        }
+        let leads = active_at.saturating_duration_since(since) >= LEAD;
         let is_held = self.changed_at.is_some_and(|at| now.saturating_duration_since(at) < HOLD);
         if !leads || is_held {
             return false;
@@ -141,12 +145,19 @@ mod tests {
     fn whoever_speaks_is_looked_at_and_a_cough_is_not() {
         let (mut focus, start) = (focus(3), Instant::now());
         let at = |ms| start + Duration::from_millis(ms);
-        let mut hear = |ms, loudest: Option<u32>| focus.hear(at(ms), loudest.map(SourceId));
+        let mut hear =
+            |ms, loudest: Option<u32>| focus.hear(at(ms), loudest.map(|camera| (SourceId(camera), at(ms))));
         assert!(!hear(0, Some(2)) && !hear(200, Some(2)));
         assert!(!hear(250, None), "a cough");
         assert!(!hear(300, Some(2)) && !hear(500, Some(2)) && hear(600, Some(2)));
         assert!(!hear(700, Some(3)) && !hear(1_100, Some(3)), "they have just begun");
         assert!(hear(1_600, Some(3)));
+        assert!(!hear(2_900, Some(2)));
+        let cough = at(2_950);
+        assert!(
+            !focus.hear(at(3_300), Some((SourceId(2), cough))),
+            "what was heard counts, not how long it was waited for"
+        );
         assert_eq!(ids(&focus.slots(OWN, None, &[], &[], 3)), [3, 2, 1]);
     }
 
@@ -155,8 +166,8 @@ mod tests {
         let (mut focus, start) = (focus(5), Instant::now());
         let before = focus.slots(OWN, None, &[], &[], 4);
         assert_eq!(ids(&before), [1, 2, 3, 4]);
-        focus.hear(start, Some(SourceId(5)));
-        assert!(focus.hear(start + LEAD, Some(SourceId(5))));
+        focus.hear(start, Some((SourceId(5), start)));
+        assert!(focus.hear(start + LEAD, Some((SourceId(5), start + LEAD))));
         let after = focus.slots(OWN, None, &[], &before, 4);
         assert_eq!(ids(&after), [5, 2, 3, 1], "the one that spoke longest ago makes way");
         assert!(focus.remove(SourceId(2)));

@@ -30,7 +30,7 @@ impl Plane {
             if changed || speech || local.announced_speech {
                 let mut positions = vec![None; voices.position_count()];
                 for speaker in &speakers {
-                    positions[speaker.position] = Some((speaker.source, speaker.level));
+                    positions[speaker.position] = Some(*speaker);
                 }
                 let views = voices.views().map(|(endpoint, speakers)| (endpoint, speakers.to_vec()));
                 let views = views.collect();
