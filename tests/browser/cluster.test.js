@@ -3,8 +3,8 @@
 import assert from "node:assert/strict";
 import { afterEach, beforeEach, describe, test } from "node:test";
 import { openBrowser } from "./lib/browser.js";
-import { startCluster } from "./lib/cluster.js";
-import { joinWatching, untilSees } from "./lib/picture.js";
+import { receivedBytes, startCluster } from "./lib/cluster.js";
+import { joinWatching, turnOn, untilHeight, untilSees } from "./lib/picture.js";
 import { joinAs, sleep, untilHears } from "./lib/talker.js";
 
 const ADA_HZ = 600;
@@ -70,6 +70,30 @@ describe("a room on two nodes", () => {
     await sleep(2_500);
     const cy = await enter(there, "cy");
     await untilSees(cy, ["red", "green"], 3_000);
+  });
+
+  test("of a camera each size crosses to where it is watched, and nowhere else", async (t) => {
+    cluster = await startCluster("media", "media", "media");
+    const [here, large, small] = cluster.nodes;
+    const enter = (node, name) => joinWatching(browser, node, { room: "sizes", name });
+    const ada = await enter(here, "ada");
+    await turnOn(ada, "red", { width: 1024, height: 576, fps: 20, detail: true });
+    const [eve, ben] = [await enter(large, "eve"), await enter(small, "ben")];
+    await ben.call("view", { 0: 100 });
+    await Promise.all([untilHeight(eve, 576), untilHeight(ben, 144)]);
+    // What ben's node had subscribed to before it knew better comes for a while.
+    await sleep(3_000);
+    const before = await Promise.all([large, small].map(receivedBytes));
+    await sleep(4_000);
+    const after = await Promise.all([large, small].map(receivedBytes));
+    const [largeKbps, smallKbps] = after.map((bytes, n) => Math.round((8 * (bytes - before[n])) / 4_000));
+    t.diagnostic(`${largeKbps} kbit/s to the node with the large picture, ${smallKbps} to the other`);
+    assert.ok(smallKbps < largeKbps / 2, "both nodes get the large picture");
+    // What was no use to ben's node is, as soon as somebody there looks at it.
+    await ben.call("view", {});
+    await eve.call("view", { 0: 100 });
+    const [upMs] = await Promise.all([untilHeight(ben, 576), untilHeight(eve, 144)]);
+    t.diagnostic(`large after ${upMs} ms`);
   });
 
   test("two tabs, one on each, hear each other", async () => {

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use selector::SourceId;
 use tercet_cluster::{ClusterEvent, NodeId};
-use tercet_core::RoomId;
+use tercet_core::{EncodingId, RoomId};
 use tercet_tests::network::{Network, address, info, node};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -327,4 +328,110 @@ fn a_second_node_of_one_id_is_told_to_go() {
     assert!(network.events.iter().any(|(_, who, event)| *who == elsewhere && refused(event)));
     assert!(!network.events.iter().any(|(_, who, event)| *who == node(1, 2) && refused(event)));
     assert_eq!(network.node(node(1, 1)).nodes().count(), 2);
+}
+
+/// What a node waits for of the camera `source` of the first node: it tells that each second.
+fn want(network: &mut Network, room: &RoomId, who: NodeId, source: SourceId, encodings: u8) {
+    let publisher = node(1, 1);
+    let attempt =
+        network.with(who, |now, cluster| cluster.want_picture(now, room, (publisher, source), encodings));
+    for number in (0..8).filter(|number| encodings & (1 << number) != 0) {
+        let encoding = EncodingId { source, number };
+        network.with(publisher, |now, cluster| cluster.offer_picture(now, room, encoding, attempt));
+    }
+}
+
+/// The first node's camera sends a frame in each of three streams, named by their numbers, twenty times in a second.
+fn film(network: &mut Network, room: &RoomId, source: SourceId) {
+    network.events.clear();
+    network.forget();
+    for _ in 0..20 {
+        for number in 0..3 {
+            let encoding = EncodingId { source, number };
+            let packet = vec![number; 1000];
+            network.with(node(1, 1), |now, cluster| cluster.publish_picture(now, room, encoding, &packet));
+        }
+        network.run(SECOND / 20);
+    }
+}
+
+/// How many packets of each of the three streams a node got.
+fn seen(network: &Network, at: NodeId) -> [usize; 3] {
+    let packets = data(network, at);
+    [0, 1, 2].map(|number| packets.iter().filter(|(_, _, packet)| packet[0] == number).count())
+}
+
+#[test]
+fn each_stream_of_a_picture_crosses_to_where_it_is_watched() {
+    let mut network = three(11);
+    let (room, camera) = (RoomId::from("hall"), SourceId(7));
+    let [large, small] = [node(1, 2), node(1, 3)];
+    open(&mut network, &room, [node(1, 1), large, small]);
+    network.run(2 * SECOND);
+    want(&mut network, &room, large, camera, 0b101);
+    want(&mut network, &room, small, camera, 0b001);
+    network.run(SECOND / 10);
+    film(&mut network, &room, camera);
+    assert_eq!((seen(&network, large), seen(&network, small)), ([20, 0, 20], [20, 0, 0]));
+    // A size that isn't wanted any more comes for a while, and is there at once if it is wanted again.
+    want(&mut network, &room, large, camera, 0b001);
+    network.run(SECOND);
+    want(&mut network, &room, large, camera, 0b100);
+    film(&mut network, &room, camera);
+    assert_eq!(seen(&network, large)[2], 20);
+    network.run(2 * SECOND);
+    film(&mut network, &room, camera);
+    assert_eq!((seen(&network, large), seen(&network, small)), ([0, 0, 20], [20, 0, 0]));
+    // Nobody wants it, and then it costs nothing.
+    want(&mut network, &room, large, camera, 0);
+    want(&mut network, &room, small, camera, 0);
+    network.run(3 * SECOND);
+    film(&mut network, &room, camera);
+    let bytes =
+        network.crossed.values().map(|crossed| crossed.media.bytes + crossed.control.bytes).sum::<u64>();
+    assert!(bytes < 20_000, "{bytes} of 60,000");
+    network.run(10 * SECOND);
+    let channels = |network: &Network, at| network.node(at).counts().sources;
+    assert_eq!((channels(&network, large), channels(&network, small)), (2, 2), "the room's own");
+}
+
+#[test]
+fn a_picture_that_is_watched_is_seen_again_after_a_cut_and_after_a_node_came_anew() {
+    let mut network = Network::new(12);
+    for (zone, index) in [(1, 1), (1, 2), (2, 1), (2, 2)] {
+        network.start(node(zone, index), &[node(1, 1)]);
+    }
+    network.run_until(10 * SECOND, Network::is_whole).expect("they find each other");
+    let (room, camera) = (RoomId::from("hall"), SourceId(7));
+    let all = [node(1, 1), node(1, 2), node(2, 1), node(2, 2)];
+    open(&mut network, &room, all);
+    let viewers = [node(1, 2), node(2, 1), node(2, 2)];
+    // As long as they are told each second, as nodes do.
+    let watch = |network: &mut Network, seconds: u32| {
+        for _ in 0..seconds {
+            for viewer in viewers {
+                want(network, &room, viewer, camera, 0b100);
+            }
+            network.run(SECOND);
+        }
+    };
+    watch(&mut network, 5);
+    film(&mut network, &room, camera);
+    assert_eq!(viewers.map(|viewer| seen(&network, viewer)), [[0, 0, 20]; 3]);
+    network.cut_zones(1, 2, true);
+    watch(&mut network, 20);
+    film(&mut network, &room, camera);
+    assert_eq!(viewers.map(|viewer| seen(&network, viewer)), [[0, 0, 20], [0; 3], [0; 3]]);
+    network.cut_zones(1, 2, false);
+    watch(&mut network, 30);
+    film(&mut network, &room, camera);
+    assert_eq!(viewers.map(|viewer| seen(&network, viewer)), [[0, 0, 20]; 3]);
+    network.kill(node(1, 1));
+    network.run(5 * SECOND);
+    network.start(node(1, 1), &[node(1, 2)]);
+    network.run_until(10 * SECOND, Network::is_whole).expect("it is back");
+    open(&mut network, &room, [node(1, 1)]);
+    watch(&mut network, 10);
+    film(&mut network, &room, camera);
+    assert_eq!(viewers.map(|viewer| seen(&network, viewer)), [[0, 0, 20]; 3]);
 }

@@ -7,8 +7,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use selector::SourceId;
 use serde::{Deserialize, Serialize};
-use tercet_core::{NodeId, RoomId};
+use tercet_core::{EncodingId, NodeId, RoomId};
 
 use crate::clock::ClusterClock;
 use crate::ids::{BootId, to_sdn};
@@ -283,7 +284,7 @@ impl Cluster {
         })
     }
 
-    /// The channels that this node subscribed to: of which room, and of which node.
+    /// The channels of rooms that this node subscribed to: of which room, and of which node.
     pub fn sources(&self) -> impl Iterator<Item = (&RoomId, NodeId)> {
         self.rooms.sources()
     }
@@ -296,7 +297,7 @@ impl Cluster {
             resubscribed: self.rooms.resubscribed,
             replaced: self.rooms.replaced,
             media_sent: self.media_sent,
-            sources: self.rooms.sources().count() as u64,
+            sources: (self.rooms.sources().count() + self.rooms.pictures()) as u64,
         }
     }
 
@@ -329,11 +330,39 @@ impl Cluster {
         self.settle(now);
     }
 
-    /// Sends to all nodes that have a part of a room: a bundle of audio, or a packet of video with its numbers (1,360 bytes at most). It arrives at
-    /// all of them, at some or at none.
+    /// Sends to all nodes that have a part of a room: a bundle of audio. It arrives at all of them, at some or at none.
     pub fn publish(&mut self, now: Instant, room: &RoomId, data: &[u8]) {
         self.rooms.send(now, self.clock.ms(now), &mut self.sdn, room, data);
         self.settle(now);
+    }
+
+    /// Sends to all nodes that want a stream of pictures of this node: a packet of video with its numbers (1,360 bytes at most). It arrives at
+    /// all of them, at some or at none.
+    pub fn publish_picture(&mut self, now: Instant, room: &RoomId, encoding: EncodingId, data: &[u8]) {
+        self.rooms.send_picture((now, self.clock.ms(now)), &mut self.sdn, room, encoding, data);
+        self.settle(now);
+    }
+
+    /// Another node waits for a stream of pictures of this one on that channel, as [`Cluster::want_picture`] told it. To be said again
+    /// each second or so for as long as it does.
+    pub fn offer_picture(&mut self, now: Instant, room: &RoomId, encoding: EncodingId, attempt: u8) {
+        self.rooms.offer_picture((now, self.clock.ms(now)), &mut self.sdn, room, encoding, attempt);
+        self.settle(now);
+    }
+
+    /// These streams of a node's picture are wanted here, bit by bit, and no others of it: 0 for none. Returns on which channels they
+    /// are waited for, which that node has to be told: another one after one brought nothing.
+    pub fn want_picture(
+        &mut self,
+        now: Instant,
+        room: &RoomId,
+        (node, source): (NodeId, SourceId),
+        encodings: u8,
+    ) -> u8 {
+        let at = (now, self.clock.ms(now));
+        let attempt = self.rooms.want_picture(at, &mut self.sdn, room, (node, source), encodings);
+        self.settle(now);
+        attempt
     }
 
     /// Sends to a node, in order: at most 100 KiB. It arrives, or [`ClusterEvent::StreamBegan`] tells that it may not have.

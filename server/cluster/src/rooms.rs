@@ -8,14 +8,17 @@
 //! subscribed to anew; if that doesn't help, the node is asked to publish on another one
 //! (docs/adr/0024-atm0s-sdn-behind-one-boundary.md).
 
+mod pictures;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use aws_lc_rs::digest::{SHA256, digest};
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
-use tercet_core::{NodeId, RoomId};
+use tercet_core::{EncodingId, NodeId, RoomId};
 
+use self::pictures::{Offered, Pictures};
 use crate::ids::{BootId, to_sdn};
 use crate::members::Members;
 use crate::sdn::Sdn;
@@ -93,10 +96,12 @@ struct OpenRoom {
     /// What each life of a node says of its part.
     entries: BTreeMap<(NodeId, BootId), Entry>,
     sources: BTreeMap<NodeId, Source>,
+    pictures: Pictures,
 }
 
 struct Own {
     epoch: u32,
+    offered: Offered,
     carried: Vec<u8>,
     is_changed: bool,
     set_at: Option<Instant>,
@@ -116,7 +121,8 @@ pub(crate) struct Rooms {
     node: NodeId,
     boot: BootId,
     rooms: FxHashMap<u64, OpenRoom>,
-    by_channel: FxHashMap<u64, (u64, NodeId)>,
+    /// Of which room each channel is, of which node, and of which stream if it is a picture's.
+    by_channel: FxHashMap<u64, (u64, NodeId, Option<EncodingId>)>,
     events: VecDeque<RoomEvent>,
     /// Counts the channels that this life of the node has published on: none twice.
     epoch_next: u32,
@@ -127,7 +133,11 @@ pub(crate) struct Rooms {
 
 /// A room's number in the network.
 fn number(room: &RoomId) -> u64 {
-    let digest = digest(&SHA256, room.as_str().as_bytes());
+    hash(room.as_str().as_bytes())
+}
+
+fn hash(text: &[u8]) -> u64 {
+    let digest = digest(&SHA256, text);
     u64::from_be_bytes(digest.as_ref()[..8].try_into().expect("SHA-256 has 32 bytes"))
 }
 
@@ -137,8 +147,22 @@ fn channel(room: u64, node: NodeId, epoch: u32) -> u64 {
     text[..8].copy_from_slice(&room.to_be_bytes());
     text[8..12].copy_from_slice(&to_sdn(node).to_be_bytes());
     text[12..].copy_from_slice(&epoch.to_be_bytes());
-    let digest = digest(&SHA256, &text);
-    u64::from_be_bytes(digest.as_ref()[..8].try_into().expect("SHA-256 has 32 bytes"))
+    hash(&text)
+}
+
+impl Own {
+    /// Publishes on its channel, and on those of its pictures.
+    fn publish(&self, now_ms: u64, sdn: &mut Sdn, number: u64, node: NodeId) {
+        let pictures = self.offered.channels(number, node, self.epoch);
+        pictures.chain([channel(number, node, self.epoch)]).for_each(|channel| sdn.publish(now_ms, channel));
+    }
+
+    fn unpublish(&self, now_ms: u64, sdn: &mut Sdn, number: u64, node: NodeId) {
+        let pictures = self.offered.channels(number, node, self.epoch);
+        pictures
+            .chain([channel(number, node, self.epoch)])
+            .for_each(|channel| sdn.unpublish(now_ms, channel));
+    }
 }
 
 impl Rooms {
@@ -169,7 +193,8 @@ impl Rooms {
         // What the store was told when it was closed and what it is told now have to be apart.
         let set_at = open.closed_at;
         let (carried, is_changed, pulse_at) = (Vec::new(), true, now);
-        open.own = Some(Own { epoch, carried, is_changed, set_at, pulse_at });
+        let offered = Offered::default();
+        open.own = Some(Own { epoch, offered, carried, is_changed, set_at, pulse_at });
         // Of what was known before it was open, nobody has been told who could do anything about it.
         for (&(node, boot), Entry { carried, .. }) in &open.entries {
             let (room, carried) = (room.clone(), carried.clone());
@@ -187,8 +212,15 @@ impl Rooms {
         let number = number(room);
         let watched = self.rooms.entry(number).or_insert_with(|| {
             sdn.watch(now_ms, number);
-            let (entries, sources) = (BTreeMap::new(), BTreeMap::new());
-            OpenRoom { id: room.clone(), own: None, closed_at: None, is_wanted: true, entries, sources }
+            OpenRoom {
+                id: room.clone(),
+                own: None,
+                closed_at: None,
+                is_wanted: true,
+                entries: BTreeMap::new(),
+                sources: BTreeMap::new(),
+                pictures: Pictures::default(),
+            }
         });
         // It is of use when it was closed, for the store, but it is not forgotten.
         watched.is_wanted = true;
@@ -201,22 +233,27 @@ impl Rooms {
             return;
         };
         if let Some(own) = open.own.take() {
-            sdn.unpublish(now_ms, channel(number, self.node, own.epoch));
+            own.unpublish(now_ms, sdn, number, self.node);
             sdn.delete(now_ms, number, u64::from(to_sdn(self.node)));
         }
+        open.pictures.forget_all();
         (open.closed_at, open.is_wanted) = (Some(now), false);
     }
 
     /// A room that was closed, and not opened again.
-    fn forget(&mut self, now_ms: u64, sdn: &mut Sdn, number: u64) {
-        let Some(open) = self.rooms.remove(&number) else {
+    fn forget(&mut self, now: Instant, now_ms: u64, sdn: &mut Sdn, number: u64) {
+        let Some(open) = self.rooms.get_mut(&number) else {
             return;
         };
-        for (node, source) in open.sources {
+        let sources = std::mem::take(&mut open.sources);
+        for (node, source) in sources {
             let channel = channel(number, node, source.epoch);
             self.by_channel.remove(&channel);
             sdn.unsubscribe(now_ms, channel, node);
         }
+        // Of nodes that aren't there, nothing is subscribed to.
+        self.settle_pictures((now, now_ms), sdn, number);
+        self.rooms.remove(&number);
         sdn.unwatch(now_ms, number);
     }
 
@@ -256,7 +293,12 @@ impl Rooms {
         self.rooms.get(&number(room)).into_iter().flat_map(|open| open.sources.keys().copied())
     }
 
-    /// The channels that we subscribed to: of which room, and of which node.
+    /// How many channels of pictures we subscribed to.
+    pub(crate) fn pictures(&self) -> usize {
+        self.rooms.values().map(|open| open.pictures.len()).sum()
+    }
+
+    /// The channels that we subscribed to, those of pictures aside: of which room, and of which node.
     pub(crate) fn sources(&self) -> impl Iterator<Item = (&RoomId, NodeId)> {
         self.rooms.values().flat_map(|open| open.sources.keys().map(|&node| (&open.id, node)))
     }
@@ -345,27 +387,36 @@ impl Rooms {
         }
         if let Some(epoch) = wanted {
             let channel = channel(number, node, epoch);
-            self.by_channel.insert(channel, (number, node));
+            self.by_channel.insert(channel, (number, node, None));
             open.sources.insert(node, Source { epoch, heard_at: now, was_retried: false });
             sdn.subscribe(now_ms, channel, node);
         }
         if wanted.is_some() != had.is_some() {
             let is_present = wanted.is_some();
+            if !is_present {
+                open.pictures.forget(node);
+            }
             self.events.push_back(RoomEvent::Present { room: open.id.clone(), node, is_present });
         }
+        self.settle_pictures((now, now_ms), sdn, number);
     }
 
     /// Something came on a channel.
     pub(crate) fn channel_data(&mut self, now: Instant, channel: u64, from: NodeId, data: &[u8]) {
-        let Some(&(number, node)) = self.by_channel.get(&channel).filter(|(_, node)| *node == from) else {
+        let known = self.by_channel.get(&channel).filter(|(_, node, _)| *node == from);
+        let Some(&(number, node, encoding)) = known else {
             return;
         };
         let Some(open) = self.rooms.get_mut(&number) else {
             return;
         };
-        if let Some(source) = open.sources.get_mut(&node) {
-            source.heard_at = now;
-            source.was_retried = false;
+        match encoding {
+            Some(encoding) => open.pictures.heard(now, node, encoding),
+            None => {
+                if let Some(source) = open.sources.get_mut(&node) {
+                    (source.heard_at, source.was_retried) = (now, false);
+                }
+            }
         }
         if let Some((&DATA, data)) = data.split_first() {
             let (room, data) = (open.id.clone(), data.to_vec());
@@ -390,24 +441,24 @@ impl Rooms {
         let Some(own) = open.own.as_mut().filter(|own| own.epoch == epoch) else {
             return;
         };
-        sdn.unpublish(now_ms, channel(number, self.node, own.epoch));
+        own.unpublish(now_ms, sdn, number, self.node);
         self.epoch_next = self.epoch_next.wrapping_add(1);
         own.epoch = self.epoch_next;
         own.is_changed = true;
         own.pulse_at = now;
-        sdn.publish(now_ms, channel(number, self.node, own.epoch));
+        own.publish(now_ms, sdn, number, self.node);
         self.replaced += 1;
         self.set_due(now, now_ms, sdn);
     }
 
-    /// Pulses, silent channels, and what is yet to be set.
+    /// Pulses, silent channels, pictures, and what is yet to be set.
     pub(crate) fn handle_timeout(&mut self, now: Instant, now_ms: u64, sdn: &mut Sdn) {
         self.set_due(now, now_ms, sdn);
         let is_over =
             |open: &OpenRoom| !open.is_wanted && open.closed_at.is_some_and(|at| now >= at + FORGET_AFTER);
         let over = self.rooms.iter().filter(|(_, open)| is_over(open)).map(|(number, _)| *number);
         for number in over.collect::<Vec<_>>() {
-            self.forget(now_ms, sdn, number);
+            self.forget(now, now_ms, sdn, number);
         }
         for (&number, open) in &mut self.rooms {
             let has_others = !open.sources.is_empty();
@@ -430,6 +481,14 @@ impl Rooms {
                     self.resubscribed += 1;
                 }
             }
+        }
+        let has_pictures = |open: &OpenRoom| {
+            let offers = open.own.as_ref().is_some_and(|own| !own.offered.is_empty());
+            offers || !open.pictures.is_empty()
+        };
+        let rooms = self.rooms.iter().filter(|(_, open)| has_pictures(open)).map(|(number, _)| *number);
+        for number in rooms.collect::<Vec<_>>() {
+            self.tend_pictures((now, now_ms), sdn, number);
         }
     }
 

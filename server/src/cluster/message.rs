@@ -17,8 +17,9 @@ pub(super) enum NodeMessage {
     /// For the workers: somebody who watches a picture needs a keyframe.
     KeyframeWanted { room: String, source: u32, encoding: u8 },
     /// For the workers: what clients of the sender want of a picture on the receiver: of its streams those to be shown now, bit by bit,
-    /// and how many of its sizes they would look at.
-    VideoWanted { room: String, source: u32, encodings: u8, layers: u8 },
+    /// and how many of its sizes they would look at. The sender waits for `streams` of them, bit by bit, on their channels of that
+    /// `attempt`.
+    VideoWanted { room: String, source: u32, encodings: u8, layers: u8, streams: u8, attempt: u8 },
     /// For the workers: what is known of the layers of a picture on the sender.
     VideoLayers { room: String, source: u32, layers: RemoteLayers },
     /// For the workers: how many changes the room has seen.

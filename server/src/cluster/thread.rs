@@ -246,6 +246,7 @@ impl Thread {
             if self.report_at <= now {
                 self.report_at = now + REPORT_INTERVAL;
                 self.report(now);
+                self.subscribe_all(now);
             }
             self.act(now);
             self.backlog.hand_over(&self.events);
@@ -337,7 +338,10 @@ impl Thread {
                 if let RoomMessage::Watched(sources) = &message
                     && let Some(open) = self.rooms.get_mut(&room)
                 {
-                    open.cameras.watch(to, sources);
+                    let ended = open.cameras.watch(to, sources);
+                    for streams in ended.into_iter().chain(open.cameras.streams(now)) {
+                        self.subscribe(now, &room, streams);
+                    }
                 }
                 let message = NodeMessage::OfRoom { room: room.to_string(), message };
                 self.cluster.send(now, to, &message.write());

@@ -6,6 +6,12 @@ import { sleep } from "./talker.js";
 const SECRET = "a-secret-of-the-nodes-that-is-long-enough";
 const WHOLE_MS = 20_000;
 
+/** How many bytes a node was sent by others so far. */
+export async function receivedBytes({ url }) {
+  const metrics = await (await fetch(`${url}/metrics`)).text();
+  return Number(metrics.match(/^tercet_cluster_bytes_total\{direction="in"\} (\d+)/m)[1]);
+}
+
 /** Starts a node a role, `media`, `all` or `gateway`, and resolves once each knows all others. */
 export async function startCluster(...roles) {
   const nodes = [];

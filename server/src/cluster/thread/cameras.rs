@@ -1,5 +1,5 @@
 //! Cameras of rooms that span nodes: who of the other nodes is to be asked for a keyframe, and how often; what of them is wanted here,
-//! and what of those here is wanted there.
+//! which of their streams are subscribed to, and what of those here is wanted there.
 
 use std::time::{Duration, Instant};
 
@@ -29,21 +29,58 @@ struct CameraElsewhere {
     keyframes: [KeyframeGate; ENCODINGS_MAX],
     wanted: WantedBy<WorkerId>,
     told: Option<(Wanted, Instant)>,
+    /// How many streams it may come in, as far as its node said so.
+    streams: Option<u8>,
+}
+
+/// Streams of a picture on another node that are to be subscribed to, bit by bit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Streams {
+    pub(super) node: NodeId,
+    pub(super) source: SourceId,
+    pub(super) encodings: u8,
 }
 
 type WantedBy<K> = FxHashMap<K, (Wanted, Instant)>;
 
 impl CamerasElsewhere {
-    /// A node is told that these of its cameras are watched here, and no others.
-    pub(super) fn watch(&mut self, node: NodeId, sources: &[u32]) {
+    /// A node is told that these of its cameras are watched here, and no others. Returns what of others was subscribed to, and is no
+    /// more.
+    pub(super) fn watch(&mut self, node: NodeId, sources: &[u32]) -> Vec<Streams> {
         let is_watched = |source: &SourceId| sources.contains(&source.0);
-        self.cameras.retain(|source, camera| camera.node != node || is_watched(source));
-        for source in sources {
-            let camera = self.cameras.entry(SourceId(*source)).or_insert_with(|| CameraElsewhere::on(node));
+        let mut ended = Vec::new();
+        self.cameras.retain(|source, camera| {
+            let stays = camera.node != node || is_watched(source);
+            if !stays {
+                ended.push(Streams { node, source: *source, encodings: 0 });
+            }
+            stays
+        });
+        for source in sources.iter().copied().map(SourceId) {
+            let camera = self.cameras.entry(source).or_insert_with(|| CameraElsewhere::on(node));
             if camera.node != node {
+                ended.push(Streams { node: camera.node, source, encodings: 0 });
                 *camera = CameraElsewhere::on(node);
             }
         }
+        ended
+    }
+
+    /// A camera's node says in how many streams it may come. Returns whether that is news.
+    pub(super) fn comes_in(&mut self, source: SourceId, streams: u8) -> bool {
+        let camera = self.cameras.get_mut(&source);
+        camera.is_some_and(|camera| camera.streams.replace(streams) != Some(streams))
+    }
+
+    /// What is to be subscribed to of the cameras of other nodes.
+    pub(super) fn streams(&mut self, now: Instant) -> Vec<Streams> {
+        let streams = self.cameras.iter_mut().map(|(source, camera)| camera.streams(now, *source));
+        streams.collect()
+    }
+
+    /// What is to be subscribed to of one of them.
+    pub(super) fn streams_of(&mut self, now: Instant, source: SourceId) -> Option<Streams> {
+        self.cameras.get_mut(&source).map(|camera| camera.streams(now, source))
     }
 
     /// A worker wants a keyframe. Returns the node to be asked for it now. A camera that isn't known is one of this node, or will be
@@ -82,7 +119,18 @@ impl CamerasElsewhere {
 impl CameraElsewhere {
     fn on(node: NodeId) -> CameraElsewhere {
         let (keyframes, wanted) = Default::default();
-        CameraElsewhere { node, keyframes, wanted, told: None }
+        CameraElsewhere { node, keyframes, wanted, told: None, streams: None }
+    }
+
+    fn streams(&mut self, now: Instant, source: SourceId) -> Streams {
+        let encodings = match self.streams {
+            // Of a scalable stream all crosses.
+            Some(0 | 1) => 1,
+            // It is watched, and nobody has said yet how much of it is wanted.
+            _ if self.told.is_none() => u8::MAX,
+            _ => all_of(now, &mut self.wanted, |_| true).encodings,
+        };
+        Streams { node: self.node, source, encodings }
     }
 }
 
@@ -119,6 +167,34 @@ mod tests {
         cameras.watch(b, &[7]);
         assert_eq!(cameras.ask(at(9_000), of(7)), Some(b), "they have moved");
     }
+
+    #[test]
+    fn what_is_wanted_of_a_camera_is_subscribed_to_and_no_more() {
+        let (mut cameras, start) = (CamerasElsewhere::default(), Instant::now());
+        let [a, b] = [1, 2].map(|index| NodeId { zone: 0, index });
+        let of = |node, source, encodings| Streams { node, source: SourceId(source), encodings };
+        assert_eq!(cameras.watch(a, &[7, 8]), []);
+        assert_eq!(cameras.streams_of(start, SourceId(7)), Some(of(a, 7, u8::MAX)), "nothing is known yet");
+        assert_eq!((cameras.comes_in(SourceId(7), 3), cameras.comes_in(SourceId(7), 3)), (true, false));
+        let some = Wanted { encodings: 0b100, layers: 3 };
+        assert!(cameras.want(start, SourceId(7), WorkerId(0), some).is_some());
+        assert_eq!(cameras.streams_of(start, SourceId(7)), Some(of(a, 7, 0b100)));
+        let later = start + WANTED_FOR;
+        assert_eq!(
+            cameras.streams_of(later, SourceId(7)),
+            Some(of(a, 7, 0)),
+            "the worker that said so is gone"
+        );
+        // One stream is one channel, whatever number it is asked for by.
+        assert!(
+            cameras.comes_in(SourceId(8), 1) && cameras.want(later, SourceId(8), WorkerId(0), some).is_some()
+        );
+        assert_eq!(cameras.streams_of(later, SourceId(8)), Some(of(a, 8, 1)));
+        assert_eq!(cameras.watch(b, &[8]), [of(a, 8, 0)], "they have moved");
+        assert_eq!(cameras.watch(a, &[]), [of(a, 7, 0)]);
+        assert_eq!(cameras.streams(later), [of(b, 8, u8::MAX)]);
+    }
+
     #[test]
     fn a_node_is_told_what_all_workers_want_and_not_time_and_again() {
         let (mut cameras, start) = (CamerasElsewhere::default(), Instant::now());

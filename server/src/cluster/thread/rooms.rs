@@ -4,9 +4,10 @@ use std::time::{Duration, Instant};
 
 use selector::SourceId;
 use tercet_cluster::{BootId, Brought, Heard, seen};
-use tercet_core::{EncodingId, NodeId, RoomId, Wanted};
+use tercet_core::{ENCODINGS_MAX, EncodingId, NodeId, RoomId, Wanted};
 use tracing::debug;
 
+use super::cameras::Streams;
 use super::{CROSSINGS_A_TURN, Thread};
 use crate::cluster::ClusterEvent;
 use crate::cluster::message::{Carried, NodeMessage, RemoteLayers, write_carried};
@@ -73,7 +74,7 @@ impl Thread {
             VideoNews::Packet(packet) => match seen(&packet) {
                 Some(datagram) => {
                     self.metrics.packets_out.increment(1);
-                    self.cluster.publish(now, &room, &datagram);
+                    self.cluster.publish_picture(now, &room, packet.encoding_id(), &datagram);
                 }
                 None => self.metrics.crossing_dropped.increment(1),
             },
@@ -87,13 +88,20 @@ impl Thread {
                 self.cluster.send(now, node, &message.write());
             }
             VideoNews::Wanted { source, by, wanted } => {
-                let open = self.rooms.get_mut(&room);
-                let Some((node, all)) = open.and_then(|it| it.cameras.want(now, source, by, wanted)) else {
+                let Some(open) = self.rooms.get_mut(&room) else {
                     return;
                 };
-                let (room, Wanted { encodings, layers }) = (room.to_string(), all);
-                let message = NodeMessage::VideoWanted { room, source: source.0, encodings, layers };
-                self.cluster.send(now, node, &message.write());
+                let told = open.cameras.want(now, source, by, wanted);
+                let Some(streams) = open.cameras.streams_of(now, source) else {
+                    return;
+                };
+                let attempt = self.subscribe(now, &room, streams);
+                if let Some((node, Wanted { encodings, layers })) = told {
+                    let (room, source, streams) = (room.to_string(), source.0, streams.encodings);
+                    let message =
+                        NodeMessage::VideoWanted { room, source, encodings, layers, streams, attempt };
+                    self.cluster.send(now, node, &message.write());
+                }
             }
             VideoNews::Layers(source, layers) => {
                 let (source, layers) = (source.0, RemoteLayers::of(&layers));
@@ -102,6 +110,23 @@ impl Thread {
                     &room,
                     &NodeMessage::VideoLayers { room: room.to_string(), source, layers },
                 );
+            }
+        }
+    }
+
+    /// Subscribes to these streams of a picture on another node, and to no others. Returns on which of their channels.
+    pub(super) fn subscribe(&mut self, now: Instant, room: &RoomId, streams: Streams) -> u8 {
+        let Streams { node, source, encodings } = streams;
+        self.cluster.want_picture(now, room, (node, source), encodings)
+    }
+
+    /// Subscribes to what is wanted by now of all pictures: who wanted something may be gone.
+    pub(super) fn subscribe_all(&mut self, now: Instant) {
+        let rooms = self.rooms.iter_mut();
+        let streams = rooms.map(|(room, open)| (room.clone(), open.cameras.streams(now)));
+        for (room, streams) in streams.collect::<Vec<_>>() {
+            for streams in streams {
+                self.subscribe(now, &room, streams);
             }
         }
     }
@@ -148,14 +173,26 @@ impl Thread {
                 (room, origin, News::Silenced(SourceId(source)))
             }
             Some(NodeMessage::Turn { room, origin, turn }) => (room, origin, News::Turn(turn)),
-            Some(NodeMessage::VideoWanted { room, source, encodings, layers }) => {
-                let wanted = Wanted { encodings, layers };
-                return self.video_wanted(now, &room.as_str().into(), (SourceId(source), from), wanted);
+            Some(NodeMessage::VideoWanted { room, source, encodings, layers, streams, attempt }) => {
+                let (room, source) = (RoomId::from(room.as_str()), SourceId(source));
+                let numbers = (0..ENCODINGS_MAX as u8).filter(|number| streams & (1 << number) != 0);
+                for number in numbers {
+                    self.cluster.offer_picture(now, &room, EncodingId { source, number }, attempt);
+                }
+                return self.video_wanted(now, &room, (source, from), Wanted { encodings, layers });
             }
             Some(NodeMessage::VideoLayers { room, source, layers }) => {
                 if let Some(layers) = layers.read() {
-                    let news = VideoNews::Layers(SourceId(source), Box::new(layers));
-                    self.tell_workers(&room.as_str().into(), &news);
+                    let (room, source) = (RoomId::from(room.as_str()), SourceId(source));
+                    let streams = self.rooms.get_mut(&room).and_then(|open| {
+                        let is_news = open.cameras.comes_in(source, layers.encodings);
+                        is_news.then(|| open.cameras.streams_of(now, source)).flatten()
+                    });
+                    if let Some(streams) = streams {
+                        self.subscribe(now, &room, streams);
+                    }
+                    let news = VideoNews::Layers(source, Box::new(layers));
+                    self.tell_workers(&room, &news);
                 }
                 return;
             }
