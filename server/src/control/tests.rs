@@ -454,11 +454,11 @@ fn whoever_fell_silent_is_neither_looked_at_nor_told_to_be_loud() {
     hall.tick(100);
     assert_eq!(hall.sees("a"), Some(vec!["s".to_owned()]));
     let loud = |hall: &mut Hall| {
-        let told = hall.told("a").into_iter().filter_map(|message| match message {
+        let mut told = hall.told("a").into_iter().filter_map(|message| match message {
             ServerMessage::Speakers { levels } => Some(levels),
             _ => None,
         });
-        told.last().map(|levels| levels.into_iter().map(|it| it.participant).collect::<Vec<_>>())
+        told.next_back().map(|levels| levels.into_iter().map(|it| it.participant).collect::<Vec<_>>())
     };
     // The louder one has the position still, and no longer speaks.
     for ago_ms in (0..=400).step_by(100) {
