@@ -476,7 +476,7 @@ impl Peer {
                         outgoing.push(transmit);
                     }
                 }
-                Output::Event(event) => events.extend(self.event(event)),
+                Output::Event(event) => events.extend(self.event(now, event)),
             }
             if self.channels > CHANNELS_MAX {
                 return Err(DatagramError::Fatal);
@@ -508,7 +508,7 @@ impl Peer {
         }
     }
 
-    fn event(&mut self, event: Event) -> Option<PeerEvent> {
+    fn event(&mut self, now: Instant, event: Event) -> Option<PeerEvent> {
         match event {
             Event::Connected => {
                 self.established = true;
@@ -527,7 +527,7 @@ impl Peer {
                 Some(PeerEvent::Estimated { kbps })
             }
             Event::PeerStats(PeerStats { bwe_tx: Some(estimate), .. }) => {
-                let kbps = self.width.as_mut()?.estimated(estimate);
+                let kbps = self.width.as_mut()?.estimated(now, estimate);
                 kbps.map(|kbps| PeerEvent::Estimated { kbps: Some(kbps) })
             }
             Event::KeyframeRequest(request) => {

@@ -7,6 +7,9 @@ use str0m::bwe::Bitrate;
 /// While a client could be sent more than its network is taken for, that is tried so often: a few packets in a row, faster than usual.
 const TRY_INTERVAL: Duration = Duration::from_secs(1);
 
+/// A network that takes less than half of what it did has packets waiting: for so long it is not tried for more.
+const SPARED_FOR: Duration = Duration::from_secs(2);
+
 /// What is asked for wavers with what cameras send: so much more or less, in percent, is news.
 const NEWS_PERCENT: u64 = 25;
 
@@ -26,6 +29,8 @@ pub(super) struct Width {
     told_at: Option<Instant>,
     /// What the network is taken for, once it can be tried.
     estimate_kbps: Option<u32>,
+    /// When that fell to less than half at once.
+    fallen_at: Option<Instant>,
 }
 
 impl Width {
@@ -37,9 +42,13 @@ impl Width {
     }
 
     /// What the network is taken for just now. Returns it, if that is news.
-    pub(super) fn estimated(&mut self, estimate: Bitrate) -> Option<u32> {
-        let former = self.estimate_kbps.replace(kbps(estimate))?;
-        self.estimate_kbps.filter(|now| *now != former)
+    pub(super) fn estimated(&mut self, now: Instant, estimate: Bitrate) -> Option<u32> {
+        let estimate = kbps(estimate);
+        let former = self.estimate_kbps.replace(estimate)?;
+        if estimate < former / 2 {
+            self.fallen_at = Some(now);
+        }
+        (estimate != former).then_some(estimate)
     }
 
     /// So much is needed for the next larger picture, if there is one, and so much for all. Returns what str0m is to be told, if anything:
@@ -53,7 +62,9 @@ impl Width {
         let next = next_kbps.map_or(0, u64::from);
         let desired = u64::from(desired_kbps.max(DESIRED_KBPS_MIN)).max(next);
         let is_limited = next > 0 && desired > u64::from(self.estimate_kbps.unwrap_or(0));
-        let is_due = self.told_at.is_none_or(|at| now.saturating_duration_since(at) >= TRY_INTERVAL);
+        let is_spared = self.fallen_at.is_some_and(|at| now.saturating_duration_since(at) < SPARED_FOR);
+        let is_due =
+            !is_spared && self.told_at.is_none_or(|at| now.saturating_duration_since(at) >= TRY_INTERVAL);
         let told = match self.told {
             Some((former_next, former)) => {
                 let is_news = desired.abs_diff(former) * 100 > former * NEWS_PERCENT;
@@ -95,11 +106,17 @@ mod tests {
         assert_eq!(desired[0].1, FIRST_KBPS);
         let more = desired[1..].windows(2).all(|pair| pair[1].1 > pair[0].1);
         assert!(more, "more each time: {desired:?}");
-        assert_eq!(width.estimated(Bitrate::kbps(4_000)), Some(4_000));
-        assert_eq!(width.estimated(Bitrate::kbps(4_000)), None);
+        let now = start + Duration::from_secs(4);
+        assert_eq!(width.estimated(now, Bitrate::kbps(4_000)), Some(4_000));
+        assert_eq!(width.estimated(now, Bitrate::kbps(4_000)), None);
         let later = start + Duration::from_secs(5);
         assert!(width.want(later, None, 2_050).is_some(), "nothing is to be kept up any more");
         assert!(width.want(later + TRY_INTERVAL, None, 2_100).is_none());
         assert!(width.want(later + TRY_INTERVAL, None, 3_000).is_some());
+        // What waits in it is to pass first.
+        let fallen_at = later + 2 * TRY_INTERVAL;
+        assert_eq!(width.estimated(fallen_at, Bitrate::kbps(300)), Some(300));
+        assert!(width.want(fallen_at + SPARED_FOR / 2, Some(900), 3_000).is_none());
+        assert!(width.want(fallen_at + SPARED_FOR, Some(900), 3_000).is_some());
     }
 }

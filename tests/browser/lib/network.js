@@ -44,10 +44,13 @@ export async function openNetwork() {
   };
 }
 
-/** What leaves for the other end of the cable has so many kbit/s from now on; with `null` as many as there are. */
-export function narrow(kbps) {
+/**
+ * What leaves for the other end of the cable has so many kbit/s from now on; with `null` as many as there are. What is too much waits
+ * for so long at most, and is lost then.
+ */
+export function narrow(kbps, queueMs) {
   const tc = (...words) => execFileSync("tc", ["qdisc", ...words], { stdio: ["ignore", "ignore", "pipe"] });
-  const shape = ["rate", `${kbps}kbit`, "burst", "6kb", "latency", "400ms"];
+  const shape = ["rate", `${kbps}kbit`, "burst", "6kb", "latency", `${queueMs}ms`];
   if (kbps === null) tc("delete", "dev", SERVER_END, "root");
   else tc("replace", "dev", SERVER_END, "root", "tbf", ...shape);
 }

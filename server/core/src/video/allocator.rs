@@ -73,7 +73,7 @@ pub struct Allocation {
 ///
 /// The sum never exceeds the estimate. What a slot has, it keeps while that holds. When it doesn't, everything above the least layers is
 /// divided anew at once, so that an eighth of the estimate is free: one larger step disturbs less than many small ones. Where the estimate
-/// has fallen to less than half, three quarters are free for a second: it is too high at first, and each step down takes a keyframe, which
+/// has fallen to less than half, seven eighths are free for a second: it is too high at first, and each step down takes a keyframe, which
 /// is much for a network that has just become narrow. To get more, or
 /// to come back from a pause, an eighth has to remain too, by the lowest estimate of a while, and congestion has to be over for as
 /// long. Meanwhile what some give up is passed on: whoever begins to speak doesn't wait.

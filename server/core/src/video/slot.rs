@@ -283,6 +283,9 @@ impl Passing {
         self.newest = (packet.seq, packet.timestamp);
         let is_simulcast = self.encodings > 1;
         let goes_down = is_simulcast && encoding_in(target, self.encodings) < packet.encoding;
+        // All sizes have a keyframe at once, the largest first: that of the smaller pictures is about to come, and this one would be in
+        // its way.
+        self.is_cut |= goes_down && packet.begins_keyframe;
         // Until there is a keyframe of the smaller pictures, fewer of these.
         let temporal = if goes_down { 0 } else { target.temporal };
         if packet.begins_keyframe {
@@ -511,6 +514,9 @@ mod tests {
         assert_eq!(slot.rewrite(start, &layered(2, 806, false)), None);
         assert_eq!(slot.rewrite(start, &layered(2, 807, false)), None);
         assert_eq!(ids(slot.rewrite(start, &layered(2, 808, false))), Some((4, 4, 2)));
+        // The large ones' own keyframe, which comes first, would only be in the way.
+        assert_eq!(slot.rewrite(start, &layered(2, 812, true)), None);
+        assert_eq!(slot.rewrite(start, &layered(2, 816, false)), None);
         assert_eq!(ids(slot.rewrite(start, &layered(0, 12, true))), Some((5, 5, 3)));
         assert!(!slot.needs_keyframe());
     }

@@ -189,7 +189,7 @@ impl Plane {
     }
 
     /// Tells the workers of pictures elsewhere what is wanted of these here.
-    fn tell_what_is_wanted(&mut self, now: Instant, room: &RoomId) {
+    pub(super) fn tell_what_is_wanted(&mut self, now: Instant, room: &RoomId) {
         let Some(local) = self.rooms.get_mut(room) else {
             return;
         };

@@ -226,6 +226,11 @@ impl Plane {
 
     /// Asks those for keyframes whose they are, here or on another worker.
     pub(super) fn want_keyframes(&mut self, now: Instant, room: &RoomId, encodings: Vec<EncodingId>) {
+        if encodings.is_empty() {
+            return;
+        }
+        // Else the keyframe of another size would come before it is known to be of use here.
+        self.tell_what_is_wanted(now, room);
         for encoding in encodings {
             if self.want_keyframe_here(now, room, encoding) {
                 continue;

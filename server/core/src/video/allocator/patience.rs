@@ -12,7 +12,7 @@ const LATELY: Duration = Duration::from_millis(500);
 /// The first estimates of a network that has fallen to less than half are made of what passed before, too: until congestion may be over
 /// a part of them counts.
 const FALLEN_FOR: Duration = HOLD_MIN;
-const FALLEN_PARTS: u64 = 4;
+const FALLEN_PARTS: u64 = 8;
 
 /// What was given has lasted after so long: congestion that comes later has another reason.
 const LASTED_AFTER: Duration = Duration::from_secs(10);

@@ -252,7 +252,7 @@ fn a_network_that_has_fallen_is_hardly_believed_for_a_second() {
     let mut viewer = Viewer::new(0);
     viewer.run_at(5, 4_000);
     viewer.tick(1_000);
-    assert_eq!(viewer.speaker(), Some(layer(0, 2)), "one step down, and not one for each estimate");
+    assert_eq!(viewer.speaker(), Some(layer(0, 1)), "one step down, and not one for each estimate");
     viewer.run_at(1, 1_000);
     viewer.tick(1_000);
     assert_eq!(viewer.speaker(), Some(layer(1, 2)));
