@@ -20,6 +20,8 @@ pub(crate) struct Occupant {
     pub(crate) loudness: i32,
     /// When it last spoke; `None` for one that never did.
     pub(crate) active_at: Option<Duration>,
+    /// When it was last to be heard, be it speech or not.
+    pub(crate) sounded_at: Option<Duration>,
     /// When it was last worth hearing.
     pub(crate) heard_at: Duration,
     pub(crate) noise: bool,
@@ -34,6 +36,7 @@ impl Occupant {
             turn,
             loudness: candidate.loudness,
             active_at: None,
+            sounded_at: None,
             heard_at: now,
             noise: false,
         };
@@ -47,6 +50,9 @@ impl Occupant {
         self.noise = candidate.is_noise();
         if candidate.heard == Heard::Active && !candidate.is_denied {
             self.active_at = Some(now);
+        }
+        if candidate.heard != Heard::Quiet {
+            self.sounded_at = Some(now);
         }
         if candidate.heard != Heard::Quiet || candidate.standing == Standing::Pinned {
             self.heard_at = now;

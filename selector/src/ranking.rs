@@ -319,9 +319,10 @@ impl Ranking {
         self.occupants.iter().flatten().find(|o| o.source == source).map(|o| o.loudness)
     }
 
-    /// `None` for a source without a position, and for one that never spoke.
-    pub(crate) fn active_at(&self, source: SourceId) -> Option<Duration> {
-        self.occupants.iter().flatten().find(|o| o.source == source)?.active_at
+    /// When a source with a position last spoke, and when it was last to be heard.
+    pub(crate) fn last_heard(&self, source: SourceId) -> (Option<Duration>, Option<Duration>) {
+        let occupant = self.occupants.iter().flatten().find(|o| o.source == source);
+        occupant.map_or((None, None), |occupant| (occupant.active_at, occupant.sounded_at))
     }
 
     pub(crate) fn slots(&self) -> usize {

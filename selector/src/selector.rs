@@ -194,10 +194,10 @@ impl Selector {
         Level::from_dbov((db - 127).clamp(-127, 0) as i8)
     }
 
-    /// When a source that has a position last spoke; `None` for one that has none, or never did. Of one that fell silent
-    /// [`Selector::level`] is how loud its voice was.
-    pub fn active_at(&self, source: SourceId) -> Option<Duration> {
-        self.ranking.active_at(source)
+    /// When a source that has a position last spoke, and when it was last to be heard, be it speech or not; `None` for one that has
+    /// none, or never did. Of one that fell silent [`Selector::level`] is how loud its voice was.
+    pub fn last_heard(&self, source: SourceId) -> (Option<Duration>, Option<Duration>) {
+        self.ranking.last_heard(source)
     }
 
     /// The noise of a source whose packets were judged here; `None` for another.

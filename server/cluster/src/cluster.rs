@@ -346,8 +346,7 @@ impl Cluster {
     /// Another node waits for a stream of pictures of this one on that channel, as [`Cluster::want_picture`] told it. To be said again
     /// each second or so for as long as it does.
     pub fn offer_picture(&mut self, now: Instant, room: &RoomId, encoding: EncodingId, attempt: u8) {
-        self.rooms.offer_picture((now, self.clock.ms(now)), &mut self.sdn, room, encoding, attempt);
-        self.settle(now);
+        self.rooms.offer_picture(now, room, encoding, attempt);
     }
 
     /// These streams of a node's picture are wanted here, bit by bit, and no others of it: 0 for none. Returns on which channels they

@@ -11,7 +11,7 @@ use snow::{Builder, HandshakeState, StatelessTransportState};
 const PATTERN: &str = "Noise_NNpsk0_25519_AESGCM_SHA256";
 
 /// What both sides have to mean. Nodes of another version of what is inside are strangers.
-const PROLOGUE: &[u8] = b"tercet cluster 1";
+const PROLOGUE: &[u8] = b"tercet cluster 2";
 
 /// Of a sealed datagram, so much is the proof.
 pub(crate) const TAG_BYTES: usize = 16;

@@ -150,21 +150,6 @@ fn channel(room: u64, node: NodeId, epoch: u32) -> u64 {
     hash(&text)
 }
 
-impl Own {
-    /// Publishes on its channel, and on those of its pictures.
-    fn publish(&self, now_ms: u64, sdn: &mut Sdn, number: u64, node: NodeId) {
-        let pictures = self.offered.channels(number, node, self.epoch);
-        pictures.chain([channel(number, node, self.epoch)]).for_each(|channel| sdn.publish(now_ms, channel));
-    }
-
-    fn unpublish(&self, now_ms: u64, sdn: &mut Sdn, number: u64, node: NodeId) {
-        let pictures = self.offered.channels(number, node, self.epoch);
-        pictures
-            .chain([channel(number, node, self.epoch)])
-            .for_each(|channel| sdn.unpublish(now_ms, channel));
-    }
-}
-
 impl Rooms {
     pub(crate) fn new(node: NodeId, boot: BootId) -> Rooms {
         Rooms {
@@ -233,7 +218,7 @@ impl Rooms {
             return;
         };
         if let Some(own) = open.own.take() {
-            own.unpublish(now_ms, sdn, number, self.node);
+            sdn.unpublish(now_ms, channel(number, self.node, own.epoch));
             sdn.delete(now_ms, number, u64::from(to_sdn(self.node)));
         }
         open.pictures.forget_all();
@@ -441,12 +426,12 @@ impl Rooms {
         let Some(own) = open.own.as_mut().filter(|own| own.epoch == epoch) else {
             return;
         };
-        own.unpublish(now_ms, sdn, number, self.node);
+        sdn.unpublish(now_ms, channel(number, self.node, own.epoch));
         self.epoch_next = self.epoch_next.wrapping_add(1);
         own.epoch = self.epoch_next;
         own.is_changed = true;
         own.pulse_at = now;
-        own.publish(now_ms, sdn, number, self.node);
+        sdn.publish(now_ms, channel(number, self.node, own.epoch));
         self.replaced += 1;
         self.set_due(now, now_ms, sdn);
     }

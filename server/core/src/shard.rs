@@ -91,6 +91,8 @@ pub struct Speaker {
     pub level: Level,
     /// When they last spoke: a position is theirs for a while longer. `None` for somebody who never did.
     pub active_at: Option<Instant>,
+    /// When they were last to be heard, be it speech or not.
+    pub sounded_at: Option<Instant>,
 }
 
 /// The part of a room that lives on one worker.
@@ -337,11 +339,10 @@ impl RoomShard {
         let heard = positions.iter().take(self.heard_positions).enumerate();
         let occupied = heard.filter_map(|(position, source)| Some((position, (*source)?)));
         occupied
-            .map(|(position, source)| Speaker {
-                position,
-                source,
-                level: self.selector.level(source),
-                active_at: self.selector.active_at(source).map(|at| self.epoch + at),
+            .map(|(position, source)| {
+                let (active_at, sounded_at) = self.selector.last_heard(source);
+                let [active_at, sounded_at] = [active_at, sounded_at].map(|at| Some(self.epoch + at?));
+                Speaker { position, source, level: self.selector.level(source), active_at, sounded_at }
             })
             .collect()
     }

@@ -381,6 +381,10 @@ impl Thread {
             }
             NetworkEvent::NodeChanged(_) => self.report_at = now.min(self.report_at),
             NetworkEvent::RoomNode { room, node, is_present } => {
+                let open = self.rooms.get_mut(&room).filter(|_| !is_present);
+                for streams in open.map(|open| open.cameras.watch(node, &[])).unwrap_or_default() {
+                    self.subscribe(now, &room, streams);
+                }
                 self.tell(ClusterEvent::RoomNode { room, node, is_present });
             }
             NetworkEvent::Carried { room, node, boot, carried } => {

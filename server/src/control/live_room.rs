@@ -172,9 +172,9 @@ impl LiveRoom {
     /// Takes note of who is heard. Returns the levels to be told, unless they were told just now.
     pub(super) fn select(&mut self, now: Instant, selection: Selection) -> Option<Vec<SpeakerLevel>> {
         let worker = selection.worker;
-        let is_silent = |at: Instant| now.saturating_duration_since(at) >= SILENT_AFTER;
+        let is_silent = |at: Instant| selection.at.saturating_duration_since(at) >= SILENT_AFTER;
         let speaking =
-            selection.positions.iter().flatten().filter(|it| it.active_at.is_some_and(|at| !is_silent(at)));
+            selection.positions.iter().flatten().filter(|it| it.sounded_at.is_some_and(|at| !is_silent(at)));
         let levels = speaking.filter_map(|speaker| {
             let participant = self.by_source.get(&speaker.source)?.to_string();
             Some(SpeakerLevel { participant, level_dbov: speaker.level.dbov() })

@@ -200,7 +200,7 @@ impl Control {
     }
 
     fn selected(&mut self, now: Instant, selection: Selection) {
-        let (room, worker) = (selection.room.clone(), selection.worker);
+        let (room, worker, at) = (selection.room.clone(), selection.worker, selection.at);
         let Some(live) = self.rooms.get_mut(&room) else {
             return;
         };
@@ -212,9 +212,9 @@ impl Control {
                 live.slots_changed.insert(worker);
             }
         }
-        let loudest = live.loudest_camera(now, &selection);
+        let loudest = live.loudest_camera(&selection);
         let levels = live.select(now, selection);
-        if live.cameras.focus.hear(now, loudest) {
+        if live.cameras.focus.hear(at, loudest) {
             self.cameras_changed(now, &room);
         }
         self.tell_wanted(now, &room);

@@ -183,12 +183,14 @@ impl Hall {
                 position,
                 source: self.session(speaker).source,
                 level: Level::from_dbov(*level_dbov),
+                sounded_at: self.now.checked_sub(Duration::from_millis(*ago_ms)),
                 active_at: self.now.checked_sub(Duration::from_millis(*ago_ms)),
             });
         }
         for worker in [WorkerId(0), WorkerId(1)] {
             let positions = positions.clone();
-            let selection = Selection { worker, room: "hall".into(), positions, views: Vec::new() };
+            let selection =
+                Selection { at: self.now, worker, room: "hall".into(), positions, views: Vec::new() };
             self.control.worker_event(self.now, WorkerEvent::Selected(selection));
         }
     }
@@ -406,6 +408,7 @@ fn slots_are_told_when_another_speaker_is_in_one_and_not_with_each_level() {
     let endpoint = hall.control.sessions[&hall.clients["a"].0.session].endpoint;
     let worker = hall.control.sessions[&hall.clients["a"].0.session].worker;
     let chosen = Selection {
+        at: hall.now,
         worker,
         room: "hall".into(),
         positions: vec![None; 4],

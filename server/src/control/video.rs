@@ -94,12 +94,12 @@ impl Cameras {
 
 impl LiveRoom {
     /// The camera of whoever is the loudest of those who speak, where that is on, and when they were last heard to.
-    pub(super) fn loudest_camera(&self, now: Instant, selection: &Selection) -> Option<(SourceId, Instant)> {
+    pub(super) fn loudest_camera(&self, selection: &Selection) -> Option<(SourceId, Instant)> {
         let slots = usize::from(self.room.settings().slots);
         let heard = selection.positions.iter().take(slots).flatten();
         let speaking = heard.filter_map(|speaker| Some((speaker, speaker.active_at?)));
         let (loudest, active_at) = speaking
-            .filter(|(_, at)| now.saturating_duration_since(*at) < PAUSE)
+            .filter(|(_, at)| selection.at.saturating_duration_since(*at) < PAUSE)
             .max_by_key(|(speaker, _)| speaker.level)?;
         let participant = self.publisher(loudest.source).and_then(|id| self.room.participant(id))?;
         let camera = &participant.tracks.camera;

@@ -27,6 +27,7 @@ mod width;
 mod worker;
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use rustc_hash::FxHashMap;
 use selector::{SourceId, Standing};
@@ -177,6 +178,8 @@ pub(crate) enum WorkerEvent {
 /// Who is heard in a room.
 #[derive(Debug)]
 pub(crate) struct Selection {
+    /// When it was so.
+    pub(crate) at: Instant,
     pub(crate) worker: WorkerId,
     pub(crate) room: RoomId,
     /// Slots first, the reserve last.

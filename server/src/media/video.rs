@@ -115,7 +115,10 @@ impl VideoLines {
             known.any(|mid| mid == line.mid)
         };
         let (known, new): (Vec<_>, Vec<_>) = read.into_iter().partition(is_known);
-        for line in new.iter().filter(|line| line.way == Way::Down) {
+        // One that was sent on so far is new as a slot.
+        let is_slot = |line: &&NegotiatedVideo| self.slots.iter().any(|slot| slot.mid == line.mid);
+        let down = known.iter().chain(&new).filter(|line| line.way == Way::Down);
+        for line in down.filter(|line| !is_slot(line)) {
             if let Some(stream) = rtc.direct_api().stream_tx_by_mid(line.mid, None) {
                 keep_anew(stream);
                 // Its sender spread it already; what waits here is late when the network takes less than it was taken for.

@@ -42,6 +42,7 @@ const COMMANDS_MAX: usize = 4096;
 const EVENTS_MAX: usize = 10_000;
 
 /// What is done of one kind before the others have their turn.
+const COMMANDING_MAX: Duration = Duration::from_millis(4);
 const COMMANDS_A_TURN: usize = 256;
 const CROSSINGS_A_TURN: usize = 8192;
 
@@ -185,7 +186,8 @@ impl Thread {
                 return Ok(());
             }
             self.take_crossings(now);
-            self.tick(now);
+            // Datagrams are stamped by the clock: what was done meanwhile is no delay of theirs.
+            self.tick(Instant::now());
             self.judge_strain(now.elapsed());
             tick_at += TICK;
             if now.saturating_duration_since(tick_at) > CATCH_UP_MAX {
@@ -198,8 +200,9 @@ impl Thread {
     /// Returns whether the thread goes on.
     fn take_commands(&mut self, now: Instant) -> bool {
         let mut taken = 0;
-        // What the control plane opens is there before the call's task enters it.
-        while taken < COMMANDS_A_TURN
+        // What the control plane opens is there before the call's task enters it. Of all that it tells workers most is nothing to
+        // phones, and it waits for whoever doesn't take it.
+        while now.elapsed() < COMMANDING_MAX
             && let Ok(command) = self.worker_commands.try_recv()
         {
             taken += 1;
@@ -208,18 +211,19 @@ impl Thread {
             }
             self.worker_command(now, command);
         }
-        while taken < COMMANDS_A_TURN
+        let mut of_lines = 0;
+        while of_lines < COMMANDS_A_TURN
             && let Ok((call, command)) = self.line_commands.try_recv()
         {
-            taken += 1;
+            of_lines += 1;
             self.line_command(now, call, command);
         }
-        if taken > 0 {
+        if taken + of_lines > 0 {
             self.metrics.lines.set(self.lines.len() as f64);
             self.metrics.rooms.set(self.rooms.len() as f64);
         }
-        if taken == COMMANDS_A_TURN {
-            // There may be more: look again before sleeping.
+        if of_lines == COMMANDS_A_TURN || now.elapsed() >= COMMANDING_MAX {
+            // There may be more. Who is idle looks again at once, and everybody else with the next tick.
             self.doorbell.ring();
         }
         true

@@ -20,10 +20,14 @@ const OFFERED_FOR: Duration = Duration::from_secs(10);
 /// Who no longer wants a stream may want it again at once: a subscription is kept for so long.
 const KEPT_FOR: Duration = Duration::from_secs(2);
 
+/// What is wanted of a picture of which nothing is known yet.
+const ALL: u8 = u8::MAX;
+
 /// Which of the channels of a stream: another one is tried where one brings nothing.
 pub(super) type Attempt = u8;
 
-/// Streams of a room here that are published.
+/// Streams of a room here that are published. Nobody looks for who publishes them, so the network isn't told: it passes on what is sent
+/// to whoever subscribed.
 #[derive(Default)]
 pub(super) struct Offered(BTreeMap<(EncodingId, Attempt), Offer>);
 
@@ -42,12 +46,15 @@ pub(super) struct Pictures {
 
 #[derive(Clone, Copy, Default)]
 struct Want {
-    /// Bit by bit.
+    /// Bit by bit; all while it isn't known yet.
     encodings: u8,
+    /// Which one of its channels works is known also when nothing is wanted for a while.
     attempt: Attempt,
 }
 
 struct Subscription {
+    /// It was subscribed to before it was known what is wanted.
+    is_guess: bool,
     /// What names the channel, beside whose stream it is.
     epoch: u32,
     attempt: Attempt,
@@ -71,11 +78,6 @@ fn channel(room: u64, node: NodeId, epoch: u32, encoding: EncodingId, attempt: A
 impl Offered {
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
-    }
-
-    /// The channels that are published on.
-    pub(super) fn channels(&self, room: u64, node: NodeId, epoch: u32) -> impl Iterator<Item = u64> {
-        self.0.keys().map(move |(encoding, attempt)| channel(room, node, epoch, *encoding, *attempt))
     }
 }
 
@@ -111,14 +113,12 @@ impl Rooms {
     /// A stream here is wanted by another node, on that channel: it is published for a while.
     pub(crate) fn offer_picture(
         &mut self,
-        (now, now_ms): (Instant, u64),
-        sdn: &mut Sdn,
+        now: Instant,
         room: &RoomId,
         encoding: EncodingId,
         attempt: Attempt,
     ) {
-        let (number, node) = (number(room), self.node);
-        let own = self.rooms.get_mut(&number).and_then(|open| open.own.as_mut());
+        let own = self.rooms.get_mut(&number(room)).and_then(|open| open.own.as_mut());
         let Some(own) = own.filter(|_| usize::from(encoding.number) < ENCODINGS_MAX) else {
             return;
         };
@@ -128,7 +128,6 @@ impl Rooms {
             return;
         }
         own.offered.0.insert((encoding, attempt), Offer { until, pulse_at: now });
-        sdn.publish(now_ms, channel(number, node, own.epoch, encoding, attempt));
     }
 
     /// Sends to all nodes that watch a stream.
@@ -141,7 +140,7 @@ impl Rooms {
         data: &[u8],
     ) {
         // Whoever watches it and has not said yet how much of it subscribes to the first channel.
-        self.offer_picture((now, now_ms), sdn, room, encoding, 0);
+        self.offer_picture(now, room, encoding, 0);
         let (number, node) = (number(room), self.node);
         let open = self.rooms.get_mut(&number).filter(|open| !open.sources.is_empty());
         let Some(own) = open.and_then(|open| open.own.as_mut()) else {
@@ -170,18 +169,19 @@ impl Rooms {
         let Some(open) = self.rooms.get_mut(&number) else {
             return 0;
         };
-        if encodings == 0 {
-            open.pictures.wanted.remove(&(node, source));
+        let wanted = &mut open.pictures.wanted;
+        let former = wanted.get(&(node, source)).copied().unwrap_or_default();
+        if former.encodings == encodings {
+            return former.attempt;
         }
-        let attempt = if encodings == 0 {
-            0
+        let want = Want { encodings, ..former };
+        if want.encodings == 0 && want.attempt == 0 {
+            wanted.remove(&(node, source));
         } else {
-            let want = open.pictures.wanted.entry((node, source)).or_default();
-            want.encodings = encodings;
-            want.attempt
-        };
+            wanted.insert((node, source), want);
+        }
         self.settle_pictures((now, now_ms), sdn, number);
-        attempt
+        want.attempt
     }
 
     /// Subscribes to what is wanted of the nodes that are there, and ceases to where it isn't.
@@ -196,13 +196,15 @@ impl Rooms {
             let want = pictures.wanted.get(&(node, encoding.source));
             let want = want.filter(|want| want.encodings & (1 << encoding.number) != 0);
             let is_another = want.is_some_and(|want| want.attempt != subscription.attempt);
+            subscription.is_guess &= want.is_none_or(|want| want.encodings == ALL);
             subscription.unwanted_since = match want {
                 Some(_) => None,
                 None => subscription.unwanted_since.or(Some(now)),
             };
+            let kept_for = if subscription.is_guess { Duration::ZERO } else { KEPT_FOR };
             let is_over = subscription
                 .unwanted_since
-                .is_some_and(|since| now.saturating_duration_since(since) >= KEPT_FOR);
+                .is_some_and(|since| now.saturating_duration_since(since) >= kept_for);
             if epoch != Some(subscription.epoch) || is_another || is_over {
                 ended.push((node, encoding));
             }
@@ -225,7 +227,8 @@ impl Rooms {
                     self.by_channel.insert(channel, (number, node, Some(encoding)));
                     sdn.subscribe(now_ms, channel, node);
                     let (heard_at, was_retried, unwanted_since) = (now, false, None);
-                    Subscription { epoch, attempt, heard_at, was_retried, unwanted_since }
+                    let is_guess = encodings == ALL;
+                    Subscription { is_guess, epoch, attempt, heard_at, was_retried, unwanted_since }
                 });
             }
         }
@@ -241,16 +244,11 @@ impl Rooms {
         if let Some(own) = open.own.as_mut() {
             let epoch = own.epoch;
             own.offered.0.retain(|&(encoding, attempt), offer| {
-                let channel = channel(number, node, epoch, encoding, attempt);
-                if offer.until <= now {
-                    sdn.unpublish(now_ms, channel);
-                    return false;
-                }
                 if has_others && offer.pulse_at <= now {
                     offer.pulse_at = now + PULSE_INTERVAL;
-                    sdn.send(now_ms, channel, vec![PULSE]);
+                    sdn.send(now_ms, channel(number, node, epoch, encoding, attempt), vec![PULSE]);
                 }
-                true
+                offer.until > now
             });
         }
         let pictures = &mut open.pictures;

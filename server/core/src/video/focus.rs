@@ -36,10 +36,12 @@ impl Focus {
         is_new
     }
 
-    /// A screen is shared, since that turn: the room's nodes agree on who came first. Returns whether that is new.
+    /// A screen is shared, since that turn: the room's nodes agree on who came first. Returns whether that is new. One that is known
+    /// from another turn has ended since, though nobody heard of it.
     pub fn share(&mut self, screen: SourceId, turn: u64) -> bool {
-        let is_new = self.turn_of(screen).is_none();
+        let is_new = self.turn_of(screen) != Some(turn);
         if is_new {
+            self.screens.retain(|(_, other)| *other != screen);
             let place = self.screens.partition_point(|other| *other < (turn, screen));
             self.screens.insert(place, (turn, screen));
         }
@@ -194,7 +196,7 @@ mod tests {
     fn a_screen_comes_before_all() {
         let mut focus = focus(3);
         let before = focus.slots(OWN, None, &[], &[], 3);
-        assert!(focus.share(SourceId(101), 7) && !focus.share(SourceId(101), 9));
+        assert!(focus.share(SourceId(101), 7) && !focus.share(SourceId(101), 7));
         let slots = |focus: &Focus, own, pinned: &[u32], count| {
             let pinned: Vec<SourceId> = pinned.iter().copied().map(SourceId).collect();
             ids(&focus.slots(SourceId(own), focus.screen(), &pinned, &before, count))
@@ -215,11 +217,13 @@ mod tests {
             assert!(focus.share(SourceId(screen), turn));
         }
         assert_eq!((focus.turn_of(SourceId(2)), focus.turn_of(SourceId(4))), (Some(9), None));
+        // It ended and began again, and only the latter was heard of.
+        assert!(focus.share(SourceId(1), 10));
         let mut looked_at = Vec::new();
         while let Some(screen) = focus.screen() {
             looked_at.push(screen.0);
             focus.remove(screen);
         }
-        assert_eq!(looked_at, [1, 2, 3]);
+        assert_eq!(looked_at, [2, 3, 1]);
     }
 }

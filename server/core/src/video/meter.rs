@@ -11,10 +11,14 @@ const TEMPORAL_MAX: usize = 4;
 const SPANS: usize = 8;
 const SPAN: Duration = Duration::from_millis(250);
 
-/// Of several streams one counts as ended after so many spans without a packet: who watches it sees nothing move.
+/// Of several streams one counts as ended after so many spans without a packet, while others come: who watches it sees nothing move.
 const ENDED_AFTER_SPANS: u64 = 2;
 
-/// Of a keyframe a part counts: it is several times as large as what comes after it, and comes when somebody else begins to watch.
+/// And all do after so many: of a screen on which nothing moves there is a picture a second.
+const ALL_ENDED_AFTER_SPANS: u64 = 5;
+
+/// Of a keyframe a part counts: it is several times as large as what comes after it, and comes when somebody else begins to watch. Not
+/// of one that follows another within the time over which is averaged: who sends many of them sends as much.
 const KEYFRAME_SHARE: u32 = 4;
 
 /// What came lately of each layer.
@@ -24,8 +28,8 @@ pub(crate) struct LayerMeter {
     heights: [u32; ENCODINGS_MAX],
     /// How many streams there may be, each of which is whole by itself.
     encodings: u8,
-    /// By stream, the timestamp of the newest keyframe.
-    keyframes: [Option<u32>; ENCODINGS_MAX],
+    /// By stream, the timestamp of the newest keyframe that counts in part, and its span.
+    keyframes: [Option<(u32, u64)>; ENCODINGS_MAX],
     began_at: Option<Instant>,
 }
 
@@ -46,11 +50,13 @@ impl LayerMeter {
         let spatial = usize::from(rtp.encoding.saturating_add(spatial)).min(ENCODINGS_MAX - 1);
         let temporal = usize::from(temporal).min(TEMPORAL_MAX - 1);
         let keyframe = &mut self.keyframes[usize::from(rtp.encoding).min(ENCODINGS_MAX - 1)];
-        if rtp.begins_keyframe {
-            *keyframe = Some(rtp.timestamp);
+        let span = span(began_at, now);
+        if rtp.begins_keyframe && keyframe.is_none_or(|(_, former)| span >= former + SPANS as u64) {
+            *keyframe = Some((rtp.timestamp, span));
         }
-        let share = if *keyframe == Some(rtp.timestamp) { KEYFRAME_SHARE } else { 1 };
-        self.layers[spatial][temporal].add(span(began_at, now), rtp.payload.len() as u32 / share);
+        let is_part = |&(timestamp, began): &(u32, u64)| timestamp == rtp.timestamp && span <= began + 1;
+        let share = if keyframe.as_ref().is_some_and(is_part) { KEYFRAME_SHARE } else { 1 };
+        self.layers[spatial][temporal].add(span, rtp.payload.len() as u32 / share);
         for (height, known) in rtp.heights.into_iter().zip(&mut self.heights[usize::from(rtp.encoding)..]) {
             if height > 0 {
                 *known = height;
@@ -112,8 +118,11 @@ impl LayerMeter {
 
     /// Whether nothing comes any more of a stream, in whichever of its layers: an encoder that has too much to say leaves some frames out.
     fn has_ended(&self, layers: &[Metered; TEMPORAL_MAX], now: u64) -> bool {
-        let newest = layers.iter().map(|layer| layer.newest).max();
-        self.is_simulcast() && newest.is_none_or(|newest| now > newest + ENDED_AFTER_SPANS)
+        let newest_of =
+            |layers: &[Metered; TEMPORAL_MAX]| layers.iter().map(|layer| layer.newest).max().unwrap_or(0);
+        let newest = newest_of(layers);
+        let of_all = self.layers.iter().map(newest_of).max().unwrap_or(0);
+        self.is_simulcast() && (of_all > newest + ENDED_AFTER_SPANS || now > newest + ALL_ENDED_AFTER_SPANS)
     }
 }
 
@@ -194,7 +203,11 @@ mod tests {
         }
         let costs = kbps(&meter, start + Duration::from_millis(4_700));
         assert!(costs.len() == 3 && costs[0] >= 8 && costs[2] >= 50, "{costs:?}");
-        assert!(kbps(&meter, start + Duration::from_millis(5_600)).is_empty(), "until nothing comes at all");
+        assert!(
+            !kbps(&meter, start + Duration::from_millis(5_700)).is_empty(),
+            "nor a screen that stands still"
+        );
+        assert!(kbps(&meter, start + Duration::from_millis(6_300)).is_empty(), "until nothing comes at all");
     }
 
     #[test]
@@ -207,5 +220,12 @@ mod tests {
         }
         let after = kbps(&meter, now);
         assert!(after[2] <= before[2] * 5 / 4, "{before:?}, then {after:?}");
+        // Where there is nothing but keyframes they count whole.
+        let (mut meter, mut now) = (LayerMeter::default(), start);
+        for n in 0..40 {
+            now = start + Duration::from_millis(100) * n;
+            meter.add(now, &IncomingVideo { begins_keyframe: true, ..frame(n, 0) });
+        }
+        assert!(kbps(&meter, now)[0] >= 70, "{:?}", kbps(&meter, now));
     }
 }

@@ -108,6 +108,7 @@ impl SourceLayers {
         };
         self.costs.len() != former.costs.len()
             || self.smallest_height != former.smallest_height
+            || self.encodings != former.encodings
             || !self.costs.iter().zip(&former.costs).all(is_near)
     }
 

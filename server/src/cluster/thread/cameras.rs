@@ -28,9 +28,18 @@ struct CameraElsewhere {
     node: NodeId,
     keyframes: [KeyframeGate; ENCODINGS_MAX],
     wanted: WantedBy<WorkerId>,
-    told: Option<(Wanted, Instant)>,
+    told: Option<(Told, Instant)>,
     /// How many streams it may come in, as far as its node said so.
     streams: Option<u8>,
+}
+
+/// What a node is told that is wanted of one of its cameras: by all workers here, which of its streams are waited for, and on which of
+/// their channels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Told {
+    pub(super) wanted: Wanted,
+    pub(super) streams: u8,
+    pub(super) attempt: u8,
 }
 
 /// Streams of a picture on another node that are to be subscribed to, bit by bit.
@@ -91,22 +100,26 @@ impl CamerasElsewhere {
         keyframes.want(now).then_some(camera.node)
     }
 
-    /// A worker here wants so much of a camera. Returns the node to be told of it now, and what all workers want.
-    pub(super) fn want(
-        &mut self,
-        now: Instant,
-        source: SourceId,
-        by: WorkerId,
-        wanted: Wanted,
-    ) -> Option<(NodeId, Wanted)> {
-        let camera = self.cameras.get_mut(&source)?;
-        camera.wanted.insert(by, (wanted, now));
-        let all = all_of(now, &mut camera.wanted, |_| true);
-        let is_due = camera.told.is_none_or(|(told, at)| told != all || now >= at + TELL_INTERVAL);
-        if is_due {
-            camera.told = Some((all, now));
+    /// A worker here wants so much of a camera.
+    pub(super) fn want(&mut self, now: Instant, source: SourceId, by: WorkerId, wanted: Wanted) {
+        if let Some(camera) = self.cameras.get_mut(&source) {
+            camera.wanted.insert(by, (wanted, now));
         }
-        is_due.then_some((camera.node, all))
+    }
+
+    /// These streams are waited for, on their channels of that attempt. Returns what the camera's node is to be told now, if anything.
+    pub(super) fn tell(&mut self, now: Instant, waited_for: Streams, attempt: u8) -> Option<Told> {
+        let camera = self.cameras.get_mut(&waited_for.source)?;
+        if camera.wanted.is_empty() {
+            return None;
+        }
+        let (wanted, streams) = (all_of(now, &mut camera.wanted, |_| true), waited_for.encodings);
+        let now_told = Told { wanted, streams, attempt };
+        let is_due = camera.told.is_none_or(|(told, at)| told != now_told || now >= at + TELL_INTERVAL);
+        is_due.then(|| {
+            camera.told = Some((now_told, now));
+            now_told
+        })
     }
 
     /// Clients of another node want so much of a camera here. Returns what those of all nodes want.
@@ -127,7 +140,7 @@ impl CameraElsewhere {
             // Of a scalable stream all crosses.
             Some(0 | 1) => 1,
             // It is watched, and nobody has said yet how much of it is wanted.
-            _ if self.told.is_none() => u8::MAX,
+            _ if self.told.is_none() && self.wanted.is_empty() => u8::MAX,
             _ => all_of(now, &mut self.wanted, |_| true).encodings,
         };
         Streams { node: self.node, source, encodings }
@@ -177,8 +190,13 @@ mod tests {
         assert_eq!(cameras.streams_of(start, SourceId(7)), Some(of(a, 7, u8::MAX)), "nothing is known yet");
         assert_eq!((cameras.comes_in(SourceId(7), 3), cameras.comes_in(SourceId(7), 3)), (true, false));
         let some = Wanted { encodings: 0b100, layers: 3 };
-        assert!(cameras.want(start, SourceId(7), WorkerId(0), some).is_some());
+        cameras.want(start, SourceId(7), WorkerId(0), some);
         assert_eq!(cameras.streams_of(start, SourceId(7)), Some(of(a, 7, 0b100)));
+        let mut tell = |ms, attempt| {
+            let told = cameras.tell(start + Duration::from_millis(ms), of(a, 7, 0b100), attempt);
+            told.map(|told| (told.streams, told.attempt))
+        };
+        assert_eq!((tell(0, 0), tell(10, 0), tell(20, 1)), (Some((0b100, 0)), None, Some((0b100, 1))));
         let later = start + WANTED_FOR;
         assert_eq!(
             cameras.streams_of(later, SourceId(7)),
@@ -186,9 +204,8 @@ mod tests {
             "the worker that said so is gone"
         );
         // One stream is one channel, whatever number it is asked for by.
-        assert!(
-            cameras.comes_in(SourceId(8), 1) && cameras.want(later, SourceId(8), WorkerId(0), some).is_some()
-        );
+        assert!(cameras.comes_in(SourceId(8), 1));
+        cameras.want(later, SourceId(8), WorkerId(0), some);
         assert_eq!(cameras.streams_of(later, SourceId(8)), Some(of(a, 8, 1)));
         assert_eq!(cameras.watch(b, &[8]), [of(a, 8, 0)], "they have moved");
         assert_eq!(cameras.watch(a, &[]), [of(a, 7, 0)]);
@@ -202,18 +219,16 @@ mod tests {
         cameras.watch(node, &[7]);
         let mut want = |ms, worker, encodings, layers| {
             let at = start + Duration::from_millis(ms);
-            let wanted = Wanted { encodings, layers };
-            let told = cameras.want(at, SourceId(7), WorkerId(worker), wanted);
-            told.map(|(_, all)| (all.encodings, all.layers))
+            cameras.want(at, SourceId(7), WorkerId(worker), Wanted { encodings, layers });
+            let streams = cameras.streams_of(at, SourceId(7))?;
+            let told = cameras.tell(at, streams, 0)?;
+            Some((told.wanted.encodings, told.wanted.layers))
         };
         assert_eq!(want(0, 0, 0b001, 1), Some((0b001, 1)));
         assert_eq!(want(10, 1, 0b100, 3), Some((0b101, 3)));
         assert_eq!((want(500, 0, 0b001, 1), want(1_010, 0, 0b001, 1)), (None, Some((0b101, 3))));
         assert_eq!(want(3_010, 0, 0b001, 1), Some((0b001, 1)), "the other one is gone");
-        assert_eq!(
-            cameras.want(start, SourceId(8), WorkerId(0), Wanted::default()),
-            None,
-            "nobody watches it"
-        );
+        cameras.want(start, SourceId(8), WorkerId(0), Wanted::default());
+        assert_eq!(cameras.streams_of(start, SourceId(8)), None, "nobody watches it");
     }
 }

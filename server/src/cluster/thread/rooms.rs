@@ -7,7 +7,7 @@ use tercet_cluster::{BootId, Brought, Heard, seen};
 use tercet_core::{ENCODINGS_MAX, EncodingId, NodeId, RoomId, Wanted};
 use tracing::debug;
 
-use super::cameras::Streams;
+use super::cameras::{Streams, Told};
 use super::{CROSSINGS_A_TURN, Thread};
 use crate::cluster::ClusterEvent;
 use crate::cluster::message::{Carried, NodeMessage, RemoteLayers, write_carried};
@@ -91,16 +91,9 @@ impl Thread {
                 let Some(open) = self.rooms.get_mut(&room) else {
                     return;
                 };
-                let told = open.cameras.want(now, source, by, wanted);
-                let Some(streams) = open.cameras.streams_of(now, source) else {
-                    return;
-                };
-                let attempt = self.subscribe(now, &room, streams);
-                if let Some((node, Wanted { encodings, layers })) = told {
-                    let (room, source, streams) = (room.to_string(), source.0, streams.encodings);
-                    let message =
-                        NodeMessage::VideoWanted { room, source, encodings, layers, streams, attempt };
-                    self.cluster.send(now, node, &message.write());
+                open.cameras.want(now, source, by, wanted);
+                if let Some(streams) = open.cameras.streams_of(now, source) {
+                    self.subscribe(now, &room, streams);
                 }
             }
             VideoNews::Layers(source, layers) => {
@@ -114,10 +107,16 @@ impl Thread {
         }
     }
 
-    /// Subscribes to these streams of a picture on another node, and to no others. Returns on which of their channels.
-    pub(super) fn subscribe(&mut self, now: Instant, room: &RoomId, streams: Streams) -> u8 {
+    /// Subscribes to these streams of a picture on another node, and to no others, and tells that node, if it is to be told.
+    pub(super) fn subscribe(&mut self, now: Instant, room: &RoomId, streams: Streams) {
         let Streams { node, source, encodings } = streams;
-        self.cluster.want_picture(now, room, (node, source), encodings)
+        let attempt = self.cluster.want_picture(now, room, (node, source), encodings);
+        let told = self.rooms.get_mut(room).and_then(|open| open.cameras.tell(now, streams, attempt));
+        if let Some(Told { wanted: Wanted { encodings, layers }, streams, attempt }) = told {
+            let (room, source) = (room.to_string(), source.0);
+            let message = NodeMessage::VideoWanted { room, source, encodings, layers, streams, attempt };
+            self.cluster.send(now, node, &message.write());
+        }
     }
 
     /// Subscribes to what is wanted by now of all pictures: who wanted something may be gone.

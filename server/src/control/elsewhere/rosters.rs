@@ -146,8 +146,8 @@ impl Control {
         let Some(live) = self.rooms.get_mut(room) else {
             return;
         };
-        let turn = shares_since.unwrap_or(0);
-        live.elsewhere.turn = live.elsewhere.turn.max(turn);
+        live.elsewhere.turn = live.elsewhere.turn.max(shares_since.unwrap_or(0));
+        let turn = shares_since.unwrap_or(u64::MAX);
         let began = shown.filter(|(origin, source)| live.cameras.begins(*origin, *source, turn)).count();
         if began > 0 {
             self.cameras_changed(now, room);

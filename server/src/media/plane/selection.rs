@@ -34,7 +34,7 @@ impl Plane {
                 }
                 let views = voices.views().map(|(endpoint, speakers)| (endpoint, speakers.to_vec()));
                 let views = views.collect();
-                let selection = Selection { worker: self.id, room: room.clone(), positions, views };
+                let selection = Selection { at: now, worker: self.id, room: room.clone(), positions, views };
                 announced.push(WorkerEvent::Selected(selection));
             }
             let source = stage.speakers().first().map(|sharer| sharer.source);
