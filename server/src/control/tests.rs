@@ -177,14 +177,22 @@ impl Hall {
 
     /// On every worker, they have the positions: how loud their voices are, and how many milliseconds ago they spoke.
     fn hears_all(&mut self, speakers: &[(&str, i8, u64)]) {
+        let speakers: Vec<_> =
+            speakers.iter().map(|(who, level, ago)| (*who, *level, Some(*ago), *ago)).collect();
+        self.hears_them(&speakers);
+    }
+
+    /// The same, of some who don't speak: how many milliseconds ago they did, if ever, and were to be heard.
+    fn hears_them(&mut self, speakers: &[(&str, i8, Option<u64>, u64)]) {
         let mut positions = vec![None; 4];
-        for (position, (speaker, level_dbov, ago_ms)) in speakers.iter().enumerate() {
+        for (position, (speaker, level_dbov, spoke_ago_ms, ago_ms)) in speakers.iter().enumerate() {
+            let ago = |ms| self.now.checked_sub(Duration::from_millis(ms));
             positions[position] = Some(Speaker {
                 position,
                 source: self.session(speaker).source,
                 level: Level::from_dbov(*level_dbov),
-                sounded_at: self.now.checked_sub(Duration::from_millis(*ago_ms)),
-                active_at: self.now.checked_sub(Duration::from_millis(*ago_ms)),
+                sounded_at: ago(*ago_ms),
+                active_at: spoke_ago_ms.and_then(ago),
             });
         }
         for worker in [WorkerId(0), WorkerId(1)] {
@@ -477,6 +485,27 @@ fn whoever_fell_silent_is_neither_looked_at_nor_told_to_be_loud() {
     assert_eq!(loud(&mut hall), Some(vec![]));
     hall.hears_all(&[("s", -20, 1_200), ("t", -40, 600)]);
     assert_eq!(loud(&mut hall), None, "it was said");
+}
+
+#[test]
+fn who_is_heard_but_does_not_speak_is_looked_at_until_somebody_speaks() {
+    let mut hall = Hall::new();
+    for speaker in ["s", "t", "u"] {
+        hall.join(speaker, Role::Speaker);
+        hall.films(speaker);
+    }
+    hall.offers_video("a", 1);
+    hall.tick(100);
+    assert_eq!(hall.sees("a"), Some(vec!["s".to_owned()]));
+    let mut seen_after = |positions: &[(&str, i8, Option<u64>, u64)]| {
+        for _ in 0..12 {
+            hall.hears_them(positions);
+            hall.tick(100);
+        }
+        hall.sees("a")
+    };
+    assert_eq!(seen_after(&[("t", -20, None, 0), ("s", -30, None, 0)]), Some(vec!["t".to_owned()]));
+    assert_eq!(seen_after(&[("t", -20, None, 0), ("u", -50, Some(0), 0)]), Some(vec!["u".to_owned()]));
 }
 
 #[test]

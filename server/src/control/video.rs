@@ -93,17 +93,21 @@ impl Cameras {
 }
 
 impl LiveRoom {
-    /// The camera of whoever is the loudest of those who speak, where that is on, and when they were last heard to.
+    /// The camera of whoever is the loudest of those who speak, or else of those who are to be heard, where that is on; and when they
+    /// were last heard so.
     pub(super) fn loudest_camera(&self, selection: &Selection) -> Option<(SourceId, Instant)> {
         let slots = usize::from(self.room.settings().slots);
         let heard = selection.positions.iter().take(slots).flatten();
-        let speaking = heard.filter_map(|speaker| Some((speaker, speaker.active_at?)));
-        let (loudest, active_at) = speaking
-            .filter(|(_, at)| selection.at.saturating_duration_since(*at) < PAUSE)
-            .max_by_key(|(speaker, _)| speaker.level)?;
+        let lately = |at: &Instant| selection.at.saturating_duration_since(*at) < PAUSE;
+        let heard = heard.filter_map(|speaker| {
+            let spoke_at = speaker.active_at.filter(lately);
+            let at = spoke_at.or(speaker.sounded_at.filter(lately))?;
+            Some((speaker, spoke_at.is_some(), at))
+        });
+        let (loudest, _, at) = heard.max_by_key(|(speaker, speaks, _)| (*speaks, speaker.level))?;
         let participant = self.publisher(loudest.source).and_then(|id| self.room.participant(id))?;
         let camera = &participant.tracks.camera;
-        camera.publishing.then_some((camera.source, active_at))
+        camera.publishing.then_some((camera.source, at))
     }
 
     /// What the video slots of a session are to show.

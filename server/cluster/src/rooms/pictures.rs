@@ -20,6 +20,9 @@ const OFFERED_FOR: Duration = Duration::from_secs(10);
 /// Who no longer wants a stream may want it again at once: a subscription is kept for so long.
 const KEPT_FOR: Duration = Duration::from_secs(2);
 
+/// A subscription that is ended before the next node has answered stays there for ten seconds.
+const GUESS_KEPT_FOR: Duration = Duration::from_millis(500);
+
 /// What is wanted of a picture of which nothing is known yet.
 const ALL: u8 = u8::MAX;
 
@@ -201,7 +204,7 @@ impl Rooms {
                 Some(_) => None,
                 None => subscription.unwanted_since.or(Some(now)),
             };
-            let kept_for = if subscription.is_guess { Duration::ZERO } else { KEPT_FOR };
+            let kept_for = if subscription.is_guess { GUESS_KEPT_FOR } else { KEPT_FOR };
             let is_over = subscription
                 .unwanted_since
                 .is_some_and(|since| now.saturating_duration_since(since) >= kept_for);
