@@ -164,8 +164,8 @@ impl Faults {
         // Of the clips' frames, those that aren't marked so need the one before of the layer below.
         let needs = if is_base || read.place.is_sync { 0 } else { 1 << (temporal - 1) };
         let has_what_it_needs = last.layers & needs == needs;
-        let is_anothers = last.source != now.source;
-        self.undecodable += u64::from(!is_keyframe && (is_anothers || !has_what_it_needs));
+        let is_of_another = last.source != now.source;
+        self.undecodable += u64::from(!is_keyframe && (is_of_another || !has_what_it_needs));
     }
 }
 
