@@ -218,7 +218,7 @@ pub(crate) struct RoomDefaults {
     pub(crate) slots: u8,
     /// How many participants one can watch at once, 0 to 16; 0 for rooms without video.
     pub(crate) video_slots: u8,
-    /// How many kbit/s a camera may send, of all its sizes together, 100 to 30000, and in a moment what they are in a second; what is
+    /// How many kbit/s a camera may send, or a screen, of all its sizes together, 100 to 30000, and in a moment what they are in a second; what is
     /// beyond is dropped.
     pub(crate) video_kbps_max: u32,
     /// The most participants of a room.
