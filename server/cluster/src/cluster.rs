@@ -349,8 +349,8 @@ impl Cluster {
         self.rooms.offer_picture(now, room, encoding, attempt);
     }
 
-    /// These streams of a node's picture are wanted here, bit by bit, and no others of it: 0 for none. Returns on which channels they
-    /// are waited for, which that node has to be told: another one after one brought nothing.
+    /// These streams of a node's picture are wanted here, bit by bit, and no others of it: 0 for none, 255 while it isn't known which.
+    /// Returns on which channels they are waited for, which that node has to be told: another one after one brought nothing.
     pub fn want_picture(
         &mut self,
         now: Instant,

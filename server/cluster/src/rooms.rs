@@ -429,6 +429,7 @@ impl Rooms {
         sdn.unpublish(now_ms, channel(number, self.node, own.epoch));
         self.epoch_next = self.epoch_next.wrapping_add(1);
         own.epoch = self.epoch_next;
+        own.offered.renumber(number, self.node, own.epoch);
         own.is_changed = true;
         own.pulse_at = now;
         sdn.publish(now_ms, channel(number, self.node, own.epoch));

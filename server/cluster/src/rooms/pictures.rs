@@ -35,6 +35,7 @@ pub(super) type Attempt = u8;
 pub(super) struct Offered(BTreeMap<(EncodingId, Attempt), Offer>);
 
 struct Offer {
+    channel: u64,
     until: Instant,
     /// Unless something is sent before.
     pulse_at: Instant,
@@ -79,6 +80,27 @@ fn channel(room: u64, node: NodeId, epoch: u32, encoding: EncodingId, attempt: A
 }
 
 impl Offered {
+    /// A stream is asked for, or sent, on one of its channels, those of a node's part of a room of that number and epoch.
+    fn offer(
+        &mut self,
+        now: Instant,
+        (encoding, attempt): (EncodingId, Attempt),
+        (room, node, epoch): (u64, NodeId, u32),
+    ) {
+        let offer = self.0.entry((encoding, attempt)).or_insert_with(|| {
+            let channel = channel(room, node, epoch, encoding, attempt);
+            Offer { channel, until: now, pulse_at: now }
+        });
+        offer.until = now + OFFERED_FOR;
+    }
+
+    /// The room's part is published under another epoch.
+    pub(super) fn renumber(&mut self, room: u64, node: NodeId, epoch: u32) {
+        for (&(encoding, attempt), offer) in &mut self.0 {
+            offer.channel = channel(room, node, epoch, encoding, attempt);
+        }
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -121,16 +143,11 @@ impl Rooms {
         encoding: EncodingId,
         attempt: Attempt,
     ) {
-        let own = self.rooms.get_mut(&number(room)).and_then(|open| open.own.as_mut());
-        let Some(own) = own.filter(|_| usize::from(encoding.number) < ENCODINGS_MAX) else {
-            return;
-        };
-        let until = now + OFFERED_FOR;
-        if let Some(offer) = own.offered.0.get_mut(&(encoding, attempt)) {
-            offer.until = until;
-            return;
+        let (number, node) = (number(room), self.node);
+        let own = self.rooms.get_mut(&number).and_then(|open| open.own.as_mut());
+        if let Some(own) = own.filter(|_| usize::from(encoding.number) < ENCODINGS_MAX) {
+            own.offered.offer(now, (encoding, attempt), (number, node, own.epoch));
         }
-        own.offered.0.insert((encoding, attempt), Offer { until, pulse_at: now });
     }
 
     /// Sends to all nodes that watch a stream.
@@ -142,19 +159,20 @@ impl Rooms {
         encoding: EncodingId,
         data: &[u8],
     ) {
-        // Whoever watches it and has not said yet how much of it subscribes to the first channel.
-        self.offer_picture(now, room, encoding, 0);
         let (number, node) = (number(room), self.node);
         let open = self.rooms.get_mut(&number).filter(|open| !open.sources.is_empty());
         let Some(own) = open.and_then(|open| open.own.as_mut()) else {
             return;
         };
-        let mut message = Vec::with_capacity(1 + data.len());
-        message.push(DATA);
-        message.extend_from_slice(data);
-        for ((_, attempt), offer) in own.offered.0.range_mut((encoding, 0)..=(encoding, Attempt::MAX)) {
+        // Whoever watches it and has not said yet how much of it subscribes to the first channel.
+        own.offered.offer(now, (encoding, 0), (number, node, own.epoch));
+        for offer in own.offered.0.range_mut((encoding, 0)..=(encoding, Attempt::MAX)).map(|(_, offer)| offer)
+        {
             offer.pulse_at = now + PULSE_INTERVAL;
-            sdn.send(now_ms, channel(number, node, own.epoch, encoding, *attempt), message.clone());
+            let mut message = Vec::with_capacity(1 + data.len());
+            message.push(DATA);
+            message.extend_from_slice(data);
+            sdn.send(now_ms, offer.channel, message);
         }
     }
 
@@ -239,17 +257,16 @@ impl Rooms {
 
     /// What is due: pulses of what is offered, its end, and what to do where nothing came.
     pub(super) fn tend_pictures(&mut self, (now, now_ms): (Instant, u64), sdn: &mut Sdn, number: u64) {
-        let (node, resubscribed) = (self.node, &mut self.resubscribed);
+        let resubscribed = &mut self.resubscribed;
         let Some(open) = self.rooms.get_mut(&number) else {
             return;
         };
         let has_others = !open.sources.is_empty();
         if let Some(own) = open.own.as_mut() {
-            let epoch = own.epoch;
-            own.offered.0.retain(|&(encoding, attempt), offer| {
+            own.offered.0.retain(|_, offer| {
                 if has_others && offer.pulse_at <= now {
                     offer.pulse_at = now + PULSE_INTERVAL;
-                    sdn.send(now_ms, channel(number, node, epoch, encoding, attempt), vec![PULSE]);
+                    sdn.send(now_ms, offer.channel, vec![PULSE]);
                 }
                 offer.until > now
             });
